@@ -1,0 +1,1 @@
+"""How good directions are; never imports discovery."""

@@ -1,0 +1,179 @@
+"""The contract every classifier keeps: images in, named scores out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.errors import LatdirError
+from directions.generators.base import Precision
+
+__all__ = ["Attribute", "Classifier", "Combined", "logit"]
+
+LOGIT_CLAMP = 1e-6
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One column of a classifier's scores.
+
+    Attributes:
+        name: Short and lower-case, such as `smiling`.
+        kind: `probability` in [0, 1], or `value` on a scale of its own.
+        unit: Unit of a value (`degrees`, `years`); `probability` for probabilities.
+        description: How it is computed, in a line.
+    """
+
+    name: str
+    kind: Literal["probability", "value"] = "value"
+    unit: str = ""
+    description: str = ""
+
+
+def logit(scores: Float[Tensor, "n k"], attributes: Sequence[Attribute]) -> Float[Tensor, "n k"]:
+    """Scores on an unbounded scale: log-odds of probabilities, values as they are.
+
+    Example:
+        >>> logit(torch.tensor([[0.5, 3.0]]), [Attribute("a", "probability"), Attribute("b")])
+        tensor([[0., 3.]])
+    """
+    probability = torch.tensor([a.kind == "probability" for a in attributes], device=scores.device)
+    return torch.where(probability, scores.clamp(LOGIT_CLAMP, 1 - LOGIT_CLAMP).logit(), scores)
+
+
+class Classifier(ABC):
+    """Images `[n, 3, H, W]` in [-1, 1] in, scores `[n, k]` out, one column an attribute.
+
+    Attributes:
+        name: Short name, shown and stored.
+        attributes: What the columns mean; names differ.
+        differentiable: Whether gradients flow from scores to images.
+    """
+
+    name: str
+    attributes: tuple[Attribute, ...]
+    differentiable: bool = False
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """sha256 over weights and configuration."""
+
+    @abstractmethod
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Scores of images, float32, on the images' device."""
+
+    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Scores on an unbounded scale: log-odds of probabilities, values as they are.
+
+        Use these for gradients: probabilities saturate. A network that has exact logits
+        overrides this.
+        """
+        return logit(self(images), self.attributes)
+
+    def inference(
+        self, *, precision: Precision = "float32", names: Sequence[str] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """The same function prepared for speed, without gradients.
+
+        Args:
+            precision: `bfloat16` may be taken where there is a faster form whose scores agree.
+            names: Attributes wanted, in this order; by default all. Networks that no wanted
+                attribute needs are not run.
+        """
+        columns = None if names is None else self.columns(names)
+
+        def run(images: Tensor) -> Tensor:
+            with torch.inference_mode():
+                scores = self(images)
+                return scores if columns is None else scores[:, columns]
+
+        return run
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the attributes, in column order."""
+        return tuple(a.name for a in self.attributes)
+
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """Columns of some attributes.
+
+        Raises:
+            LatdirError: An attribute it does not have.
+        """
+        missing = [n for n in names if n not in self.names]
+        if missing:
+            raise LatdirError(
+                f"classifier {self.name} has no attribute {missing[0]!r}: "
+                f"it has {', '.join(self.names)}"
+            )
+        return [self.names.index(n) for n in names]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {', '.join(self.names)})"
+
+
+class Combined(Classifier):
+    """Several classifiers side by side, their columns in order.
+
+    Args:
+        *classifiers: At least one; attribute names must differ.
+
+    Raises:
+        LatdirError: Two of them offer an attribute of the same name.
+    """
+
+    def __init__(self, *classifiers: Classifier) -> None:
+        if not classifiers:
+            raise LatdirError("give at least one classifier")
+        self.parts = classifiers
+        self.name = "+".join(c.name for c in classifiers)
+        self.attributes = tuple(a for c in classifiers for a in c.attributes)
+        self.differentiable = all(c.differentiable for c in classifiers)
+        twice = sorted({n for n in self.names if self.names.count(n) > 1})
+        if twice:
+            raise LatdirError(
+                f"two classifiers offer {', '.join(twice)}: rename one, or leave one out"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the parts' fingerprints; a single part's is its own."""
+        from directions.generators.base import fingerprint
+
+        if len(self.parts) == 1:
+            return self.parts[0].fingerprint
+        return fingerprint({}, {"parts": [p.fingerprint for p in self.parts]})
+
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """The parts' scores, side by side."""
+        return torch.cat([part(images) for part in self.parts], 1)
+
+    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """The parts' logits, side by side."""
+        return torch.cat([part.logits(images) for part in self.parts], 1)
+
+    def inference(
+        self, *, precision: Precision = "float32", names: Sequence[str] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """The parts' fast forms, side by side; parts that no wanted attribute needs rest."""
+        wanted = list(self.names if names is None else names)
+        self.columns(wanted)
+        runs, made = [], []
+        for part in self.parts:
+            mine = [n for n in wanted if n in part.names]
+            if mine:
+                runs.append(part.inference(precision=precision, names=mine))
+                made += mine
+        order = [made.index(n) for n in wanted]
+
+        def run(images: Tensor) -> Tensor:
+            return torch.cat([r(images) for r in runs], 1)[:, order]
+
+        return run

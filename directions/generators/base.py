@@ -1,0 +1,227 @@
+"""The contract every generator keeps, and sampling that depends on nothing but the seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.errors import LatdirError
+from directions.space import Prior, Space
+
+__all__ = ["BLOCK", "Generator", "Precision", "fingerprint"]
+
+BLOCK = 256
+PRIOR_SAMPLES = 16384
+PRIOR_SEED = 0x5EED
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def fingerprint(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:
+    """sha256 over named tensors and a configuration, independent of device and order.
+
+    Args:
+        tensors: Weights and buffers by name.
+        config: JSON values.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Example:
+        >>> fingerprint({"w": torch.zeros(2)}, {"size": 64})[:8]
+        '92aad0aa'
+    """
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Generator(ABC):
+    """Latent codes in, images out.
+
+    A subclass sets `name`, `spaces` and `image_shape`, gives `fingerprint`, and implements
+    `synthesize`; one with more than one space implements `_map` too.
+
+    Attributes:
+        name: Short name, shown and stored.
+        spaces: Latent spaces by name; the first is the one sampled by nature.
+        image_shape: (channels, height, width) of one image.
+    """
+
+    name: str
+    spaces: Mapping[str, Space]
+    image_shape: tuple[int, int, int]
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """sha256 over weights and configuration."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where codes are made and images appear."""
+        return torch.device("cpu")
+
+    @abstractmethod
+    def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
+        """Images of codes, differentiable.
+
+        Args:
+            codes: `[n, *space.shape]`.
+            space: Name of the codes' space.
+
+        Returns:
+            `[n, 3, H, W]` in [-1, 1], on the codes' device.
+        """
+
+    def inference(
+        self, *, precision: Precision = "float32", space: str = "z"
+    ) -> Callable[[Tensor], Tensor]:
+        """The same function of codes prepared for speed, without gradients.
+
+        Args:
+            precision: `bfloat16` may be taken where the generator has a faster form whose
+                images agree; a generator without one ignores it.
+            space: Name of the codes' space.
+        """
+
+        def run(codes: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return self.synthesize(codes, space)
+
+        return run
+
+    def space(self, name: str) -> Space:
+        """One of the generator's spaces.
+
+        Raises:
+            LatdirError: It has no space of that name.
+        """
+        if name not in self.spaces:
+            raise LatdirError(f"{self.name} has no space {name!r}: it has {', '.join(self.spaces)}")
+        return self.spaces[name]
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int,
+        start: int = 0,
+        space: str | None = None,
+        truncation: float = 1.0,
+    ) -> Float[Tensor, "n ..."]:
+        """Draw codes `start` … `start + count - 1` of a seed's endless sequence.
+
+        Codes come in fixed blocks, each from its own counter-based stream, so code i of a seed
+        is the same whatever the count, the start, the device or the number of workers.
+
+        Args:
+            count: Number of codes, at least 0.
+            seed: 0 … 2**64 - 1.
+            start: Index of the first code.
+            space: Space to map them to; by default the generator's own first space.
+            truncation: ψ; codes are drawn towards the space's mean, `mean + ψ (code - mean)`.
+
+        Returns:
+            `[count, *space.shape]`, float32, on the generator's device.
+
+        Raises:
+            LatdirError: A negative count, start or seed, or an unknown space.
+        """
+        source = next(iter(self.spaces.values()))
+        target = source if space is None else self.space(space)
+        if count < 0 or start < 0 or not 0 <= seed < 2**64:
+            raise LatdirError(
+                f"count {count} and start {start} must not be negative "
+                f"and seed {seed} must lie in 0 … 2**64 - 1"
+            )
+        first, last = start // BLOCK, -(-(start + count) // BLOCK)
+        # Whole blocks are mapped, so that a code's bits do not depend on who asked for it.
+        blocks = [self._block(seed, b, target.name) for b in range(first, last)]
+        codes = torch.cat(blocks) if blocks else torch.empty(0, *target.shape)
+        codes = codes[start - first * BLOCK :][:count].to(self.device)
+        if truncation != 1.0:
+            mean = self.prior(target.name).mean.reshape(target.shape).to(codes)
+            codes = mean + truncation * (codes - mean)
+        return codes
+
+    def _block(self, seed: int, block: int, space: str) -> Tensor:
+        source = next(iter(self.spaces.values()))
+        key = np.array([seed, block], dtype=np.uint64)
+        rng = np.random.Generator(np.random.Philox(key=key))
+        codes = torch.from_numpy(self._draw(rng, BLOCK)).to(self.device)
+        with torch.inference_mode():
+            mapped = self.map(codes, source.name, space)
+        return mapped.clone()
+
+    def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """`count` codes of the first space; a standard normal unless overridden."""
+        shape = next(iter(self.spaces.values())).shape
+        return rng.standard_normal((count, *shape), dtype=np.float32)
+
+    def map(self, codes: Float[Tensor, "n ..."], source: str, target: str) -> Tensor:
+        """Carry codes from one space to another.
+
+        Raises:
+            LatdirError: An unknown space, codes of another shape, or no known way.
+        """
+        self.space(source).check(codes)
+        if source == target:
+            return codes
+        self.space(target)
+        return self._map(codes, source, target)
+
+    def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
+        raise LatdirError(f"{self.name} knows no way from space {source!r} to {target!r}")
+
+    def prior(self, space: str | None = None) -> Prior:
+        """Mean and covariance of the codes of a space, estimated once and kept.
+
+        The first space of a generator that does not override `_draw` is standard normal
+        exactly; others are estimated from 16,384 codes of a fixed seed.
+        """
+        first = next(iter(self.spaces))
+        name = first if space is None else self.space(space).name
+        if name not in self._priors:
+            exact = name == first and type(self)._draw is Generator._draw
+            self._priors[name] = (
+                Prior.standard(self.space(name).size)
+                if exact
+                else Prior.fit(self.sample(PRIOR_SAMPLES, seed=PRIOR_SEED, space=name))
+            )
+        return self._priors[name]
+
+    @cached_property
+    def _priors(self) -> dict[str, Prior]:
+        return {}
+
+    def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
+        """The first affine map each chosen layer applies to a code, for closed-form methods.
+
+        Returns:
+            One `[out, d]` matrix a layer.
+
+        Raises:
+            LatdirError: The generator has none.
+        """
+        raise LatdirError(
+            f"{self.name} exposes no style matrices: closed-form methods need a generator with "
+            "style or first-layer weights; use pca, boundary or a Jacobian method"
+        )
+
+    def __repr__(self) -> str:
+        spaces = ", ".join(f"{s.name}{list(s.shape)}" for s in self.spaces.values())
+        size = "×".join(map(str, self.image_shape[1:]))
+        return f"{type(self).__name__}({self.name}: {spaces} -> {size})"

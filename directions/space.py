@@ -1,0 +1,105 @@
+"""A latent space of a generator: its name, its shape, and how its codes are distributed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.errors import LatdirError
+
+__all__ = ["Prior", "Space"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """One latent space of a generator.
+
+    Attributes:
+        name: `z`, `w`, `w+`, `s`, `p`, `pn`, or a name of the generator's own.
+        shape: Shape of one code, without the batch axis.
+        layers: For layered spaces, the (start, stop) of each layer along the first axis.
+
+    Example:
+        >>> Space("z", (100,)).size
+        100
+        >>> Space("w+", (4, 512), layers=((0, 1), (1, 2), (2, 3), (3, 4))).size
+        2048
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layers: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates of one code."""
+        return math.prod(self.shape)
+
+    def check(self, codes: Tensor) -> Tensor:
+        """Return `codes` if they are a batch of this space's codes.
+
+        Args:
+            codes: Expected `[n, *shape]`, floating point.
+
+        Raises:
+            LatdirError: Another shape or an integer dtype.
+
+        Example:
+            >>> Space("z", (100,)).check(torch.zeros(100))
+            Traceback (most recent call last):
+            ...
+            directions.errors.LatdirError: codes of space 'z' have shape [n, 100], not [100]: add a batch axis with codes[None]
+        """
+        if tuple(codes.shape[1:]) != self.shape or codes.ndim != len(self.shape) + 1:
+            hint = "check which space the codes come from"
+            if tuple(codes.shape) == self.shape:
+                hint = "add a batch axis with codes[None]"
+            expected = ", ".join(["n", *map(str, self.shape)])
+            raise LatdirError(
+                f"codes of space {self.name!r} have shape [{expected}], "
+                f"not {list(codes.shape)}: {hint}"
+            )
+        if not codes.is_floating_point():
+            raise LatdirError(f"codes are floating point, not {codes.dtype}: use codes.float()")
+        return codes
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Mean and covariance of the codes a space is sampled from.
+
+    Attributes:
+        mean: `[d]`, the codes' mean, flattened.
+        covariance: `[d, d]`.
+
+    Example:
+        >>> prior = Prior.standard(3)
+        >>> prior.sigma(torch.tensor([0.0, 1.0, 0.0]))
+        1.0
+    """
+
+    mean: Float[Tensor, "d"]
+    covariance: Float[Tensor, "d d"]
+
+    @classmethod
+    def standard(cls, size: int) -> Prior:
+        """The standard normal prior of most GANs' z space."""
+        return cls(torch.zeros(size), torch.eye(size))
+
+    @classmethod
+    def fit(cls, codes: Float[Tensor, "n *shape"]) -> Prior:
+        """Estimate mean and covariance from codes, in float64."""
+        flat = codes.flatten(1).double()
+        mean = flat.mean(0)
+        centred = flat - mean
+        covariance = centred.T @ centred / (len(flat) - 1)
+        return cls(mean.float(), covariance.float())
+
+    def sigma(self, vector: Float[Tensor, "*shape"]) -> float:
+        """Standard deviation of the codes along `vector`, in latent units."""
+        flat = vector.flatten().double().cpu()
+        return float((flat @ self.covariance.double().cpu() @ flat).clamp_min(0).sqrt())

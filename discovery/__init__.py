@@ -1,0 +1,1 @@
+"""How directions are found: one method, one file, one paper."""

@@ -1,0 +1,56 @@
+"""Method names and where they live, so that listing them imports nothing."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from directions.errors import LatdirError
+from discovery.base import Method
+
+__all__ = ["METHODS", "Entry", "find_method"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered method.
+
+    Attributes:
+        location: `module:Class`.
+        summary: What it finds, in a line.
+        paper: Where it was published.
+    """
+
+    location: str
+    summary: str
+    paper: str
+
+
+METHODS: dict[str, Entry] = {
+    "boundary": Entry(
+        "discovery.boundary:Boundary",
+        "normals of linear boundaries between labelled codes",
+        "InterFaceGAN, Shen et al. 2020, arXiv:2005.09635",
+    ),
+}
+
+
+def find_method(name: str) -> type[Method]:
+    """The class of a registered method.
+
+    Raises:
+        LatdirError: No method of that name.
+
+    Example:
+        >>> find_method("boundary").__name__
+        'Boundary'
+        >>> find_method("magic")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: no method 'magic': there are boundary
+    """
+    if name not in METHODS:
+        raise LatdirError(f"no method {name!r}: there are {', '.join(METHODS)}")
+    module, _, cls = METHODS[name].location.partition(":")
+    found: type[Method] = getattr(importlib.import_module(module), cls)
+    return found

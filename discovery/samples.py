@@ -1,0 +1,88 @@
+"""Samples: codes, their scores, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.classifiers.base import Attribute
+from directions.errors import LatdirError
+
+__all__ = ["Samples"]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Codes of one latent space with the scores of the images they make.
+
+    Attributes:
+        codes: `[n, *shape]`, float32.
+        scores: `[n, k]`, float32; column j belongs to `attributes[j]`.
+        attributes: What the columns mean.
+        space: Name of the codes' space.
+        generator: Name of the generator.
+        fingerprint: Its sha256.
+        classifier: Name of the classifier.
+        classifier_fingerprint: Its sha256.
+        seed: Seed the codes were drawn with.
+        start: Index of the first code in that seed's sequence.
+        truncation: ψ they were drawn with.
+
+    Raises:
+        LatdirError: Shapes that do not agree, or scores that are not finite.
+    """
+
+    codes: Float[Tensor, "n ..."]
+    scores: Float[Tensor, "n k"]
+    attributes: tuple[Attribute, ...]
+    space: str
+    generator: str
+    fingerprint: str
+    classifier: str
+    classifier_fingerprint: str
+    seed: int
+    start: int = 0
+    truncation: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.codes) != len(self.scores) or self.scores.shape[1] != len(self.attributes):
+            raise LatdirError(
+                f"{len(self.codes)} codes, scores of shape {list(self.scores.shape)} and "
+                f"{len(self.attributes)} attributes do not belong together"
+            )
+        bad = ~torch.isfinite(self.scores).all(0)
+        if bad.any():
+            name = self.names[int(bad.nonzero()[0])]
+            rows = int((~torch.isfinite(self.scores[:, self.names.index(name)])).sum())
+            raise LatdirError(
+                f"{rows} of {len(self)} scores of {name!r} are NaN or infinite: "
+                f"mend the classifier {self.classifier}, or leave that attribute out"
+            )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the attributes, in column order."""
+        return tuple(a.name for a in self.attributes)
+
+    def column(self, name: str) -> Float[Tensor, "n"]:
+        """Scores of one attribute.
+
+        Raises:
+            LatdirError: No attribute of that name.
+        """
+        if name not in self.names:
+            raise LatdirError(
+                f"these samples have no attribute {name!r}: they have {', '.join(self.names)}"
+            )
+        return self.scores[:, self.names.index(name)]
+
+    def rows(self, rows: slice | Sequence[int] | Tensor) -> Samples:
+        """The samples of some rows."""
+        return replace(self, codes=self.codes[rows], scores=self.scores[rows])
