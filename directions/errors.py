@@ -35,7 +35,8 @@ def require(package: str, extra: str) -> ModuleType:
         >>> require("no_such_package", "clip")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: this needs the package 'no_such_package': pip install 'latdir[clip]'
+        directions.errors.LatdirError: this needs the package 'no_such_package':
+        pip install 'latdir[clip]'
     """
     try:
         return importlib.import_module(package)

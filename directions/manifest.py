@@ -22,7 +22,6 @@ from directions.files import atomic
 
 __all__ = ["CalibrationEntry", "DirectionEntry", "Manifest", "read", "write"]
 
-FORMAT = "latdir.bank"
 VERSION = 1
 MAX_HEADER = 64 * 1024 * 1024
 
@@ -58,8 +57,8 @@ class DirectionEntry(_Entry):
 class Manifest(_Entry):
     """The header of a bank file."""
 
-    format: Literal["latdir.bank"] = FORMAT
-    version: Literal[1] = VERSION
+    format: Literal["latdir.bank"] = "latdir.bank"
+    version: Literal[1] = 1
     generator: str
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     directions: tuple[DirectionEntry, ...]

@@ -52,7 +52,8 @@ class Space:
             >>> Space("z", (100,)).check(torch.zeros(100))
             Traceback (most recent call last):
             ...
-            directions.errors.LatdirError: codes of space 'z' have shape [n, 100], not [100]: add a batch axis with codes[None]
+            directions.errors.LatdirError: codes of space 'z' have shape [n, 100], not [100]:
+            add a batch axis with codes[None]
         """
         if tuple(codes.shape[1:]) != self.shape or codes.ndim != len(self.shape) + 1:
             hint = "check which space the codes come from"

@@ -48,7 +48,8 @@ def load_classifier(name: str) -> Classifier:
         >>> load_classifier("cats")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no classifier 'cats': there are faces, pixels; wrap your own with directions.wrap_classifier
+        directions.errors.LatdirError: no classifier 'cats': there are faces, pixels; wrap
+        your own with directions.wrap_classifier
     """
     parts = []
     for part in name.split("+"):

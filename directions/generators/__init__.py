@@ -46,7 +46,8 @@ def load_generator(name: str) -> Generator:
         >>> load_generator("nvidia-magic")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no generator 'nvidia-magic': there are digiface64, planted; wrap your own with directions.wrap
+        directions.errors.LatdirError: no generator 'nvidia-magic': there are digiface64,
+        planted; wrap your own with directions.wrap
     """
     if name not in GENERATORS:
         raise LatdirError(

@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+
+.PHONY: demo test lint types imports tests test-slow format clean
+
+demo: $(VENV)/.run  ## install, run the main job on the built-in generator, leave a report in out/demo
+	$(BIN)/latdir demo --out out/demo
+
+test: lint types imports tests  ## everything the continuous integration runs
+
+lint: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+imports: $(VENV)/.test
+	$(BIN)/lint-imports
+
+tests: $(VENV)/.test  ## unit, contract, doctest, README and notebook tests
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.test  ## what is too slow for every run
+	$(BIN)/python -m pytest -q -m slow --timeout=3000
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(PIP) -e '.[test,clip]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,19 @@
+"""Imports the packages under their own names before pytest collects doctests file by file."""
+
+import importlib
+import pkgutil
+
+PACKAGES = ("directions", "discovery", "analysis", "latdir")
+
+
+def pytest_sessionstart() -> None:
+    """Import every module once, after jaxtyping's import hook is in place.
+
+    Otherwise pytest's importlib mode would execute a module again when its package imports it,
+    and a class would differ from itself.
+    """
+    for package in PACKAGES:
+        root = importlib.import_module(package)
+        for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
