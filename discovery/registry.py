@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from directions.errors import LatdirError
 from discovery.base import Method
 
-__all__ = ["METHODS", "Entry", "find_method"]
+__all__ = ["METHODS", "MethodEntry", "find_method"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodEntry:
     """One registered method.
 
     Attributes:
@@ -26,8 +26,8 @@ class Entry:
     paper: str
 
 
-METHODS: dict[str, Entry] = {
-    "boundary": Entry(
+METHODS: dict[str, MethodEntry] = {
+    "boundary": MethodEntry(
         "discovery.boundary:Boundary",
         "normals of linear boundaries between labelled codes",
         "InterFaceGAN, Shen et al. 2020, arXiv:2005.09635",

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import dataclass
-
 from directions.classifiers.base import Attribute, Classifier, Combined
 from directions.errors import LatdirError
+from directions.plugins import Entry, build
 
-__all__ = ["CLASSIFIERS", "Attribute", "Classifier", "Combined", "Entry", "load_classifier"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One classifier that loads by name.
-
-    Attributes:
-        location: `module:function` that makes it.
-        summary: What it is, in a line.
-    """
-
-    location: str
-    summary: str
+__all__ = ["CLASSIFIERS", "Attribute", "Classifier", "Combined", "load_classifier"]
 
 
 CLASSIFIERS: dict[str, Entry] = {
     "faces": Entry(
         "directions.classifiers.faces:faces",
-        "expression, landmarks, age and gender of a face (ships with the package)",
+        "expression, landmarks, age and gender of a face; ships with the package",
     ),
     "pixels": Entry(
         "directions.classifiers.pixels:pixels",
@@ -39,6 +24,11 @@ CLASSIFIERS: dict[str, Entry] = {
 def load_classifier(name: str) -> Classifier:
     """A classifier by name; several joined by `+` stand side by side.
 
+    Args:
+        name: Such as `faces+pixels`. Each part is one of `CLASSIFIERS`, or `module:function` of
+            your own, where the function takes no arguments and returns a `Classifier`, such as
+            `directions.wrap_classifier(…)`.
+
     Raises:
         LatdirError: No classifier of that name.
 
@@ -48,17 +38,16 @@ def load_classifier(name: str) -> Classifier:
         >>> load_classifier("cats")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no classifier 'cats': there are faces, pixels; wrap
-        your own with directions.wrap_classifier
+        directions.errors.LatdirError: no classifier 'cats': there are faces, pixels; your own
+            is named 'module:function', where the function returns directions.wrap_classifier(…)
     """
     parts = []
     for part in name.split("+"):
-        if part not in CLASSIFIERS:
+        made = build(part, CLASSIFIERS, kind="classifier", wrap="directions.wrap_classifier")
+        if not isinstance(made, Classifier):
             raise LatdirError(
-                f"no classifier {part!r}: there are {', '.join(CLASSIFIERS)}; "
-                "wrap your own with directions.wrap_classifier"
+                f"{part} made a {type(made).__name__}, not a Classifier: "
+                "return directions.wrap_classifier(…)"
             )
-        module, _, function = CLASSIFIERS[part].location.partition(":")
-        made: Classifier = getattr(importlib.import_module(module), function)()
         parts.append(made)
     return parts[0] if len(parts) == 1 else Combined(*parts)

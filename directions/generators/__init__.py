@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import dataclass
-
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.plugins import Entry, build
 
-__all__ = ["GENERATORS", "Entry", "Generator", "load_generator"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One generator that loads by name.
-
-    Attributes:
-        location: `module:function` that makes it.
-        summary: What it is, in a line.
-    """
-
-    location: str
-    summary: str
+__all__ = ["GENERATORS", "Generator", "load_generator"]
 
 
 GENERATORS: dict[str, Entry] = {
     "digiface64": Entry(
         "directions.generators.dcgan:digiface64",
-        "DCGAN faces, 64×64, z of 100, trained on DigiFace-1M (ships with the package)",
+        "DCGAN faces, 64×64, z of 100, trained on DigiFace-1M; ships with the package",
     ),
     "planted": Entry(
         "directions.generators.planted:planted",
@@ -39,6 +24,10 @@ GENERATORS: dict[str, Entry] = {
 def load_generator(name: str) -> Generator:
     """A generator by name.
 
+    Args:
+        name: One of `GENERATORS`, or `module:function` of your own, where the function takes no
+            arguments and returns a `Generator`, such as `directions.wrap(…)`.
+
     Raises:
         LatdirError: No generator of that name.
 
@@ -47,13 +36,12 @@ def load_generator(name: str) -> Generator:
         Traceback (most recent call last):
         ...
         directions.errors.LatdirError: no generator 'nvidia-magic': there are digiface64,
-        planted; wrap your own with directions.wrap
+            planted; your own is named 'module:function', where the function returns
+            directions.wrap(…)
     """
-    if name not in GENERATORS:
+    made = build(name, GENERATORS, kind="generator", wrap="directions.wrap")
+    if not isinstance(made, Generator):
         raise LatdirError(
-            f"no generator {name!r}: there are {', '.join(GENERATORS)}; "
-            "wrap your own with directions.wrap"
+            f"{name} made a {type(made).__name__}, not a Generator: return directions.wrap(…)"
         )
-    module, _, function = GENERATORS[name].location.partition(":")
-    made: Generator = getattr(importlib.import_module(module), function)()
     return made
