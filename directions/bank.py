@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +16,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions import manifest as format_
+from directions import table
 from directions.direction import Calibration, Direction
 from directions.errors import LatdirError
 
 if TYPE_CHECKING:
     from directions.generators.base import Generator
 
-__all__ = ["DirectionBank"]
+__all__ = ["DirectionBank", "UnknownDirection"]
+
+
+class UnknownDirection(LatdirError, KeyError):  # noqa: N818 - it reads as what it says
+    """A name that a bank does not have; a KeyError too, as a mapping's must be."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +44,19 @@ class DirectionBank(Mapping[str, Direction]):
         provenance: What made the bank: seeds, hashes, versions.
 
     Raises:
-        LatdirError: Two directions share a name.
+        LatdirError: Two directions share a name, two of one space differ in shape, or the
+            fingerprint is not a sha256.
 
     Example:
         >>> up = Direction("up", torch.tensor([0.0, 1.0]), "z")
         >>> bank = DirectionBank((up,), generator="toy", fingerprint="0" * 64)
         >>> list(bank), bank["up"].sigma
         (['up'], 1.0)
+        >>> bank["upp"]
+        Traceback (most recent call last):
+        ...
+        directions.bank.UnknownDirection: no direction 'upp' in this bank: did you mean 'up'?
+        it has up
     """
 
     directions: tuple[Direction, ...]
@@ -47,20 +65,43 @@ class DirectionBank(Mapping[str, Direction]):
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = [d.name for d in self.directions]
-        twice = sorted({n for n in names if names.count(n) > 1})
+        object.__setattr__(self, "directions", tuple(self.directions))
+        twice = sorted(
+            n for n, times in Counter(d.name for d in self.directions).items() if times > 1
+        )
         if twice:
             raise LatdirError(
                 f"a bank's names differ, but {', '.join(twice)} occurs twice: "
                 "rename with direction.evolve(name=…)"
             )
+        shapes: dict[str, tuple[str, tuple[int, ...]]] = {}
+        for d in self.directions:
+            first, shape = shapes.setdefault(d.space, (d.name, tuple(d.vector.shape)))
+            if tuple(d.vector.shape) != shape:
+                raise LatdirError(
+                    f"directions {first!r} and {d.name!r} both live in space {d.space!r}, but "
+                    f"have shapes {list(shape)} and {list(d.vector.shape)}: "
+                    "they come from different generators"
+                )
+        if not re.fullmatch("[0-9a-f]{64}", self.fingerprint):
+            raise LatdirError(
+                f"a bank's fingerprint is 64 hexadecimal digits, not {self.fingerprint[:80]!r}: "
+                "use generator.fingerprint"
+            )
+
+    @cached_property
+    def _by_name(self) -> dict[str, Direction]:
+        return {d.name: d for d in self.directions}
 
     def __getitem__(self, name: str) -> Direction:
-        for direction in self.directions:
-            if direction.name == name:
-                return direction
-        # Mapping.get and `in` rely on KeyError; its message is what a user sees.
-        raise KeyError(f"no direction {name!r} in this bank: it has {', '.join(self) or 'none'}")
+        if name in self._by_name:
+            return self._by_name[name]
+        close = difflib.get_close_matches(str(name), self._by_name, n=1)
+        raise UnknownDirection(
+            f"no direction {name!r} in this bank: "
+            + (f"did you mean {close[0]!r}? " if close else "")
+            + f"it has {_listed(self._by_name)}"
+        )
 
     def __iter__(self) -> Iterator[str]:
         return (d.name for d in self.directions)
@@ -74,12 +115,6 @@ class DirectionBank(Mapping[str, Direction]):
         Raises:
             LatdirError: A name is not in the bank.
         """
-        names = list(names)
-        missing = [n for n in names if n not in self]
-        if missing:
-            raise LatdirError(
-                f"no direction {missing[0]!r} in this bank: it has {', '.join(self) or 'none'}"
-            )
         return self.replaced(self[n] for n in names)
 
     def replaced(self, directions: Iterable[Direction]) -> DirectionBank:
@@ -107,7 +142,9 @@ class DirectionBank(Mapping[str, Direction]):
             LatdirError: The directions live in different spaces.
         """
         spaces = sorted({d.space for d in self.directions})
-        if len(spaces) != 1:
+        if not spaces:
+            raise LatdirError("an empty bank has no matrix: add directions first")
+        if len(spaces) > 1:
             raise LatdirError(
                 f"directions of the spaces {', '.join(spaces)} make no one matrix: "
                 "select those of one space first"
@@ -152,15 +189,18 @@ class DirectionBank(Mapping[str, Direction]):
     def save(self, path: str | Path) -> Path:
         """Write the bank to one safetensors file, whole or not at all.
 
+        Vectors are stored as float32. Config, evidence and provenance are stored as JSON, so
+        that tuples come back as lists.
+
         Raises:
-            LatdirError: The file cannot be written.
+            LatdirError: The file cannot be written, or evidence is not finite or not JSON.
         """
-        header = format_.Manifest(
-            generator=self.generator,
-            fingerprint=self.fingerprint,
-            directions=tuple(_entry(d) for d in self.directions),
-            provenance=dict(self.provenance),
-        )
+        header = {
+            "generator": self.generator,
+            "fingerprint": self.fingerprint,
+            "directions": [_entry(d) for d in self.directions],
+            "provenance": format_.plain(self.provenance, "provenance"),
+        }
         format_.write(path, header, [d.vector for d in self.directions])
         return Path(path)
 
@@ -176,26 +216,46 @@ class DirectionBank(Mapping[str, Direction]):
             LatdirError: Not a bank, broken, or of another generator.
         """
         header, vectors = format_.read(path)
-        bank = cls(
-            tuple(_direction(e, v) for e, v in zip(header.directions, vectors, strict=True)),
-            header.generator,
-            header.fingerprint,
-            header.provenance,
-        )
+        try:
+            bank = cls(
+                tuple(_direction(e, v) for e, v in zip(header.directions, vectors, strict=True)),
+                header.generator,
+                header.fingerprint,
+                header.provenance,
+            )
+        except LatdirError as error:
+            raise LatdirError(f"{path} is broken: {error}") from error
         return bank if generator is None else bank.check(generator)
 
+    def summary(self) -> str:
+        """The bank as a plain-text table: name, space, sigma, what a step does, evidence."""
+        return table.text(self)
+
     def __repr__(self) -> str:
-        return f"DirectionBank({self.generator}: {', '.join(self) or 'empty'})"
+        return f"DirectionBank({self.generator}: {_listed(self) if self else 'empty'})"
+
+    def _repr_html_(self) -> str:
+        return table.html(self)
 
 
-def _entry(direction: Direction) -> format_.DirectionEntry:
+def _listed(names: Iterable[str]) -> str:
+    """Names for a message: all of them, or the first twenty and how many more."""
+    names = list(names)
+    more = f", … ({len(names)} in all)" if len(names) > 20 else ""
+    return ", ".join(names[:20]) + more if names else "none"
+
+
+def _entry(direction: Direction) -> dict[str, Any]:
     values = {
         name: getattr(direction, name)
         for name in format_.DirectionEntry.model_fields
         if name != "calibration"
     }
     calibration = direction.calibration and asdict(direction.calibration)
-    return format_.DirectionEntry.model_validate({**values, "calibration": calibration})
+    entry: dict[str, Any] = format_.plain(
+        {**values, "calibration": calibration}, f"direction {direction.name!r}"
+    )
+    return entry
 
 
 def _direction(entry: format_.DirectionEntry, vector: Tensor) -> Direction:

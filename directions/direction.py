@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +18,8 @@ __all__ = ["Calibration", "Direction"]
 
 UNIT_TOLERANCE = 1e-4
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -27,6 +31,9 @@ class Calibration:
         per_sigma: Change of the attribute per step of one sigma, near zero.
         low: Lower end of the range, in sigma, over which the answer is linear.
         high: Upper end of that range.
+
+    Raises:
+        LatdirError: A figure is not finite, or the range is upside down.
     """
 
     attribute: str
@@ -34,6 +41,14 @@ class Calibration:
     per_sigma: float
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        figures = (self.per_sigma, self.low, self.high)
+        if not all(map(math.isfinite, figures)) or self.low > self.high:
+            raise LatdirError(
+                f"the calibration for {self.attribute!r} has per_sigma {self.per_sigma} over "
+                f"{self.low} … {self.high} sigma: all three must be finite, low first"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +61,8 @@ class Direction:
         space: Name of that space.
         method: Name of the method that found it.
         config: The method's hyper-parameters.
-        layers: For layered spaces, the layers it acts on; None means all.
+        layers: For layered spaces, the layers it acts on; None means all. The vector's first
+            axis counts the layers, or, for a vector `[d]`, the second axis of the codes.
         offset: Signed distance of the origin to the separating hyperplane, when there is one:
             `vector · code + offset` is the signed distance of a code.
         sigma: Standard deviation of the prior's codes along the vector; one unit of amount.
@@ -54,7 +70,8 @@ class Direction:
         evidence: Figures that speak for it: held-out accuracy, eigenvalue, effects.
 
     Raises:
-        LatdirError: The vector is not finite or not of unit norm, or sigma is not positive.
+        LatdirError: The vector is not finite or not of unit norm, sigma is not positive, or
+            layers are not distinct numbers from 0.
 
     Example:
         >>> up = Direction.from_vector("up", torch.tensor([0.0, 2.0]), space="z", sigma=1.5)
@@ -78,73 +95,142 @@ class Direction:
     def __post_init__(self) -> None:
         if not self.name:
             raise LatdirError("a direction needs a name: give it what it changes, such as 'smile'")
+        if not self.vector.is_floating_point() or self.vector.ndim == 0:
+            raise LatdirError(
+                f"direction {self.name!r} has a vector of {self.vector.dtype} and shape "
+                f"{list(self.vector.shape)}: give a float tensor of the shape of one code"
+            )
         if not torch.isfinite(self.vector).all():
             raise LatdirError(f"direction {self.name!r} has NaN or infinite coordinates")
-        norm = float(self.vector.double().norm())
+        norm = float(self.vector.detach().double().norm())
         if abs(norm - 1) > UNIT_TOLERANCE:
             raise LatdirError(
                 f"direction {self.name!r} has norm {norm:.6g}, not 1: "
                 "use Direction.from_vector, which normalises"
             )
-        if not self.sigma > 0:
+        if not (self.sigma > 0 and math.isfinite(self.sigma)):
             raise LatdirError(
                 f"direction {self.name!r} has sigma {self.sigma}: it must be positive; "
                 "a direction along which the prior does not vary has no natural step"
             )
+        if self.offset is not None and not math.isfinite(self.offset):
+            raise LatdirError(
+                f"direction {self.name!r} has offset {self.offset}: give a number, or None"
+            )
+        # Callers pass what they have (a list, a NumPy scalar); what is stored is one type.
+        object.__setattr__(self, "sigma", float(self.sigma))
+        object.__setattr__(self, "offset", None if self.offset is None else float(self.offset))
+        if self.layers is not None:
+            layers = tuple(int(layer) for layer in self.layers)
+            if not layers or min(layers) < 0 or len(set(layers)) < len(layers):
+                raise LatdirError(
+                    f"direction {self.name!r} acts on layers {list(layers)}: "
+                    "give distinct numbers from 0, or None for all"
+                )
+            object.__setattr__(self, "layers", layers)
 
     @classmethod
     def from_vector(
         cls,
         name: str,
-        vector: Float[Tensor, "*shape"],
+        vector: Tensor,
         *,
         space: str,
+        method: str = "given",
+        config: Mapping[str, Any] | None = None,
+        layers: tuple[int, ...] | None = None,
         offset: float | None = None,
-        **rest: Any,
+        sigma: float = 1.0,
+        calibration: Calibration | None = None,
+        evidence: Mapping[str, Any] | None = None,
     ) -> Direction:
         """Make a direction of any non-zero vector, dividing vector and offset by its norm.
 
+        The other arguments are the attributes of `Direction`.
+
         Args:
             name: What it is meant to change.
-            vector: Non-zero, shape of one code of its space.
+            vector: Non-zero, shape of one code of its space; float32 unless it is float64.
             space: Name of that space.
+            method: Name of the method that found it.
+            config: The method's hyper-parameters.
+            layers: The layers it acts on.
             offset: Intercept b of the hyperplane `vector · code + b = 0`.
-            **rest: The other attributes of `Direction`.
+            sigma: Standard deviation of the prior's codes along the unit vector.
+            calibration: How its attribute answers.
+            evidence: Figures that speak for it.
 
         Raises:
-            LatdirError: The vector is zero or not finite.
+            LatdirError: The vector is zero or not finite, or `Direction` refuses the rest.
         """
-        norm = float(vector.double().norm())
-        if not (norm > 0 and torch.isfinite(vector).all()):
+        exact = vector.detach().double()
+        norm = float(exact.norm())
+        if not (norm > 0 and math.isfinite(norm)):
             raise LatdirError(
                 f"direction {name!r} cannot be normalised: its vector has norm {norm}"
             )
-        unit = (vector.double() / norm).to(vector.dtype)
-        scaled = None if offset is None else offset / norm
-        return cls(name, unit, space, offset=scaled, **rest)
+        dtype = torch.float64 if vector.dtype == torch.float64 else torch.float32
+        return cls(
+            name=name,
+            vector=(exact / norm).to(dtype),
+            space=space,
+            method=method,
+            config=config or {},
+            layers=layers,
+            offset=None if offset is None else offset / norm,
+            sigma=sigma,
+            calibration=calibration,
+            evidence=evidence or {},
+        )
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Units that an amount may be given in."""
+        """Units that an amount may be given in; `attribute` is the calibrated one."""
         known = ("sigma", "latent")
-        return known if self.calibration is None else (*known, self.calibration.unit)
+        return known if self.calibration is None else (*known, "attribute", self.calibration.unit)
 
     def latent_amount(self, amount: float | Tensor, unit: str = "sigma") -> float | Tensor:
         """Convert an amount in sigma, latent units, or the attribute's unit to latent units.
 
+        Args:
+            amount: A number, or a tensor of any shape.
+            unit: One of `units`.
+
         Raises:
-            LatdirError: The unit is not one of `units`.
+            LatdirError: The unit is not one of `units`, or the attribute does not answer.
+
+        Example:
+            >>> yaw = Calibration("yaw", "degrees", per_sigma=10.0, low=-3.0, high=3.0)
+            >>> turn = Direction("turn", torch.tensor([1.0, 0.0]), "z", calibration=yaw)
+            >>> turn.latent_amount(25.0, "degrees")
+            2.5
         """
         if unit == "latent":
             return amount
         if unit == "sigma":
             return amount * self.sigma
-        if self.calibration is not None and unit == self.calibration.unit:
-            return amount / self.calibration.per_sigma * self.sigma
-        raise LatdirError(
-            f"direction {self.name!r} has no unit {unit!r}: use one of {', '.join(self.units)}"
-            + ("" if self.calibration else ", or calibrate it first with analysis.calibrate")
-        )
+        if unit not in self.units or self.calibration is None:
+            raise LatdirError(
+                f"direction {self.name!r} has no unit {unit!r}: use one of {', '.join(self.units)}"
+                + ("" if self.calibration else ", or calibrate it first with analysis.calibrate")
+            )
+        scale = self.calibration
+        if scale.per_sigma == 0:
+            raise LatdirError(
+                f"{scale.attribute!r} does not answer to direction {self.name!r} "
+                f"(0 {scale.unit} per sigma): give the amount in sigma"
+            )
+        sigmas = torch.as_tensor(amount) / scale.per_sigma
+        if ((sigmas < scale.low) | (sigmas > scale.high)).any():
+            log.warning(
+                "%s answers linearly from %.3g to %.3g sigma along %s only; "
+                "an amount beyond that will miss its mark",
+                scale.attribute,
+                scale.low,
+                scale.high,
+                self.name,
+            )
+        return amount / scale.per_sigma * self.sigma
 
     def shift(
         self, codes: Float[Tensor, "n ..."], amount: float | Tensor, *, unit: str = "sigma"
@@ -176,6 +262,8 @@ class Direction:
 
     def _placed(self, codes: Tensor) -> Tensor:
         """The vector in the shape of one of `codes`, zero on layers it leaves alone."""
+        if not codes.is_floating_point():
+            raise LatdirError(f"codes are floating point, not {codes.dtype}: use codes.float()")
         vector = self.vector.to(codes)
         layered = codes.ndim == vector.ndim + 2
         if codes.shape[-vector.ndim :] != vector.shape or not (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +18,14 @@ __all__ = ["atomic"]
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`, flushed to disk and renamed over it on success.
 
-    On any error the temporary file is removed and `path` stays as it was.
+    On any error the temporary file is removed and `path` stays as it was. A symbolic link is
+    followed, so that what it points to is replaced and the link stays.
 
     Args:
         path: The file to write. Its folder must exist.
 
     Yields:
-        A path in the same folder to write to.
+        A path in the same folder to write to; an empty file is there already.
 
     Raises:
         LatdirError: The folder is missing or not writable, or the disk is full.
@@ -37,32 +38,51 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         >>> target.read_text()
         'whole or not at all'
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        # Exclusive, and with the mode that the umask gives any new file.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
     except OSError as error:
         raise _explained(error, target) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp makes private files; a finished one gets what the umask would have given it.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
     except OSError as error:
+        # An error that names some other file is not about writing this one.
+        if error.filename not in (None, os.fspath(temporary), temporary):
+            raise
         raise _explained(error, target) from error
     finally:
         temporary.unlink(missing_ok=True)
+    _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the renaming itself durable, where the system lets a folder be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        # Some network file systems cannot; the file is complete all the same.
+        pass
+    finally:
+        os.close(handle)
 
 
 def _explained(error: OSError, target: Path) -> LatdirError:
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LatdirError(
             f"the disk is full: {target} was not written and nothing was lost; "
             "free some space and run the same command again"
+        )
+    if error.errno == errno.ENOENT and not target.parent.is_dir():
+        return LatdirError(
+            f"cannot write {target}: there is no folder {target.parent}; make it first"
         )
     return LatdirError(f"cannot write {target}: {error.strerror or error}; choose another path")

@@ -8,26 +8,30 @@ of `Manifest`. `docs/bank-format.md` is the specification; a golden file pins it
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.files import atomic
 
-__all__ = ["CalibrationEntry", "DirectionEntry", "Manifest", "read", "write"]
+__all__ = ["CalibrationEntry", "DirectionEntry", "Manifest", "plain", "read", "write"]
 
 VERSION = 1
-MAX_HEADER = 64 * 1024 * 1024
+MAX_MANIFEST = 64 * 1024 * 1024
+MAX_DEPTH = 32
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class CalibrationEntry(_Entry):
@@ -47,7 +51,7 @@ class DirectionEntry(_Entry):
     space: str = Field(min_length=1)
     method: str
     config: dict[str, Any] = {}
-    layers: tuple[int, ...] | None = None
+    layers: tuple[NonNegativeInt, ...] | None = None
     offset: FiniteFloat | None = None
     sigma: FiniteFloat = Field(gt=0)
     calibration: CalibrationEntry | None = None
@@ -65,21 +69,37 @@ class Manifest(_Entry):
     provenance: dict[str, Any] = {}
 
 
-def write(path: str | Path, manifest: Manifest, vectors: list[Tensor]) -> None:
+def write(path: str | Path, header: Mapping[str, Any], vectors: list[Tensor]) -> None:
     """Write a bank file, whole or not at all; equal banks give equal bytes.
 
+    Args:
+        path: The file; its folder must exist.
+        header: The fields of `Manifest` other than `format` and `version`, as plain values.
+        vectors: One tensor for each of its directions.
+
     Raises:
-        LatdirError: The folder cannot be written, or the disk is full.
+        LatdirError: A value that JSON cannot hold, the folder cannot be written, or the disk is
+            full.
     """
-    header = json.dumps(
+    try:
+        manifest = Manifest.model_validate_json(json.dumps(plain(header)))
+    except ValidationError as error:
+        raise LatdirError(f"this bank cannot be saved: {_first(error)}") from error
+    encoded = json.dumps(
         manifest.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, allow_nan=False
     )
+    if len(encoded) > MAX_MANIFEST:
+        raise LatdirError(
+            f"this bank's evidence and provenance take {len(encoded)} bytes, over {MAX_MANIFEST}: "
+            "keep large tables in a file of their own"
+        )
     tensors = {
         f"vector.{i}": v.detach().to("cpu", torch.float32).contiguous().clone()
         for i, v in enumerate(vectors)
     }
+    content = save(tensors, metadata={"manifest": encoded})
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"manifest": header})
+        temporary.write_bytes(content)
 
 
 def read(path: str | Path) -> tuple[Manifest, list[Tensor]]:
@@ -93,15 +113,22 @@ def read(path: str | Path) -> tuple[Manifest, list[Tensor]]:
         raise LatdirError(f"there is no bank file {path}: check the path")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = (file.metadata() or {}).get("manifest")
-            manifest = _parsed(path, header)
+            manifest = _parsed(path, (file.metadata() or {}).get("manifest"))
             expected = [f"vector.{i}" for i in range(len(manifest.directions))]
-            if sorted(file.keys()) != sorted(expected):
+            held = list(file.keys())
+            if sorted(held) != sorted(expected):
                 raise LatdirError(
                     f"{path} is broken: its manifest lists {len(expected)} directions "
-                    f"but it holds {len(list(file.keys()))} tensors; take a fresh copy"
+                    f"but it holds {len(held)} tensors; take a fresh copy"
                 )
-            return manifest, [file.get_tensor(key) for key in expected]
+            for key in expected:
+                dtype = file.get_slice(key).get_dtype()
+                if dtype != "F32":
+                    raise LatdirError(
+                        f"{path} is broken: {key} is stored as {dtype}, but a bank holds F32 only"
+                    )
+            # The reader's tensors are views of the mapped file; a copy outlives its replacement.
+            return manifest, [file.get_tensor(key).clone() for key in expected]
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, LatdirError):
             raise
@@ -111,25 +138,92 @@ def read(path: str | Path) -> tuple[Manifest, list[Tensor]]:
         ) from error
 
 
+def plain(value: Any, where: str = "", depth: int = 0) -> Any:
+    """A value as JSON holds it, or a refusal that says where it cannot.
+
+    Args:
+        value: Nested mappings, sequences, strings, numbers, booleans and None; NumPy scalars
+            become Python's.
+        where: Path of the value, for the message.
+        depth: How deep it lies.
+
+    Raises:
+        LatdirError: NaN or infinity, another type, keys that are not strings, or nesting
+            beyond 32 levels.
+
+    Example:
+        >>> plain({"accuracy": np.float32(0.5), "rows": (1, 2)})
+        {'accuracy': 0.5, 'rows': [1, 2]}
+        >>> plain({"evidence": {"auc": float("nan")}})
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: evidence.auc is nan, which a bank file cannot hold:
+        leave it out, or store None
+    """
+    if depth > MAX_DEPTH:
+        raise LatdirError(f"{where[:80]}… is nested over {MAX_DEPTH} levels deep: flatten it")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise LatdirError(
+                f"{where} is {value}, which a bank file cannot hold: leave it out, or store None"
+            )
+        return value
+    if isinstance(value, str):
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise LatdirError(f"{where} is text that is not valid Unicode: {value!r}")
+        return value
+    if isinstance(value, Mapping):
+        wrong = [key for key in value if not isinstance(key, str)]
+        if wrong:
+            raise LatdirError(
+                f"{where} has the key {wrong[0]!r}, but a bank file's keys are text: "
+                f"use {str(wrong[0])!r}"
+            )
+        return {
+            plain(k, f"a key of {where}"): plain(v, f"{where}.{k}" if where else k, depth + 1)
+            for k, v in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [plain(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value)]
+    hint = "; use .tolist()" if hasattr(value, "tolist") else ""
+    raise LatdirError(
+        f"{where} is a {type(value).__name__}, which a bank file cannot hold: "
+        f"give numbers, text, lists or dicts{hint}"
+    )
+
+
 def _parsed(path: str | Path, header: str | None) -> Manifest:
     if header is None:
         raise LatdirError(
             f"{path} is a safetensors file without a bank manifest; "
             "other tools' files are imported with `latdir bank convert`"
         )
-    if len(header) > MAX_HEADER:
-        raise LatdirError(f"{path} has a manifest of {len(header)} bytes, over {MAX_HEADER}")
+    if len(header) > MAX_MANIFEST:
+        raise LatdirError(f"{path} has a manifest of {len(header)} bytes, over {MAX_MANIFEST}")
     try:
-        version = json.loads(header).get("version")
-        if isinstance(version, int) and version > VERSION:
-            raise LatdirError(
-                f"{path} is a bank of format version {version}; this release reads {VERSION}: "
-                "pip install --upgrade latdir"
-            )
+        content = json.loads(header)
+        version = content.get("version")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise LatdirError(f"{path} has a manifest that is not a JSON object: {error}") from error
+    if isinstance(version, int) and version > VERSION:
+        raise LatdirError(
+            f"{path} is a bank of format version {version}; this release reads {VERSION}: "
+            "pip install --upgrade latdir"
+        )
+    try:
+        plain(content)
         return Manifest.model_validate_json(header)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the manifest"
-        raise LatdirError(f"{path} has a broken manifest: {where}: {first['msg']}") from error
-    except (json.JSONDecodeError, AttributeError, RecursionError) as error:
-        raise LatdirError(f"{path} has a manifest that is not a JSON object: {error}") from error
+        raise LatdirError(f"{path} has a broken manifest: {_first(error)}") from error
+    except LatdirError as error:
+        raise LatdirError(f"{path} has a broken manifest: {error}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "the manifest"
+    return f"{where}: {first['msg']}"

@@ -23,6 +23,9 @@ class Space:
         shape: Shape of one code, without the batch axis.
         layers: For layered spaces, the (start, stop) of each layer along the first axis.
 
+    Raises:
+        LatdirError: An empty shape, or layers beyond it.
+
     Example:
         >>> Space("z", (100,)).size
         100
@@ -33,6 +36,19 @@ class Space:
     name: str
     shape: tuple[int, ...]
     layers: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.shape or min(self.shape) < 1:
+            raise LatdirError(
+                f"a space has a name and a shape of positive sizes, not {self.name!r} and "
+                f"{list(self.shape)}"
+            )
+        beyond = [pair for pair in self.layers if not 0 <= pair[0] < pair[1] <= self.shape[0]]
+        if beyond:
+            raise LatdirError(
+                f"layer {beyond[0]} of space {self.name!r} does not lie within its first axis, "
+                f"0 … {self.shape[0]}"
+            )
 
     @property
     def size(self) -> int:
@@ -77,6 +93,9 @@ class Prior:
         mean: `[d]`, the codes' mean, flattened.
         covariance: `[d, d]`.
 
+    Raises:
+        LatdirError: The two do not fit, or are not finite.
+
     Example:
         >>> prior = Prior.standard(3)
         >>> prior.sigma(torch.tensor([0.0, 1.0, 0.0]))
@@ -86,6 +105,16 @@ class Prior:
     mean: Float[Tensor, "d"]
     covariance: Float[Tensor, "d d"]
 
+    def __post_init__(self) -> None:
+        size = self.mean.numel()
+        if self.mean.ndim != 1 or tuple(self.covariance.shape) != (size, size):
+            raise LatdirError(
+                f"a prior has a mean [d] and a covariance [d, d], not {list(self.mean.shape)} "
+                f"and {list(self.covariance.shape)}"
+            )
+        if not (torch.isfinite(self.mean).all() and torch.isfinite(self.covariance).all()):
+            raise LatdirError("this prior has NaN or infinite entries: check the codes behind it")
+
     @classmethod
     def standard(cls, size: int) -> Prior:
         """The standard normal prior of most GANs' z space."""
@@ -93,7 +122,13 @@ class Prior:
 
     @classmethod
     def fit(cls, codes: Float[Tensor, "n *shape"]) -> Prior:
-        """Estimate mean and covariance from codes, in float64."""
+        """Estimate mean and covariance from codes, in float64.
+
+        Raises:
+            LatdirError: Fewer than two codes.
+        """
+        if len(codes) < 2:
+            raise LatdirError(f"{len(codes)} codes have no covariance: give at least two")
         flat = codes.flatten(1).double()
         mean = flat.mean(0)
         centred = flat - mean
@@ -101,6 +136,15 @@ class Prior:
         return cls(mean.float(), covariance.float())
 
     def sigma(self, vector: Float[Tensor, "*shape"]) -> float:
-        """Standard deviation of the codes along `vector`, in latent units."""
+        """Standard deviation of the codes along `vector`, in latent units.
+
+        Raises:
+            LatdirError: The vector has another size.
+        """
+        if vector.numel() != self.mean.numel():
+            raise LatdirError(
+                f"this prior is of codes of size {self.mean.numel()}, "
+                f"not of vectors of shape {list(vector.shape)}"
+            )
         flat = vector.flatten().double().cpu()
         return float((flat @ self.covariance.double().cpu() @ flat).clamp_min(0).sqrt())
