@@ -1,0 +1,270 @@
+"""How an attribute answers to its direction: curve, slope near zero, and where it stays linear.
+
+With it amounts can be given in the attribute's own unit: ten degrees of yaw rather than 0.8 sigma.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor
+
+from analysis.bootstrap import mean_interval
+from analysis.curves import AMOUNTS, HELD_OUT_SEED, Curves, measure_curves
+from analysis.targets import match_targets
+from directions.bank import DirectionBank
+from directions.classifiers.base import Attribute, Classifier
+from directions.direction import Calibration
+from directions.errors import LatdirError
+from directions.generators.base import Generator, Precision
+
+__all__ = ["CalibrationCurve", "apply_calibrations", "calibrate", "calibration_curves"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationCurve:
+    """Mean score of one attribute against the amount moved along one direction.
+
+    Attributes:
+        direction: Name of the direction.
+        attribute: What the scores are.
+        amounts: `[t]`, in sigma, ascending, 0 among them.
+        mean: `[t]`, mean score of the moved codes.
+        low: `[t]`, lower ends of the bootstrap intervals of the change, on top of `mean` at 0.
+        high: `[t]`, upper ends.
+        slope: Change per sigma near zero, in the attribute's unit.
+        slope_low: Lower end of its bootstrap interval.
+        slope_high: Upper end.
+        linear: Range of amounts over which the curve stays by the line.
+        tolerance: How far from the line it may be, as a share of the change that the line says.
+    """
+
+    direction: str
+    attribute: Attribute
+    amounts: Float[Tensor, "t"]
+    mean: Float[Tensor, "t"]
+    low: Float[Tensor, "t"]
+    high: Float[Tensor, "t"]
+    slope: float
+    slope_low: float
+    slope_high: float
+    linear: tuple[float, float]
+    tolerance: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the slope's interval leaves out zero."""
+        return self.slope_low > 0 or self.slope_high < 0
+
+    @property
+    def unit(self) -> str:
+        """Unit of the attribute; its name where it has none."""
+        attribute = self.attribute
+        if attribute.kind == "probability":
+            return "probability"
+        return attribute.unit or attribute.name
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What a direction stores, or None when nothing measurable happens along it."""
+        if not self.significant:
+            return None
+        low, high = self.linear
+        return Calibration(self.attribute.name, self.unit, self.slope, low, high)
+
+
+def calibration_curves(
+    curves: Curves,
+    *,
+    near: float = 1.0,
+    tolerance: float = 0.15,
+    bootstrap: int = 1000,
+    level: float = 0.95,
+) -> tuple[CalibrationCurve, ...]:
+    """Fit a line near zero to each direction's own attribute, and see how far it holds.
+
+    The line goes through the mean score of the unmoved codes; its slope is the least-squares one
+    over the amounts within `near`. The linear range grows from 0 as long as the mean score is
+    within `tolerance` of the change that the line says, or of that at one sigma if larger.
+
+    Args:
+        curves: Scores, with `targets` saying which attribute belongs to which direction.
+        near: Amounts up to this, in sigma, are fitted to.
+        tolerance: Share of the line's change by which the curve may miss it.
+        bootstrap: Number of resamples of the codes.
+        level: Share of the resampled means inside an interval.
+
+    Returns:
+        One curve for each direction that has a target.
+
+    Raises:
+        LatdirError: No measured amount but 0 within `near`, or a tolerance outside (0, 1).
+    """
+    amounts = curves.amounts
+    fitted = (amounts != 0) & (amounts.abs() <= near)
+    if not fitted.any():
+        raise LatdirError(
+            f"no amount within {near:g} sigma was measured: there are "
+            f"{', '.join(f'{a:g}' for a in amounts.tolist())}; add -1 and 1"
+        )
+    if not 0 < tolerance < 1:
+        raise LatdirError(f"tolerance {tolerance:g} must lie in (0, 1): a usual one is 0.15")
+    made = []
+    for k, name in enumerate(curves.directions):
+        if name not in curves.targets:
+            continue
+        a = curves.names.index(curves.targets[name])
+        change = curves.changes[k, :, :, a].T
+        steps = amounts[fitted]
+        slopes = change[:, fitted] @ steps / steps.square().sum()
+        along = mean_interval(change, draws=bootstrap, level=level)
+        slope, slope_low, slope_high = mean_interval(slopes, draws=bootstrap, level=level)
+        start = curves.baseline[:, a].mean()
+        made.append(
+            CalibrationCurve(
+                name,
+                curves.attributes[a],
+                amounts,
+                start + along.mean,
+                start + along.low,
+                start + along.high,
+                float(slope),
+                float(slope_low),
+                float(slope_high),
+                _linear_range(along.mean, amounts, float(slope), tolerance),
+                tolerance,
+            )
+        )
+    return tuple(made)
+
+
+def _linear_range(
+    change: Tensor, amounts: Tensor, slope: float, tolerance: float
+) -> tuple[float, float]:
+    """Ends of the range around 0 where |change - slope · amount| is within the tolerance."""
+    allowed = tolerance * abs(slope) * amounts.abs().clamp_min(1)
+    excess: list[float] = ((change - slope * amounts).abs() - allowed).tolist()
+    at: list[float] = amounts.tolist()
+    zero = at.index(0)
+
+    def reach(indices: range) -> float:
+        for inner, outer in pairwise(indices):
+            if excess[outer] > 0:
+                share = excess[inner] / (excess[inner] - excess[outer])
+                return at[inner] + share * (at[outer] - at[inner])
+        return at[indices[-1]]
+
+    return reach(range(zero, -1, -1)), reach(range(zero, len(at)))
+
+
+def apply_calibrations(
+    bank: DirectionBank, calibrations: Sequence[CalibrationCurve]
+) -> DirectionBank:
+    """The bank with what was measured filled in.
+
+    A direction along which its attribute does not measurably change stays uncalibrated: a log
+    message and its evidence say so.
+
+    Args:
+        bank: The directions.
+        calibrations: Curves of some of them.
+
+    Raises:
+        LatdirError: A curve of a direction that the bank does not have.
+    """
+    bank.select(c.direction for c in calibrations)
+    measured = {c.direction: c for c in calibrations}
+    made = []
+    for direction in bank.directions:
+        curve = measured.get(direction.name)
+        if curve is None:
+            made.append(direction)
+            continue
+        figures = {
+            "attribute": curve.attribute.name,
+            "per_sigma": [curve.slope_low, curve.slope, curve.slope_high],
+            "linear": list(curve.linear),
+            "tolerance": curve.tolerance,
+        }
+        if not curve.significant:
+            log.warning(
+                "direction %r is left uncalibrated: %s changes by %.3g per sigma, "
+                "with an interval of %.3g … %.3g that holds 0",
+                direction.name,
+                curve.attribute.name,
+                curve.slope,
+                curve.slope_low,
+                curve.slope_high,
+            )
+        evidence = {**direction.evidence, "calibration": figures}
+        made.append(replace(direction, calibration=curve.calibration, evidence=evidence))
+    return bank.replaced(made)
+
+
+def calibrate(
+    generator: Generator,
+    classifier: Classifier,
+    bank: DirectionBank,
+    *,
+    targets: Mapping[str, str] | None = None,
+    amounts: Sequence[float] = AMOUNTS,
+    near: float = 1.0,
+    tolerance: float = 0.15,
+    count: int = 128,
+    seed: int = HELD_OUT_SEED,
+    truncation: float = 1.0,
+    precision: Precision = "float32",
+    batch: int = 128,
+) -> DirectionBank:
+    """Measure how each direction moves its own attribute, and store it in the bank.
+
+    Only the attributes that are some direction's target are scored. To keep the curves too, use
+    `measure_curves`, `calibration_curves` and `apply_calibrations`.
+
+    Args:
+        generator: Makes the images.
+        classifier: Scores them.
+        bank: Directions of that generator.
+        targets: Direction name to its attribute, where the names differ.
+        amounts: In sigma; 0 is added.
+        near: Amounts up to this, in sigma, are fitted to.
+        tolerance: Share of the line's change by which the curve may miss it in the linear range.
+        count: Number of held-out codes.
+        seed: Seed of the codes. Not that of the samples the directions were found with.
+        truncation: ψ of the codes.
+        precision: Arithmetic of generator and classifier.
+        batch: Images at a time.
+
+    Returns:
+        The bank, each direction with a target calibrated; amounts may then be given in the
+        target's unit.
+
+    Raises:
+        LatdirError: No direction has a target, or as `measure_curves` and `calibration_curves`.
+    """
+    aims = match_targets(bank, classifier.names, targets)
+    if not aims:
+        raise LatdirError(
+            f"no direction of this bank bears the name of an attribute: say which moves which with "
+            f"targets={{{next(iter(bank), 'direction')!r}: {classifier.names[0]!r}}}"
+        )
+    curves = measure_curves(
+        generator,
+        classifier,
+        bank.select(aims),
+        amounts=amounts,
+        attributes=sorted(set(aims.values())),
+        targets=aims,
+        count=count,
+        seed=seed,
+        truncation=truncation,
+        precision=precision,
+        batch=batch,
+    )
+    return apply_calibrations(bank, calibration_curves(curves, near=near, tolerance=tolerance))

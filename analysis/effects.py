@@ -1,0 +1,266 @@
+"""The effect matrix: how much each direction moves each attribute, with intervals.
+
+The re-scoring analysis of InterFaceGAN (Shen et al. 2020, arXiv:2005.09635) and SeFa (Shen, Zhou
+2021, arXiv:2007.06600): move held-out codes along direction i by a fixed step and take the mean
+change of predictor j. The papers give bare means in the units of each predictor; here the change
+is per sigma of the direction, with a bootstrap interval over the codes, on the scale of the
+scores and of log-odds, and in standard deviations of the attribute for comparison across
+attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from analysis.bootstrap import mean_interval
+from analysis.curves import HELD_OUT_SEED, Curves, Source, measure_curves
+from directions.bank import DirectionBank
+from directions.classifiers.base import Attribute, Classifier
+from directions.errors import LatdirError
+from directions.generators.base import Generator, Precision
+
+__all__ = ["Effect", "Effects", "effects_of", "measure_effects"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One cell of the effect matrix.
+
+    Attributes:
+        mean: Mean change of the attribute per sigma.
+        low: Lower end of its bootstrap interval.
+        high: Upper end.
+        standardised: The mean in standard deviations of the attribute; NaN for a constant one.
+        rises: Share of the codes whose score is higher after a step forward.
+    """
+
+    mean: float
+    low: float
+    high: float
+    standardised: float
+    rises: float
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """How much each direction moves each attribute, per sigma.
+
+    Attributes:
+        curves: The scores it was computed from.
+        step: Length of the step, in sigma.
+        symmetric: Whether the change is that from `-step` to `step`, halved, or from 0 to `step`.
+        mean: `[k, a]`, mean change per sigma, in the attribute's unit.
+        low: `[k, a]`, lower ends of the bootstrap intervals.
+        high: `[k, a]`, upper ends.
+        level: Share of the resampled means inside an interval.
+        bootstrap: Number of resamples.
+    """
+
+    curves: Curves
+    step: float
+    symmetric: bool
+    mean: Float[Tensor, "k a"]
+    low: Float[Tensor, "k a"]
+    high: Float[Tensor, "k a"]
+    level: float
+    bootstrap: int
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Names of the directions, in the order of the rows."""
+        return self.curves.directions
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What the columns mean."""
+        return self.curves.attributes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the attributes."""
+        return self.curves.names
+
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """The attribute each direction is meant to move."""
+        return self.curves.targets
+
+    @property
+    def source(self) -> Source:
+        """What was measured on what."""
+        return self.curves.source
+
+    @property
+    def std(self) -> Float[Tensor, "a"]:
+        """Standard deviation of each attribute over the unmoved codes."""
+        return self.curves.std
+
+    @property
+    def deltas(self) -> Float[Tensor, "k n a"]:
+        """Change per sigma of each code."""
+        return _deltas(self.curves, self.step, self.symmetric)
+
+    @property
+    def rises(self) -> Float[Tensor, "k a"]:
+        """Share of the codes whose score is higher at `step` than at 0."""
+        return (self.curves.changes[:, self.curves.at(self.step)] > 0).float().mean(1)
+
+    @property
+    def standardised(self) -> Float[Tensor, "k a"]:
+        """Mean change per sigma in standard deviations of the attribute; NaN if constant."""
+        return self.mean / torch.where(self.std > 0, self.std, torch.nan)
+
+    @cached_property
+    def logit(self) -> Effects:
+        """The same with probabilities as log-odds: saturated scores hide effects, these do not."""
+        return effects_of(
+            self.curves.logit,
+            step=self.step,
+            symmetric=self.symmetric,
+            bootstrap=self.bootstrap,
+            level=self.level,
+        )
+
+    def at(self, direction: str, attribute: str) -> Effect:
+        """One cell.
+
+        Raises:
+            LatdirError: No such direction or attribute.
+        """
+        k = _index(direction, self.directions, "direction")
+        a = _index(attribute, self.names, "attribute")
+        columns = (self.mean, self.low, self.high, self.standardised, self.rises)
+        return Effect(*(float(column[k, a]) for column in columns))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, ready for JSON; null where a figure is not defined."""
+        columns = ("mean", "low", "high", "standardised", "rises")
+        return {
+            "directions": list(self.directions),
+            "attributes": [asdict(a) for a in self.attributes],
+            "targets": dict(self.targets),
+            "step": self.step,
+            "symmetric": self.symmetric,
+            "scale": self.curves.scale,
+            "level": self.level,
+            "bootstrap": self.bootstrap,
+            "std": self.std.tolist(),
+            **{name: _nulled(getattr(self, name)) for name in columns},
+            "source": asdict(self.source),
+        }
+
+
+def measure_effects(
+    generator: Generator,
+    classifier: Classifier,
+    bank: DirectionBank,
+    *,
+    step: float = 2.0,
+    symmetric: bool = False,
+    attributes: Sequence[str] | None = None,
+    targets: Mapping[str, str] | None = None,
+    count: int = 512,
+    seed: int = HELD_OUT_SEED,
+    truncation: float = 1.0,
+    bootstrap: int = 1000,
+    level: float = 0.95,
+    precision: Precision = "float32",
+    batch: int = 128,
+) -> Effects:
+    """Measure what every direction of a bank does to every attribute, on held-out codes.
+
+    Args:
+        generator: Makes the images.
+        classifier: Scores them.
+        bank: Directions of that generator.
+        step: Length of the step, in sigma, positive.
+        symmetric: Compare `-step` with `step` rather than 0 with `step`: twice the images, less
+            noise, and even (folding) effects cancel.
+        attributes: Attributes to score; by default all of the classifier's.
+        targets: Direction name to the attribute it is meant to move, where the names differ.
+        count: Number of held-out codes.
+        seed: Seed of the codes. Not that of the samples the directions were found with.
+        truncation: ψ of the codes.
+        bootstrap: Number of resamples of the codes.
+        level: Share of the resampled means inside an interval.
+        precision: Arithmetic of generator and classifier.
+        batch: Images at a time.
+
+    Returns:
+        The effect matrix and the scores it comes from.
+
+    Raises:
+        LatdirError: As `measure_curves`; or a step that is not positive.
+    """
+    curves = measure_curves(
+        generator,
+        classifier,
+        bank,
+        amounts=(-_positive(step), step) if symmetric else (_positive(step),),
+        attributes=attributes,
+        targets=targets,
+        count=count,
+        seed=seed,
+        truncation=truncation,
+        precision=precision,
+        batch=batch,
+    )
+    return effects_of(curves, step=step, symmetric=symmetric, bootstrap=bootstrap, level=level)
+
+
+def effects_of(
+    curves: Curves,
+    *,
+    step: float = 2.0,
+    symmetric: bool = False,
+    bootstrap: int = 1000,
+    level: float = 0.95,
+) -> Effects:
+    """The effect matrix of scores that are already measured.
+
+    Args:
+        curves: Scores at 0 and `step`, and at `-step` if symmetric.
+        step: Length of the step, in sigma, positive.
+        symmetric: Compare `-step` with `step` rather than 0 with `step`.
+        bootstrap: Number of resamples of the codes.
+        level: Share of the resampled means inside an interval.
+
+    Returns:
+        Means and intervals on the scale of the curves.
+
+    Raises:
+        LatdirError: The step is not positive or was not measured.
+    """
+    deltas = _deltas(curves, _positive(step), symmetric)
+    interval = mean_interval(deltas.transpose(0, 1), draws=bootstrap, level=level)
+    return Effects(curves, step, symmetric, *interval, level, bootstrap)
+
+
+def _deltas(curves: Curves, step: float, symmetric: bool) -> Tensor:
+    ahead = curves.changes[:, curves.at(step)]
+    if symmetric:
+        return (ahead - curves.changes[:, curves.at(-step)]) / (2 * step)
+    return ahead / step
+
+
+def _positive(step: float) -> float:
+    if not step > 0:
+        raise LatdirError(f"step {step:g} must be positive: a usual one is 2 sigma")
+    return step
+
+
+def _index(name: str, names: Sequence[str], what: str) -> int:
+    if name not in names:
+        raise LatdirError(f"no {what} {name!r} was measured: there are {', '.join(names)}")
+    return list(names).index(name)
+
+
+def _nulled(matrix: Tensor) -> list[list[float | None]]:
+    return [[None if v != v else v for v in row] for row in matrix.tolist()]

@@ -1,0 +1,305 @@
+"""What directions that know nothing achieve: the yardstick of every effect.
+
+In a latent space of d dimensions a random unit direction moves each attribute too, by about
+1/√d of what the best one does, and a method fitted to shuffled labels finds some normal as well.
+An effect counts when it lies outside what these do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from scipy import stats
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from analysis.effects import Effects, measure_effects
+from directions.bank import DirectionBank
+from directions.classifiers.base import Classifier
+from directions.direction import Direction
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+
+__all__ = [
+    "PermutationTest",
+    "RandomNull",
+    "permuted_labels",
+    "random_directions",
+    "random_null",
+]
+
+Estimator = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class RandomNull:
+    """Effects of random directions.
+
+    Attributes:
+        effects: Their effect matrix.
+        level: Share of random directions whose effect lies inside the interval.
+    """
+
+    effects: Effects
+    level: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the attributes."""
+        return self.effects.names
+
+    @property
+    def interval(self) -> tuple[Float[Tensor, "a"], Float[Tensor, "a"]]:
+        """Ends of the prediction interval for one more random direction, per sigma.
+
+        Student's interval, `mean ± t √(1 + 1/R) s`: the effect of a random direction is a
+        projection of one vector on another and close to normal in many dimensions, while
+        quantiles of a few dozen directions would be coarse.
+        """
+        means = self.effects.mean.double()
+        count = len(means)
+        quantile = float(stats.t.ppf((1 + self.level) / 2, count - 1))
+        half = quantile * math.sqrt(1 + 1 / count) * means.std(0)
+        return (means.mean(0) - half).float(), (means.mean(0) + half).float()
+
+    def outside(self, effects: Effects) -> Bool[Tensor, "k a"]:
+        """Which effects lie outside the interval of random directions.
+
+        Raises:
+            LatdirError: The effects were measured with another step, scale or attributes.
+        """
+        low, high = self.matching(effects)
+        return (effects.mean < low) | (effects.mean > high)
+
+    def matching(self, effects: Effects) -> tuple[Float[Tensor, "a"], Float[Tensor, "a"]]:
+        """The interval, in the order of the attributes of `effects`.
+
+        Raises:
+            LatdirError: The effects were measured with another step, scale or attributes.
+        """
+        mine, theirs = self.effects, effects
+        for what, a, b in (
+            ("step", mine.step, theirs.step),
+            ("symmetric", mine.symmetric, theirs.symmetric),
+            ("scale", mine.curves.scale, theirs.curves.scale),
+            ("generator", mine.source.fingerprint[:12], theirs.source.fingerprint[:12]),
+        ):
+            if a != b:
+                raise LatdirError(
+                    f"the null was measured with {what} {a} and the effects with {b}: "
+                    "measure both alike"
+                )
+        missing = [n for n in theirs.names if n not in self.names]
+        if missing:
+            raise LatdirError(
+                f"the null has no attribute {missing[0]!r}: it has {', '.join(self.names)}"
+            )
+        order = [self.names.index(n) for n in theirs.names]
+        low, high = self.interval
+        return low[order], high[order]
+
+    @property
+    def logit(self) -> RandomNull:
+        """The same on the scale of log-odds."""
+        return RandomNull(self.effects.logit, self.level)
+
+
+def random_directions(
+    generator: Generator,
+    *,
+    space: str | None = None,
+    count: int = 32,
+    seed: int = 0,
+    layers: tuple[int, ...] | None = None,
+) -> DirectionBank:
+    """Directions drawn uniformly from the unit sphere of a latent space.
+
+    Args:
+        generator: Owner of the space.
+        space: Its name; by default the generator's first.
+        count: Number of directions.
+        seed: Seed of the draw.
+        layers: Layers they act on; None means all.
+
+    Returns:
+        A bank of `random-0`, `random-1`, …, with sigma from the space's prior.
+
+    Raises:
+        LatdirError: An unknown space.
+    """
+    where = generator.space(space or next(iter(generator.spaces)))
+    prior = generator.prior(where.name)
+    rng = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(count, *where.shape, generator=rng)
+    made = []
+    for i, vector in enumerate(vectors):
+        unit = vector / vector.norm()
+        made.append(
+            Direction(
+                f"random-{i}",
+                unit,
+                where.name,
+                method="random",
+                config={"seed": seed},
+                layers=layers,
+                sigma=prior.sigma(unit),
+            )
+        )
+    return DirectionBank(tuple(made), generator.name, generator.fingerprint)
+
+
+def random_null(
+    generator: Generator,
+    classifier: Classifier,
+    effects: Effects,
+    *,
+    space: str | None = None,
+    count: int = 32,
+    seed: int = 0,
+    layers: tuple[int, ...] | None = None,
+    level: float = 0.95,
+    batch: int = 128,
+) -> RandomNull:
+    """What random directions of the same space do to the same codes with the same step.
+
+    Args:
+        generator: The one that `effects` were measured on.
+        classifier: The one that scored them.
+        effects: What the null is for: its codes, step, attributes and precision are taken.
+        space: Space of the directions; by default that of the effects' directions.
+        count: Number of random directions, at least 3; each costs as many images as one of the
+            bank's.
+        seed: Seed of the random directions.
+        layers: Layers they act on; None means all.
+        level: Share of random directions inside the interval.
+        batch: Images at a time.
+
+    Returns:
+        Their effects, and the interval that one more would fall in.
+
+    Raises:
+        LatdirError: Fewer than three directions, a generator other than that of `effects`, or
+            no `space` where these come from several.
+    """
+    if count < 3:
+        raise LatdirError(f"a null of {count} random directions is too few: take 32 or more")
+    source = effects.source
+    if generator.fingerprint != source.fingerprint:
+        raise LatdirError(
+            f"the effects were measured on {source.generator} ({source.fingerprint[:12]}…), "
+            f"not on {generator.name} ({generator.fingerprint[:12]}…): give the same generator"
+        )
+    spaces = sorted(set(effects.curves.spaces))
+    if space is None and len(spaces) > 1:
+        raise LatdirError(
+            f"the effects are of directions in the spaces {', '.join(spaces)}: "
+            "say which the random ones come from with space=…"
+        )
+    space = space or spaces[0]
+    random = random_directions(generator, space=space, count=count, seed=seed, layers=layers)
+    measured = measure_effects(
+        generator,
+        classifier,
+        random,
+        step=effects.step,
+        symmetric=effects.symmetric,
+        attributes=effects.names,
+        count=source.count,
+        seed=source.seed,
+        truncation=source.truncation,
+        bootstrap=1,
+        precision=source.precision,
+        batch=batch,
+    )
+    return RandomNull(measured, level)
+
+
+@dataclass(frozen=True, eq=False)
+class PermutationTest:
+    """Whether a supervised direction ranks held-out codes better than shuffled labels allow.
+
+    Attributes:
+        observed: Rank correlation of scores and projections on the held-out codes.
+        null: `[r]`, the same with shuffled scores.
+        vectors: `[r, d]`, unit directions fitted to shuffled scores: what the method finds where
+            there is nothing.
+    """
+
+    observed: float
+    null: Float[Tensor, "r"]
+    vectors: Float[Tensor, "r d"]
+
+    @property
+    def p_value(self) -> float:
+        """Share of shuffles at least as good, counting the observed one among them."""
+        return (1 + int((self.null >= self.observed).sum())) / (1 + len(self.null))
+
+
+def permuted_labels(
+    codes: Float[Tensor, "n *shape"],
+    scores: Float[Tensor, "n"],
+    estimator: Estimator,
+    *,
+    permutations: int = 100,
+    train: float = 0.7,
+    seed: int = 0,
+) -> PermutationTest:
+    """Fit a direction to shuffled scores, again and again, and rank held-out codes by it.
+
+    Scores are shuffled over all codes before the split, so that under the null, scores
+    independent of codes, every shuffle is as likely as what was observed and the test is exact.
+
+    Args:
+        codes: `[n, *shape]`.
+        scores: `[n]`, one attribute.
+        estimator: Codes `[m, d]` and scores `[m]` to a non-zero vector `[d]`.
+        permutations: Number of shuffles.
+        train: Share of the codes that directions are fitted to.
+        seed: Seed of split and shuffles.
+
+    Returns:
+        Observed and shuffled rank correlations (Spearman), and the shuffled fits' vectors.
+
+    Raises:
+        LatdirError: Constant scores, too few codes for the split, or no permutations.
+
+    Example:
+        >>> codes = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+        >>> def mean_difference(x, y):
+        ...     return x[y > y.median()].mean(0) - x[y <= y.median()].mean(0)
+        >>> permuted_labels(codes, codes[:, 0], mean_difference, permutations=19).p_value
+        0.05
+    """
+    fitted = int(len(codes) * train)
+    if permutations < 1 or fitted < 2 or len(codes) - fitted < 3:
+        raise LatdirError(
+            f"{permutations} permutations of {len(codes)} codes, {fitted} of them to fit to, are "
+            "too few: at least 1 permutation, 2 codes to fit to and 3 held out"
+        )
+    if scores.min() == scores.max():
+        raise LatdirError(
+            f"all {len(scores)} scores are {float(scores[0]):g}: nothing can be learnt from a "
+            "constant attribute"
+        )
+    flat = codes.flatten(1)
+    rng = torch.Generator().manual_seed(seed)
+    split = torch.randperm(len(flat), generator=rng).to(flat.device)
+    near, far = flat[split[:fitted]], flat[split[fitted:]]
+
+    def fit(labels: Tensor) -> tuple[float, Tensor]:
+        vector = estimator(near, labels[:fitted]).flatten()
+        ranked = stats.spearmanr((far @ vector).cpu(), labels[fitted:].cpu()).statistic
+        return float(ranked), vector / vector.norm()
+
+    labels = scores[split]
+    observed, _ = fit(labels)
+    shuffles = tqdm(range(permutations), desc="shuffling labels", delay=1)
+    trials = [
+        fit(labels[torch.randperm(len(flat), generator=rng).to(labels.device)]) for _ in shuffles
+    ]
+    null, vectors = zip(*trials, strict=True)
+    return PermutationTest(observed, torch.tensor(null), torch.stack(vectors))

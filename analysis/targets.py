@@ -1,0 +1,106 @@
+"""What each direction is meant to move, and how far it goes to move it by a given change.
+
+Directions are compared at equal effect: one that moves its own attribute less leaks less too, and
+is no better for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.bank import DirectionBank
+from directions.errors import LatdirError
+
+__all__ = ["amounts_reaching", "between", "match_targets"]
+
+
+def match_targets(
+    bank: DirectionBank,
+    attributes: Sequence[str],
+    targets: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Which attribute each direction is meant to move.
+
+    In this order: what `targets` says, the attribute it is already calibrated in, the attribute
+    that bears its name. Directions without one (a principal component, say) are left out.
+
+    Args:
+        bank: The directions.
+        attributes: Names of the attributes that were or will be measured.
+        targets: Direction name to attribute name, where the names differ.
+
+    Returns:
+        Direction name to attribute name, in the order of the bank.
+
+    Raises:
+        LatdirError: `targets` names an unknown direction or attribute.
+
+    Example:
+        >>> from directions import Direction, DirectionBank
+        >>> smile = Direction("smile", torch.tensor([0.0, 1.0]), "z")
+        >>> bank = DirectionBank((smile,), generator="toy", fingerprint="0" * 64)
+        >>> match_targets(bank, ["smiling", "age"], {"smile": "smiling"})
+        {'smile': 'smiling'}
+    """
+    given = dict(targets or {})
+    bank.select(given)
+    unknown = [a for a in given.values() if a not in attributes]
+    if unknown:
+        raise LatdirError(
+            f"no attribute {unknown[0]!r} was measured: there are {', '.join(attributes)}"
+        )
+    found = {}
+    for d in bank.directions:
+        known = d.calibration.attribute if d.calibration else d.name
+        target = given.get(d.name, known)
+        if target in attributes:
+            found[d.name] = target
+    return found
+
+
+def amounts_reaching(
+    change: Float[Tensor, "t"], amounts: Float[Tensor, "t"], levels: Float[Tensor, "x"]
+) -> Float[Tensor, "x"]:
+    """The smallest positive amounts at which a curve reaches some levels.
+
+    Args:
+        change: Mean change at each amount; 0 at amount 0.
+        amounts: Ascending, 0 among them.
+        levels: Positive changes to reach.
+
+    Returns:
+        Amounts, by linear interpolation; NaN where the curve does not come that far.
+
+    Example:
+        >>> amounts = torch.tensor([-1.0, 0.0, 1.0, 2.0])
+        >>> amounts_reaching(2 * amounts, amounts, torch.tensor([1.0, 3.0, 5.0]))
+        tensor([0.5000, 1.5000,    nan])
+    """
+    ahead = amounts >= 0
+    curve, at = change[ahead], amounts[ahead]
+    peak = curve.cummax(0).values
+    after = torch.searchsorted(peak, levels.to(peak)).clamp(1, len(at) - 1)
+    before = after - 1
+    # Where the peak first passes a level it is the curve itself that passes it.
+    share = (levels - curve[before]) / (curve[after] - curve[before])
+    found = at[before] + share * (at[after] - at[before])
+    return torch.where(levels <= peak[-1], found, torch.nan)
+
+
+def between(
+    values: Float[Tensor, "t *rest"], amounts: Float[Tensor, "t"], at: Float[Tensor, "x"]
+) -> Float[Tensor, "x *rest"]:
+    """Values at amounts between the measured ones, by linear interpolation; NaN stays NaN.
+
+    Example:
+        >>> between(torch.tensor([0.0, 2.0]), torch.tensor([0.0, 1.0]), torch.tensor([0.25]))
+        tensor([0.5000])
+    """
+    after = torch.searchsorted(amounts, at.nan_to_num()).clamp(1, len(amounts) - 1)
+    width = amounts[after] - amounts[after - 1]
+    share = ((at - amounts[after - 1]) / width).reshape(-1, *[1] * (values.ndim - 1))
+    return values[after - 1] * (1 - share) + values[after] * share
