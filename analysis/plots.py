@@ -76,7 +76,8 @@ def effect_heatmap(
     axes.set_xticks(range(columns), effects.names, rotation=35, ha="right")
     axes.set_yticks(range(rows), effects.directions)
     _colour_bar(figure, axes, image, "standard deviations per sigma", theme)
-    dress(axes, theme, title="Effect of one sigma, in standard deviations of the attribute", grid=False)
+    title = "Effect of one sigma, in standard deviations of the attribute"
+    dress(axes, theme, title=title, grid=False)
     axes.spines[:].set_visible(False)
     return figure
 
@@ -178,8 +179,7 @@ def calibration_grid(calibrations: Sequence[CalibrationCurve], *, theme: Theme =
         axes.set_xlabel("amount (sigma)")
         axes.set_ylabel(_labelled(curve.attribute.name, curve.unit))
         found = f"{curve.slope:+.3g} per sigma" if curve.significant else "no effect"
-            dress(axes, theme)
-        axes.title.set_fontsize(10)
+        dress(axes, theme, title=f"{curve.direction}: {found}", size=10)
     return figure
 
 
@@ -196,10 +196,9 @@ def leakage_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Figure:
         _curve(axes, k, name, leakage.changes.tolist(), leakage.mean_ad[k].tolist(), band, theme)
     axes.set_xlabel("change of the target (its standard deviations)")
     axes.set_ylabel("mean change of the others\n(their standard deviations)")
-    axes.set_title("Leakage at equal effect", loc="left")
     axes.set_ylim(bottom=0)
     _legend_beside(axes)
-    dress(axes, theme, title=f"{curve.direction}: {digits}")
+    dress(axes, theme, title="Leakage at equal effect")
     return figure
 
 
