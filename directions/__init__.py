@@ -1,8 +1,83 @@
-"""What a direction is, where it lives, and how it is applied."""
+"""What a direction is, where it lives, and how it is applied.
+
+Everything that a notebook needs is here by name; what is not asked for is not imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from directions.bank import DirectionBank
 from directions.direction import Calibration, Direction
 from directions.errors import LatdirError
 from directions.space import Prior, Space
 
-__all__ = ["Calibration", "Direction", "DirectionBank", "LatdirError", "Prior", "Space"]
+if TYPE_CHECKING:
+    from directions.classifiers import load_classifier
+    from directions.edit import lerp, move, set_level, slerp, sweep, truncate
+    from directions.foreign import export_bank, import_bank
+    from directions.generators import load_generator
+    from directions.grids import edit_grid
+    from directions.images import grid, save_png
+    from directions.mixing import disentangle
+    from directions.orthogonal import condition, orthonormalise
+    from directions.solver import solve
+
+__all__ = [
+    "Calibration",
+    "Direction",
+    "DirectionBank",
+    "LatdirError",
+    "Prior",
+    "Space",
+    "load_generator",
+    "load_classifier",
+    "import_bank",
+    "export_bank",
+    "condition",
+    "orthonormalise",
+    "disentangle",
+    "move",
+    "set_level",
+    "sweep",
+    "solve",
+    "lerp",
+    "slerp",
+    "truncate",
+    "grid",
+    "edit_grid",
+    "save_png",
+]
+
+_HOME = {
+    "load_generator": "generators",
+    "load_classifier": "classifiers",
+    "import_bank": "foreign",
+    "export_bank": "foreign",
+    "condition": "orthogonal",
+    "orthonormalise": "orthogonal",
+    "disentangle": "mixing",
+    "move": "edit",
+    "set_level": "edit",
+    "sweep": "edit",
+    "lerp": "edit",
+    "slerp": "edit",
+    "truncate": "edit",
+    "solve": "solver",
+    "grid": "images",
+    "save_png": "images",
+    "edit_grid": "grids",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'directions' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"directions.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

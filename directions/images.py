@@ -1,0 +1,211 @@
+"""Pixels: [-1, 1] to bytes and back, resizing, labelled grids. Nothing else knows what a pixel is.
+
+Images are float tensors `[n, 3, H, W]` in [-1, 1]. Bytes are `round((x + 1) · 127.5)`, which every
+byte survives there and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from directions.errors import LatdirError
+from directions.files import atomic
+
+__all__ = ["from_pil", "from_uint8", "grid", "resize", "save_png", "to_pil", "to_uint8"]
+
+INK = (32, 33, 36)
+FAINT = (112, 117, 122)
+ACCENT = (26, 115, 232)
+PAPER = (255, 255, 255)
+SMALLEST_TILE, LARGEST_TILE = 128, 256
+
+
+def to_uint8(images: Float[Tensor, "*n 3 h w"]) -> UInt8[Tensor, "*n 3 h w"]:
+    """Images as bytes; what lies outside [-1, 1] is clipped.
+
+    Raises:
+        LatdirError: NaN in the images.
+
+    Example:
+        >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1)).flatten()
+        tensor([  0, 128, 255], dtype=torch.uint8)
+    """
+    if torch.isnan(images).any():
+        raise LatdirError("these images have NaN pixels: check the generator and the codes")
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_uint8(images: UInt8[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
+    """Bytes as images, float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
+    """One image for PIL.
+
+    Example:
+        >>> to_pil(torch.zeros(3, 4, 6)).size
+        (6, 4)
+    """
+    return Image.fromarray(to_uint8(image).permute(1, 2, 0).cpu().contiguous().numpy())
+
+
+def from_pil(image: Image.Image) -> Float[Tensor, "1 3 h w"]:
+    """A picture from PIL as a batch of one, in three colours."""
+    pixels = torch.from_numpy(np.array(image.convert("RGB")))
+    return from_uint8(pixels.permute(2, 0, 1)[None].contiguous())
+
+
+def resize(
+    images: Float[Tensor, "n 3 h w"], size: int | tuple[int, int]
+) -> Float[Tensor, "n 3 height width"]:
+    """Images of another size, by antialiased bilinear interpolation, differentiable.
+
+    Shrinking averages all the pixels that fall together, so that no detail aliases; values stay
+    within those of the images.
+
+    Args:
+        images: `[n, 3, h, w]`.
+        size: Height and width, or one number for both.
+
+    Raises:
+        LatdirError: A size below one.
+
+    Example:
+        >>> resize(torch.ones(1, 3, 64, 64), 16).shape
+        torch.Size([1, 3, 16, 16])
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise LatdirError(f"images cannot be {height}×{width}: give sizes of at least 1")
+    if (height, width) == tuple(images.shape[2:]):
+        return images
+    return F.interpolate(
+        images, (height, width), mode="bilinear", antialias=True, align_corners=False
+    )
+
+
+def grid(
+    images: Float[Tensor, "rows columns 3 h w"],
+    *,
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    title: str = "",
+    marked: int | None = None,
+    tile: int | None = None,
+) -> Image.Image:
+    """A labelled picture of many images.
+
+    Args:
+        images: `[rows, columns, 3, H, W]` in [-1, 1].
+        columns: Labels above the columns; none, or one for each.
+        rows: Labels left of the rows; none, or one for each.
+        title: Line above all.
+        marked: Column to frame, such as the one with the originals.
+        tile: Height of one image in the picture; by default small images are drawn at 128
+            pixels and large ones at 256.
+
+    Returns:
+        The picture; `save_png` writes it.
+
+    Raises:
+        LatdirError: Labels that do not match, or no images.
+
+    Example:
+        >>> grid(torch.zeros(2, 3, 3, 64, 64), columns=["-1", "0", "+1"], marked=1).mode
+        'RGB'
+    """
+    m, n, _, h, w = images.shape
+    if m == 0 or n == 0:
+        raise LatdirError(f"a grid of {m} rows and {n} columns has no images: give at least one")
+    for labels, count, what in ((columns, n, "columns"), (rows, m, "rows")):
+        if labels and len(labels) != count:
+            raise LatdirError(f"{len(labels)} labels for {count} {what}: give one each, or none")
+    if marked is not None and not 0 <= marked < n:
+        raise LatdirError(f"column {marked} cannot be marked: there are 0 … {n - 1}")
+    height = tile or min(max(h, SMALLEST_TILE), LARGEST_TILE)
+    width = max(1, round(height * w / h))
+    text = max(11, height // 9)
+    gap, margin = max(2, height // 32), max(8, height // 8)
+    left = margin + (max(_length(r, text) for r in rows) + margin if rows else 0)
+    top = margin
+    title_top = top
+    top += round(text * 2.2) if title else 0
+    label_top = top
+    top += round(text * 1.7) if any(columns) else 0
+    picture_width = left + n * (width + gap) - gap + margin
+    if title:
+        picture_width = max(picture_width, 2 * margin + _length(title, text + 4, bold=True))
+    picture = Image.new("RGB", (picture_width, top + m * (height + gap) - gap + margin), PAPER)
+    draw = ImageDraw.Draw(picture)
+    if title:
+        draw.text((margin, title_top), title, INK, _font(text + 4, True))
+    for j in range(n):
+        x = left + j * (width + gap)
+        if columns:
+            strong = j == marked
+            label, size = _fitted(columns[j], text, width + gap, strong)
+            spot = (x + width // 2, label_top + text // 2)
+            draw.text(spot, label, ACCENT if strong else INK, _font(size, strong), anchor="mm")
+        for i in range(m):
+            drawn = to_pil(images[i, j]).resize((width, height), Image.Resampling.BICUBIC)
+            picture.paste(drawn, (x, top + i * (height + gap)))
+    for i, label in enumerate(rows):
+        spot = (left - margin, top + i * (height + gap) + height // 2)
+        draw.text(spot, label, FAINT, _font(text, False), anchor="rm")
+    if marked is not None:
+        x, edge = left + marked * (width + gap), max(2, gap // 2)
+        box = (
+            x - edge,
+            top - edge,
+            x + width + edge - 1,
+            top + m * (height + gap) - gap + edge - 1,
+        )
+        draw.rectangle(box, outline=ACCENT, width=edge)
+    return picture
+
+
+def save_png(picture: Image.Image, path: str | Path) -> Path:
+    """Write a picture as PNG, whole or not at all.
+
+    Raises:
+        LatdirError: Another suffix than `.png`, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise LatdirError(f"pictures are written as .png, not {path.name!r}: rename it")
+    with atomic(path) as temporary:
+        picture.save(temporary, format="PNG")
+    return path
+
+
+@lru_cache(maxsize=64)
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    # matplotlib brings a font with Greek letters and signs wherever it is installed.
+    from matplotlib import get_data_path
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / name), size)
+
+
+def _length(text: str, size: int, *, bold: bool = False) -> int:
+    return int(_font(size, bold).getlength(text) + 0.999)
+
+
+def _fitted(text: str, size: int, width: int, bold: bool) -> tuple[str, int]:
+    """A label and a font size at which it stays within a width, shortened if it must be."""
+    while size > 9 and _length(text, size, bold=bold) > width:
+        size -= 1
+    shortened = text
+    while len(shortened) > 1 and _length(shortened, size, bold=bold) > width:
+        shortened = shortened.rstrip("…")[:-1] + "…"
+    return shortened, size

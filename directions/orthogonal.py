@@ -1,0 +1,205 @@
+"""Making directions independent of one another: of their geometry, or of their measured effects.
+
+Three ways, from the cheapest to the most telling:
+
+* `condition` projects directions onto the complement of others, so that moving along one leaves
+  the others' linear scores alone (InterFaceGAN, Shen et al. 2020, arXiv:2005.09635, section 3.2;
+  any number of conditions, by their Gram system).
+* `orthonormalise` makes a whole bank orthogonal, in order (QR) or as little as possible
+  (Löwdin 1950).
+* `disentangle` (in `mixing.py`) mixes the bank's directions so that the *measured* effects become
+  diagonal. Small cosines are no evidence of disentangled effects; this works on the evidence.
+
+The plain metric is `a · b`. With a `Prior` as metric it is `aᵀ Σ b`, the covariance of the codes'
+projections on a and b: orthogonal directions are then uncorrelated over the prior. For a standard
+normal z the two agree.
+
+What a change invalidates does not survive it: a changed direction loses its offset and its
+calibration, its evidence moves to `evidence["original"]`, and sigma is measured anew. It keeps its
+name and method; `evidence` tells what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+
+from directions.bank import DirectionBank
+from directions.direction import Direction
+from directions.errors import LatdirError
+from directions.geometry import (
+    LEAST_KEPT,
+    evolved,
+    gram,
+    in_metric,
+    new_sigma,
+    one_layer_range,
+    rows,
+)
+from directions.mixing import disentangle
+from directions.space import Prior
+
+__all__ = ["condition", "disentangle", "orthonormalise"]
+
+
+def condition(
+    bank: DirectionBank,
+    *,
+    on: Mapping[str, Sequence[str]] | Sequence[str],
+    metric: Prior | None = None,
+    prior: Prior | None = None,
+    rename: bool = False,
+) -> DirectionBank:
+    """Take out of directions what they share with others.
+
+    n' = n - Cᵀ (C M Cᵀ)⁻¹ C M n, normalised, where C's rows are the conditions and M is the
+    metric (the identity, or the prior's covariance). All conditions are taken as they stand in
+    the bank, before any of them is changed.
+
+    Args:
+        bank: Directions of one space.
+        on: For each direction to change, the names to take out of it; or one list for the whole
+            bank, of which each direction is conditioned on all but itself.
+        metric: None for the plain metric, a prior for the covariance metric.
+        prior: Prior to measure the new sigma with. Not needed where all directions involved have
+            the same sigma, as in a standard normal z.
+        rename: Call the results `smiling | yaw, male`, so that both kinds fit in one bank.
+
+    Returns:
+        The bank with the directions named changed and the others as they were. Each changed one
+        has `evidence["conditioned"]`: `on`, `kept` (norm that remained, in the metric; one minus
+        nothing shared), `cosine` to the original, and the conditions' `condition_number`.
+
+    Raises:
+        LatdirError: An unknown name, conditions that depend on one another, a direction of which
+            nothing remains, or no way to know the new sigma.
+
+    Example:
+        >>> bank = DirectionBank(
+        ...     (
+        ...         Direction("smiling", torch.tensor([0.8, 0.6]), "z"),
+        ...         Direction("yaw", torch.tensor([0.0, 1.0]), "z"),
+        ...     ),
+        ...     generator="toy",
+        ...     fingerprint="0" * 64,
+        ... )
+        >>> condition(bank, on={"smiling": ["yaw"]})["smiling"].vector
+        tensor([1., 0.])
+    """
+    if isinstance(on, str):
+        raise LatdirError(f"on is a list of names or a dict of lists: write on=[{on!r}]")
+    if not isinstance(on, Mapping):
+        listed = [bank[name].name for name in on]
+        on = {name: [other for other in listed if other != name] for name in bank}
+        on = {name: others for name, others in on.items() if others}
+    made = {
+        name: _conditioned(bank[name], bank.select(others), metric, prior, rename)
+        for name, others in on.items()
+    }
+    return bank.replaced(made.get(d.name, d) for d in bank.directions)
+
+
+def _conditioned(
+    direction: Direction,
+    conditions: DirectionBank,
+    metric: Prior | None,
+    prior: Prior | None,
+    rename: bool,
+) -> Direction:
+    names = list(conditions)
+    if not names:
+        raise LatdirError(f"{direction.name!r} is conditioned on nothing: name at least one")
+    if direction.name in names:
+        raise LatdirError(
+            f"{direction.name!r} cannot be conditioned on itself: take it off the list"
+        )
+    n = rows([direction], direction)[0]
+    C = rows(conditions.directions, direction)
+    inner = in_metric(metric, direction.space, n.numel())
+    products, number = gram(C, inner, names)
+    projected = n - torch.linalg.solve(products, C @ inner(n)) @ C
+    kept = float((projected @ inner(projected)).clamp_min(0).sqrt() / (n @ inner(n)).sqrt())
+    if kept < LEAST_KEPT:
+        raise LatdirError(
+            f"nothing is left of {direction.name!r} once {', '.join(names)} "
+            f"{'is' if len(names) == 1 else 'are'} taken out (it keeps {kept:.2g} of its length): "
+            "condition on fewer"
+        )
+    cosine = float(n @ projected / (n.norm() * projected.norm()))
+    vector = projected.reshape(direction.vector.shape)
+    return evolved(
+        direction,
+        vector,
+        sigma=new_sigma(vector, [direction, *conditions.directions], prior or metric),
+        key="conditioned",
+        record={"on": names, "kept": kept, "cosine": cosine, "condition_number": number}
+        | ({"metric": "covariance"} if metric else {"metric": "plain"}),
+        name=f"{direction.name} | {', '.join(names)}" if rename else direction.name,
+    )
+
+
+def orthonormalise(
+    bank: DirectionBank,
+    *,
+    order: Literal["qr", "lowdin"] = "qr",
+    metric: Prior | None = None,
+    prior: Prior | None = None,
+) -> DirectionBank:
+    """Make all directions of a bank orthogonal to one another.
+
+    Args:
+        bank: Directions of one space, put in order of importance for `qr`.
+        order: `qr` keeps the first and takes out of each what it shares with those before it;
+            `lowdin` treats all alike and changes them as little as possible in least squares.
+        metric: None for the plain metric, a prior for the covariance metric.
+        prior: Prior to measure the new sigma with, as in `condition`.
+
+    Returns:
+        The bank, each direction with `evidence["orthonormalised"]`: `order`, `metric` and the
+        `cosine` to the original.
+
+    Raises:
+        LatdirError: Directions that depend on one another, or another order.
+
+    Example:
+        >>> bank = DirectionBank(
+        ...     (
+        ...         Direction("a", torch.tensor([1.0, 0.0]), "z"),
+        ...         Direction("b", torch.tensor([0.6, 0.8]), "z"),
+        ...     ),
+        ...     generator="toy",
+        ...     fingerprint="0" * 64,
+        ... )
+        >>> orthonormalise(bank).matrix()
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
+    if order not in ("qr", "lowdin"):
+        raise LatdirError(f"no order {order!r}: use 'qr' or 'lowdin'")
+    bank.matrix()
+    one_layer_range(bank.directions)
+    first = bank.directions[0]
+    V = rows(bank.directions, first)
+    inner = in_metric(metric, first.space, V.shape[1])
+    products, _ = gram(V, inner, list(bank))
+    if order == "qr":
+        # The Gram matrix's Cholesky factor is Rᵀ with a positive diagonal, so that signs keep.
+        lower = torch.linalg.cholesky(products)
+        orthogonal = torch.linalg.solve_triangular(lower, V, upper=False)
+    else:
+        values, vectors = torch.linalg.eigh(products)
+        orthogonal = (vectors / values.sqrt()) @ vectors.T @ V
+    cosines = torch.cosine_similarity(V, orthogonal)
+    record = {"order": order, "metric": "covariance" if metric else "plain"}
+    return bank.replaced(
+        evolved(
+            d,
+            vector := row.reshape(d.vector.shape),
+            sigma=new_sigma(vector, bank.directions, prior or metric),
+            key="orthonormalised",
+            record={**record, "cosine": float(cosine)},
+        )
+        for d, row, cosine in zip(bank.directions, orthogonal, cosines, strict=True)
+    )
