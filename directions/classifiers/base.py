@@ -78,7 +78,11 @@ class Classifier(ABC):
         return logit(self(images), self.attributes)
 
     def inference(
-        self, *, precision: Precision = "float32", names: Sequence[str] | None = None
+        self,
+        *,
+        precision: Precision = "float32",
+        names: Sequence[str] | None = None,
+        compile: bool = False,
     ) -> Callable[[Tensor], Tensor]:
         """The same function prepared for speed, without gradients.
 
@@ -86,6 +90,8 @@ class Classifier(ABC):
             precision: `bfloat16` may be taken where there is a faster form whose scores agree.
             names: Attributes wanted, in this order; by default all. Networks that no wanted
                 attribute needs are not run.
+            compile: Whether a slow start for faster calls of one fixed batch size is welcome; a
+                classifier without a compiled form ignores it.
         """
         columns = None if names is None else self.columns(names)
 
@@ -160,7 +166,11 @@ class Combined(Classifier):
         return torch.cat([part.logits(images) for part in self.parts], 1)
 
     def inference(
-        self, *, precision: Precision = "float32", names: Sequence[str] | None = None
+        self,
+        *,
+        precision: Precision = "float32",
+        names: Sequence[str] | None = None,
+        compile: bool = False,
     ) -> Callable[[Tensor], Tensor]:
         """The parts' fast forms, side by side; parts that no wanted attribute needs rest."""
         wanted = list(self.names if names is None else names)
@@ -169,7 +179,7 @@ class Combined(Classifier):
         for part in self.parts:
             mine = [n for n in wanted if n in part.names]
             if mine:
-                runs.append(part.inference(precision=precision, names=mine))
+                runs.append(part.inference(precision=precision, names=mine, compile=compile))
                 made += mine
         order = [made.index(n) for n in wanted]
 
