@@ -1,0 +1,216 @@
+"""What every style-based generator shares: the spaces z, w, w+, s, p and how they connect.
+
+A subclass of `StyleNetwork` knows one family's mapping, affine layers and synthesis;
+`StyleGenerator` turns it into a `Generator` whose latent spaces are
+
+* `z`   the input noise;
+* `w`   one mapped code for all layers;
+* `w+`  one mapped code a layer, `[num_ws, w_dim]`;
+* `s`   the output of all affine layers side by side, addressable by layer and channel
+        (StyleSpace, Wu et al. 2021, arXiv:2011.12799);
+* `p`   w before the mapping's last leaky ReLU, where codes are closer to a Gaussian
+        (Zhu et al. 2020, arXiv:2012.09036).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from directions.errors import LatdirError
+from directions.generators.base import Generator, fingerprint
+from directions.space import Space
+
+__all__ = ["StyleGenerator", "StyleNetwork"]
+
+NEGATIVE_SLOPE = 0.2
+
+
+class StyleNetwork(nn.Module):
+    """The weights and equations of one style-based generator.
+
+    Attributes:
+        z_dim: Coordinates of z.
+        w_dim: Coordinates of w.
+        c_dim: Number of classes it is conditional on; 0 when it is not.
+        num_ws: Number of w slots the synthesis reads.
+        resolution: Side of its images in pixels.
+        image_channels: Channels of its images.
+        style_slots: For each affine layer, in order of use, the w slot it reads.
+        style_sizes: For each affine layer, its number of channels.
+        style_names: For each affine layer, its name.
+    """
+
+    z_dim: int
+    w_dim: int
+    c_dim: int
+    num_ws: int
+    resolution: int
+    image_channels: int
+    style_slots: tuple[int, ...]
+    style_sizes: tuple[int, ...]
+    style_names: tuple[str, ...]
+    w_avg: Tensor
+
+    @abstractmethod
+    def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
+        """Noise, and a one-hot label for conditional ones, to w."""
+
+    @abstractmethod
+    def affine(self, layer: int) -> nn.Linear:
+        """The affine layer of that number, as an ordinary linear layer."""
+
+    @abstractmethod
+    def synthesis(
+        self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Images of the affine layers' outputs."""
+
+
+class StyleGenerator(Generator):
+    """A style-based network as a generator with all its latent spaces.
+
+    Args:
+        network: The network; put into evaluation mode, otherwise left alone.
+        name: Short name, shown and stored.
+        label: For conditional networks, the class all images belong to.
+        noise: `const` (the stored noise), `none`, or a seed for fresh noise that is the same
+            for every call.
+        truncation_cutoff: Number of leading w slots that truncation acts on; None means all.
+
+    Raises:
+        LatdirError: A label for an unconditional network, or one out of range.
+    """
+
+    def __init__(
+        self,
+        network: StyleNetwork,
+        *,
+        name: str,
+        label: int | None = None,
+        noise: str | int = "const",
+        truncation_cutoff: int | None = None,
+    ) -> None:
+        self.network = network.eval()
+        self.name = name
+        if label is not None and not 0 <= label < network.c_dim:
+            raise LatdirError(
+                f"{name} has {network.c_dim} classes, so there is no class {label}"
+                + ("" if network.c_dim else ": leave the label out")
+            )
+        if isinstance(noise, str) and noise not in ("const", "none"):
+            raise LatdirError(f"noise is 'const', 'none' or a seed, not {noise!r}")
+        self.label = label
+        self.noise = noise
+        self.truncation_cutoff = truncation_cutoff
+        size = network.resolution
+        self.image_shape = (network.image_channels, size, size)
+        slots = tuple((i, i + 1) for i in range(network.num_ws))
+        ends = torch.tensor(network.style_sizes).cumsum(0).tolist()
+        channels = tuple(zip([0, *ends[:-1]], ends, strict=True))
+        self.spaces = {
+            "z": Space("z", (network.z_dim,)),
+            "w": Space("w", (network.w_dim,)),
+            "w+": Space("w+", (network.num_ws, network.w_dim), layers=slots),
+            "s": Space("s", (sum(network.style_sizes),), layers=channels),
+            "p": Space("p", (network.w_dim,)),
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the weights and the label."""
+        return fingerprint(self.network.state_dict(), {"label": self.label})
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
+        n = len(codes)
+        match source, target:
+            case "z", _:
+                w = self.network.mapping(codes, self._one_hot(n, codes))
+                return w if target == "w" else self._map(w, "w", target)
+            case "w", "w+":
+                return codes[:, None].expand(n, self.network.num_ws, -1).clone()
+            case "w", "p":
+                return functional.leaky_relu(codes, 1 / NEGATIVE_SLOPE)
+            case "w", "s":
+                return self._styles(self._map(codes, "w", "w+"))
+            case "w+", "s":
+                return self._styles(codes)
+            case "w+", "w":
+                # The one w nearest to all slots in least squares is their mean.
+                return codes.mean(1)
+            case "w+", "p":
+                return self._map(codes.mean(1), "w", "p")
+            case "p", _:
+                w = functional.leaky_relu(codes, NEGATIVE_SLOPE)
+                return w if target == "w" else self._map(w, "w", target)
+        return super()._map(codes, source, target)
+
+    def _styles(self, ws: Float[Tensor, "n layers w"]) -> Float[Tensor, "n s"]:
+        slots = self.network.style_slots
+        return torch.cat([self.network.affine(i)(ws[:, slot]) for i, slot in enumerate(slots)], 1)
+
+    def _one_hot(self, count: int, like: Tensor) -> Tensor | None:
+        if not self.network.c_dim:
+            return None
+        if self.label is None:
+            raise LatdirError(
+                f"{self.name} is conditional on {self.network.c_dim} classes: "
+                "choose one with generator.with_label(0)"
+            )
+        one_hot = torch.zeros(count, self.network.c_dim, dtype=like.dtype, device=like.device)
+        one_hot[:, self.label] = 1
+        return one_hot
+
+    def with_label(self, label: int) -> StyleGenerator:
+        """The same network making images of one class."""
+        return StyleGenerator(
+            self.network,
+            name=self.name,
+            label=label,
+            noise=self.noise,
+            truncation_cutoff=self.truncation_cutoff,
+        )
+
+    def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
+        """Images of codes of any of its spaces, `[n, channels, R, R]`, nominally in [-1, 1]."""
+        self.space(space).check(codes)
+        styles = codes if space == "s" else self._map(codes, space, "s")
+        parts = torch.split(styles, list(self.network.style_sizes), 1)
+        return self.network.synthesis(parts, noise=self.noise)
+
+    def truncate(
+        self, ws: Float[Tensor, "n layers w"], psi: float, *, cutoff: int | None = None
+    ) -> Float[Tensor, "n layers w"]:
+        """Pull w+ codes towards the mean w by ψ, on the first `cutoff` slots.
+
+        Source: StyleGAN (Karras et al. 2019, arXiv:1812.04948), section B.
+        """
+        cutoff = self.truncation_cutoff if cutoff is None else cutoff
+        pulled = self.network.w_avg.to(ws).lerp(ws, psi)
+        if cutoff is None:
+            return pulled
+        return torch.cat([pulled[:, :cutoff], ws[:, cutoff:]], 1)
+
+    def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
+        """The weights `[channels, w_dim]` of the affine layers, or of those chosen.
+
+        Raises:
+            LatdirError: A layer it does not have.
+        """
+        count = len(self.network.style_sizes)
+        chosen = range(count) if layers is None else layers
+        wrong = [i for i in chosen if not 0 <= i < count]
+        if wrong:
+            raise LatdirError(f"{self.name} has style layers 0 … {count - 1}, not {wrong[0]}")
+        return [self.network.affine(i).weight for i in chosen]
