@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
+from directions.generators.linearized import Linearized, Window, linearize
 from directions.space import Prior, Space
 
 __all__ = ["BLOCK", "Generator", "Precision", "fingerprint"]
@@ -102,6 +103,25 @@ class Generator(ABC):
                 return self.synthesize(codes, space)
 
         return run
+
+    def linearize(
+        self, code: Float[Tensor, "..."], *, space: str | None = None, window: Window | None = None
+    ) -> Linearized:
+        """The image of one code to first order: its pixels, and products with its Jacobian.
+
+        Override it where the generator has a faster linear form.
+
+        Args:
+            code: `[*space.shape]`.
+            space: Name of the code's space; by default the first.
+            window: The rectangle of pixels wanted, (top, left, bottom, right); by default all.
+        """
+        name = next(iter(self.spaces)) if space is None else space
+        self.space(name).check(code[None])
+        top, left, bottom, right = window or (0, 0, *self.image_shape[1:])
+        return linearize(
+            lambda codes: self.synthesize(codes, name)[:, :, top:bottom, left:right], code
+        )
 
     def space(self, name: str) -> Space:
         """One of the generator's spaces.
