@@ -1,0 +1,197 @@
+"""From scores to what a boundary is fitted to: labels, soft targets, InterFaceGAN's selection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from directions.classifiers.base import logit
+from directions.errors import LatdirError
+from discovery.heldout import ranks
+from discovery.samples import Samples
+
+__all__ = ["Labelled", "Scale", "Threshold", "extremes", "interfacegan_rows", "labelled"]
+
+Scale = Literal["rank", "log_odds", "raw"]
+Threshold = float | Literal["median"]
+
+MIN_SAMPLES = 10
+
+
+class Labelled(NamedTuple):
+    """What the estimators of K attributes are fitted to.
+
+    Attributes:
+        codes: `[n, d]`, flat.
+        scores: `[k, n]`, as the classifier gave them.
+        targets: `[k, n]`, the scores on the scale that is regressed.
+        labels: `[k, n]`, +1 above the cut, −1 below, 0 for rows left out.
+        cuts: `[k]`, scores that part positive from negative.
+    """
+
+    codes: Tensor
+    scores: Tensor
+    targets: Tensor
+    labels: Tensor
+    cuts: Tensor
+
+    def rows(self, rows: Tensor) -> Labelled:
+        """All targets on some rows."""
+        scores, targets, labels = (t[:, rows] for t in self[1:4])
+        return Labelled(self.codes[rows], scores, targets, labels, self.cuts)
+
+    def target(self, k: int) -> Labelled:
+        """One target, on the rows that it uses."""
+        rows = self.labels[k] != 0
+        scores, targets, labels = (t[k : k + 1, rows] for t in self[1:4])
+        return Labelled(self.codes[rows], scores, targets, labels, self.cuts[k : k + 1])
+
+    @property
+    def levels(self) -> Tensor:
+        """The cuts on the targets' scale: half-way between the two classes."""
+        above = torch.where(self.labels > 0, self.targets, torch.inf).amin(1)
+        below = torch.where(self.labels < 0, self.targets, -torch.inf).amax(1)
+        return (above + below) / 2
+
+
+def labelled(
+    samples: Samples,
+    names: Sequence[str],
+    *,
+    scale: Scale = "rank",
+    threshold: Threshold = "median",
+    ambiguous: float = 0.0,
+) -> Labelled:
+    """Flat codes, fitting targets and labels of some attributes of samples.
+
+    Args:
+        samples: Codes of any shape with their scores.
+        names: Attributes wanted.
+        scale: Scale of the targets: normal quantiles of the ranks, log-odds, or raw scores.
+        threshold: Score between negative and positive, or `median`.
+        ambiguous: Share of the samples, those nearest the threshold in rank, left out.
+
+    Raises:
+        LatdirError: Too few samples, codes that are not finite, an unknown or constant
+            attribute, or a single class.
+
+    Example:
+        >>> from directions.classifiers.base import Attribute
+        >>> x = torch.arange(12.0)[:, None]
+        >>> samples = Samples(x, x, (Attribute("a"),), "z", "g", "0" * 64, "c", "0" * 64, seed=0)
+        >>> data = labelled(samples, ["a"], ambiguous=0.5)
+        >>> data.labels.int().tolist()
+        [[-1, -1, -1, 0, 0, 0, 0, 0, 0, 1, 1, 1]]
+    """
+    n = len(samples)
+    codes = samples.codes.flatten(1)
+    codes = codes if codes.dtype == torch.float64 else codes.float()
+    if n < MIN_SAMPLES:
+        raise LatdirError(f"{n} samples are too few for a boundary: label {MIN_SAMPLES} or more")
+    if not torch.isfinite(codes).all():
+        raise LatdirError("some codes are NaN or infinite: sample them again")
+    scores = torch.stack([samples.column(name) for name in names]).to(codes)
+    cuts, labels = [], []
+    for name, s in zip(names, scores, strict=True):
+        cut = _cut(name, s, threshold)
+        label = torch.where(s > cut, 1.0, -1.0).to(codes)
+        # Rejection is by rank, so that it takes the share asked for whatever the scale.
+        distance = (ranks(s) - (float((s <= cut).sum()) + 0.5)).abs()
+        label[distance.topk(int(ambiguous * n), largest=False).indices] = 0
+        if not (label > 0).any() or not (label < 0).any():
+            raise LatdirError(f"ambiguous={ambiguous} leaves {name!r} one class: use a smaller one")
+        cuts.append(cut)
+        labels.append(label)
+    targets = scores
+    if scale == "log_odds":
+        known = [samples.attributes[samples.names.index(name)] for name in names]
+        targets = logit(scores.T, known).T
+    elif scale == "rank":
+        targets = torch.stack([torch.special.ndtri((ranks(s) - 0.5) / n) for s in scores])
+    return Labelled(codes, scores, targets.to(codes), torch.stack(labels), torch.stack(cuts))
+
+
+def _cut(name: str, scores: Tensor, threshold: Threshold) -> Tensor:
+    """Score above which a label is positive, with both classes present."""
+    low, high = scores.min(), scores.max()
+    if low == high:
+        raise LatdirError(
+            f"attribute {name!r} is constant ({float(low):g} for all {len(scores)} samples): "
+            "it has no boundary; leave it out with attributes=[…]"
+        )
+    if threshold == "median":
+        cut = scores.median()
+        # Ties may put the median at the top; the next value down still leaves both classes.
+        return cut if cut < high else scores[scores < high].max()
+    if low > threshold or high <= threshold:
+        side = "above" if low > threshold else "at or below"
+        raise LatdirError(
+            f"all {len(scores)} scores of {name!r} are {side} the threshold {threshold:g} "
+            f"(they span {float(low):g} … {float(high):g}): use threshold='median'"
+        )
+    return scores.new_tensor(threshold)
+
+
+def extremes(
+    data: Labelled, *, chosen_num_or_ratio: float, split_ratio: float, seed: int
+) -> Labelled:
+    """The data with the labels of InterFaceGAN's selection: ±1 for training rows, 0 elsewhere.
+
+    Raises:
+        LatdirError: The selection leaves no row to train on.
+    """
+    labels = torch.zeros_like(data.labels)
+    for k, scores in enumerate(data.scores):
+        positive, negative, _, _ = interfacegan_rows(
+            scores, chosen_num_or_ratio=chosen_num_or_ratio, split_ratio=split_ratio, seed=seed
+        )
+        if len(positive) == 0:
+            raise LatdirError(
+                f"chosen_num_or_ratio {chosen_num_or_ratio:g} of {len(data.codes)} samples "
+                "leaves nothing to train on: label more samples, or raise it"
+            )
+        labels[k, positive], labels[k, negative] = 1, -1
+    return data._replace(labels=labels)
+
+
+def interfacegan_rows(
+    scores: Tensor,
+    *,
+    chosen_num_or_ratio: float = 0.02,
+    split_ratio: float = 0.7,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rows that InterFaceGAN's `train_boundary` chooses after `np.random.seed(seed)`.
+
+    Args:
+        scores: `[n]`.
+        chosen_num_or_ratio: Samples at each end: a share up to 1, a number above.
+        split_ratio: Share of those to train on.
+        seed: Of the legacy NumPy generator that shuffles.
+
+    Returns:
+        Positive and negative training rows, positive and negative validation rows.
+
+    Example:
+        >>> rows = interfacegan_rows(torch.arange(100.0), chosen_num_or_ratio=0.04)
+        >>> [sorted(r.tolist()) for r in rows]
+        [[96, 97], [1, 3], [98, 99], [0, 2]]
+    """
+    n = len(scores)
+    # The official code sorts with NumPy's default sort and reverses; ties fall as they do there.
+    order = np.argsort(scores.cpu().numpy())[::-1].copy()
+    chosen = n * chosen_num_or_ratio if chosen_num_or_ratio <= 1 else chosen_num_or_ratio
+    count = min(int(chosen), n // 2)
+    train = int(count * split_ratio)
+    shuffle = np.random.RandomState(seed)
+    ends = []
+    for end in (order[:count], order[n - count :]):
+        index = np.arange(count)
+        shuffle.shuffle(index)
+        ends.append(torch.from_numpy(end[index]).to(scores.device))
+    positive, negative = ends
+    return positive[:train], negative[:train], positive[train:], negative[train:]
