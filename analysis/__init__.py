@@ -1,1 +1,51 @@
-"""How good directions are; never imports discovery."""
+"""How good directions are: what they move, what they move besides, and how sure that is."""
+
+from analysis import plots
+from analysis.calibration import (
+    CalibrationCurve,
+    apply_calibrations,
+    calibrate,
+    calibration_curves,
+)
+from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
+from analysis.effects import Effect, Effects, effects_of, measure_effects
+from analysis.geometry import cosine_matrix
+from analysis.identity import Identity, identity_preservation
+from analysis.leakage import Leakage, attribute_dependency
+from analysis.nulls import (
+    PermutationTest,
+    RandomNull,
+    permuted_labels,
+    random_directions,
+    random_null,
+)
+from analysis.remarks import Remark, remarks
+from analysis.report import write_report
+
+__all__ = [
+    "HELD_OUT_SEED",
+    "CalibrationCurve",
+    "Curves",
+    "Effect",
+    "Effects",
+    "Identity",
+    "Leakage",
+    "PermutationTest",
+    "RandomNull",
+    "Remark",
+    "apply_calibrations",
+    "attribute_dependency",
+    "calibrate",
+    "calibration_curves",
+    "cosine_matrix",
+    "effects_of",
+    "identity_preservation",
+    "measure_curves",
+    "measure_effects",
+    "permuted_labels",
+    "plots",
+    "random_directions",
+    "random_null",
+    "remarks",
+    "write_report",
+]

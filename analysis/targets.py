@@ -26,7 +26,8 @@ def match_targets(
     """Which attribute each direction is meant to move.
 
     In this order: what `targets` says, the attribute it is already calibrated in, the attribute
-    that bears its name. Directions without one (a principal component, say) are left out.
+    that bears its name, or its name before `|` for a conditioned one. Directions without one (a
+    principal component, say) are left out.
 
     Args:
         bank: The directions.
@@ -55,7 +56,7 @@ def match_targets(
         )
     found = {}
     for d in bank.directions:
-        known = d.calibration.attribute if d.calibration else d.name
+        known = d.calibration.attribute if d.calibration else d.name.split(" | ")[0]
         target = given.get(d.name, known)
         if target in attributes:
             found[d.name] = target

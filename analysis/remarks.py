@@ -1,0 +1,188 @@
+"""What a measurement says about a bank, in words: what works, what leaks, what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from analysis.calibration import CalibrationCurve
+from analysis.effects import Effects
+from analysis.nulls import RandomNull
+
+__all__ = ["Remark", "remarks"]
+
+LEAKS = 0.5
+RISES = 0.9
+NARROW = 1.0
+FEW = 100
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sentence about a measurement.
+
+    Attributes:
+        kind: `warning` when a direction does not do what its name says, else `note`.
+        text: The sentence, starting in lower case after the direction's name.
+        direction: Name of the direction it is about; empty for the whole measurement.
+    """
+
+    kind: Literal["warning", "note"]
+    text: str
+    direction: str = ""
+
+
+def remarks(
+    effects: Effects,
+    *,
+    null: RandomNull | None = None,
+    calibrations: Sequence[CalibrationCurve] = (),
+) -> list[Remark]:
+    """What to know before using a bank, by direction and then for the whole measurement.
+
+    An effect counts when its interval leaves out 0 and, given a null, it lies outside what
+    random directions do. Effects of different attributes are compared in standard deviations.
+
+    Args:
+        effects: What was measured.
+        null: Effects of random directions, measured alike.
+        calibrations: Calibration curves of some of the directions.
+
+    Returns:
+        Remarks in the order of the directions; those on the whole measurement last.
+    """
+    counts = (effects.low > 0) | (effects.high < 0)
+    if null is not None:
+        counts &= null.outside(effects)
+    found = []
+    for k, name in enumerate(effects.directions):
+        texts = _on_direction(effects, k, counts[k])
+        found += [Remark(kind, text, name) for kind, text in texts]
+        found += [r for c in calibrations if c.direction == name for r in _on_curve(c)]
+    return found + _on_the_whole(effects, null)
+
+
+def _on_direction(
+    effects: Effects, k: int, counts: Tensor
+) -> list[tuple[Literal["warning", "note"], str]]:
+    sizes = effects.standardised[k]
+    moved = [a for a in sizes.nan_to_num().abs().argsort(descending=True).tolist() if counts[a]]
+    target = effects.targets.get(effects.directions[k])
+    if target is None:
+        if not moved:
+            return [("warning", "moves nothing that was measured.")]
+        most = ", ".join(f"{effects.names[a]} ({float(sizes[a]):+.2f})" for a in moved[:3])
+        return [("note", f"moves {most} most, in standard deviations per sigma.")]
+    own = effects.names.index(target)
+    size = float(sizes[own])
+    if effects.std[own] == 0:
+        return [("warning", f"cannot be judged: {target} is the same for every code.")]
+    if own not in moved:
+        more = " more than random directions do" if effects.low[k, own] > 0 else ""
+        return [("warning", f"does not measurably move {target}{more} ({size:+.2f}).")]
+    found: list[tuple[Literal["warning", "note"], str]] = []
+    if size < 0:
+        found.append(("warning", f"moves {target} backwards ({size:+.2f}): turn it round with -."))
+    rises = float(effects.rises[k, own])
+    if size > 0 and rises < RISES:
+        found.append(
+            (
+                "warning",
+                f"raises {target} on only {rises:.0%} of held-out images at "
+                f"{effects.step:+g} sigma.",
+            )
+        )
+    leaks = [a for a in moved if a != own and abs(float(sizes[a])) >= LEAKS * abs(size)]
+    found += [("warning", text) for text in _leaks(effects, k, leaks, own)]
+    return found
+
+
+def _leaks(effects: Effects, k: int, leaks: Sequence[int], own: int) -> list[str]:
+    """Attributes that move at least half as much as the target, by how much they do."""
+    if not leaks:
+        return []
+    sizes = effects.standardised[k]
+    target, size = effects.names[own], abs(float(sizes[own]))
+
+    def listed(chosen: Sequence[int]) -> str:
+        cells = [f"{effects.names[a]} ({float(sizes[a]):+.2f})" for a in chosen]
+        return " and ".join(filter(None, [", ".join(cells[:-1]), cells[-1]]))
+
+    much = [a for a in leaks if abs(float(sizes[a])) >= 0.9 * size]
+    some = [a for a in leaks if a not in much]
+    parts = []
+    if much:
+        parts.append(f"{listed(much)} as much as {target} ({float(sizes[own]):+.2f}) or more")
+    if some:
+        own_size = "" if much else f" ({float(sizes[own]):+.2f})"
+        parts.append(f"{listed(some)} at least half as much as {target}{own_size}")
+    names = ", ".join(effects.names[a] for a in leaks)
+    them = "it" if len(leaks) == 1 else "them"
+    return [f"moves {', and '.join(parts)}; unless {them} should move too, condition on {names}."]
+
+
+def _on_curve(curve: CalibrationCurve) -> list[Remark]:
+    low, high = curve.linear
+    if not curve.significant or (low <= -NARROW and high >= NARROW):
+        return []
+    text = (
+        f"is linear in {curve.attribute.name} only from {low:+.2g} to {high:+.2g} sigma: "
+        f"beyond, amounts in {curve.unit} will miss by more than {curve.tolerance:.0%}."
+    )
+    return [Remark("note", text, curve.direction)]
+
+
+def _on_the_whole(effects: Effects, null: RandomNull | None) -> list[Remark]:
+    found = []
+    constant = [n for n, s in zip(effects.names, effects.std.tolist(), strict=True) if s == 0]
+    if constant:
+        found.append(
+            Remark(
+                "warning",
+                f"{', '.join(constant)} did not vary over the codes: nothing is said about it.",
+            )
+        )
+    if effects.source.count < FEW:
+        found.append(
+            Remark(
+                "warning",
+                f"only {effects.source.count} codes were measured: intervals are wide and their "
+                "ends rough; 512 is a good number.",
+            )
+        )
+    varying = len(effects.names) - len(constant)
+    cells = len(effects.directions) * varying
+    chance = cells * (1 - effects.level)
+    if chance >= 1:
+        found.append(
+            Remark(
+                "note",
+                f"of {cells} intervals at {effects.level:.0%}, about {chance:.0f} leave out the "
+                "true value by chance.",
+            )
+        )
+    if null is None:
+        found.append(Remark("note", "no null was measured: random directions may achieve as much."))
+    saturated = _saturated(effects)
+    if saturated:
+        found.append(
+            Remark(
+                "note",
+                f"{', '.join(saturated)} is within 1 % of 0 or 1 for more than half of the codes: "
+                "read its effect on the scale of log-odds.",
+            )
+        )
+    return found
+
+
+def _saturated(effects: Effects) -> list[str]:
+    if effects.curves.scale == "logit":
+        return []
+    scores = effects.curves.baseline
+    share = ((scores < 0.01) | (scores > 0.99)).float().mean(0)
+    extreme = torch.tensor([a.kind == "probability" for a in effects.attributes]) & (share > 0.5)
+    return [n for n, e in zip(effects.names, extreme.tolist(), strict=True) if e]

@@ -1,0 +1,370 @@
+"""One self-contained HTML page for a bank: what its directions do, and how that is known.
+
+The page loads nothing and runs no script: pictures and figures are inside. It follows the
+reader's light or dark setting, prints, and says in words what its figures show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from analysis import plots
+from analysis.calibration import CalibrationCurve, calibration_curves
+from analysis.effects import Effects
+from analysis.geometry import cosine_matrix
+from analysis.identity import Identity, identity_preservation
+from analysis.inline import css_colours, data_url, inline_svg, mosaic
+from analysis.leakage import Leakage, attribute_dependency
+from analysis.nulls import RandomNull
+from analysis.remarks import Remark, remarks
+from analysis.style import DARK, LIGHT
+from analysis.tables import (
+    cosine_table,
+    effect_table,
+    flattened,
+    number,
+    summary_table,
+)
+from directions.bank import DirectionBank
+from directions.direction import Direction
+from directions.edit import sweep
+from directions.errors import LatdirError
+from directions.files import atomic
+from directions.generators.base import Generator
+
+__all__ = ["write_report"]
+
+AMOUNTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+
+
+def write_report(
+    path: str | Path,
+    *,
+    bank: DirectionBank,
+    effects: Effects,
+    generator: Generator | None = None,
+    null: RandomNull | None = None,
+    amounts: Sequence[float] = AMOUNTS,
+    samples: int = 4,
+    title: str | None = None,
+) -> Path:
+    """Write one HTML file about a bank.
+
+    What the curves behind `effects` hold decides which sections appear: calibration needs amounts
+    within one sigma, leakage and identity several positive ones (and embeddings). So measure once,
+    and widely:
+
+        curves = measure_curves(generator, classifier, bank, embed=classifier.embed)
+        write_report("report.html", bank=bank, effects=effects_of(curves), generator=generator)
+
+    Args:
+        path: The file to write; its folder must exist.
+        bank: The directions.
+        effects: What was measured on them.
+        generator: Draws the strips of images; without it there are none.
+        null: Effects of random directions, measured alike.
+        amounts: Columns of the strips, in sigma; 0 is added.
+        samples: Rows of the strips, the first of the held-out codes.
+        title: Heading; by default it names the generator.
+
+    Returns:
+        The path written.
+
+    Raises:
+        LatdirError: Effects of other directions or another generator than the bank's, a generator
+            other than the bank's, no samples, or a file that cannot be written.
+    """
+    _check(bank, effects, generator, samples)
+    curves = effects.curves
+    calibrations: Sequence[CalibrationCurve] = ()
+    if bool(((curves.amounts != 0) & (curves.amounts.abs() <= 1)).any()):
+        calibrations = calibration_curves(curves, bootstrap=effects.bootstrap, level=effects.level)
+    varying = {n for n, s in zip(curves.names, curves.std, strict=True) if s > 0}
+    comparable = int((curves.amounts > 0).sum()) > 1 and bool(
+        varying & set(curves.targets.values())
+    )
+    leakage = attribute_dependency(curves) if comparable and len(varying) > 1 else None
+    identity = identity_preservation(curves) if comparable and curves.identity is not None else None
+    context = _context(
+        bank,
+        effects,
+        null,
+        calibrations,
+        leakage,
+        identity,
+        title or f"Directions of {bank.generator}",
+    )
+    strips = {} if generator is None else _strips(generator, bank, effects, amounts, samples)
+    for article in context["directions"]:
+        article["strip"] = strips.get(article["name"])
+    page = _template().render(context)
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Path(path)
+
+
+def _check(
+    bank: DirectionBank, effects: Effects, generator: Generator | None, samples: int
+) -> None:
+    if tuple(bank) != effects.directions:
+        raise LatdirError(
+            f"the effects are of {', '.join(effects.directions)}, the bank holds "
+            f"{', '.join(bank) or 'nothing'}: measure this bank, or give bank.select(…)"
+        )
+    if bank.fingerprint != effects.source.fingerprint:
+        raise LatdirError(
+            f"the effects were measured on {effects.source.generator} "
+            f"({effects.source.fingerprint[:12]}…), the bank belongs to {bank.generator} "
+            f"({bank.fingerprint[:12]}…): measure it on its own generator"
+        )
+    if generator is not None:
+        bank.check(generator)
+    if samples < 1:
+        raise LatdirError(f"strips of {samples} samples show nothing: give 1 or more")
+
+
+def _template() -> Any:
+    # The values are all text or markup made here: whatever a bank file says is escaped.
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_resource("report.html"))
+
+
+def _resource(name: str) -> str:
+    return resources.files("analysis").joinpath(name).read_text(encoding="utf-8")
+
+
+def _context(
+    bank: DirectionBank,
+    effects: Effects,
+    null: RandomNull | None,
+    calibrations: Sequence[CalibrationCurve],
+    leakage: Leakage | None,
+    identity: Identity | None,
+    title: str,
+) -> dict[str, Any]:
+    anchors = {name: f"direction-{k}" for k, name in enumerate(bank)}
+    said = remarks(effects, null=null, calibrations=calibrations)
+    counts = (effects.low > 0) | (effects.high < 0)
+    if null is not None:
+        counts = null.outside(effects)
+    probabilities = any(a.kind == "probability" for a in effects.attributes)
+    logit_counts = counts if null is None else null.logit.outside(effects.logit)
+    source = effects.source
+    return {
+        "title": title,
+        "lead": _lead(bank, effects, null),
+        "light": Markup(css_colours(LIGHT)),
+        "dark": Markup(css_colours(DARK)),
+        "css": Markup(_resource("report.css")),
+        "anchors": anchors,
+        "interval": f"The {effects.level:.0%} range",
+        "summary": summary_table(effects, anchors, calibrations=calibrations, identity=identity),
+        "warnings": [r for r in said if r.kind == "warning"],
+        "notes": [r for r in said if r.kind == "note" and not r.direction],
+        "faint": (
+            "no more than random directions do"
+            if null is not None
+            else "the interval holds zero, so this may be no effect at all"
+        ),
+        "matrix": effect_table(effects, anchors, counts=counts),
+        "matrix_caption": f"Standard deviations per sigma, with {effects.level:.0%} intervals",
+        "logit": effect_table(effects.logit, anchors, counts=logit_counts)
+        if probabilities
+        else None,
+        "units": effect_table(effects, anchors, counts=counts, units=True),
+        "directions": _articles(bank, effects, null, calibrations, said, anchors),
+        "has_null": null is not None,
+        "leakage": None if leakage is None else _leakage_figure(leakage),
+        "identity": None if identity is None else _identity_figure(identity),
+        "cosines": _cosines(bank, anchors),
+        "how": _how(effects, null),
+        "sources": [
+            ("generator", f"{source.generator}, sha256 {source.fingerprint}"),
+            ("classifier", f"{source.classifier}, sha256 {source.classifier_fingerprint}"),
+            ("held-out codes", f"{source.count}, seed {source.seed}, ψ {source.truncation:g}"),
+            ("amounts (sigma)", ", ".join(number(a) for a in effects.curves.amounts.tolist())),
+            ("arithmetic", f"{source.precision}, torch {torch.__version__}"),
+        ],
+        "provenance": list(flattened(bank.provenance)),
+        "again": _again(effects),
+        "version": metadata.version("latdir"),
+    }
+
+
+def _lead(bank: DirectionBank, effects: Effects, null: RandomNull | None) -> str:
+    many = "direction" if len(bank) == 1 else "directions"
+    beside = "" if null is None else f", beside {len(null.effects.directions)} random ones"
+    return (
+        f"{len(bank)} {many} of {bank.generator}, measured on {effects.source.count} codes that "
+        f"none of them was found with{beside}: what each one moves, what it moves "
+        "besides, and how sure that is."
+    )
+
+
+def _articles(
+    bank: DirectionBank,
+    effects: Effects,
+    null: RandomNull | None,
+    calibrations: Sequence[CalibrationCurve],
+    said: Sequence[Remark],
+    anchors: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    curves = {c.direction: c for c in calibrations}
+    made = []
+    for direction in bank.directions:
+        name, curve = direction.name, curves.get(direction.name)
+        figure = plots.effect_bars(effects, name, null=null)
+        made.append(
+            {
+                "name": name,
+                "anchor": anchors[name],
+                "subtitle": _subtitle(direction),
+                "remarks": [r for r in said if r.direction == name],
+                "bars": _svg(figure, _bars_text(effects, name), f"{anchors[name]}-e"),
+                "curve": None if curve is None else _curve_figure(curve, f"{anchors[name]}-c"),
+                "curve_text": "" if curve is None else _curve_text(curve),
+                "evidence": [
+                    *flattened(direction.config, "settings: "),
+                    *flattened(direction.evidence),
+                ],
+            }
+        )
+    return made
+
+
+def _subtitle(direction: Direction) -> str:
+    parts = [f"{direction.method}, space {direction.space}"]
+    if direction.layers is not None:
+        parts.append(f"layers {', '.join(map(str, direction.layers))}")
+    parts.append(f"one sigma is {number(direction.sigma)} in latent units")
+    return " · ".join(parts)
+
+
+def _bars_text(effects: Effects, name: str) -> str:
+    sizes = {n: effects.at(name, n).standardised for n in effects.names}
+    ordered = sorted((n for n in sizes if sizes[n] == sizes[n]), key=lambda n: -abs(sizes[n]))
+    listed = ", ".join(f"{n} {number(sizes[n], sign=True)}" for n in ordered)
+    return f"Effects of {name} in standard deviations per sigma: {listed}."
+
+
+def _curve_text(curve: CalibrationCurve) -> str:
+    if not curve.significant:
+        return f"{curve.attribute.name} does not measurably answer."
+    low, high = curve.linear
+    return (
+        f"Mean {curve.attribute.name} against the amount; {number(curve.slope, sign=True)} "
+        f"{curve.unit} per sigma near zero (dashed), within {curve.tolerance:.0%} of that line "
+        f"from {number(low, sign=True)} to {number(high, sign=True)} sigma (shaded)."
+    )
+
+
+def _curve_figure(curve: CalibrationCurve, prefix: str) -> Markup:
+    return _svg(plots.calibration_grid([curve]), _curve_text(curve), prefix)
+
+
+def _leakage_figure(leakage: Leakage) -> Markup:
+    text = "Mean attribute dependency against the change of the target, one curve a direction."
+    return _svg(plots.leakage_curves(leakage), text, "leakage")
+
+
+def _identity_figure(identity: Identity) -> Markup:
+    text = (
+        "Cosine of embeddings against the change of the target, one curve a direction; "
+        f"unrelated images reach {number(identity.strangers)}."
+    )
+    return _svg(plots.identity_curves(identity), text, "identity")
+
+
+def _svg(figure: Figure, label: str, prefix: str) -> Markup:
+    return Markup(inline_svg(figure, label=label, prefix=prefix))
+
+
+def _cosines(bank: DirectionBank, anchors: Mapping[str, str]) -> list[Any]:
+    tables = []
+    for space in dict.fromkeys(d.space for d in bank.directions):
+        names = [d.name for d in bank.directions if d.space == space]
+        if len(names) > 1:
+            cosines = cosine_matrix(bank.select(names))
+            tables.append(cosine_table(cosines, names, anchors, space=space))
+    return tables
+
+
+def _how(effects: Effects, null: RandomNull | None) -> str:
+    step = number(effects.step, sign=True)
+    move = (
+        f"from {number(-effects.step)} to {step} sigma, divided by {number(2 * effects.step)},"
+        if effects.symmetric
+        else f"from 0 to {step} sigma, divided by {number(effects.step)},"
+    )
+    text = (
+        f"The change of a score {move} is averaged over the codes. Intervals are percentile "
+        f"bootstrap intervals at {effects.level:.0%} over the codes, {effects.bootstrap:,} "
+        "resamples, the same for all directions."
+    )
+    if null is not None:
+        text += (
+            f" The null is {len(null.effects.directions)} directions drawn uniformly from the "
+            "unit sphere, moved by the same step on the same codes; its band holds "
+            f"{null.level:.0%} of such directions."
+        )
+    return text
+
+
+def _again(effects: Effects) -> str:
+    source = effects.source
+    return (
+        "from directions import DirectionBank\n"
+        "import analysis\n\n"
+        'bank = DirectionBank.load("bank.safetensors", generator)\n'
+        "effects = analysis.measure_effects(\n"
+        f"    generator, classifier, bank, step={effects.step!r}, symmetric={effects.symmetric},\n"
+        f"    count={source.count}, seed={source.seed}, truncation={source.truncation!r},\n"
+        f'    precision="{source.precision}",\n'
+        ")\n"
+    )
+
+
+def _strips(
+    generator: Generator,
+    bank: DirectionBank,
+    effects: Effects,
+    amounts: Sequence[float],
+    samples: int,
+) -> dict[str, dict[str, Any]]:
+    steps = sorted({0.0, *map(float, amounts)})
+    source = effects.source
+    made = {}
+    for d in bank.directions:
+        codes = generator.sample(
+            samples, seed=source.seed, space=d.space, truncation=source.truncation
+        )
+        render = generator.inference(space=d.space)
+        moved = sweep(codes, d, steps)
+        images = torch.stack([render(part).float().cpu() for part in moved], 1)
+        picture = mosaic(images.clamp(-1, 1))
+        zero, share = steps.index(0.0), 100 / len(steps)
+        made[d.name] = {
+            "url": data_url(picture),
+            "width": picture.shape[2],
+            "height": picture.shape[1],
+            "labels": ["original" if s == 0 else f"{number(s, sign=True)} σ" for s in steps],
+            "marked": zero,
+            "left": round(zero * share, 4),
+            "share": round(share, 4),
+            "alt": (
+                f"{samples} images, one a row, moved along {d.name} from "
+                f"{number(steps[0], sign=True)} to {number(steps[-1], sign=True)} sigma, one "
+                f"amount a column; column {zero + 1} holds the originals."
+            ),
+        }
+    return made
