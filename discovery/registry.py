@@ -32,6 +32,21 @@ METHODS: dict[str, MethodEntry] = {
         "normals of linear boundaries between labelled codes",
         "InterFaceGAN, Shen et al. 2020, arXiv:2005.09635",
     ),
+    "gradient": MethodEntry(
+        "discovery.gradient:Gradient",
+        "mean gradients of scores through the generator",
+        "Stein 1981; Härdle & Stoker 1989",
+    ),
+    "active_subspace": MethodEntry(
+        "discovery.active_subspace:ActiveSubspace",
+        "directions along which a score changes most, up or down",
+        "Constantine, Dow & Wang 2014, arXiv:1304.2070",
+    ),
+    "pca": MethodEntry(
+        "discovery.pca:PCA",
+        "principal, independent or sparse components of a latent space or a layer",
+        "GANSpace, Härkönen et al. 2020, arXiv:2004.02546",
+    ),
 }
 
 
@@ -47,7 +62,7 @@ def find_method(name: str) -> type[Method]:
         >>> find_method("magic")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no method 'magic': there are boundary
+        directions.errors.LatdirError: no method 'magic': there are boundary, ...
     """
     if name not in METHODS:
         raise LatdirError(f"no method {name!r}: there are {', '.join(METHODS)}")

@@ -1,0 +1,157 @@
+"""Activations of any layer of a generator, whether it is built of modules or of functions.
+
+A layer goes by the name of its `torch.nn.Module`, or, for a generator that calls functions, by
+the operation and its number in order of use: `relu.0` is what the first ReLU gives. The network
+stops there, so an early layer costs no more than what comes before it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+
+__all__ = ["layer_activations", "layer_names"]
+
+LISTED = 16
+
+
+class _Reached(BaseException):
+    """Leaves the network once the layer has run; no `except Exception` may swallow it."""
+
+
+class _Operations(TorchFunctionMode):
+    """Sees every torch operation's result under its name and number."""
+
+    def __init__(self, visit: Callable[[str, Any], None]) -> None:
+        super().__init__()
+        self._visit = visit
+        self._calls: Counter[str] = Counter()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        # Reading an attribute of a tensor, such as its shape, is a call of `__get__`.
+        if name and not name.startswith("__"):
+            self._visit(f"{name}.{self._calls[name]}", result)
+            self._calls[name] += 1
+        return result
+
+
+def layer_activations(
+    generator: Generator, *, layer: str, space: str
+) -> Callable[[Tensor], Float[Tensor, "n ..."]]:
+    """The function from codes to the output of one layer, without gradients.
+
+    Args:
+        generator: Any generator.
+        layer: A name among `layer_names`.
+        space: The codes' space.
+
+    Returns:
+        A function of codes `[n, *shape]`; its result keeps the layer's shape, `[n, ...]`.
+
+    Raises:
+        LatdirError: No such layer, or one that does not give one tensor with a row a code.
+
+    Example:
+        >>> from directions.generators import load_generator
+        >>> generator = load_generator("digiface64")
+        >>> first = layer_activations(generator, layer="relu.0", space="z")
+        >>> first(generator.sample(2, seed=0)).shape
+        torch.Size([2, 512, 4, 4])
+    """
+    modules = dict(_modules(generator))
+
+    def run(codes: Tensor) -> Tensor:
+        seen: list[Any] = []
+
+        def keep(output: Any) -> None:
+            seen.append(output)
+            raise _Reached
+
+        def hook(_module: nn.Module, _inputs: object, output: Any) -> None:
+            keep(output)
+
+        def visit(name: str, output: Any) -> None:
+            if name == layer:
+                keep(output)
+
+        handle = modules[layer].register_forward_hook(hook) if layer in modules else None
+        try:
+            with torch.inference_mode():
+                if handle is not None:
+                    generator.synthesize(codes, space)
+                else:
+                    with _Operations(visit):
+                        generator.synthesize(codes, space)
+        except _Reached:
+            pass
+        finally:
+            if handle is not None:
+                handle.remove()
+        if not seen:
+            names = layer_names(generator, space=space)
+            few = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
+            raise LatdirError(
+                f"{generator.name} runs no layer {layer!r} when it makes images of space "
+                f"{space!r}: it has {few}"
+            )
+        if not isinstance(seen[0], Tensor) or seen[0].shape[:1] != codes.shape[:1]:
+            raise LatdirError(
+                f"layer {layer!r} of {generator.name} does not give one row a code: choose another"
+            )
+        return seen[0]
+
+    return run
+
+
+def layer_names(generator: Generator, *, space: str) -> list[str]:
+    """Names of the layers that give floating-point numbers for every code.
+
+    Args:
+        generator: Any generator.
+        space: The codes' space.
+
+    Returns:
+        Modules in order of definition, then operations in order of use.
+    """
+    found: list[str] = []
+
+    def visit(name: str, output: Any) -> None:
+        rows = isinstance(output, Tensor) and output.is_floating_point() and output.ndim > 1
+        if rows and len(output) == len(codes):
+            found.append(name)
+
+    # A count of codes that no weight or buffer is likely to have as its first length.
+    codes = generator.sample(7, seed=0, space=space)
+    with torch.inference_mode(), _Operations(visit):
+        generator.synthesize(codes, space)
+    return [name for name, _ in _modules(generator)] + found
+
+
+def _modules(generator: Generator) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(generator, nn.Module):
+        roots: dict[str, nn.Module] = {"": generator}
+    else:
+        roots = {k: v for k, v in vars(generator).items() if isinstance(v, nn.Module)}
+    for attribute, root in roots.items():
+        # A generator with one network names its layers as the network does.
+        prefix = attribute if len(roots) > 1 else ""
+        for name, module in root.named_modules(prefix=prefix):
+            if module is not root:
+                yield name, module
