@@ -14,13 +14,16 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from directions.bank import DirectionBank
+from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.generators.linearized import Linearized, linearize
@@ -31,9 +34,11 @@ __all__ = [
     "gram",
     "image_models",
     "leading",
+    "eigen_bank",
     "map_model",
     "metric",
     "metrics",
+    "natural_space",
     "principal",
 ]
 
@@ -251,6 +256,49 @@ def principal(
     if _size(model) <= 4 * max(count, 10):
         return eigh(metric(model, chunk=chunk), count=count)
     return leading(model, count=count, seed=seed, chunk=chunk)
+
+
+def eigen_bank(
+    generator: Generator,
+    spectrum: Spectrum,
+    *,
+    space: str,
+    method: str,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    evidence: Sequence[Mapping[str, Any]] | None = None,
+) -> DirectionBank:
+    """A bank of eigenvectors, in their order, named after the method that made their matrix.
+
+    Args:
+        generator: Whose codes the vectors move.
+        spectrum: Vectors in the coordinates of the space's codes, flattened.
+        space: Name of that space.
+        method: Name of the method.
+        config: Its hyper-parameters.
+        provenance: Which codes were used.
+        evidence: More figures for each vector, beside the spectrum's own.
+    """
+    shape, prior = generator.space(space).shape, generator.prior(space)
+    extra = evidence or [{}] * len(spectrum)
+    made = [
+        Direction.from_vector(
+            f"{method}_{i:02d}",
+            vector.float().cpu().reshape(shape),
+            space=space,
+            method=method,
+            config=config,
+            sigma=prior.sigma(vector),
+            evidence={**figures, **extra[i]},
+        )
+        for i, (vector, figures) in enumerate(spectrum)
+    ]
+    return DirectionBank(tuple(made), generator.name, generator.fingerprint, provenance)
+
+
+def natural_space(generator: Generator) -> str:
+    """`w` where there is one, as is usual for style-based generators; otherwise the first."""
+    return "w" if "w" in generator.spaces else next(iter(generator.spaces))
 
 
 def _product(model: Linearized, vectors: Float[Tensor, "d k"], chunk: int) -> Tensor:
