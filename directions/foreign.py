@@ -273,7 +273,7 @@ def _components(content: Mapping[str, Any], *, place: Space, name: str) -> list[
         found.append(
             Direction.from_vector(
                 f"{name}{i}",
-                row,
+                row.float(),
                 space=place.name,
                 method="imported",
                 offset=-float(row.flatten() @ mean),

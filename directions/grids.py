@@ -60,7 +60,7 @@ def edit_grid(
         >>> generator = planted()
         >>> up = Direction("up", generator.truth[0], "z")
         >>> edit_grid(generator, generator.sample(2, seed=0), up, amounts=[-2.0, 2.0]).size
-        (424, 340)
+        (424, 347)
     """
     if isinstance(what, DirectionBank):
         directions = what.check(generator).directions

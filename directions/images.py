@@ -134,8 +134,8 @@ def grid(
         raise LatdirError(f"column {marked} cannot be marked: there are 0 … {n - 1}")
     height = tile or min(max(h, SMALLEST_TILE), LARGEST_TILE)
     width = max(1, round(height * w / h))
-    text = max(11, height // 9)
-    gap, margin = max(2, height // 32), max(8, height // 8)
+    text = min(max(11, height // 9), 18)
+    gap, margin = max(2, height // 32), min(max(8, height // 8), 24)
     left = margin + (max(_length(r, text) for r in rows) + margin if rows else 0)
     top = margin
     title_top = top
