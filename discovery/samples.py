@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -31,6 +33,7 @@ class Samples:
         seed: Seed the codes were drawn with.
         start: Index of the first code in that seed's sequence.
         truncation: ψ they were drawn with.
+        notes: What the sampling said of itself, such as how an adaptive run came to its n.
 
     Raises:
         LatdirError: Shapes that do not agree, or scores that are not finite.
@@ -47,6 +50,7 @@ class Samples:
     seed: int
     start: int = 0
     truncation: float = 1.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.codes) != len(self.scores) or self.scores.shape[1] != len(self.attributes):
@@ -86,3 +90,28 @@ class Samples:
     def rows(self, rows: slice | Sequence[int] | Tensor) -> Samples:
         """The samples of some rows."""
         return replace(self, codes=self.codes[rows], scores=self.scores[rows])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the samples to a folder that holds none yet, as Parquet shards and a manifest.
+
+        Raises:
+            LatdirError: The folder holds samples, or cannot be written.
+        """
+        from discovery import shards
+
+        return shards.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, partial: bool = False) -> Samples:
+        """Samples of a folder, every shard verified by its checksum.
+
+        Args:
+            folder: Written by `discovery.sample(…, out=folder)` or `save`.
+            partial: Take what a run has finished so far, instead of refusing.
+
+        Raises:
+            LatdirError: No samples there, an unfinished run, or a broken shard or manifest.
+        """
+        from discovery import shards
+
+        return shards.load(folder, partial=partial)

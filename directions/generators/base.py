@@ -18,7 +18,7 @@ from directions.errors import LatdirError
 from directions.generators.linearized import Linearized, Window, linearize
 from directions.space import Prior, Space
 
-__all__ = ["BLOCK", "Generator", "Precision", "fingerprint"]
+__all__ = ["BLOCK", "Generator", "Precision", "check_images", "fingerprint"]
 
 BLOCK = 256
 PRIOR_SAMPLES = 16384
@@ -47,6 +47,35 @@ def fingerprint(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> str
         digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def check_images(images: object, *, name: str, count: int) -> Tensor:
+    """Return what a generator made if it is `count` images, `[n, 3, H, W]` and finite.
+
+    Raises:
+        LatdirError: It is something else.
+
+    Example:
+        >>> check_images(torch.zeros(2, 100), name="net", count=2)
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: net does not make images: 2 codes gave a tensor of shape
+        [2, 100], where [2, 3, H, W] is wanted
+    """
+    if not isinstance(images, Tensor):
+        what = f"a {type(images).__name__}"
+    elif images.ndim != 4 or images.shape[:2] != (count, 3) or 0 in images.shape:
+        what = f"a tensor of shape {list(images.shape)}"
+    elif not images.is_floating_point():
+        what = f"a tensor of type {images.dtype}, not floating point"
+    elif not torch.isfinite(images).all():
+        what = "NaN or infinite pixels"
+    else:
+        return images
+    raise LatdirError(
+        f"{name} does not make images: {count} codes gave {what}, "
+        f"where [{count}, 3, H, W] is wanted"
+    )
 
 
 class Generator(ABC):

@@ -1,0 +1,252 @@
+"""What a folder of samples is made of: a manifest and Parquet shards; the only place that knows.
+
+A folder holds `manifest.json` and `samples-<first>-<last>.parquet` files of at most 1,024 rows,
+named by their first and last row. A shard has a column `index` (the code's place in its seed's
+sequence), a column `code` (a fixed-size list of float32, the code flattened) and one float32
+column `score.<name>` for each attribute. A shard counts if the manifest names it, and its bytes
+have the sha256 given there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from torch import Tensor
+
+from directions.classifiers.base import Attribute
+from directions.errors import LatdirError
+from directions.files import atomic
+from discovery.samples import Samples
+
+__all__ = [
+    "MANIFEST",
+    "ROWS",
+    "Header",
+    "Settings",
+    "Shard",
+    "checked_bytes",
+    "header_of",
+    "read_header",
+    "read_shard",
+    "write_header",
+    "write_shard",
+]
+
+ROWS = 1024
+MANIFEST = "manifest.json"
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Settings(_Model):
+    """How scores are computed; together with the seed it decides their bits.
+
+    Attributes:
+        batch: Rows computed at once. Tiles lie at multiples of it in the seed's sequence.
+        precision: Of generator and classifier.
+        compile: Whether the classifier's compiled form is used.
+    """
+
+    batch: int = Field(gt=0)
+    precision: Literal["float32", "bfloat16"]
+    compile: bool
+
+
+class AttributeEntry(_Model):
+    """One column, as stored."""
+
+    name: str
+    kind: Literal["probability", "value"]
+    unit: str
+    description: str
+
+
+class Shard(_Model):
+    """One file of rows, as stored."""
+
+    file: str = Field(pattern=r"^samples-\d{8,}-\d{8,}\.parquet$")
+    rows: int = Field(gt=0, le=ROWS)
+    sha256: str = Field(pattern=SHA256)
+
+    @property
+    def first(self) -> int:
+        """Place of its first row in the folder."""
+        return int(self.file.split("-")[1])
+
+
+class Header(_Model):
+    """The manifest of a folder of samples."""
+
+    format: Literal["latdir.samples"] = "latdir.samples"
+    version: Literal[1] = 1
+    generator: str
+    fingerprint: str = Field(pattern=SHA256)
+    classifier: str
+    classifier_fingerprint: str = Field(pattern=SHA256)
+    attributes: tuple[AttributeEntry, ...]
+    space: str
+    shape: tuple[int, ...]
+    seed: int = Field(ge=0)
+    start: int = Field(ge=0)
+    truncation: FiniteFloat
+    wanted: int = Field(ge=0)
+    settings: Settings | None = None
+    notes: dict[str, Any] = {}
+    shards: tuple[Shard, ...] = ()
+
+    def evolve(self, **changes: Any) -> Header:
+        """A copy with some fields changed, validated."""
+        return type(self).model_validate({**dict(self), **changes})
+
+    def samples(self, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> Samples:
+        """These codes and scores as samples of this header."""
+        return Samples(
+            codes=codes,
+            scores=scores,
+            attributes=tuple(Attribute(**dict(a)) for a in self.attributes),
+            space=self.space,
+            generator=self.generator,
+            fingerprint=self.fingerprint,
+            classifier=self.classifier,
+            classifier_fingerprint=self.classifier_fingerprint,
+            seed=self.seed,
+            start=self.start,
+            truncation=self.truncation,
+            notes=self.notes,
+        )
+
+
+def header_of(samples: Samples, *, settings: Settings | None = None) -> Header:
+    """The header that describes some samples, without shards."""
+    return Header(
+        generator=samples.generator,
+        fingerprint=samples.fingerprint,
+        classifier=samples.classifier,
+        classifier_fingerprint=samples.classifier_fingerprint,
+        attributes=tuple(AttributeEntry(**asdict(a)) for a in samples.attributes),
+        space=samples.space,
+        shape=tuple(samples.codes.shape[1:]),
+        seed=samples.seed,
+        start=samples.start,
+        truncation=samples.truncation,
+        wanted=len(samples),
+        settings=settings,
+        notes=dict(samples.notes),
+    )
+
+
+def read_header(folder: str | Path) -> Header:
+    """The manifest of a folder of samples.
+
+    Raises:
+        LatdirError: There is none, or it is broken or of a newer version.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        text = path.read_text("utf-8")
+        version = json.loads(text).get("version")
+        if isinstance(version, int) and version > 1:
+            raise LatdirError(
+                f"{path} has format version {version}; this release reads 1: "
+                "pip install --upgrade latdir"
+            )
+        return Header.model_validate_json(text)
+    except FileNotFoundError as error:
+        raise LatdirError(
+            f"{folder} is not a folder of samples: it has no {MANIFEST}; "
+            "make one with discovery.sample(…, out=folder)"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise LatdirError(f"{path} is broken: {where}: {first['msg']}") from error
+    except (OSError, UnicodeDecodeError, ValueError, AttributeError) as error:
+        if isinstance(error, LatdirError):
+            raise
+        raise LatdirError(f"{path} cannot be read: {error}") from error
+
+
+def write_header(folder: Path, header: Header) -> None:
+    """Replace the manifest.
+
+    Raises:
+        LatdirError: It cannot be written.
+    """
+    with atomic(folder / MANIFEST) as temporary:
+        temporary.write_text(header.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def write_shard(path: Path, first: int, codes: Tensor, scores: Tensor, header: Header) -> Shard:
+    """Write one shard, whole or not at all.
+
+    Raises:
+        LatdirError: It cannot be written.
+    """
+    rows, size = len(codes), math.prod(header.shape)
+    file = f"samples-{first:08d}-{first + rows - 1:08d}.parquet"
+    flat = pa.array(codes.reshape(-1).numpy())
+    columns: dict[str, pa.Array] = {
+        "index": pa.array(np.arange(header.start + first, header.start + first + rows)),
+        "code": pa.FixedSizeListArray.from_arrays(flat, size),
+    }
+    for j, attribute in enumerate(header.attributes):
+        columns[f"score.{attribute.name}"] = pa.array(scores[:, j].numpy())
+    with atomic(path / file) as temporary:
+        # Random mantissas do not compress, and plain pages are read without decoding.
+        pq.write_table(pa.table(columns), temporary, compression="none", use_dictionary=False)
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    return Shard(file=file, rows=rows, sha256=digest)
+
+
+def checked_bytes(path: Path, shard: Shard) -> bytes:
+    """The bytes of a shard, if they are what the manifest says.
+
+    Raises:
+        LatdirError: They cannot be read, or are corrupt or truncated.
+    """
+    try:
+        data = (path / shard.file).read_bytes()
+    except OSError as error:
+        raise _broken(path, shard, f"cannot be read ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != shard.sha256:
+        raise _broken(path, shard, "is corrupt or truncated: it does not match its checksum")
+    return data
+
+
+def read_shard(path: Path, shard: Shard, header: Header) -> tuple[Tensor, Tensor]:
+    """Codes and scores of a shard.
+
+    Raises:
+        LatdirError: It is broken.
+    """
+    data = checked_bytes(path, shard)
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+        flat = table["code"].combine_chunks().flatten().to_numpy()
+        columns = [table[f"score.{a.name}"].to_numpy() for a in header.attributes]
+        codes = torch.from_numpy(flat.copy()).reshape(shard.rows, *header.shape)
+        scores = torch.from_numpy(np.stack(columns, 1).reshape(shard.rows, -1))
+    except (pa.ArrowException, KeyError, ValueError, RuntimeError) as error:
+        raise _broken(path, shard, f"is not a shard of this manifest ({error})") from error
+    return codes, scores
+
+
+def _broken(path: Path, shard: Shard, what: str) -> LatdirError:
+    return LatdirError(
+        f"{path / shard.file} {what}: delete that file and run the same sample command again; "
+        "only its rows are computed anew"
+    )

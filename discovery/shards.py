@@ -1,0 +1,261 @@
+"""Where samples are kept: in a folder that is whole at every moment, or in memory.
+
+A shard is written first, then the manifest that names it: killing the writer loses at most one
+shard's work, and what it left half done is swept up by the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.errors import LatdirError
+from discovery.samples import Samples
+from discovery.shard_format import (
+    MANIFEST,
+    ROWS,
+    Header,
+    checked_bytes,
+    header_of,
+    read_header,
+    read_shard,
+    write_header,
+    write_shard,
+)
+
+try:
+    import fcntl
+except ImportError:  # Windows has none; there, nobody keeps a second writer out.
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Folder", "Memory", "Store", "load", "opened", "save"]
+
+LOCK = ".lock"
+# What must agree for two runs to belong to one folder, and how to say it.
+IDENTITY = {
+    "fingerprint": "generator",
+    "classifier_fingerprint": "classifier",
+    "attributes": "attributes",
+    "space": "space",
+    "seed": "seed",
+    "start": "start",
+    "truncation": "truncation",
+}
+
+
+@contextmanager
+def opened(folder: str | Path, header: Header) -> Iterator[Folder]:
+    """Open a folder for writing samples of this header, new or begun before; one writer at a time.
+
+    Raises:
+        LatdirError: Another run is writing there, or it holds other samples, or a broken shard.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LatdirError(f"cannot make the folder {path}: {error.strerror}") from error
+    with _locked(path):
+        if (path / MANIFEST).exists():
+            there = read_header(path)
+            _check_identity(path, there, header)
+            header = there.evolve(wanted=max(there.wanted, header.wanted))
+        elif any(path.glob("samples-*.parquet")):
+            raise LatdirError(
+                f"{path} has shards but no {MANIFEST}, so that nobody knows what they hold: "
+                "delete them, or choose another folder"
+            )
+        yield Folder(path, header)
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where rows go, shard by shard: a folder, or memory."""
+
+    header: Header
+
+    def describe(self, **changes: Any) -> None:
+        """Change the manifest."""
+
+    def get(self, index: int) -> tuple[Tensor, Tensor] | None:
+        """Codes and scores of one shard, if there is any of it."""
+
+    def put(self, index: int, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> None:
+        """Keep one shard, in place of what there was of it."""
+
+    def samples(self, count: int) -> Samples:
+        """The first `count` rows."""
+
+
+class Memory:
+    """A store that goes with the process.
+
+    Attributes:
+        header: What the rows are.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._parts: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def describe(self, **changes: Any) -> None:
+        """Change the manifest."""
+        self.header = self.header.evolve(**changes)
+
+    def get(self, index: int) -> tuple[Tensor, Tensor] | None:
+        """Codes and scores of one shard, if there is any of it."""
+        return self._parts.get(index)
+
+    def put(self, index: int, codes: Tensor, scores: Tensor) -> None:
+        """Keep one shard, in place of what there was of it."""
+        self._parts[index] = (codes, scores)
+
+    def samples(self, count: int) -> Samples:
+        """The first `count` rows."""
+        parts = [self._parts[i] for i in sorted(self._parts)]
+        codes, scores = (torch.cat(column)[:count] for column in zip(*parts, strict=True))
+        return self.header.samples(codes, scores)
+
+
+class Folder:
+    """A folder open for writing, shard by shard; what was deleted from it is simply not there.
+
+    Raises:
+        LatdirError: A shard does not match its checksum.
+
+    Attributes:
+        path: The folder.
+        header: Its manifest, without the shards whose files are gone.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path = path
+        kept = tuple(s for s in header.shards if (path / s.file).exists())
+        for shard in kept:
+            checked_bytes(path, shard)
+        self.header = header.evolve(shards=kept)
+        self._sweep()
+
+    def describe(self, **changes: Any) -> None:
+        """Change the manifest, on disk as well."""
+        self.header = self.header.evolve(**changes)
+        write_header(self.path, self.header)
+
+    def get(self, index: int) -> tuple[Tensor, Tensor] | None:
+        """Codes and scores of one shard, if there is any of it."""
+        for shard in self.header.shards:
+            if shard.first == index * ROWS:
+                return read_shard(self.path, shard, self.header)
+        return None
+
+    def put(self, index: int, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> None:
+        """Write one shard, in place of what there was of it."""
+        new = write_shard(self.path, index * ROWS, codes, scores, self.header)
+        others = [s for s in self.header.shards if s.first != new.first]
+        self.describe(shards=tuple(sorted([*others, new], key=lambda s: s.first)))
+        self._sweep()
+
+    def samples(self, count: int) -> Samples:
+        """The first `count` rows."""
+        return _assembled(self.path, self.header, count)
+
+    def _sweep(self) -> None:
+        """Remove what a killed writer left: shards the manifest does not name, temporary files."""
+        named = {shard.file for shard in self.header.shards}
+        for file in self.path.glob("samples-*.parquet"):
+            if file.name not in named:
+                file.unlink()
+        for pattern in (".samples-*.tmp", f".{MANIFEST}.*.tmp"):
+            for file in self.path.glob(pattern):
+                file.unlink()
+
+
+def save(samples: Samples, folder: str | Path) -> Path:
+    """Write samples to a folder that holds none yet.
+
+    Raises:
+        LatdirError: The folder holds samples, or cannot be written.
+    """
+    path = Path(folder)
+    if (path / MANIFEST).exists():
+        raise LatdirError(f"{path} holds samples already: choose another folder")
+    with opened(path, header_of(samples)) as store:
+        store.describe()
+        for i in range(math.ceil(len(samples) / ROWS)):
+            rows = slice(i * ROWS, (i + 1) * ROWS)
+            store.put(i, samples.codes[rows].cpu(), samples.scores[rows].cpu())
+    return path
+
+
+def load(folder: str | Path, *, partial: bool = False) -> Samples:
+    """Samples of a folder, every shard verified.
+
+    Args:
+        folder: Written by `sample(…, out=folder)` or `save`.
+        partial: Take what a run has finished so far, up to the first gap, instead of refusing.
+
+    Raises:
+        LatdirError: No samples there, an unfinished run, or a broken shard or manifest.
+    """
+    path = Path(folder)
+    header = read_header(path)
+    end = 0
+    for shard in header.shards:
+        if shard.first != end or not (path / shard.file).exists():
+            break
+        end += shard.rows
+    if end < header.wanted and not partial:
+        raise LatdirError(
+            f"{path} holds the first {end} of {header.wanted} samples: run the same sample "
+            "command again, which goes on from there, or take them with partial=True"
+        )
+    return _assembled(path, header, end)
+
+
+def _check_identity(path: Path, there: Header, asked: Header) -> None:
+    for field, said in IDENTITY.items():
+        old, new = getattr(there, field), getattr(asked, field)
+        if old != new:
+            if field == "attributes":
+                old, new = (", ".join(a.name for a in v) for v in (old, new))
+            elif field.endswith("fingerprint"):
+                name = said
+                old, new = (
+                    f"{getattr(h, name)} ({v[:12]}…)" for h, v in ((there, old), (asked, new))
+                )
+            raise LatdirError(
+                f"{path} holds samples of another {said}: {old} there, {new} asked for; "
+                "give another folder, or delete this one"
+            )
+
+
+def _assembled(path: Path, header: Header, count: int) -> Samples:
+    codes = torch.empty(count, *header.shape)
+    scores = torch.empty(count, len(header.attributes))
+    for shard in header.shards:
+        if shard.first < count:
+            rows = slice(shard.first, min(shard.first + shard.rows, count))
+            part = read_shard(path, shard, header)
+            codes[rows], scores[rows] = (t[: rows.stop - rows.start] for t in part)
+    return header.samples(codes, scores)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep a second writer out; the lock goes with the process, however that ends."""
+    with (path / LOCK).open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise LatdirError(
+                    f"another run is writing to {path}: wait for it, or choose another folder"
+                ) from error
+        yield
