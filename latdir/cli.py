@@ -1,0 +1,358 @@
+"""The command: a thin shell over the library, one function a subcommand."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from directions import DirectionBank, LatdirError
+from directions.classifiers import CLASSIFIERS, load_classifier
+from directions.generators import GENERATORS, Generator, load_generator
+from discovery.registry import METHODS
+from latdir.methods import MethodGroup
+from latdir.output import Json, say, table, write_figure, write_text
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Find, measure and apply directions in the latent space of a generator.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+bank_app = typer.Typer(help="Look at bank files, merge them, import other tools' files.")
+list_app = typer.Typer(help="What there is to choose from.")
+discover_app = typer.Typer(help="Find directions by one of the methods.", cls=MethodGroup)
+app.add_typer(discover_app, name="discover")
+app.add_typer(bank_app, name="bank", no_args_is_help=True)
+app.add_typer(list_app, name="list", no_args_is_help=True)
+
+GeneratorName = Annotated[str, typer.Option("--generator", help="Name, or module:function.")]
+OwnGenerator = Annotated[
+    str | None,
+    typer.Option("--generator", help="By default the one the bank names."),
+]
+ClassifierName = Annotated[
+    str, typer.Option("--classifier", help="Names joined by +, or module:function.")
+]
+BankFile = Annotated[Path, typer.Argument(help="Bank file.")]
+Seed = Annotated[int, typer.Option(help="Seed of the codes.")]
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line on stderr and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except LatdirError as error:
+        typer.echo(f"latdir: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for all results.")] = Path("out/demo"),
+    count: Annotated[int, typer.Option(help="Samples to label.")] = 6000,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Do the main job on the built-in face generator: from sampling to a report."""
+    from latdir.demo import run
+
+    result = run(out, count=count, seed=seed)
+    rows = [[step, f"{seconds:.1f} s"] for step, seconds in result.seconds.items()]
+    say(
+        result.as_dict(),
+        table("The main job", ["step", "took"], rows),
+        f"Open {result.report} in a browser.",
+        as_json=as_json,
+    )
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder for the shards; run again to resume.")],
+    generator: GeneratorName = "digiface64",
+    classifier: ClassifierName = "faces+pixels",
+    count: Annotated[str, typer.Option(help="How many, or `auto`.")] = "auto",
+    seed: Seed = 0,
+    attributes: Annotated[str | None, typer.Option(help="Names with commas between.")] = None,
+    space: Annotated[str | None, typer.Option(help="Latent space of the codes.")] = None,
+    truncation: Annotated[float, typer.Option(help="ψ of the truncation trick.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Draw codes, generate images, label them; stream all of it to disk."""
+    from discovery.sampling import sample as sample_
+
+    wanted = _split(attributes)
+    made = sample_(
+        load_generator(generator),
+        load_classifier(classifier),
+        "auto" if count == "auto" else _integer(count, "--count"),
+        seed=seed,
+        out=out,
+        attributes=wanted,
+        space=space,
+        truncation=truncation,
+    )
+    rows = []
+    for name in made.names:
+        scores = made.column(name)
+        rows.append(
+            [
+                name,
+                float(scores.mean()),
+                float(scores.std()),
+                float(scores.min()),
+                float(scores.max()),
+            ]
+        )
+    data = {
+        "samples": str(out),
+        "count": len(made),
+        "attributes": {r[0]: {"mean": r[1], "std": r[2], "min": r[3], "max": r[4]} for r in rows},
+    }
+    title = f"{out}: {len(made)} samples of {made.generator}"
+    say(data, table(title, ["attribute", "mean", "std", "min", "max"], rows), as_json=as_json)
+
+
+@app.command()
+def edit(
+    bank: BankFile,
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="name=amount; several move together.")
+    ] = None,
+    sweep: Annotated[str | None, typer.Option(help="One direction, over --amounts.")] = None,
+    amounts: Annotated[str, typer.Option(help="Amounts with commas between.")] = "-3,-2,-1,0,1,2,3",
+    unit: Annotated[str, typer.Option(help="sigma, latent, attribute, or degrees, …")] = "sigma",
+    count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4,
+    seed: Seed = 1,
+    generator: OwnGenerator = None,
+) -> None:
+    """Move samples along directions and draw the grid: rows are samples."""
+    import torch
+
+    from directions import edit_grid, grid, move, save_png
+
+    if bool(change) == bool(sweep):
+        raise LatdirError("say what to draw: --sweep smiling, or --set smiling=2 --set yaw=-1")
+    loaded, made = _bank_and_generator(bank, generator)
+    changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
+    chosen = loaded.select(changes)
+    [space] = {d.space for d in chosen.directions}
+    codes = made.sample(count, seed=seed, space=space)
+    if sweep:
+        steps = [_number(a, "--amounts") for a in amounts.split(",")]
+        picture = edit_grid(made, codes, chosen[sweep], amounts=steps, unit=unit)
+    else:
+        edited = move(codes, chosen, changes, unit=unit)
+        render = made.inference(space=space)
+        label = ", ".join(f"{k} {v:+g}" for k, v in changes.items())
+        images = torch.stack([render(codes), render(edited)], 1).float().cpu()
+        picture = grid(images, columns=["original", label], marked=0)
+    save_png(picture, out)
+    typer.echo(f"{out}")
+
+
+@app.command()
+def effects(
+    bank: BankFile,
+    classifier: ClassifierName = "faces+pixels",
+    count: Annotated[int, typer.Option(help="Held-out codes.")] = 256,
+    step: Annotated[float, typer.Option(help="Length of the step, in sigma.")] = 2.0,
+    out: Annotated[Path | None, typer.Option(help=".json, .png, .pdf or .svg to write.")] = None,
+    generator: OwnGenerator = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what each direction does to every attribute, on held-out codes."""
+    from analysis import measure_effects, plots
+
+    loaded, made = _bank_and_generator(bank, generator)
+    measured = measure_effects(made, load_classifier(classifier), loaded, count=count, step=step)
+    data = measured.as_dict()
+    if out is not None and out.suffix == ".json":
+        write_text(out, json.dumps(data, indent=1, allow_nan=False))
+    elif out is not None:
+        write_figure(out, plots.effect_heatmap(measured))
+    rows = [
+        [name, *(f"{v:+.2f}" for v in row)]
+        for name, row in zip(measured.directions, measured.standardised.tolist(), strict=True)
+    ]
+    title = "Change per sigma, in standard deviations of each attribute"
+    say(data, table(title, ["direction", *measured.names], rows), as_json=as_json)
+
+
+@app.command()
+def report(
+    bank: BankFile,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    classifier: ClassifierName = "faces+pixels",
+    count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
+    generator: OwnGenerator = None,
+) -> None:
+    """Measure a bank and write one self-contained HTML page about it."""
+    from latdir.evaluation import evaluate
+
+    loaded, made = _bank_and_generator(bank, generator)
+    evaluate(made, load_classifier(classifier), loaded, count=count).report(out, made)
+    typer.echo(f"{out}")
+
+
+@bank_app.command("show")
+def bank_show(bank: BankFile, as_json: Json = False) -> None:
+    """List the directions of a bank, without loading its generator."""
+    loaded = DirectionBank.load(bank)
+    rows = [
+        [
+            d.name,
+            d.space,
+            "×".join(map(str, d.vector.shape)),
+            d.method,
+            d.sigma,
+            d.calibration and f"{d.calibration.per_sigma:+.3g} {d.calibration.unit}/σ",
+        ]
+        for d in loaded.directions
+    ]
+    columns = ["direction", "space", "shape", "method", "sigma", "calibrated"]
+    data = {
+        "generator": loaded.generator,
+        "fingerprint": loaded.fingerprint,
+        "provenance": dict(loaded.provenance),
+        "directions": [dict(zip(columns, row, strict=True)) for row in rows],
+    }
+    title = f"{loaded.generator} ({loaded.fingerprint[:12]}…)"
+    say(data, table(title, columns, rows), as_json=as_json)
+
+
+@bank_app.command("merge")
+def bank_merge(
+    banks: Annotated[list[Path], typer.Argument(help="Bank files of one generator.")],
+    out: Annotated[Path, typer.Option(help="Bank file to write.")],
+    prefix: Annotated[bool, typer.Option(help="Put each file's name before its names.")] = False,
+) -> None:
+    """Put the directions of several banks of one generator into one."""
+    loaded = [DirectionBank.load(path) for path in banks]
+    if prefix:
+        loaded = [
+            b.replaced(d.evolve(name=f"{path.stem}/{d.name}") for d in b.directions)
+            for path, b in zip(banks, loaded, strict=True)
+        ]
+    merged = loaded[0]
+    for other in loaded[1:]:
+        merged = merged.merge(other)
+    merged.save(out)
+    typer.echo(f"{out}: {len(merged)} directions")
+
+
+@bank_app.command("condition")
+def bank_condition(
+    bank: BankFile,
+    out: Annotated[Path, typer.Option(help="Bank file to write.")],
+    direction: Annotated[
+        list[str] | None, typer.Option(help="Direction to change; all by default.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(help="Names to take out, with commas; all others by default.")
+    ] = None,
+) -> None:
+    """Disentangle: take out of directions what they share with others."""
+    from directions import condition
+
+    loaded = DirectionBank.load(bank)
+    listed = _split(on) or list(loaded)
+    plan = {d: [o for o in listed if o != d] for d in direction or loaded}
+    made = condition(loaded, on={d: others for d, others in plan.items() if others})
+    made.save(out)
+    kept = [[n, d.evidence.get("conditioned", {}).get("kept")] for n, d in made.items()]
+    say({}, table(f"{out}", ["direction", "length kept"], kept), as_json=False)
+
+
+@bank_app.command("convert")
+def bank_convert(
+    source: Annotated[Path, typer.Argument(help="A bank, or .npy, .npz, .pt of another tool.")],
+    out: Annotated[Path, typer.Option(help="A bank, or .npy, .npz, .pt to write.")],
+    generator: OwnGenerator = None,
+    space: Annotated[str, typer.Option(help="Space of an imported file's vectors.")] = "w",
+) -> None:
+    """Import InterFaceGAN .npy, GANSpace .npz and e4e .pt files, or export to them."""
+    from directions import export_bank, import_bank
+
+    foreign = (".npy", ".npz", ".pt")
+    if source.suffix in foreign:
+        if generator is None:
+            raise LatdirError(
+                f"{source} does not say which generator it belongs to: add --generator NAME"
+            )
+        loaded = import_bank(source, generator=load_generator(generator), space=space)
+    else:
+        loaded = DirectionBank.load(source)
+    if out.suffix in foreign:
+        prior = None
+        if out.suffix == ".npz":
+            owner = load_generator(generator or loaded.generator)
+            prior = owner.prior(loaded.check(owner).directions[0].space)
+        written = export_bank(loaded, out, prior=prior)
+    else:
+        written = [loaded.save(out)]
+    typer.echo("\n".join(map(str, written)))
+
+
+@list_app.command("generators")
+def list_generators(as_json: Json = False) -> None:
+    """Generators that load by name."""
+    _list("generators", {k: v.summary for k, v in GENERATORS.items()}, as_json=as_json)
+
+
+@list_app.command("classifiers")
+def list_classifiers(as_json: Json = False) -> None:
+    """Classifiers that load by name."""
+    _list("classifiers", {k: v.summary for k, v in CLASSIFIERS.items()}, as_json=as_json)
+
+
+@list_app.command("methods")
+def list_methods(as_json: Json = False) -> None:
+    """Methods of discovery."""
+    summaries = {k: f"{v.summary} ({v.paper})" for k, v in METHODS.items()}
+    _list("methods", summaries, as_json=as_json)
+
+
+def _list(kind: str, entries: dict[str, str], *, as_json: bool) -> None:
+    say({kind: entries}, table(kind, ["name", "what it is"], entries.items()), as_json=as_json)
+
+
+def _bank_and_generator(path: Path, name: str | None) -> tuple[DirectionBank, Generator]:
+    bank = DirectionBank.load(path)
+    if not len(bank):
+        raise LatdirError(f"{path} holds no directions")
+    generator = load_generator(name or bank.generator)
+    return bank.check(generator), generator
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    name, sign, value = text.rpartition("=")
+    if not sign:
+        raise LatdirError(f"--set takes name=amount, such as smiling=2, not {text!r}")
+    return name, _number(value, f"--set {name}")
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise LatdirError(f"{what} takes numbers, not {text!r}") from None
+
+
+def _integer(text: str, what: str) -> int:
+    if not text.isdigit():
+        raise LatdirError(f"{what} takes a whole number or 'auto', not {text!r}")
+    return int(text)

@@ -1,0 +1,119 @@
+"""The main job, end to end, on the generator that ships with the package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from analysis import plots
+from directions import DirectionBank, LatdirError
+from directions.classifiers import load_classifier
+from directions.generators import Generator, load_generator
+from directions.grids import edit_grid
+from directions.images import save_png
+from directions.orthogonal import condition
+from discovery.boundary import Boundary
+from discovery.sampling import sample
+from latdir.evaluation import evaluate
+from latdir.output import write_figure
+
+__all__ = ["ATTRIBUTES", "Result", "run"]
+
+ATTRIBUTES = ("smiling", "yaw", "mouth_open", "male", "age", "pitch", "brightness")
+GRID_SEED = 11
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the demo leaves behind.
+
+    Attributes:
+        bank: The calibrated, disentangled bank.
+        plain: The bank as found, before conditioning.
+        report: The HTML page.
+        figures: Pictures by name.
+        seconds: Time of each step.
+        effects: The effect matrix, as plain data.
+    """
+
+    bank: Path
+    plain: Path
+    report: Path
+    figures: dict[str, Path]
+    seconds: dict[str, float] = field(default_factory=dict)
+    effects: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same, ready for JSON."""
+        return {
+            "bank": str(self.bank),
+            "plain_bank": str(self.plain),
+            "report": str(self.report),
+            "figures": {name: str(path) for name, path in self.figures.items()},
+            "seconds": self.seconds,
+            "effects": self.effects,
+        }
+
+
+def run(out: Path, *, count: int, seed: int) -> Result:
+    """Sample, label, find, disentangle, edit, measure, plot.
+
+    Args:
+        out: Folder for everything; made if it is not there.
+        count: Faces to label.
+        seed: Seed of their codes.
+
+    Raises:
+        LatdirError: The folder cannot be made, or holds samples of another run.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LatdirError(f"cannot make the folder {out}: {error.strerror}") from error
+    seconds: dict[str, float] = {}
+
+    with _timed(seconds, "load models"):
+        generator, classifier = load_generator("digiface64"), load_classifier("faces+pixels")
+    with _timed(seconds, f"sample and label {count} faces"):
+        samples = sample(
+            generator, classifier, count, seed=seed, out=out / "samples", attributes=ATTRIBUTES
+        )
+    with _timed(seconds, "find boundaries"):
+        found = Boundary().discover(samples)
+        plain = found.save(out / "found.safetensors")
+    with _timed(seconds, "disentangle"):
+        clean = condition(found, on=ATTRIBUTES)
+    with _timed(seconds, "measure on held-out faces"):
+        evaluation = evaluate(generator, classifier, clean)
+        bank = evaluation.bank.save(out / "faces.safetensors")
+    with _timed(seconds, "draw"):
+        codes = generator.sample(4, seed=GRID_SEED)
+        figures = {
+            name: save_png(edit_grid(generator, codes, direction), out / f"{name}.png")
+            for name, direction in evaluation.bank.items()
+        }
+        figures["overview"] = save_png(_overview(generator, evaluation.bank), out / "overview.png")
+        write_figure(out / "effects.png", plots.effect_heatmap(evaluation.effects))
+        figures["effects"] = out / "effects.png"
+        report = evaluation.report(out / "report.html", generator)
+    effects = evaluation.effects.as_dict()
+    return Result(bank, plain, report, figures, seconds, effects)
+
+
+def _overview(generator: Generator, bank: DirectionBank) -> Image.Image:
+    """One face, one row a direction."""
+    code = generator.sample(1, seed=GRID_SEED)
+    return edit_grid(generator, code, bank, title=f"{bank.generator}: one face, {len(bank)} ways")
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - start
