@@ -1,0 +1,234 @@
+"""Expression, head pose, mouth, eyes, age and gender of faces, by four small built-in networks.
+
+The networks are face-api's (see `directions/zoo/faces/README.md` for where they come from, what
+they were trained on and where they fail). Images are cut to their central square and resized;
+nothing is detected or aligned, so the face should fill most of the square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from directions import zoo
+from directions.classifiers import face_nets
+from directions.classifiers import landmarks as lm
+from directions.classifiers.base import Attribute, Classifier
+from directions.classifiers.crop import checked, crop
+from directions.classifiers.face_nets import EXPRESSIONS, normalise
+from directions.errors import LatdirError
+from directions.generators.base import Precision, fingerprint
+
+__all__ = ["Answers", "FaceClassifier", "faces"]
+
+Net = Literal["expression", "landmarks", "age_gender", "recognition"]
+
+SIZE = 112
+RECOGNITION_SIZE = 150
+# Attribute: the expression net's name of the class.
+CLASSES = {
+    "smiling": "happy",
+    "surprised": "surprised",
+    "neutral": "neutral",
+    "sad": "sad",
+    "angry": "angry",
+    "fearful": "fearful",
+    "disgusted": "disgusted",
+}
+OF_NET: dict[Net, tuple[Attribute, ...]] = {
+    "expression": tuple(
+        Attribute(name, "probability", "probability", f"softmax of the class {label!r}")
+        for name, label in CLASSES.items()
+    ),
+    "age_gender": (
+        Attribute("male", "probability", "probability", "softmax of the class 'male'"),
+        Attribute("age", "value", "years", "apparent age"),
+    ),
+    "landmarks": (
+        Attribute("yaw", "value", "degrees", "positive: looks to the image's right"),
+        Attribute("pitch", "value", "degrees", "positive: looks up"),
+        Attribute("roll", "value", "degrees", "positive: leans clockwise in the image"),
+        Attribute("mouth_open", "value", "ratio", "inner lip gap / outer eye-corner distance"),
+        Attribute("eyes_open", "value", "ratio", "lid gap / outer eye-corner distance"),
+        Attribute("smile_width", "value", "ratio", "mouth width / outer eye-corner distance"),
+    ),
+}
+NETS: dict[Net, Callable[[], nn.Module]] = {
+    "expression": face_nets.expression_net,
+    "landmarks": face_nets.landmark_net,
+    "age_gender": face_nets.age_gender_net,
+    "recognition": face_nets.recognition_net,
+}
+
+
+class Answers(NamedTuple):
+    """What the networks said; None for one that was not asked.
+
+    Attributes:
+        expression: `[n, 7]` logits of `EXPRESSIONS`.
+        landmarks: `[n, 136]`, x and y of each point as fractions of the square looked at.
+        age: `[n]` years.
+        gender: `[n, 2]` logits of male and female.
+    """
+
+    expression: Tensor | None = None
+    landmarks: Tensor | None = None
+    age: Tensor | None = None
+    gender: Tensor | None = None
+
+
+class FaceClassifier(Classifier):
+    """Scores of faces; make one with `faces()`.
+
+    Attributes, in order: the probabilities `smiling`, `surprised`, `neutral`, `sad`, `angry`,
+    `fearful`, `disgusted` (they sum to 1) and `male`; `age` in years; `yaw`, `pitch`, `roll` in
+    degrees (`landmarks.head_pose` has the signs); and `mouth_open`, `eyes_open`, `smile_width`,
+    ratios to the distance between the outer corners of the eyes as it would be seen from the
+    front, so that turning the head leaves them alone.
+
+    Args:
+        margin: What to add on each side of the image's central square, as a fraction of its
+            side; negative cuts into it.
+    """
+
+    name = "faces"
+    attributes = tuple(a for attributes in OF_NET.values() for a in attributes)
+    differentiable = True
+
+    def __init__(self, *, margin: float) -> None:
+        if not -0.4 <= margin <= 1:
+            raise LatdirError(f"margin is a fraction of the square in -0.4 … 1, not {margin}")
+        self.margin = margin
+        self._nets: dict[tuple[Net, torch.device], nn.Module] = {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over weights, margin and the mean face."""
+        tensors = {
+            f"{net}.{key}": tensor
+            for net in OF_NET
+            for key, tensor in zoo.load(f"faces/{net}").items()
+        }
+        shape = [[point, *position] for point, position in lm.SHAPE.items()]
+        return fingerprint(tensors, {"name": self.name, "margin": self.margin, "shape": shape})
+
+    def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
+        """Scores, `[n, 15]`, float32.
+
+        Raises:
+            LatdirError: Not a batch of RGB images.
+        """
+        return self._columns(self._answers(images, tuple(OF_NET)), self.names)
+
+    def logits(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
+        """The networks' own log-odds of each probability; values as they are."""
+        return self._columns(self._answers(images, tuple(OF_NET)), self.names, logits=True)
+
+    def embed(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 128"]:
+        """Identity: embeddings nearer than about 0.6 are meant to be one person's.
+
+        Measure changes of identity by the cosine or the distance between embeddings.
+
+        Example:
+            >>> faces().embed(torch.zeros(1, 3, 64, 64)).shape
+            torch.Size([1, 128])
+        """
+        seen = self._seen(images, RECOGNITION_SIZE)
+        embedding: Tensor = self._net("recognition", images.device)(seen)
+        return embedding
+
+    def landmarks(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 68 2"]:
+        """68 points as iBUG numbers them, in pixels: x to the right, y down.
+
+        The centre of the first pixel is at (0.5, 0.5).
+        """
+        found: Tensor = self._net("landmarks", images.device)(self._seen(images, SIZE))
+        height, width = images.shape[-2:]
+        side = min(height, width)
+        corner = images.new_tensor([(width - side) / 2, (height - side) / 2])
+        return self._points(found) * side + corner.float()
+
+    def inference(
+        self,
+        *,
+        precision: Precision = "float32",
+        names: Sequence[str] | None = None,
+        compile: bool = False,
+    ) -> Callable[[Tensor], Tensor]:
+        """The same function prepared for speed, without gradients."""
+        wanted = self.names if names is None else tuple(names)
+        self.columns(wanted)
+        nets = tuple(n for n, own in OF_NET.items() if any(a.name in wanted for a in own))
+
+        def run(images: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return self._columns(self._answers(images, nets), wanted)
+
+        return run
+
+    def _answers(self, images: Tensor, nets: Sequence[Net]) -> Answers:
+        seen = self._seen(images, SIZE)
+        found = {net: self._net(net, images.device)(seen) for net in nets}
+        age, gender = found.get("age_gender", (None, None))
+        return Answers(found.get("expression"), found.get("landmarks"), age, gender)
+
+    def _seen(self, images: Tensor, size: int) -> Tensor:
+        return normalise(crop(checked(images).float(), size=size, margin=self.margin))
+
+    def _net(self, name: Net, device: torch.device) -> nn.Module:
+        if (name, device) not in self._nets:
+            self._nets[name, device] = NETS[name]().to(device)
+        return self._nets[name, device]
+
+    def _points(self, landmarks: Tensor) -> Float[Tensor, "n 68 2"]:
+        """Landmarks as fractions of the image's central square."""
+        return landmarks.reshape(-1, 68, 2) * (1 + 2 * self.margin) - self.margin
+
+    def _columns(self, answers: Answers, names: Sequence[str], *, logits: bool = False) -> Tensor:
+        columns: dict[str, Tensor] = {}
+        if answers.expression is not None:
+            for name, label in CLASSES.items():
+                odds = _log_odds(answers.expression, EXPRESSIONS.index(label))
+                columns[name] = odds if logits else odds.sigmoid()
+        if answers.age is not None and answers.gender is not None:
+            odds = _log_odds(answers.gender, 0)
+            columns |= {"male": odds if logits else odds.sigmoid(), "age": answers.age}
+        if answers.landmarks is not None:
+            points = self._points(answers.landmarks)
+            pose = lm.head_pose(points)
+            columns |= {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll}
+            columns["mouth_open"] = lm.mouth_open(points, pose)
+            columns["eyes_open"] = lm.eyes_open(points, pose)
+            columns["smile_width"] = lm.smile_width(points, pose)
+        return torch.stack([columns[n] for n in names], 1)
+
+
+def _log_odds(logits: Float[Tensor, "n k"], index: int) -> Float[Tensor, "n"]:
+    """Log-odds of one class of a softmax: its logit against all the others."""
+    others = [i for i in range(logits.shape[1]) if i != index]
+    return logits[:, index] - logits[:, others].logsumexp(1)
+
+
+def faces(*, margin: float = 0.0) -> FaceClassifier:
+    """The built-in face classifier.
+
+    Args:
+        margin: What to add on each side of the image's central square, as a fraction of its
+            side; negative cuts into it. The default suits digiface64 (its card has the figures);
+            for faces that leave more room around them, cut: `margin=-0.15`.
+
+    Raises:
+        LatdirError: A margin outside -0.4 … 1.
+
+    Example:
+        >>> classifier = faces()
+        >>> scores = classifier(torch.zeros(2, 3, 64, 64))
+        >>> scores.shape, classifier.names[:3]
+        (torch.Size([2, 15]), ('smiling', 'surprised', 'neutral'))
+    """
+    return FaceClassifier(margin=margin)
