@@ -270,6 +270,11 @@ class Generator(ABC):
             "style or first-layer weights; use pca, boundary or a Jacobian method"
         )
 
+    @property
+    def style_slots(self) -> tuple[int, ...]:
+        """For each style matrix, the layer of w+ codes it reads; empty where codes have none."""
+        return ()
+
     def __repr__(self) -> str:
         spaces = ", ".join(f"{s.name}{list(s.shape)}" for s in self.spaces.values())
         size = "×".join(map(str, self.image_shape[1:]))

@@ -214,3 +214,8 @@ class StyleGenerator(Generator):
         if wrong:
             raise LatdirError(f"{self.name} has style layers 0 … {count - 1}, not {wrong[0]}")
         return [self.network.affine(i).weight for i in chosen]
+
+    @property
+    def style_slots(self) -> tuple[int, ...]:
+        """For each affine layer, the layer of w+ codes it reads."""
+        return self.network.style_slots
