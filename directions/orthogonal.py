@@ -22,7 +22,6 @@ name and method; `evidence` tells what was done.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 
@@ -143,7 +142,7 @@ def _conditioned(
 def orthonormalise(
     bank: DirectionBank,
     *,
-    order: Literal["qr", "lowdin"] = "qr",
+    order: str = "qr",
     metric: Prior | None = None,
     prior: Prior | None = None,
 ) -> DirectionBank:

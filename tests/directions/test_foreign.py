@@ -145,7 +145,8 @@ def test_the_official_components_import(tmp_path: Path) -> None:
             step, fields["lat_comp"][i, 0] * fields["lat_stdev"][i], atol=1e-5
         )
         assert float(d.level(w).mean()) == pytest.approx(0, abs=1e-4)
-        assert float(d.level(w).std()) == pytest.approx(d.sigma, rel=1e-3)
+        # Theirs is estimated from fresh draws, hence the tolerance.
+        assert float(d.level(w).std()) == pytest.approx(d.sigma, rel=0.05)
 
 
 def test_components_go_out_and_come_back(tmp_path: Path, generator: Layered) -> None:
