@@ -84,7 +84,7 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[n, in, h, w]` to `[n, channels, h / 2, w / 2]`."""
-        total = self.conv0(x).relu()
+        total: Tensor = self.conv0(x).relu()
         for conv in (self.conv1, self.conv2, self.conv3):
             # The block's first output is rectified; the sums are kept linear, as in the original.
             total = total + conv(total.relu())
