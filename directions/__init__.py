@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from directions.edit import lerp, move, set_level, slerp, sweep, truncate
     from directions.foreign import export_bank, import_bank
     from directions.generators import load_generator
+    from directions.generators.wrap import wrap
     from directions.grids import edit_grid
     from directions.images import grid, save_png
     from directions.mixing import disentangle
@@ -33,6 +34,7 @@ __all__ = [
     "Space",
     "load_generator",
     "load_classifier",
+    "wrap",
     "import_bank",
     "export_bank",
     "condition",
@@ -53,6 +55,7 @@ __all__ = [
 _HOME = {
     "load_generator": "generators",
     "load_classifier": "classifiers",
+    "wrap": "generators.wrap",
     "import_bank": "foreign",
     "export_bank": "foreign",
     "condition": "orthogonal",
