@@ -47,6 +47,11 @@ METHODS: dict[str, MethodEntry] = {
         "principal, independent or sparse components of a latent space or a layer",
         "GANSpace, Härkönen et al. 2020, arXiv:2004.02546",
     ),
+    "sefa": MethodEntry(
+        "discovery.sefa:SeFa",
+        "what the first weights amplify most, in closed form",
+        "SeFa, Shen & Zhou 2021, arXiv:2007.06600",
+    ),
 }
 
 
