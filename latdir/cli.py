@@ -15,7 +15,7 @@ from directions.classifiers import CLASSIFIERS, load_classifier
 from directions.generators import GENERATORS, Generator, load_generator
 from discovery.registry import METHODS
 from latdir.methods import MethodGroup
-from latdir.output import Json, say, table, write_figure, write_text
+from latdir.output import Json, figure_format, say, table, write_figure, write_text
 
 __all__ = ["app", "main"]
 
@@ -173,6 +173,8 @@ def effects(
     """Measure what each direction does to every attribute, on held-out codes."""
     from analysis import measure_effects, plots
 
+    if out is not None and out.suffix != ".json":
+        figure_format(out)
     loaded, made = _bank_and_generator(bank, generator)
     measured = measure_effects(made, load_classifier(classifier), loaded, count=count, step=step)
     data = measured.as_dict()
@@ -260,17 +262,22 @@ def bank_condition(
     on: Annotated[
         str | None, typer.Option(help="Names to take out, with commas; all others by default.")
     ] = None,
+    generator: OwnGenerator = None,
+    as_json: Json = False,
 ) -> None:
     """Disentangle: take out of directions what they share with others."""
     from directions import condition
 
-    loaded = DirectionBank.load(bank)
+    loaded, owner = _bank_and_generator(bank, generator)
     listed = _split(on) or list(loaded)
     plan = {d: [o for o in listed if o != d] for d in direction or loaded}
-    made = condition(loaded, on={d: others for d, others in plan.items() if others})
+    on_others = {d: others for d, others in plan.items() if others}
+    made = condition(loaded, on=on_others, prior=owner.prior(loaded.directions[0].space))
     made.save(out)
-    kept = [[n, d.evidence.get("conditioned", {}).get("kept")] for n, d in made.items()]
-    say({}, table(f"{out}", ["direction", "length kept"], kept), as_json=False)
+    kept = {name: made[name].evidence["conditioned"]["kept"] for name in on_others}
+    rows = [[name, share] for name, share in kept.items()]
+    data = {"bank": str(out), "kept": kept}
+    say(data, table(f"{out}", ["direction", "length kept"], rows), as_json=as_json)
 
 
 @bank_app.command("convert")

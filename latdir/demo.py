@@ -88,7 +88,7 @@ def run(out: Path, *, count: int, seed: int) -> Result:
         found = Boundary().discover(samples)
         plain = found.save(out / "found.safetensors")
     with _timed(seconds, "disentangle"):
-        clean = condition(found, on=ATTRIBUTES)
+        clean = condition(found, on=ATTRIBUTES, prior=generator.prior())
     with _timed(seconds, "measure on held-out faces"):
         evaluation = evaluate(generator, classifier, clean)
         bank = evaluation.bank.save(out / "faces.safetensors")

@@ -15,7 +15,7 @@ from rich.table import Table
 from directions import LatdirError
 from directions.files import atomic
 
-__all__ = ["Json", "say", "table", "write_figure", "write_text"]
+__all__ = ["Json", "figure_format", "say", "table", "write_figure", "write_text"]
 
 FIGURES = ("png", "pdf", "svg")
 
@@ -58,11 +58,21 @@ def write_figure(path: Path, figure: Figure) -> None:
     Raises:
         LatdirError: A suffix that figures are not written as.
     """
+    kind = figure_format(path)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format=kind, dpi=150)
+
+
+def figure_format(path: Path) -> str:
+    """The format that a path's suffix asks for.
+
+    Raises:
+        LatdirError: A suffix that figures are not written as.
+    """
     kind = path.suffix.lstrip(".").lower()
     if kind not in FIGURES:
         raise LatdirError(f"figures are written as {', '.join(FIGURES)}, not {path.name!r}")
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=150)
+    return kind
 
 
 def _text(cell: object) -> str:

@@ -1,0 +1,181 @@
+"""The command, as a person types it: what it prints, writes and refuses."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from directions import DirectionBank
+from latdir.cli import main
+
+OWN = """
+from directions.generators.planted import planted
+
+def generator():
+    return planted(factors=3, dim=12, cosine=0.4, names=("age", "smile", "yaw"))
+
+def classifier():
+    return generator().classifier()
+
+def not_a_generator():
+    return 3
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Type a command in an empty folder beside the user's own module; (exit code, out, err)."""
+    (tmp_path / "mine.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+    def typed(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["latdir", *line.split()])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return typed
+
+
+@pytest.fixture
+def bank(run, tmp_path: Path) -> Path:
+    """A bank of the user's own generator, made by the command."""
+    sample = "sample --generator mine:generator --classifier mine:classifier"
+    assert run(f"{sample} --count 600 --out codes")[0] == 0
+    code, _, err = run("discover boundary --samples codes --out found.safetensors")
+    assert code == 0, err
+    return tmp_path / "found.safetensors"
+
+
+def test_sampling_reports_what_it_labelled(run, tmp_path: Path) -> None:
+    code, out, _ = run(
+        "sample --generator mine:generator --classifier mine:classifier "
+        "--count 600 --out codes --json"
+    )
+    said = json.loads(out)
+    assert code == 0
+    assert said["count"] == 600
+    assert set(said["attributes"]) == {"age", "smile", "yaw"}
+    assert (tmp_path / "codes" / "manifest.json").is_file()
+
+
+def test_the_main_job_with_a_generator_of_ones_own(run, bank: Path, tmp_path: Path) -> None:
+    assert list(DirectionBank.load(bank)) == ["age", "smile", "yaw"]
+
+    code, out, _ = run("bank show found.safetensors --json")
+    assert code == 0
+    assert [d["direction"] for d in json.loads(out)["directions"]] == ["age", "smile", "yaw"]
+
+    own = "--generator mine:generator"
+    code, _, err = run(f"bank condition found.safetensors --out clean.safetensors {own}")
+    assert code == 0, err
+    code, out, err = run(
+        f"effects clean.safetensors {own} --classifier mine:classifier --count 32 --json"
+    )
+    assert code == 0, err
+    effects = json.loads(out)
+    for row, name in enumerate(effects["directions"]):
+        sizes = [abs(x) for x in effects["standardised"][row]]
+        target = [a["name"] for a in effects["attributes"]].index(name)
+        leak = max(x for i, x in enumerate(sizes) if i != target)
+        assert sizes[target] > 0.5
+        assert leak < 0.1 * sizes[target]
+
+    code, _, err = run(f"edit clean.safetensors --sweep smile --out strip.png {own}")
+    assert code == 0, err
+    code, _, err = run(f"edit clean.safetensors --set smile=2 --set yaw=-1 --out both.png {own}")
+    assert code == 0, err
+    with Image.open(tmp_path / "strip.png") as strip, Image.open(tmp_path / "both.png") as both:
+        assert strip.width > both.width
+
+    code, _, err = run(
+        f"report clean.safetensors {own} --classifier mine:classifier --count 16 --out r.html"
+    )
+    assert code == 0, err
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "smile" in page
+    assert "https://" not in page
+
+
+def test_flags_of_a_method_reach_it(run, bank: Path, tmp_path: Path) -> None:
+    code, _, err = run(
+        "discover boundary --samples codes --attributes yaw --estimator lda --threshold 0.25 "
+        "--out one.safetensors"
+    )
+    assert code == 0, err
+    loaded = DirectionBank.load(tmp_path / "one.safetensors")
+    assert list(loaded) == ["yaw"]
+    assert loaded["yaw"].config["estimator"] == "lda"
+    assert loaded["yaw"].config["threshold"] == 0.25
+
+
+def test_merge_and_convert(run, bank: Path, tmp_path: Path) -> None:
+    code, out, err = run("bank merge found.safetensors found.safetensors --out two.safetensors")
+    assert code == 2
+    assert "occurs twice" in err
+    bank.rename(tmp_path / "a.safetensors")
+    (tmp_path / "b.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes())
+    code, out, _ = run("bank merge a.safetensors b.safetensors --prefix --out two.safetensors")
+    assert code == 0
+    assert "6 directions" in out
+
+    code, out, err = run("bank convert a.safetensors --out given.pt")
+    assert code == 0, err
+    code, _, err = run(
+        "bank convert given.pt --generator mine:generator --space z --out again.safetensors"
+    )
+    assert code == 0, err
+    before = DirectionBank.load(tmp_path / "a.safetensors")
+    after = DirectionBank.load(tmp_path / "again.safetensors")
+    assert float((before.matrix() - after.matrix()).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["generators", "classifiers", "methods"])
+def test_lists(run, kind: str) -> None:
+    code, out, _ = run(f"list {kind} --json")
+    assert code == 0
+    assert len(json.loads(out)[kind]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("sample --generator nope --out x", "no generator 'nope'"),
+        ("sample --generator mine:nope --out x", "no generator at 'mine:nope'"),
+        ("sample --generator mine:not_a_generator --out x", "made a int, not a Generator"),
+        ("sample --count many --out x", "--count takes a whole number or 'auto', not 'many'"),
+        ("sample --classifier cats --out x", "no classifier 'cats'"),
+        ("bank show nothing.safetensors", "there is no bank file nothing.safetensors"),
+        ("bank show mine.py", "is not a"),
+        ("bank convert x.npy --out y.safetensors", "does not say which generator"),
+        ("edit found.safetensors --out x.png", "say what to draw"),
+        ("discover boundary --samples nowhere --out x.safetensors", "nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, line: str, says: str) -> None:
+    code, out, err = run(line)
+    assert code == 2
+    assert out == ""
+    assert says in err
+    assert err.startswith("latdir: ")
+    assert err.count("\n") == 1
+
+
+def test_mistakes_with_a_bank_at_hand(run, bank: Path) -> None:
+    own = "--generator mine:generator"
+    for line, says in [
+        (f"edit found.safetensors --sweep grin {own} --out x.png", "no direction 'grin' in this"),
+        (f"edit found.safetensors --set smile {own} --out x.png", "--set takes name=amount"),
+        (f"edit found.safetensors --set smile=big {own} --out x.png", "takes numbers, not 'big'"),
+        ("edit found.safetensors --sweep smile --generator planted --out x.png", "was made for"),
+        (f"effects found.safetensors {own} --out x.gif", "figures are written as png, pdf, svg"),
+        ("discover boundary --samples codes --attributes nose --out x.safetensors", "'nose'"),
+    ]:
+        code, _, err = run(line)
+        assert code == 2, line
+        assert says in err
