@@ -1,1 +1,52 @@
-"""How directions are found: one method, one file, one paper."""
+"""How directions are found: one method, one file, one paper.
+
+Every registered method's class is here by its own name, beside `sample`; what is not asked for
+is not imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from discovery.registry import METHODS, find_method
+
+if TYPE_CHECKING:
+    from discovery.boundary import Boundary
+    from discovery.gradient import Gradient
+    from discovery.pca import PCA
+    from discovery.samples import Samples
+    from discovery.sampling import sample
+    from discovery.sefa import SeFa
+
+__all__ = [
+    "METHODS",
+    "find_method",
+    "sample",
+    "Samples",
+    "Boundary",
+    "Gradient",
+    "PCA",
+    "SeFa",
+]
+
+_HOME = {
+    "sample": "discovery.sampling",
+    "Samples": "discovery.samples",
+    **{
+        entry.location.partition(":")[2]: entry.location.partition(":")[0]
+        for entry in METHODS.values()
+    },
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'discovery' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
