@@ -116,9 +116,10 @@ def solve(
     wanted = _stacked(targets)
     mixture = Mixture.of(bank)
     free = _null_space(E[:, column_numbers(list(hold), columns)].T @ mixture.unwhiten)
-    reach = E[:, column_numbers(list(targets), columns)].T @ mixture.unwhiten @ free
-    U, s, Wh = torch.linalg.svd(reach, full_matrices=False)
-    seen = s > RANK_TOLERANCE * E.abs().max().clamp_min(1e-300)
+    unheld = E[:, column_numbers(list(targets), columns)].T @ mixture.unwhiten
+    U, s, Wh = torch.linalg.svd(unheld @ free, full_matrices=False)
+    # Against what could be reached with nothing held: less than this of it is rounding.
+    seen = s > RANK_TOLERANCE * unheld.norm().clamp_min(1e-300)
     U, s, Wh = U[:, seen], s[seen], Wh[seen]
     along = wanted @ U
     shortest = (along / s).norm(dim=1)
