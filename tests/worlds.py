@@ -10,7 +10,7 @@ from torch import Tensor
 from directions.classifiers import Classifier
 from directions.generators.base import Generator, fingerprint
 from directions.generators.planted import PlantedGenerator, planted
-from directions.space import Space
+from directions.space import Prior, Space
 from discovery.samples import Samples
 
 WORLDS = {
@@ -72,7 +72,8 @@ class Mapped(PlantedGenerator):
     name = "mapped"
 
     def __init__(self, base: PlantedGenerator) -> None:
-        self.__dict__.update(base.__dict__)
+        self.__dict__.update({k: v for k, v in vars(base).items() if k != "fingerprint"})
+        self._base = base
         z = base.space("z")
         self.spaces = {"z": z, "w": Space("w", z.shape)}
         rng = torch.Generator().manual_seed(7)
@@ -80,6 +81,16 @@ class Mapped(PlantedGenerator):
             torch.eye(z.size) + 0.3 * torch.randn(z.size, z.size, generator=rng) / z.size**0.5
         )
         self._shift = torch.linspace(-1, 1, z.size)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint({"matrix": self._matrix}, {"of": self._base.fingerprint})
+
+    def prior(self, space: str | None = None) -> Prior:
+        prior = super().prior(space)
+        if space != "w":
+            return prior
+        return Prior(self._shift, self._matrix @ prior.covariance @ self._matrix.T)
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         if (source, target) == ("z", "w"):

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from directions.space import Prior, Space
 
 __all__ = ["WrappedGenerator", "wrap"]
 
-PixelRange = Literal["-1..1", "0..1", "0..255"]
 Draw = Callable[[np.random.Generator, int], Any]
 
 # Subtracted, then divided by.
@@ -45,7 +44,7 @@ class WrappedGenerator(Generator):
         space: Space,
         input_shape: tuple[int, ...],
         name: str,
-        pixels: PixelRange,
+        pixels: str,
         draw: Draw | None,
         identity: dict[str, Any],
     ) -> None:
@@ -116,7 +115,7 @@ def wrap(
     input_shape: tuple[int, ...] | None = None,
     image_shape: tuple[int, int, int] | None = None,
     name: str | None = None,
-    pixels: PixelRange = "-1..1",
+    pixels: str = "-1..1",
     space: str = "z",
     draw: Draw | None = None,
     version: str | None = None,
@@ -135,7 +134,7 @@ def wrap(
             default the code's own shape.
         image_shape: (3, H, W); by default learnt from one call on two codes.
         name: By default the module's class; a function needs one.
-        pixels: Range of the images the module makes.
+        pixels: Range of the images the module makes: `-1..1`, `0..1` or `0..255`.
         space: Name of the codes' space.
         draw: `draw(rng, count)` gives `[count, *shape]` codes; by default standard normal.
         version: Text that identifies a function, in place of its source. Needed where the source

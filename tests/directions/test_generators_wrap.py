@@ -1,0 +1,174 @@
+import functools
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import directions
+from directions import LatdirError, wrap
+
+
+class Net(nn.Module):
+    """Images by a 1×1 code map, with a dropout that evaluation mode must switch off."""
+
+    def __init__(self, channels=3, scale=1.0):
+        super().__init__()
+        self.grow = nn.ConvTranspose2d(6, channels, 8)
+        self.drop = nn.Dropout(0.5)
+        self.scale = scale
+        with torch.no_grad():
+            self.grow.weight.copy_(
+                torch.linspace(-1, 1, self.grow.weight.numel()).view_as(self.grow.weight).sin()
+            )
+            self.grow.bias.fill_(0.1)
+
+    def forward(self, codes):
+        return self.scale * torch.tanh(self.drop(self.grow(codes)))
+
+    def generate(self, codes):
+        return self.forward(codes)
+
+
+def wrapped(net, **options):
+    return wrap(net, **{"latent_dim": 6, "input_shape": (6, 1, 1), **options})
+
+
+def test_images_are_the_modules_own():
+    net = Net().eval()
+    generator = wrapped(net)
+    codes = generator.sample(3, seed=0)
+    assert generator.image_shape == (3, 8, 8)
+    assert generator.name == "Net"
+    assert torch.equal(generator.synthesize(codes), net(codes[:, :, None, None]))
+    assert directions.wrap is wrap
+
+
+def test_module_keeps_its_modes_and_weights():
+    net = Net()
+    net.train()
+    net.grow.eval()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    generator = wrapped(net)
+    codes = generator.sample(4, seed=0)
+    first, second = generator.synthesize(codes), generator.synthesize(codes)
+    assert torch.equal(first, second)  # with dropout on, they would differ
+    assert net.training
+    assert net.drop.training
+    assert not net.grow.training
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in net.parameters())
+
+
+def test_modes_come_back_after_a_failure():
+    net = Net()
+    generator = wrapped(net, image_shape=(3, 8, 8))
+    net.forward = None
+    with pytest.raises(TypeError):
+        generator.synthesize(generator.sample(1, seed=0))
+    assert net.drop.training
+
+
+@pytest.mark.parametrize(
+    ("pixels", "made", "expected"),
+    [
+        ("0..1", torch.tensor([0.0, 0.5, 1.0]), [-1.0, 0.0, 1.0]),
+        ("0..255", torch.tensor([0.0, 127.5, 255.0]), [-1.0, 0.0, 1.0]),
+        ("0..255", torch.tensor([0, 51, 255], dtype=torch.uint8), [-1.0, -0.6, 1.0]),
+        ("-1..1", torch.tensor([-1.0, 0.25, 1.0]), [-1.0, 0.25, 1.0]),
+    ],
+)
+def test_pixel_ranges_are_converted(pixels, made, expected):
+    def function(codes):
+        return made[None, :, None, None].expand(len(codes), 3, 4, 4)
+
+    generator = wrap(function, latent_dim=2, name="f", pixels=pixels)
+    image = generator.synthesize(torch.zeros(1, 2))[0]
+    assert image[:, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_grey_images_get_three_channels():
+    images = wrapped(Net(channels=1)).synthesize(torch.ones(2, 6))
+    assert images.shape == (2, 3, 8, 8)
+    assert torch.equal(images[:, 0], images[:, 2])
+
+
+def test_half_precision_modules_take_half_precision_codes():
+    generator = wrapped(Net().bfloat16())
+    images = generator.synthesize(generator.sample(2, seed=0))
+    assert images.dtype == torch.float32
+
+
+def test_bound_methods_count_as_their_module():
+    net = Net()
+    generator, other = wrapped(net.generate), wrapped(net)
+    codes = generator.sample(2, seed=0)
+    assert torch.equal(generator.synthesize(codes), other.synthesize(codes))
+    assert generator.name == "Net"
+    assert generator.fingerprint != other.fingerprint
+
+
+def test_fingerprint_follows_weights_range_and_source():
+    net, changed = Net(), Net()
+    changed.grow.bias.data += 1e-3
+    assert wrapped(net).fingerprint == wrapped(Net()).fingerprint
+    assert wrapped(net).fingerprint != wrapped(changed).fingerprint
+    assert wrapped(net).fingerprint != wrapped(net, pixels="0..1").fingerprint
+
+    def dark(codes):
+        return torch.zeros(len(codes), 3, 4, 4) - 0.5
+
+    def darker(codes):
+        return torch.zeros(len(codes), 3, 4, 4) - 0.6
+
+    prints = [wrap(f, latent_dim=2, name="f").fingerprint for f in (dark, dark, darker)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_codes_may_come_from_another_distribution():
+    def uniform(rng, count):
+        return rng.uniform(-1, 1, (count, 6))
+
+    generator = wrapped(Net(), draw=uniform)
+    codes = generator.sample(5000, seed=0)
+    assert codes.abs().max() <= 1
+    variances = generator.prior().covariance.diagonal()
+    torch.testing.assert_close(variances, torch.full((6,), 1 / 3), atol=0.02, rtol=0)
+    generator = wrapped(Net(), draw=lambda rng, count: np.zeros((count, 5)), image_shape=(3, 8, 8))
+    with pytest.raises(LatdirError, match=r"draw returned shape \[256, 5\], not \[256, 6\]"):
+        generator.sample(1, seed=0)
+
+
+def image_of(value):
+    return lambda codes: value.expand(len(codes), *value.shape)
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (Net(), {"latent_dim": None}, "say how large one code is"),
+        (Net(), {"shape": (6,)}, "say how large one code is"),
+        (Net(), {"latent_dim": 0}, r"one code has shape \[0\]"),
+        (Net(), {"input_shape": (5, 1, 1)}, r"shape \[6\] cannot be reshaped to \[5, 1, 1\]"),
+        (Net(), {"input_shape": None}, r"failed on codes of shape \[2, 6\] .* input_shape=\(6, 1"),
+        (Net(), {"pixels": "0..2"}, "no pixel range '0..2': there are -1..1, 0..1, 0..255"),
+        (Net(scale=100.0), {}, "makes pixels as large as .* pixels='0..1' or pixels='0..255'"),
+        (image_of(torch.zeros(3, 4, 4)), {}, "give it a name="),
+        (functools.partial(image_of, 1), {"name": "f"}, "give a version='…'"),
+        (image_of(torch.zeros(4)), {"name": "f"}, r"f does not make images: 2 codes gave a tensor"),
+        (image_of(torch.zeros(2, 4, 4)), {"name": "f"}, r"shape \[2, 2, 4, 4\], where"),
+        (image_of(torch.full((3, 4, 4), torch.nan)), {"name": "f"}, "gave NaN or infinite pixels"),
+        (lambda codes: "a face", {"name": "f"}, "gave a str, where"),
+        (image_of(torch.zeros(3, 4, 4).byte()), {"name": "f"}, "type torch.uint8"),
+    ],
+)
+def test_what_makes_no_images_is_refused(function, options, message):
+    with pytest.raises(LatdirError, match=message):
+        wrapped(function, **options)
+
+
+def test_a_range_that_looks_wrong_is_mentioned(caplog):
+    with caplog.at_level(logging.WARNING):
+        wrap(image_of(torch.ones(3, 4, 4)), latent_dim=2, name="f")
+    assert "is its range pixels='0..1'?" in caplog.text
