@@ -1,0 +1,150 @@
+import pytest
+import torch
+from scipy import stats
+
+from analysis import measure_effects, permuted_labels, random_directions, random_null
+from directions import LatdirError
+from directions.generators.planted import planted
+from tests.analysis.measured import true_bank
+from tests.worlds import Mapped, world
+
+
+def test_random_directions_are_uniform_unit_vectors_with_the_prior_s_sigma():
+    generator = world("anisotropic", dim=16)
+    bank = random_directions(generator, count=400, seed=1)
+    vectors = bank.matrix()
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(400))
+    # Coordinates of a uniform unit vector: (x + 1) / 2 is Beta((d - 1) / 2, (d - 1) / 2).
+    uniform = stats.kstest((vectors[:, 3] + 1) / 2, stats.beta(7.5, 7.5).cdf)
+    assert uniform.pvalue > 0.01
+    for direction in bank.directions[:5]:
+        assert direction.sigma == pytest.approx(generator.prior().sigma(direction.vector))
+    assert not torch.equal(vectors, random_directions(generator, count=400, seed=2).matrix())
+
+
+def test_the_interval_is_what_theory_gives_and_holds_other_random_directions():
+    generator = world(dim=64)
+    classifier = generator.classifier()
+    effects = measure_effects(generator, classifier, true_bank(generator), count=16)
+    null = random_null(generator, classifier, effects, count=200)
+    low, high = null.interval
+    # A random unit direction's share of a fixed one has standard deviation 1/√d.
+    torch.testing.assert_close(high - low, torch.full((4,), 2 * 1.972 / 8), rtol=0.15, atol=0)
+    fresh = measure_effects(
+        generator, classifier, random_directions(generator, count=300, seed=8), count=16
+    )
+    assert 0.01 < float(null.outside(fresh).float().mean()) < 0.1
+    outside = null.outside(effects)
+    assert outside.diagonal().all()
+    assert not outside[~torch.eye(4, dtype=torch.bool)].any()
+
+
+def test_a_small_null_is_wider_and_still_covers():
+    generator = world(dim=64)
+    classifier = generator.classifier()
+    effects = measure_effects(generator, classifier, true_bank(generator), count=8)
+    fresh = measure_effects(
+        generator, classifier, random_directions(generator, count=200, seed=99), count=8
+    )
+    share = [
+        float(
+            random_null(generator, classifier, effects, count=5, seed=s)
+            .outside(fresh)
+            .float()
+            .mean()
+        )
+        for s in range(20)
+    ]
+    assert abs(sum(share) / 20 - 0.05) < 0.03
+
+
+def test_the_null_is_measured_like_the_effects_in_their_space():
+    generator = Mapped(world())
+    classifier = generator.classifier()
+    bank = random_directions(generator, space="w", count=2, seed=5)
+    effects = measure_effects(
+        generator,
+        classifier,
+        bank,
+        count=8,
+        step=0.5,
+        symmetric=True,
+        seed=6,
+        truncation=0.8,
+        attributes=["factor_1"],
+    )
+    null = random_null(generator, classifier, effects, count=3)
+    assert null.effects.curves.spaces == ("w",) * 3
+    assert null.effects.source == effects.source
+    assert (null.effects.step, null.effects.symmetric) == (0.5, True)
+    assert null.names == ("factor_1",)
+
+
+def test_null_refusals():
+    generator = Mapped(world())
+    classifier = generator.classifier()
+    effects = measure_effects(generator, classifier, true_bank(generator), count=4)
+    null = random_null(generator, classifier, effects, count=3)
+    with pytest.raises(LatdirError, match="a null of 2 random directions is too few"):
+        random_null(generator, classifier, effects, count=2)
+    other = planted(seed=9)
+    with pytest.raises(LatdirError, match="the effects were measured on mapped"):
+        random_null(other, other.classifier(), effects)
+    longer = measure_effects(generator, classifier, true_bank(generator), count=4, step=3.0)
+    with pytest.raises(LatdirError, match=r"measured with step 2\.0 and the effects with 3\.0"):
+        null.outside(longer)
+    with pytest.raises(LatdirError, match="measured with scale score and the effects with logit"):
+        null.outside(effects.logit)
+    both = true_bank(generator).merge(random_directions(generator, space="w", count=1))
+    mixed = measure_effects(generator, classifier, both, count=4)
+    with pytest.raises(LatdirError, match="of directions in the spaces w, z: say which"):
+        random_null(generator, classifier, mixed)
+    part = measure_effects(
+        generator, classifier, true_bank(generator), count=4, attributes=["factor_0"]
+    )
+    narrow = random_null(generator, classifier, part, count=3)
+    with pytest.raises(LatdirError, match="the null has no attribute 'factor_1'"):
+        narrow.outside(effects)
+
+
+def least_squares(codes, scores):
+    return torch.linalg.lstsq(codes, (scores - scores.mean())[:, None]).solution[:, 0]
+
+
+def test_labels_that_mean_something_beat_shuffled_ones():
+    codes = torch.randn(300, 12, generator=torch.Generator().manual_seed(0))
+    test = permuted_labels(codes, codes[:, 3] + codes[:, 4], least_squares, permutations=39)
+    assert test.observed > 0.95
+    assert test.p_value == pytest.approx(1 / 40)
+    assert test.null.abs().max() < 0.5
+    torch.testing.assert_close(test.vectors.norm(dim=1), torch.ones(39))
+
+
+def test_the_p_value_of_labels_that_mean_nothing_is_uniform():
+    values = []
+    for seed in range(120):
+        rng = torch.Generator().manual_seed(seed)
+        codes, scores = torch.randn(40, 4, generator=rng), torch.randn(40, generator=rng)
+        test = permuted_labels(codes, scores, least_squares, permutations=19, seed=seed)
+        values.append(test.p_value)
+    values = torch.tensor(values)
+    for level in (0.1, 0.3, 0.5, 0.8):
+        assert abs(float((values <= level + 1e-6).float().mean()) - level) < 0.13
+
+
+@pytest.mark.parametrize(
+    ("n", "settings", "text"),
+    [
+        (4, {}, "are too few: at least 1 permutation, 2 codes to fit to and 3 held out"),
+        (50, {"permutations": 0}, "0 permutations of 50 codes"),
+    ],
+)
+def test_permutation_refusals(n, settings, text):
+    codes = torch.randn(n, 2)
+    with pytest.raises(LatdirError, match=text):
+        permuted_labels(codes, codes[:, 0], least_squares, **settings)
+
+
+def test_a_constant_attribute_cannot_be_permuted():
+    with pytest.raises(LatdirError, match=r"all 30 scores are 0\.5: nothing can be learnt"):
+        permuted_labels(torch.randn(30, 2), torch.full((30,), 0.5), least_squares)
