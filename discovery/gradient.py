@@ -39,7 +39,7 @@ from discovery.base import Method, Need
 from discovery.robust import CENTRES, Centre, clipped
 from discovery.samples import Samples
 
-__all__ = ["Gradient", "ScoreGradients", "score_gradients", "split_half"]
+__all__ = ["Gradient", "ScoreGradients", "estimate_direction", "score_gradients", "split_half"]
 
 HALVES = 8
 LEAST_FINITE = 0.9
@@ -320,6 +320,22 @@ class _Estimate:
             "spread": float(norms.max() / norms.median().clamp_min(1e-300)),
         }
         return cls(unit, float(level), sigma, evidence)
+
+
+def estimate_direction(
+    found: ScoreGradients, column: int, *, prior: Prior, settings: Gradient
+) -> Float[Tensor, "d"]:
+    """The slope of one score that `Gradient` finds from gradients already taken, in float64.
+
+    Args:
+        found: Scores and gradients, all finite.
+        column: Which score.
+        prior: Of the space of the codes.
+        settings: How to take the mean.
+    """
+    z, s, g = found.codes.double(), found.values[:, column].double(), found.gradients[:, column]
+    metric = _whitener(prior, z) if settings.values else None
+    return _slope(z, s, g.double(), prior, metric, None, settings.centre)[0]
 
 
 def _slope(
