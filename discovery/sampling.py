@@ -105,6 +105,7 @@ def sample(
     if not columns:
         raise LatdirError(f"name at least one attribute: there are {', '.join(classifier.names)}")
     _check_numbers(n, max_samples, cone, batch, sheets, out)
+    generator.sample(0, seed=seed, start=start)  # refuses a seed or start that is none
     named = generator.space(space or next(iter(generator.spaces)))
     budget = max_samples if n == "auto" else n
     header = header_of(
@@ -122,7 +123,6 @@ def sample(
             truncation=float(truncation),
         )
     )
-    generator.sample(0, seed=seed, start=start)
     fixed = {"batch": batch, "precision": precision, "compile": compile}
     with _store(out, header) as store:
         if store.header.settings is None:
