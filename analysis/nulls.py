@@ -27,6 +27,7 @@ from directions.generators.base import Generator
 __all__ = [
     "PermutationTest",
     "RandomNull",
+    "evident",
     "permuted_labels",
     "random_directions",
     "random_null",
@@ -106,6 +107,20 @@ class RandomNull:
     def logit(self) -> RandomNull:
         """The same on the scale of log-odds."""
         return RandomNull(self.effects.logit, self.level)
+
+
+def evident(effects: Effects, null: RandomNull | None = None) -> Bool[Tensor, "k a"]:
+    """Which effects count: their interval leaves out 0 and random directions do not do as much.
+
+    Args:
+        effects: What was measured.
+        null: Effects of random directions, measured alike; without it only the interval counts.
+
+    Raises:
+        LatdirError: The null was measured otherwise than the effects.
+    """
+    counts = (effects.low > 0) | (effects.high < 0)
+    return counts if null is None else counts & null.outside(effects)
 
 
 def random_directions(

@@ -20,7 +20,7 @@ from analysis.calibration import CalibrationCurve
 from analysis.effects import Effects
 from analysis.identity import Identity
 from analysis.leakage import Leakage
-from analysis.nulls import RandomNull
+from analysis.nulls import RandomNull, evident
 from analysis.style import LIGHT, Theme, canvas, dress
 from directions.errors import LatdirError
 
@@ -40,8 +40,8 @@ def effect_heatmap(
 ) -> Figure:
     """The effect matrix in standard deviations of each attribute per sigma, with intervals.
 
-    The target of each direction is framed. Effects inside the null, or whose interval holds 0
-    when there is no null, are printed pale: they are not evidence.
+    The target of each direction is framed. Effects whose interval holds 0, or that lie inside the
+    null, are printed pale: they are not evidence.
 
     Args:
         effects: What was measured.
@@ -50,9 +50,7 @@ def effect_heatmap(
     """
     std = torch.where(effects.std > 0, effects.std, torch.nan)
     mean, low, high = (m / std for m in (effects.mean, effects.low, effects.high))
-    counts = (effects.low > 0) | (effects.high < 0)
-    if null is not None:
-        counts = null.outside(effects)
+    counts = evident(effects, null)
     rows, columns = mean.shape
     figure, axes = canvas(2.2 + 0.92 * columns, 1.9 + 0.52 * rows, theme)
     limit = max(float(mean.nan_to_num().abs().max()), 0.1)
@@ -77,6 +75,8 @@ def effect_heatmap(
     axes.set_yticks(range(rows), effects.directions)
     _colour_bar(figure, axes, image, "standard deviations per sigma", theme)
     title = "Effect of one sigma, in standard deviations of the attribute"
+    if effects.curves.scale == "logit":
+        title += " (log-odds)"
     dress(axes, theme, title=title, grid=False)
     axes.spines[:].set_visible(False)
     return figure

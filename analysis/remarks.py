@@ -11,11 +11,13 @@ from torch import Tensor
 
 from analysis.calibration import CalibrationCurve
 from analysis.effects import Effects
-from analysis.nulls import RandomNull
+from analysis.nulls import RandomNull, evident
+from analysis.tables import hundredths
 
 __all__ = ["Remark", "remarks"]
 
 LEAKS = 0.5
+AS_MUCH = 0.9
 RISES = 0.9
 NARROW = 1.0
 FEW = 100
@@ -27,7 +29,7 @@ class Remark:
 
     Attributes:
         kind: `warning` when a direction does not do what its name says, else `note`.
-        text: The sentence, starting in lower case after the direction's name.
+        text: The sentence; about a direction it starts in lower case, to follow its name.
         direction: Name of the direction it is about; empty for the whole measurement.
     """
 
@@ -44,8 +46,8 @@ def remarks(
 ) -> list[Remark]:
     """What to know before using a bank, by direction and then for the whole measurement.
 
-    An effect counts when its interval leaves out 0 and, given a null, it lies outside what
-    random directions do. Effects of different attributes are compared in standard deviations.
+    Effects of different attributes are compared in standard deviations, on the scale of
+    `effects`: give `effects.logit` (and `null.logit`) where probabilities saturate.
 
     Args:
         effects: What was measured.
@@ -55,9 +57,7 @@ def remarks(
     Returns:
         Remarks in the order of the directions; those on the whole measurement last.
     """
-    counts = (effects.low > 0) | (effects.high < 0)
-    if null is not None:
-        counts &= null.outside(effects)
+    counts = evident(effects, null)
     found = []
     for k, name in enumerate(effects.directions):
         texts = _on_direction(effects, k, counts[k])
@@ -75,18 +75,19 @@ def _on_direction(
     if target is None:
         if not moved:
             return [("warning", "moves nothing that was measured.")]
-        most = ", ".join(f"{effects.names[a]} ({float(sizes[a]):+.2f})" for a in moved[:3])
+        most = ", ".join(f"{effects.names[a]} ({_signed(float(sizes[a]))})" for a in moved[:3])
         return [("note", f"moves {most} most, in standard deviations per sigma.")]
     own = effects.names.index(target)
     size = float(sizes[own])
     if effects.std[own] == 0:
         return [("warning", f"cannot be judged: {target} is the same for every code.")]
     if own not in moved:
-        more = " more than random directions do" if effects.low[k, own] > 0 else ""
-        return [("warning", f"does not measurably move {target}{more} ({size:+.2f}).")]
+        return [("warning", f"does not measurably move {target} ({_signed(size)}).")]
     found: list[tuple[Literal["warning", "note"], str]] = []
     if size < 0:
-        found.append(("warning", f"moves {target} backwards ({size:+.2f}): turn it round with -."))
+        found.append(
+            ("warning", f"moves {target} backwards ({_signed(size)}): turn it round, -direction.")
+        )
     rises = float(effects.rises[k, own])
     if size > 0 and rises < RISES:
         found.append(
@@ -108,21 +109,30 @@ def _leaks(effects: Effects, k: int, leaks: Sequence[int], own: int) -> list[str
     sizes = effects.standardised[k]
     target, size = effects.names[own], abs(float(sizes[own]))
 
-    def listed(chosen: Sequence[int]) -> str:
-        cells = [f"{effects.names[a]} ({float(sizes[a]):+.2f})" for a in chosen]
-        return " and ".join(filter(None, [", ".join(cells[:-1]), cells[-1]]))
+    def told(chosen: Sequence[int]) -> str:
+        return _joined([f"{effects.names[a]} ({_signed(float(sizes[a]))})" for a in chosen])
 
-    much = [a for a in leaks if abs(float(sizes[a])) >= 0.9 * size]
+    much = [a for a in leaks if abs(float(sizes[a])) >= AS_MUCH * size]
     some = [a for a in leaks if a not in much]
     parts = []
     if much:
-        parts.append(f"{listed(much)} as much as {target} ({float(sizes[own]):+.2f}) or more")
+        parts.append(f"{told(much)} at least about as much")
     if some:
-        own_size = "" if much else f" ({float(sizes[own]):+.2f})"
-        parts.append(f"{listed(some)} at least half as much as {target}{own_size}")
-    names = ", ".join(effects.names[a] for a in leaks)
-    them = "it" if len(leaks) == 1 else "them"
-    return [f"moves {', and '.join(parts)}; unless {them} should move too, condition on {names}."]
+        parts.append(f"{told(some)} more than half as much")
+    names = _joined([effects.names[a] for a in leaks])
+    they = "it" if len(leaks) == 1 else "they"
+    return [
+        f"moves {' and '.join(parts)} as {target} ({_signed(float(sizes[own]))}): "
+        f"if {they} should stay, condition on {names}."
+    ]
+
+
+def _signed(value: float) -> str:
+    return hundredths(value, sign=True)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def _on_curve(curve: CalibrationCurve) -> list[Remark]:
@@ -130,8 +140,8 @@ def _on_curve(curve: CalibrationCurve) -> list[Remark]:
     if not curve.significant or (low <= -NARROW and high >= NARROW):
         return []
     text = (
-        f"is linear in {curve.attribute.name} only from {low:+.2g} to {high:+.2g} sigma: "
-        f"beyond, amounts in {curve.unit} will miss by more than {curve.tolerance:.0%}."
+        f"moves {curve.attribute.name} linearly only from {_signed(low)} to {_signed(high)} sigma: "
+        f"beyond, amounts in its unit ({curve.unit}) miss by more than {curve.tolerance:.0%}."
     )
     return [Remark("note", text, curve.direction)]
 
@@ -143,14 +153,14 @@ def _on_the_whole(effects: Effects, null: RandomNull | None) -> list[Remark]:
         found.append(
             Remark(
                 "warning",
-                f"{', '.join(constant)} did not vary over the codes: nothing is said about it.",
+                f"Did not vary over the codes, so that nothing can be said: {', '.join(constant)}.",
             )
         )
     if effects.source.count < FEW:
         found.append(
             Remark(
                 "warning",
-                f"only {effects.source.count} codes were measured: intervals are wide and their "
+                f"Only {effects.source.count} codes were measured: intervals are wide and their "
                 "ends rough; 512 is a good number.",
             )
         )
@@ -161,19 +171,19 @@ def _on_the_whole(effects: Effects, null: RandomNull | None) -> list[Remark]:
         found.append(
             Remark(
                 "note",
-                f"of {cells} intervals at {effects.level:.0%}, about {chance:.0f} leave out the "
+                f"Of {cells} intervals at {effects.level:.0%}, about {chance:.0f} leave out the "
                 "true value by chance.",
             )
         )
     if null is None:
-        found.append(Remark("note", "no null was measured: random directions may achieve as much."))
+        found.append(Remark("note", "No null was measured: random directions may achieve as much."))
     saturated = _saturated(effects)
     if saturated:
         found.append(
             Remark(
                 "note",
-                f"{', '.join(saturated)} is within 1 % of 0 or 1 for more than half of the codes: "
-                "read its effect on the scale of log-odds.",
+                f"Within 1 % of 0 or 1 for more than half of the codes: {', '.join(saturated)}. "
+                "Read these effects on the scale of log-odds.",
             )
         )
     return found

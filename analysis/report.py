@@ -23,7 +23,7 @@ from analysis.geometry import cosine_matrix
 from analysis.identity import Identity, identity_preservation
 from analysis.inline import css_colours, data_url, inline_svg, mosaic
 from analysis.leakage import Leakage, attribute_dependency
-from analysis.nulls import RandomNull
+from analysis.nulls import RandomNull, evident
 from analysis.remarks import Remark, remarks
 from analysis.style import DARK, LIGHT
 from analysis.tables import (
@@ -153,12 +153,11 @@ def _context(
     title: str,
 ) -> dict[str, Any]:
     anchors = {name: f"direction-{k}" for k, name in enumerate(bank)}
-    said = remarks(effects, null=null, calibrations=calibrations)
-    counts = (effects.low > 0) | (effects.high < 0)
-    if null is not None:
-        counts = null.outside(effects)
+    # Attributes are compared as log-odds: raw probabilities near 0 or 1 hardly move.
+    compared, yardstick = effects.logit, None if null is None else null.logit
+    said = remarks(compared, null=yardstick, calibrations=calibrations)
     probabilities = any(a.kind == "probability" for a in effects.attributes)
-    logit_counts = counts if null is None else null.logit.outside(effects.logit)
+    counts = evident(effects, null)
     source = effects.source
     return {
         "title": title,
@@ -171,18 +170,14 @@ def _context(
         "summary": summary_table(effects, anchors, calibrations=calibrations, identity=identity),
         "warnings": [r for r in said if r.kind == "warning"],
         "notes": [r for r in said if r.kind == "note" and not r.direction],
-        "faint": (
-            "no more than random directions do"
-            if null is not None
-            else "the interval holds zero, so this may be no effect at all"
-        ),
-        "matrix": effect_table(effects, anchors, counts=counts),
+        "faint": "not evident: the interval holds zero"
+        + ("" if null is None else ", or random directions do as much"),
+        "log_odds": probabilities,
+        "matrix": effect_table(compared, anchors, counts=evident(compared, yardstick)),
         "matrix_caption": f"Standard deviations per sigma, with {effects.level:.0%} intervals",
-        "logit": effect_table(effects.logit, anchors, counts=logit_counts)
-        if probabilities
-        else None,
+        "raw": effect_table(effects, anchors, counts=counts) if probabilities else None,
         "units": effect_table(effects, anchors, counts=counts, units=True),
-        "directions": _articles(bank, effects, null, calibrations, said, anchors),
+        "directions": _articles(bank, compared, yardstick, calibrations, said, anchors),
         "has_null": null is not None,
         "leakage": None if leakage is None else _leakage_figure(leakage),
         "identity": None if identity is None else _identity_figure(identity),

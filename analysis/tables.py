@@ -22,6 +22,7 @@ __all__ = [
     "cosine_table",
     "effect_table",
     "flattened",
+    "hundredths",
     "number",
     "summary_table",
 ]
@@ -85,8 +86,13 @@ def number(value: float, *, sign: bool = False) -> str:
     return ("+" if sign and value > 0 else "") + text.replace("-", "−")
 
 
-def _hundredths(value: float, *, sign: bool = False) -> str:
-    """Two decimals, so that the figures of a column align."""
+def hundredths(value: float, *, sign: bool = False) -> str:
+    """A figure with two decimals, so that those of a column align.
+
+    Example:
+        >>> hundredths(-0.5), hundredths(0.126, sign=True)
+        ('−0.50', '+0.13')
+    """
     if not math.isfinite(value):
         return "–"
     text = f"{value:+.2f}" if sign else f"{value:.2f}"
@@ -124,7 +130,7 @@ def effect_table(
             if effects.std[a] == 0:
                 cells.append(Cell("constant", classes="faint" + " own" * own))
                 continue
-            show = number if units else _hundredths
+            show = number if units else hundredths
             ends = f"{show(float(low[k, a]))} … {show(float(high[k, a]))}"
             classes = (
                 ("up" if depth > 0 else "down", True),
@@ -163,7 +169,7 @@ def cosine_table(
     for name, line in zip(names, cosines.tolist(), strict=True):
         cells = [
             Cell(
-                _hundredths(value),
+                hundredths(value),
                 classes=("up" if value > 0 else "down") + " strong" * (abs(value) > STRONG),
                 heat=round(100 * min(abs(value), 1)),
             )
@@ -180,7 +186,10 @@ def summary_table(
     calibrations: Sequence[CalibrationCurve] = (),
     identity: Identity | None = None,
 ) -> Table:
-    """One line a direction: what it moves, how surely, what else, and over what range."""
+    """One line a direction: what it moves, how surely, what else, and over what range.
+
+    Standard deviations are those of `effects.logit`, for comparison across attributes.
+    """
     ranges = {c.direction: c for c in calibrations}
     columns = ["direction", "moves", "per sigma", "in sd", f"rises at {effects.step:+g} σ"]
     columns += ["largest side effect"]
@@ -206,13 +215,13 @@ def _own(effects: Effects, name: str, target: str | None) -> list[Cell]:
     return [
         Cell(target, _unit(attribute.kind, attribute.unit), word=True),
         Cell(number(cell.mean, sign=True), f"{number(cell.low)} … {number(cell.high)}"),
-        Cell(_hundredths(cell.standardised, sign=True)),
+        Cell(hundredths(effects.logit.at(name, target).standardised, sign=True)),
         Cell(f"{100 * cell.rises:.3g}%"),
     ]
 
 
 def _side(effects: Effects, name: str, target: str | None) -> Cell:
-    sizes = effects.standardised[effects.directions.index(name)]
+    sizes = effects.logit.standardised[effects.directions.index(name)]
     others = {
         a: float(size)
         for a, size in zip(effects.names, sizes, strict=True)
@@ -221,14 +230,14 @@ def _side(effects: Effects, name: str, target: str | None) -> Cell:
     if not others:
         return Cell("–", word=True)
     most = max(others, key=lambda a: abs(others[a]))
-    return Cell(f"{most} {_hundredths(others[most], sign=True)}", word=True)
+    return Cell(f"{most} {hundredths(others[most], sign=True)}", word=True)
 
 
 def _range(curve: CalibrationCurve | None) -> Cell:
     if curve is None or not curve.significant:
         return Cell("–")
     low, high = curve.linear
-    return Cell(f"{_hundredths(low, sign=True)} … {_hundredths(high, sign=True)}")
+    return Cell(f"{hundredths(low, sign=True)} … {hundredths(high, sign=True)}")
 
 
 def _kept(identity: Identity, name: str) -> Cell:
