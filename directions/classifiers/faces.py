@@ -8,8 +8,8 @@ nothing is detected or aligned, so the face should fill most of the square.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import Literal, NamedTuple
+from functools import cache, cached_property
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from directions import zoo
 from directions.classifiers import face_nets
+from directions.classifiers import fast_faces as fast
 from directions.classifiers import landmarks as lm
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.crop import checked, crop
@@ -63,6 +64,11 @@ NETS: dict[Net, Callable[[], nn.Module]] = {
     "landmarks": face_nets.landmark_net,
     "age_gender": face_nets.age_gender_net,
     "recognition": face_nets.recognition_net,
+}
+_FAST: dict[Net, Callable[[Any, fast.Prepare], Callable[[Tensor], Any]]] = {
+    "expression": fast.fast_dense,
+    "landmarks": fast.fast_dense,
+    "age_gender": fast.fast_age_gender,
 }
 
 
@@ -160,22 +166,45 @@ class FaceClassifier(Classifier):
         names: Sequence[str] | None = None,
         compile: bool = False,
     ) -> Callable[[Tensor], Tensor]:
-        """The same function prepared for speed, without gradients."""
+        """The same function prepared for speed, without gradients.
+
+        Scores of an image are the same to the bit whatever else is in the batch.
+
+        Args:
+            precision: `bfloat16` runs the networks in it: about twice as fast on processors
+                with bfloat16 instructions, 98 to 99 of 100 labels the same.
+            names: Attributes wanted, in this order; by default all. Networks that no wanted
+                attribute needs are not run.
+            compile: Ignored: these networks run no faster compiled.
+
+        Raises:
+            LatdirError: An attribute it does not have.
+        """
         wanted = self.names if names is None else tuple(names)
         self.columns(wanted)
         nets = tuple(n for n, own in OF_NET.items() if any(a.name in wanted for a in own))
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+        @cache
+        def prepared(device: torch.device) -> Callable[[Tensor], Tensor]:
+            prepare = fast.Prepare(device, dtype)
+            runs = {net: _FAST[net](NETS[net](), prepare) for net in nets}
+
+            def tile(images: Tensor) -> Tensor:
+                seen = fast.fast_seen(images, margin=self.margin, size=SIZE, prepare=prepare)
+                return self._columns(_collected({n: run(seen) for n, run in runs.items()}), wanted)
+
+            return tile
 
         def run(images: Tensor) -> Tensor:
             with torch.inference_mode():
-                return self._columns(self._answers(images, nets), wanted)
+                return fast.tiled(prepared(images.device), checked(images).float())
 
         return run
 
     def _answers(self, images: Tensor, nets: Sequence[Net]) -> Answers:
         seen = self._seen(images, SIZE)
-        found = {net: self._net(net, images.device)(seen) for net in nets}
-        age, gender = found.get("age_gender", (None, None))
-        return Answers(found.get("expression"), found.get("landmarks"), age, gender)
+        return _collected({net: self._net(net, images.device)(seen) for net in nets})
 
     def _seen(self, images: Tensor, size: int) -> Tensor:
         return normalise(crop(checked(images).float(), size=size, margin=self.margin))
@@ -206,6 +235,11 @@ class FaceClassifier(Classifier):
             columns["eyes_open"] = lm.eyes_open(points, pose)
             columns["smile_width"] = lm.smile_width(points, pose)
         return torch.stack([columns[n] for n in names], 1)
+
+
+def _collected(found: dict[Net, Any]) -> Answers:
+    age, gender = found.get("age_gender", (None, None))
+    return Answers(found.get("expression"), found.get("landmarks"), age, gender)
 
 
 def _log_odds(logits: Float[Tensor, "n k"], index: int) -> Float[Tensor, "n"]:
