@@ -3,7 +3,7 @@
 A code has a few hundred coordinates and an image many thousand pixels, so J is made column by
 column in forward mode: d Jacobian-vector products give JᵀJ exactly, where reverse mode needs one
 vector-Jacobian product a pixel (LowRankGAN, Zhu et al. 2021, arXiv:2106.04488, and ReSeFa, Zhu et
-al. 2022, arXiv:2112.14968, do that). When d is large too, `leading` finds the largest eigenpairs
+al. 2022, arXiv:2202.09649, do that). When d is large too, `leading` finds the largest eigenpairs
 of JᵀJ from a few dozen products in a block Krylov space (Musco & Musco 2015, arXiv:1504.05477).
 
 `discovery.global_basis`, `discovery.local_basis` and `discovery.region` are the methods on top.

@@ -1,0 +1,109 @@
+"""The orthonormal basis in which many symmetric matrices are as diagonal as they can be at once.
+
+Jean-François Cardoso, Antoine Souloumiac: Jacobi Angles for Simultaneous Diagonalization, SIAM
+J. Matrix Anal. Appl. 17 (1996). Plane rotations, each of the angle that is best for all matrices
+together; disjoint planes are rotated at the same time (round-robin order), which changes nothing,
+since each lowers the objective by an amount of its own.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.errors import LatdirError
+
+__all__ = ["diagonalize", "off_diagonal"]
+
+MAX_SWEEPS = 100
+SMALLEST_ANGLE = 1e-7
+
+
+def off_diagonal(matrices: Float[Tensor, "n d d"]) -> float:
+    """Share of the matrices' squared entries that lies off their diagonals, 0 when diagonal.
+
+    Example:
+        >>> off_diagonal(torch.ones(1, 2, 2)), off_diagonal(torch.eye(2)[None])
+        (0.5, 0.0)
+    """
+    total = float(matrices.square().sum())
+    diagonal = float(matrices.diagonal(dim1=1, dim2=2).square().sum())
+    return (total - diagonal) / total if total else 0.0
+
+
+def diagonalize(
+    matrices: Float[Tensor, "n d d"], *, start: Float[Tensor, "d d"] | None = None
+) -> Float[Tensor, "d d"]:
+    """Minimise the summed squares off the diagonals of A Mᵢ Aᵀ over orthonormal A.
+
+    Args:
+        matrices: Symmetric.
+        start: Orthonormal rows to start from; by default the axes.
+
+    Returns:
+        Orthonormal rows, float64: a local minimum, at which no plane rotation helps.
+
+    Raises:
+        LatdirError: No convergence.
+
+    Example:
+        >>> turn = torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
+        >>> diagonals = torch.diag_embed(torch.tensor([[1.0, 2.0], [5.0, 1.0]]))
+        >>> found = diagonalize(turn.T @ diagonals @ turn)
+        >>> (found.float() @ turn.T).abs().round(decimals=4).sort().values.tolist()
+        [[0.0, 1.0], [0.0, 1.0]]
+    """
+    size = matrices.shape[1]
+    axes = torch.eye(size, dtype=torch.float64, device=matrices.device)
+    a = axes if start is None else start.double().clone()
+    m = a @ matrices.double() @ a.T
+    rounds = [pair.to(matrices.device) for pair in _round_robin(size)]
+    largest = 0.0
+    for _ in range(MAX_SWEEPS):
+        largest = 0.0
+        for p, q in rounds:
+            angle = _angles(m, p, q)
+            largest = max(largest, float(angle.abs().amax()))
+            c, s = angle.cos(), angle.sin()
+            m = _rotate(_rotate(m, p, q, c, s).mT, p, q, c, s).mT
+            a = _rotate(a[None], p, q, c, s)[0]
+        if largest < SMALLEST_ANGLE:
+            return a
+    raise LatdirError(
+        f"the matrices' joint diagonalisation still turns by {largest:.2g} rad after "
+        f"{MAX_SWEEPS} sweeps: use more samples"
+    )
+
+
+def _angles(m: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    """The best rotation in each plane, in closed form."""
+    difference, across = m[:, p, p] - m[:, q, q], m[:, p, q] + m[:, q, p]
+    on = difference.square().sum(0) - across.square().sum(0)
+    off = 2 * (difference * across).sum(0)
+    angle: Tensor = 0.5 * torch.atan2(off, on + torch.hypot(on, off))
+    # A plane in which nothing but rounding is left is as diagonal as it gets.
+    floor = torch.finfo(m.dtype).eps * m.square().sum()
+    return torch.where(off.abs() > floor, angle, torch.zeros_like(angle))
+
+
+def _rotate(m: Tensor, p: Tensor, q: Tensor, c: Tensor, s: Tensor) -> Tensor:
+    rows_p, rows_q = m[:, p], m[:, q]
+    turned = m.clone()
+    turned[:, p] = c[:, None] * rows_p + s[:, None] * rows_q
+    turned[:, q] = c[:, None] * rows_q - s[:, None] * rows_p
+    return turned
+
+
+def _round_robin(size: int) -> list[Tensor]:
+    """Rounds of disjoint pairs that hold every pair once, `[2, pairs]` each."""
+    players = [*range(size), *([-1] if size % 2 else [])]
+    rounds = []
+    for _ in range(len(players) - 1):
+        half = len(players) // 2
+        facing = zip(players[:half], reversed(players[half:]), strict=True)
+        pairs = [pair for pair in facing if -1 not in pair]
+        if pairs:
+            rounds.append(torch.tensor(pairs).T)
+        players = [players[0], players[-1], *players[1:-1]]
+    return rounds

@@ -1,0 +1,241 @@
+"""Directions that change one region of the image and leave the rest alone.
+
+Jiapeng Zhu, Ruili Feng, Yujun Shen, Deli Zhao, Zheng-Jun Zha, Jingren Zhou, Qifeng Chen:
+Low-Rank Subspaces in GANs (LowRankGAN), NeurIPS 2021, arXiv:2106.04488; Jiapeng Zhu, Yujun Shen,
+Yinghao Xu, Deli Zhao, Qifeng Chen: Region-Based Semantic Factorization in GANs (ReSeFa), ICML
+2022, arXiv:2202.09649.
+
+With M_f = JᵀJ over the region's pixels and M_b over the others: `contrast` is ReSeFa's, the
+generalised eigenvectors of (M_f, M_b); `null_space` is LowRankGAN's, what the background's leading
+eigenvectors leave of the foreground; `alone` ignores the background.
+
+Differences from the official code: the Jacobian is made in forward mode, by columns; metrics are
+averaged over many codes, with a mask for each, where the originals work on one image; after the
+background's directions have been projected out, the foreground's eigenvectors are computed anew,
+which keeps them orthogonal and ranked. A ridge on M_b bounds the ratio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from directions.bank import DirectionBank
+from directions.classifiers import load_classifier
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+from discovery.base import Method, Need
+from discovery.eigen import Spectrum, eigh, generalized_eigh
+from discovery.jacobian import eigen_bank, metric, metrics, natural_space
+from discovery.masks import PARTS, bounding_window, box_mask, part_mask
+from discovery.robust_pca import robust_pca
+
+__all__ = ["Region"]
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Region(Method):
+    """Directions of one region of the image.
+
+    Attributes:
+        region: A part of the face (eyes, mouth, nose, face, background), or a box in pixels,
+            `top,left,bottom,right`.
+        components: How many directions, at most; fewer where the codes have fewer dimensions.
+        samples: Number of codes whose Jacobians are averaged.
+        space: Latent space; by default `w` where there is one, otherwise the generator's own.
+        solver: `contrast`, `null_space`, or `alone`.
+        ridge: Added to the background's metric for `contrast`, as a fraction of its mean.
+        protected: Share of the background's change that `null_space` takes away.
+        low_rank: For `null_space`, use the whole `spectrum` or its low-rank part by `robust_pca`.
+        chunk: Tangents at a time; by default as many as memory allows.
+
+    Example:
+        >>> from directions.generators import load_generator
+        >>> top = Region(region="0,0,8,16", components=2, samples=4)
+        >>> top.discover(load_generator("planted"))
+        DirectionBank(planted: region_00, region_01)
+    """
+
+    region: str = "mouth"
+    components: int = 10
+    samples: int = 30
+    space: str | None = None
+    solver: Literal["contrast", "null_space", "alone"] = "contrast"
+    ridge: float = 1e-2
+    protected: float = 0.9
+    low_rank: Literal["spectrum", "robust_pca"] = "spectrum"
+    chunk: int | None = None
+
+    method: ClassVar[str] = "region"
+    needs: ClassVar[tuple[Need, ...]] = ("generator",)
+
+    def __post_init__(self) -> None:
+        if self.components < 1 or self.samples < 1:
+            raise LatdirError(
+                f"components {self.components} and samples {self.samples} are at least 1"
+            )
+        if not 0 < self.protected < 1 or self.ridge < 0:
+            raise LatdirError(
+                f"protected {self.protected} lies between 0 and 1, ridge {self.ridge} is not "
+                "negative"
+            )
+        if self.solver not in ("contrast", "null_space", "alone"):
+            raise LatdirError(f"solver is contrast, null_space or alone, not {self.solver!r}")
+
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        seed: int = 0,
+        codes: Float[Tensor, "n ..."] | None = None,
+        mask: Float[Tensor, "..."] | None = None,
+        landmarks: Callable[[Tensor], Tensor] | None = None,
+    ) -> DirectionBank:
+        """Find the directions.
+
+        Args:
+            generator: Any generator; for parts of the face, one of faces.
+            seed: Of the codes.
+            codes: `[n, *shape]`, to use instead of sampled ones.
+            mask: `[h, w]`, or one for each code `[n, h, w]`, in 0 … 1, to use instead of
+                `region`.
+            landmarks: Takes images, returns iBUG's 68 points `[n, 68, 2]` in pixels; by default
+                the built-in net's.
+
+        Returns:
+            Directions, best first. Evidence has, beside the eigenvalue, `foreground` and
+            `background` (mean squared change per latent unit) and `inside`, the region's share
+            of the change.
+
+        Raises:
+            LatdirError: An unknown region, a box or mask that does not fit, or an empty one.
+        """
+        space = self.space or natural_space(generator)
+        if codes is None:
+            codes = generator.sample(self.samples, seed=seed, space=space)
+        generator.space(space).check(codes)
+        masks = self._masks(generator, codes, space, mask, landmarks)
+        count = min(self.components, generator.space(space).size)
+        if self.solver == "alone":
+            front = self._cropped(generator, codes, space, masks)
+            spectrum = eigh(front, count=count)
+            evidence: list[dict[str, Any]] = [{}] * count
+        else:
+            pairs = torch.stack([masks, 1 - masks], 1)
+            both = torch.zeros(())
+            for pair in metrics(generator, codes, space=space, weights=pairs, chunk=self.chunk):
+                both = both.to(pair) + pair / len(codes)
+            front, back = both
+            spectrum = self._solve(front, back, count)
+            evidence = _shares(spectrum, front, back)
+        return eigen_bank(
+            generator,
+            spectrum,
+            space=space,
+            method=self.method,
+            config=self.config,
+            provenance={"seed": seed, "samples": len(codes)},
+            evidence=evidence,
+        )
+
+    def _solve(
+        self, front: Float[Tensor, "d d"], back: Float[Tensor, "d d"], count: int
+    ) -> Spectrum:
+        if self.solver == "contrast":
+            return generalized_eigh(front, back, ridge=self.ridge, count=count)
+        if self.low_rank == "robust_pca":
+            front, back = robust_pca(front)[0], robust_pca(back)[0]
+        whole = eigh(back)
+        share = whole.values.clamp_min(0).cumsum(0) / whole.values.clamp_min(0).sum()
+        kept = int((share < self.protected).sum()) + 1
+        free = len(back) - kept
+        if free < 1:
+            raise LatdirError(
+                f"{self.protected:.0%} of the background's change takes all {len(back)} "
+                "dimensions: lower protected, or use solver='contrast'"
+            )
+        null = whole.vectors[kept:]
+        inside = eigh(null @ front @ null.T, count=min(count, free))
+        return Spectrum(
+            values=inside.values,
+            vectors=inside.vectors @ null,
+            total=inside.total,
+            ties=inside.ties,
+            open_end=inside.open_end,
+        )
+
+    def _cropped(
+        self, generator: Generator, codes: Tensor, space: str, masks: Float[Tensor, "n h w"]
+    ) -> Float[Tensor, "d d"]:
+        """Mean JᵀJ over the masks' pixels, computing no more of the images than holds them."""
+        total: Tensor | None = None
+        pairs = zip(codes, masks, strict=True)
+        for code, mask in tqdm(pairs, total=len(codes), desc="Jacobians", delay=1, leave=False):
+            top, left, bottom, right = window = bounding_window(mask)
+            model = generator.linearize(code, space=space, window=window)
+            part = metric(model, weights=mask[None, top:bottom, left:right], chunk=self.chunk)[0]
+            total = part / len(codes) if total is None else total + part / len(codes)
+        assert total is not None
+        return total
+
+    def _masks(
+        self,
+        generator: Generator,
+        codes: Tensor,
+        space: str,
+        mask: Tensor | None,
+        landmarks: Callable[[Tensor], Tensor] | None,
+    ) -> Float[Tensor, "n h w"]:
+        height, width = generator.image_shape[1:]
+        if mask is None and self.region in PARTS:
+            faces = landmarks or getattr(load_classifier("faces"), "landmarks")  # noqa: B009
+            with torch.no_grad():
+                parts = (codes[i : i + BATCH] for i in range(0, len(codes), BATCH))
+                points = torch.cat([faces(generator.synthesize(part, space)) for part in parts])
+            mask = torch.stack(
+                [part_mask(p, self.region, height=height, width=width) for p in points]
+            )
+        elif mask is None:
+            mask = box_mask(_window(self.region), height=height, width=width)
+        if tuple(mask.shape) not in ((height, width), (len(codes), height, width)):
+            raise LatdirError(
+                f"the mask has shape {list(mask.shape)}: give [{height}, {width}], or "
+                f"[{len(codes)}, {height}, {width}] for one a code"
+            )
+        if not ((mask >= 0) & (mask <= 1)).all():
+            raise LatdirError(
+                f"a mask lies in 0 … 1, not {float(mask.min())} … {float(mask.max())}"
+            )
+        if not mask.flatten(-2).any(-1).all():
+            raise LatdirError("a mask is empty: no pixel of the region is in the image")
+        return mask.to(codes).expand(len(codes), height, width)
+
+
+def _window(text: str) -> tuple[int, int, int, int]:
+    try:
+        top, left, bottom, right = (int(number) for number in text.split(","))
+    except ValueError as error:
+        raise LatdirError(
+            f"no region {text!r}: it is one of {', '.join(PARTS)}, or a box in pixels such as "
+            "'40,16,56,48' (top,left,bottom,right)"
+        ) from error
+    return top, left, bottom, right
+
+
+def _shares(
+    spectrum: Spectrum, front: Float[Tensor, "d d"], back: Float[Tensor, "d d"]
+) -> list[dict[str, Any]]:
+    """Mean squared change of the region and of the rest along each direction."""
+    made = []
+    for v in spectrum.vectors:
+        f, b = float(v @ front @ v), float(v @ back @ v)
+        made.append({"foreground": f, "background": b, "inside": f / (f + b) if f + b else 0.0})
+    return made
