@@ -1,0 +1,28 @@
+"""What `import directions` offers, and what it leaves unimported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import directions
+
+
+def test_every_name_is_there() -> None:
+    for name in directions.__all__:
+        assert getattr(directions, name).__name__ == name
+    assert set(directions.__all__) <= set(dir(directions))
+    with pytest.raises(AttributeError, match="module 'directions' has no attribute 'magic'"):
+        directions.magic  # noqa: B018
+
+
+def test_importing_it_imports_no_more_than_a_bank_needs() -> None:
+    code = (
+        "import sys, directions; print([m for m in sys.modules if m.split('.')[0] in "
+        "('matplotlib', 'PIL', 'pyarrow', 'sklearn', 'scipy') "
+        "or m.startswith(('directions.generators', 'directions.classifiers'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
