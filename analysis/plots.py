@@ -294,7 +294,7 @@ def angle_curve(
                     f"curve {name!r} has {len(part)} points for {len(counts)} counts: "
                     "give one for each"
                 )
-        _curve(axes, k, name, counts, curve, band, theme)
+        _curve(axes, k, name, [float(c) for c in counts], curve, band, theme)
     if goal is not None:
         axes.axhline(goal, color=theme.quiet, linestyle="--", linewidth=1.2, label="goal")
     axes.set_xscale("log")
