@@ -52,6 +52,46 @@ METHODS: dict[str, MethodEntry] = {
         "what the first weights amplify most, in closed form",
         "SeFa, Shen & Zhou 2021, arXiv:2007.06600",
     ),
+    "transforms": MethodEntry(
+        "discovery.transforms:Transforms",
+        "shift, zoom, rotation and brightness in closed form from a layer",
+        "GAN Steerability without optimization, Spingarn et al. 2021, arXiv:2012.05328",
+    ),
+    "walks": MethodEntry(
+        "discovery.walks:Walks",
+        "walks fitted to shifted, zoomed, rotated and tinted images",
+        "Steerability of GANs, Jahanian et al. 2020, arXiv:1907.07171",
+    ),
+    "jacobian": MethodEntry(
+        "discovery.global_basis:GlobalBasis",
+        "what changes the image most, over many codes",
+        "Choi et al. 2023, arXiv:2210.05509",
+    ),
+    "local_basis": MethodEntry(
+        "discovery.local_basis:LocalBasis",
+        "what changes the image, or moves w, most at one code",
+        "Local Basis, Choi et al. 2022, arXiv:2106.06959",
+    ),
+    "region": MethodEntry(
+        "discovery.region:Region",
+        "what changes one region of the image and leaves the rest alone",
+        "LowRankGAN, Zhu et al. 2021, arXiv:2106.04488; ReSeFa, Zhu et al. 2022, arXiv:2202.09649",
+    ),
+    "orojar": MethodEntry(
+        "discovery.orojar:OroJaR",
+        "a basis whose directions change the image orthogonally",
+        "OroJaR, Wei et al. 2021, arXiv:2108.07668",
+    ),
+    "hessian": MethodEntry(
+        "discovery.orojar:HessianPenalty",
+        "a basis whose directions do not modulate each other",
+        "The Hessian Penalty, Peebles et al. 2020, arXiv:2008.10599",
+    ),
+    "random": MethodEntry(
+        "discovery.random_directions:RandomDirections",
+        "directions at random, the baseline of all others",
+        "no paper",
+    ),
 }
 
 

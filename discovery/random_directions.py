@@ -1,0 +1,83 @@
+"""Random directions: what every other method must beat.
+
+They are drawn from the prior's own covariance, so that a random direction is the difference of
+two codes and not one along which the generator never varies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from directions.bank import DirectionBank
+from directions.direction import Direction
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+from discovery.base import Method, Need
+
+__all__ = ["RandomDirections"]
+
+
+@dataclass(frozen=True)
+class RandomDirections(Method):
+    """Directions drawn at random.
+
+    Attributes:
+        count: How many.
+        space: Latent space; by default `w` where there is one, otherwise the first.
+        spread: `prior`, like differences of codes, or `uniform` over all directions.
+
+    Example:
+        >>> from directions.generators import load_generator
+        >>> bank = RandomDirections(count=3).discover(load_generator("digiface64"), seed=1)
+        >>> list(bank)
+        ['random_00', 'random_01', 'random_02']
+    """
+
+    count: int = 20
+    space: str | None = None
+    spread: Literal["prior", "uniform"] = "prior"
+
+    method: ClassVar[str] = "random"
+    needs: ClassVar[tuple[Need, ...]] = ("generator",)
+
+    def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
+        """Draw the directions; the first ones of a seed do not depend on `count`.
+
+        Args:
+            generator: Any generator.
+            seed: Of the directions.
+
+        Returns:
+            Directions whose `sigma` is the prior's standard deviation along each.
+
+        Raises:
+            LatdirError: An unknown space, or a count below 1.
+        """
+        if self.count < 1:
+            raise LatdirError(f"count is {self.count}: ask for at least 1")
+        default = "w" if "w" in generator.spaces else next(iter(generator.spaces))
+        space = generator.space(self.space or default)
+        prior = generator.prior(space.name)
+        rng = torch.Generator().manual_seed(seed % 2**63)
+        rows = [
+            torch.randn(space.size, generator=rng, dtype=torch.float64) for _ in range(self.count)
+        ]
+        vectors = torch.stack(rows)
+        if self.spread == "prior":
+            values, axes = torch.linalg.eigh(prior.covariance.double().cpu())
+            vectors = vectors * values.clamp_min(0).sqrt() @ axes.T
+        made = (
+            Direction.from_vector(
+                f"random_{i:02d}",
+                vector.reshape(space.shape).float(),
+                space=space.name,
+                method=self.method,
+                config=self.config,
+            )
+            for i, vector in enumerate(vectors)
+        )
+        directions = tuple(d.evolve(sigma=prior.sigma(d.vector)) for d in made)
+        return DirectionBank(directions, generator.name, generator.fingerprint, {"seed": seed})
