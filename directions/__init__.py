@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from directions.foreign import export_bank, import_bank
     from directions.generators import load_generator
     from directions.generators.wrap import wrap
-    from directions.generators.wrap import wrap
     from directions.grids import edit_grid
     from directions.images import grid, save_png
     from directions.mixing import disentangle
@@ -56,7 +55,6 @@ __all__ = [
 _HOME = {
     "load_generator": "generators",
     "load_classifier": "classifiers",
-    "wrap": "generators.wrap",
     "wrap": "generators.wrap",
     "import_bank": "foreign",
     "export_bank": "foreign",
