@@ -25,7 +25,7 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from discovery.base import Method, Need
-from discovery.cone import angles, cone_angle
+from discovery.cone import angles, cone_angle, split_half
 from discovery.heldout import evidence
 from discovery.labels import Labelled, Scale, Threshold, extremes, labelled
 from discovery.linear import Hyperplanes, lda, mean_difference, ridge
@@ -44,6 +44,7 @@ TOLERANCE = 1e-5
 CONE_LEVEL = 0.95
 # A replicate turns by degrees, so its own optimisation error of about one may be traded for time.
 REPLICATE_TOLERANCE = 1e-2
+REPLICATE_BUDGET = 2**23  # labels held at once, of all replicates together
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Boundary(Method):
         ambiguous: Share of the samples, those nearest the threshold in rank, left out.
         balanced: Weigh the classes equally (`lda`, `logistic`, `squared_hinge`, `hinge`).
         validation: Share of the samples held out for the evidence; 0 for none.
-        bootstrap: Replicates for the cone angle; 0 for none.
+        bootstrap: Replicates for the cone angle (for `interfacegan`, random halvings of the
+            samples, as the bootstrap flatters it); 0 for none.
         chosen_num_or_ratio: Samples at each end for `interfacegan`, a share or a number.
         split_ratio: Share of those that `interfacegan` trains on.
         seed: Of the split and of the bootstrap.
@@ -123,12 +125,7 @@ class Boundary(Method):
         )
         n = len(samples)
         if self.estimator == "interfacegan":
-            fitted = extremes(
-                data,
-                chosen_num_or_ratio=self.chosen_num_or_ratio,
-                split_ratio=self.split_ratio,
-                seed=self.seed,
-            )
+            fitted = self._extremes(data)
             planes = judged = self._fit(fitted)
             held = fitted.labels == 0
         else:
@@ -241,11 +238,35 @@ class Boundary(Method):
                 cone = cone_angle(part.codes, targets, resamples=self.bootstrap, seed=self.seed)
                 cones.append(float(cone))
             return cones
-        # The Bayesian bootstrap (Rubin 1981) never loses a class; replicates are more targets.
         generator = torch.Generator().manual_seed(self.seed)
+        if self.estimator == "interfacegan":
+            found = [self._halved(data, generator) for _ in range(self.bootstrap)]
+            return [float(angle) for angle in torch.stack(found).median(0).values]
+        # The Bayesian bootstrap (Rubin 1981) never loses a class; replicates are more targets.
+        batch = max(1, REPLICATE_BUDGET // (K * n))
         turned = []
-        for _ in range(self.bootstrap):
-            weights = torch.empty(n).exponential_(generator=generator).to(data.codes)
-            again = self._fit(data, weights=weights.expand(K, n), fast=True)
-            turned.append(angles(again.weights, planes.weights))
-        return [float(q) for q in torch.stack(turned).quantile(CONE_LEVEL, dim=0)]
+        for start in range(0, self.bootstrap, batch):
+            count = min(batch, self.bootstrap - start)
+            weights = torch.empty(count, n).exponential_(generator=generator).to(data.codes)
+            many = data._replace(labels=data.labels.repeat(count, 1))
+            again = self._fit(many, weights=weights.repeat_interleave(K, 0), fast=True)
+            turned.append(angles(again.weights.reshape(count, K, -1), planes.weights))
+        return [float(q) for q in torch.cat(turned).quantile(CONE_LEVEL, dim=0)]
+
+    def _halved(self, data: Labelled, generator: torch.Generator) -> Tensor:
+        """Split-half angle of the recipe, its selection made anew in each half."""
+        n = len(data.codes)
+        order = torch.randperm(n, generator=generator).to(data.codes.device)
+        halves = [
+            self._fit(self._extremes(data.rows(rows)), fast=True).weights
+            for rows in (order[: n // 2], order[n // 2 :])
+        ]
+        return split_half(*halves)
+
+    def _extremes(self, data: Labelled) -> Labelled:
+        return extremes(
+            data,
+            chosen_num_or_ratio=self.chosen_num_or_ratio,
+            split_ratio=self.split_ratio,
+            seed=self.seed,
+        )

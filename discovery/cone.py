@@ -16,7 +16,7 @@ from torch import Tensor
 from directions.errors import LatdirError
 from discovery.linear import ridge, rotate
 
-__all__ = ["angles", "cone_angle"]
+__all__ = ["angles", "cone_angle", "split_half"]
 
 GROUPS = 512
 
@@ -96,3 +96,20 @@ def cone_angle(
     w = plane.weights @ turned.basis
     moved = w + torch.einsum("bg,kgr->bkr", signs.to(sums), sums)
     return angles(moved, w).quantile(level, dim=0)
+
+
+def split_half(first: Float[Tensor, "k d"], second: Float[Tensor, "k d"]) -> Float[Tensor, "k"]:
+    """Angle in degrees of a fit to its truth, from fits to two disjoint halves of its samples.
+
+    With independent errors the halves' normals have the cosine cos²θ, θ being the angle of
+    each to the truth, and the squared tangent of θ halves when the samples double. For
+    estimators that the bootstrap flatters, such as a support vector machine on separable rows.
+
+    Example:
+        >>> turned = torch.tensor([[1.0, 0.1, 0.0]]), torch.tensor([[1.0, 0.0, 0.1]])
+        >>> split_half(*turned)  # each half is atan 0.1 = 5.71° off, the whole 5.71° / √2
+        tensor([4.0447])
+    """
+    cosine = angles(first[None], second)[0].double().deg2rad().cos().clamp_min(0)
+    tangent = (1 / cosine - 1).sqrt()
+    return (tangent / math.sqrt(2)).atan().rad2deg().to(first)
