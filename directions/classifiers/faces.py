@@ -114,14 +114,16 @@ class FaceClassifier(Classifier):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over weights, margin and the mean face."""
+        """sha256 over weights, margin and the constants of the landmarks' measures."""
         tensors = {
             f"{net}.{key}": tensor
             for net in OF_NET
             for key, tensor in zoo.load(f"faces/{net}").items()
         }
         shape = [[point, *position] for point, position in lm.SHAPE.items()]
-        return fingerprint(tensors, {"name": self.name, "margin": self.margin, "shape": shape})
+        measures = [lm.MISFIT, lm.NEUTRAL_MOUTH, lm.NEUTRAL_EYES, lm.NEUTRAL_SMILE]
+        config = {"name": self.name, "margin": self.margin, "shape": shape, "measures": measures}
+        return fingerprint(tensors, config)
 
     def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
         """Scores, `[n, 15]`, float32.
@@ -172,7 +174,7 @@ class FaceClassifier(Classifier):
 
         Args:
             precision: `bfloat16` runs the networks in it: about twice as fast on processors
-                with bfloat16 instructions, 98 to 99 of 100 labels the same.
+                with bfloat16 instructions, 99 of 100 labels the same.
             names: Attributes wanted, in this order; by default all. Networks that no wanted
                 attribute needs are not run.
             compile: Ignored: these networks run no faster compiled.

@@ -1,0 +1,152 @@
+"""Any callable or module as a classifier, its output checked at every call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from directions.classifiers.base import Attribute, Classifier
+from directions.classifiers.crop import checked
+from directions.errors import LatdirError
+from directions.generators.base import fingerprint
+
+__all__ = ["WrappedClassifier", "wrap_classifier"]
+
+
+class WrappedClassifier(Classifier):
+    """A user's own classifier; make one with `wrap_classifier`."""
+
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        *,
+        name: str,
+        attributes: tuple[Attribute, ...],
+        differentiable: bool,
+        identity: str,
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.attributes = attributes
+        self.differentiable = differentiable
+        self._identity = identity
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the identity given, the attributes, and a module's weights."""
+        state: dict[str, Any] = {}
+        if isinstance(self.function, nn.Module):
+            state = {k: v for k, v in self.function.state_dict().items() if isinstance(v, Tensor)}
+        columns = [[a.name, a.kind, a.unit] for a in self.attributes]
+        config = {"name": self.name, "identity": self._identity, "attributes": columns}
+        return fingerprint(state, config)
+
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Scores, `[n, k]`, float32.
+
+        Raises:
+            LatdirError: Not a batch of RGB images, or the wrapped classifier's scores have
+                another shape, are not finite, or leave [0, 1] where a probability is declared.
+        """
+        scores = self.function(checked(images))
+        if not isinstance(scores, Tensor):
+            raise LatdirError(
+                f"classifier {self.name} returned {type(scores).__name__}, not a tensor of scores "
+                f"[n, {len(self.attributes)}]: wrap a function that returns one"
+            )
+        if scores.ndim == 1 and len(self.attributes) == 1:
+            scores = scores[:, None]
+        expected = (len(images), len(self.attributes))
+        if tuple(scores.shape) != expected:
+            raise LatdirError(
+                f"classifier {self.name} returned scores of shape {list(scores.shape)} for "
+                f"{len(images)} images and {len(self.attributes)} attributes: "
+                f"it must return {list(expected)}, one column for each attribute"
+            )
+        scores = scores.float()
+        self._check_values(scores.detach())
+        return scores
+
+    def _check_values(self, scores: Tensor) -> None:
+        bad = ~torch.isfinite(scores)
+        if bad.any():
+            row, column = (int(i) for i in bad.nonzero()[0])
+            raise LatdirError(
+                f"classifier {self.name} scored {self.names[column]!r} "
+                f"{float(scores[row, column])} on image {row} of {len(scores)}: scores must be "
+                "finite; mend the classifier, or leave that attribute out"
+            )
+        for column, attribute in enumerate(self.attributes):
+            if attribute.kind != "probability" or not len(scores):
+                continue
+            low, high = (float(v) for v in scores[:, column].aminmax())
+            if low < 0 or high > 1:
+                raise LatdirError(
+                    f"classifier {self.name} scored {attribute.name!r} {low:g} … {high:g}, which "
+                    "are no probabilities: apply a sigmoid, or declare it "
+                    f"Attribute({attribute.name!r}, 'value')"
+                )
+
+
+def wrap_classifier(
+    function: Callable[[Tensor], Tensor],
+    *,
+    attributes: Sequence[str | Attribute],
+    name: str = "wrapped",
+    differentiable: bool | None = None,
+    identity: str = "",
+) -> WrappedClassifier:
+    """Make a classifier of a function or module from images to scores.
+
+    Args:
+        function: Takes images `[n, 3, h, w]` in [-1, 1], returns scores `[n, k]`, or `[n]` for a
+            single attribute. A module is used as it is: put it in eval mode and on a device
+            first.
+        attributes: One name for each column, or an `Attribute` to say that it is a probability
+            or has a unit; a plain name is a value.
+        name: Shown and stored; letters, digits, `_` and `-`.
+        differentiable: Whether gradients flow from scores to images; by default yes for modules.
+        identity: Whatever tells this function from another, such as a version: part of the
+            fingerprint, where a module's weights are anyway.
+
+    Raises:
+        LatdirError: It is not callable, is a module in training mode, or the attributes are
+            missing or named alike.
+
+    Example:
+        >>> def redness(images):
+        ...     return images[:, 0].mean((1, 2))
+        >>> classifier = wrap_classifier(redness, attributes=["red"], identity="v1")
+        >>> classifier(torch.ones(2, 3, 8, 8))
+        tensor([[1.],
+                [1.]])
+    """
+    if not callable(function):
+        raise LatdirError(f"a classifier is a function of images, not {type(function).__name__}")
+    if isinstance(function, nn.Module) and function.training:
+        raise LatdirError(
+            f"the module of classifier {name!r} is in training mode, where scores depend on the "
+            "batch: call module.eval() first"
+        )
+    if not re.fullmatch(r"[\w-]+", name):
+        raise LatdirError(f"a classifier's name has letters, digits, _ and - only, not {name!r}")
+    made = tuple(a if isinstance(a, Attribute) else Attribute(a) for a in attributes)
+    names = [a.name for a in made]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if not made or twice or "" in names:
+        what = f"{twice[0]!r} occurs twice" if twice else f"they are {names}"
+        raise LatdirError(f"attributes need one name a column, all different, but {what}")
+    module = isinstance(function, nn.Module)
+    return WrappedClassifier(
+        function,
+        name=name,
+        attributes=made,
+        differentiable=module if differentiable is None else differentiable,
+        identity=identity,
+    )
