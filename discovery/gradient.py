@@ -107,8 +107,8 @@ def score_gradients(
         # A caller's no_grad would leave nothing to differentiate.
         with torch.enable_grad():
             scores = read(generator.synthesize(leaf, space))
+            gradients.append(_rows(scores, leaf, generator, classifier))
         values.append(scores.detach().to(codes.dtype))
-        gradients.append(_rows(scores, leaf, generator, classifier))
     return ScoreGradients(codes.flatten(1), torch.cat(values), torch.cat(gradients))
 
 
@@ -303,7 +303,7 @@ class _Estimate:
         b, weight = _slope(z, s, g, prior, metric, labels, settings.centre)
         unit = b / b.norm()
         along = g @ unit
-        slope = along.median()
+        slope = along.quantile(0.5)
         sigma = prior.sigma(unit)
         norms = g.norm(dim=1)
         cosine, half, whole = split_half(estimate, len(g))
@@ -375,8 +375,8 @@ def _slope(
 
 def _winsorised(s: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
     """Scores further than three robust standard deviations from the median, pulled in to there."""
-    middle = s.median()
-    reach = WINSOR * NORMAL_MAD * (s - middle).abs().median()
+    middle = s.quantile(0.5)
+    reach = WINSOR * NORMAL_MAD * (s - middle).abs().quantile(0.5)
     return s if reach == 0 else s.clamp(middle - reach, middle + reach)
 
 

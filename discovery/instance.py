@@ -31,7 +31,7 @@ from discovery.gradient import score_gradients
 __all__ = ["InstancePath"]
 
 LEAST_LEFT = 1e-3
-"""Share of a direction below which what its conditions leave of it is rounding."""
+"""Length below which what is left of a blend of unit vectors is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class InstancePath:
     batch: int = field(default=32, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "conditions", tuple(self.conditions))
+        object.__setattr__(self, "conditions", tuple(dict.fromkeys(self.conditions)))
         if self.name in self.conditions:
             raise LatdirError(f"{self.name!r} cannot both change and hold: leave it out of one")
         self.bank.check(self.generator)
@@ -191,7 +191,7 @@ def _without(
         inside = basis.mT @ left[:, :, None] * kept[:, :, None]
         left = left - (basis @ inside)[:, :, 0]
     norms: Tensor = left.norm(dim=1, keepdim=True)
-    if (norms <= LEAST_LEFT * target.double().norm(dim=1, keepdim=True)).any():
+    if (norms <= LEAST_LEFT).any():
         raise LatdirError(
             f"holding {', '.join(names[1:])} leaves nothing of {names[0]!r} at some code: "
             "drop the condition that is the same attribute by another name"

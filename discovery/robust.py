@@ -92,15 +92,16 @@ def geometric_median(vectors: Float[Tensor, "n *rest d"]) -> Float[Tensor, "*res
     for _ in range(MAX_ITERATIONS):
         offsets = exact - point
         distances = offsets.norm(dim=-1, keepdim=True)
-        scale = distances.mean(0)
-        met = distances <= 1e-12 * scale
+        met = distances <= 1e-12 * distances.quantile(0.5, dim=0)
         weights = torch.where(met, 0.0, 1 / distances.clamp_min(torch.finfo(torch.float64).tiny))
         pull = (weights * offsets).sum(0)
         # Vardi & Zhang: a sample under the iterate holds it with a force of at most its number.
         held = met.sum(0) / pull.norm(dim=-1, keepdim=True).clamp_min(1e-300)
         step = pull / weights.sum(0).clamp_min(1e-300) * (1 - held).clamp_min(0)
         point = point + step
-        if (step.norm(dim=-1) <= TOLERANCE * scale.squeeze(-1)).all():
+        # Outliers must not loosen the tolerance: the harmonic mean of the distances ignores them.
+        scale = len(exact) / weights.sum(0).clamp_min(1e-300)
+        if (step.norm(dim=-1, keepdim=True) <= TOLERANCE * scale).all():
             median: Tensor = point.to(vectors.dtype)
             return median
     raise LatdirError(
