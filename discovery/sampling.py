@@ -187,13 +187,10 @@ class _Run:
                 have = 0 if (old := there[i]) is None else len(old[0])
                 if have >= rows:
                     continue
-                # Whole tiles of what is there can stay; the last, cut one is computed again.
                 first = self.store.header.start + i * ROWS
-                keep = max(0, (first + have) // self._batch * self._batch - first)
-                codes, scores = self._labelled(first + keep, rows - keep, bar)
+                codes, scores = self._labelled(first + have, rows - have, bar)
                 if old is not None:
-                    codes = torch.cat([old[0][:keep], codes])
-                    scores = torch.cat([old[1][:keep], scores])
+                    codes, scores = torch.cat([old[0], codes]), torch.cat([old[1], scores])
                 self.store.put(i, codes, scores)
 
     def _labelled(self, first: int, count: int, bar: Any) -> tuple[Tensor, Tensor]:

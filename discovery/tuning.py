@@ -6,9 +6,9 @@ Longer ones time generator and classifier together, in turns, the best of three:
 - bfloat16 is taken if it is at least 10 % faster and its scores agree: for each attribute, the
   difference has at most a tenth of the scores' own standard deviation (a correlation above 0.995).
 - The batch is the fastest of those tried; a larger one must be 5 % faster than a smaller.
-- The compiled form is taken if it saves twice what it costs: it is taken to cost 60 s and to be
-  1.3 times as fast, so that at 100 samples a second it takes about 52,000 samples. Without a C++
-  compiler it never is.
+- A classifier's compiled form, where it says it has one, is taken if it saves twice what it costs.
+  Compiling is reckoned at 60 s for 1.3 times the speed, so that at 100 samples a second it pays
+  from 52,000 samples on. Without a C++ compiler it is never taken.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def choose(
         if batch is None:
             sizes = CUDA_BATCHES if generator.device.type == "cuda" else CPU_BATCHES
             batch, rate = _batch(run, codes(max(sizes)), sizes)
-        if compile is None:
+        if compile is None and classifier.compiles and _has_compiler():
             rate = rate or BATCH / _seconds([run], codes(BATCH))[0]
-            compile = n >= break_even(rate) and _has_compiler()
+            compile = n >= break_even(rate)
     chosen = Settings(batch=batch or BATCH, precision=precision or "float32", compile=bool(compile))
     log.info("batch %d, %s, compiled: %s", chosen.batch, chosen.precision, chosen.compile)
     return chosen

@@ -54,11 +54,13 @@ class Classifier(ABC):
         name: Short name, shown and stored.
         attributes: What the columns mean; names differ.
         differentiable: Whether gradients flow from scores to images.
+        compiles: Whether `inference` has a compiled form that is faster.
     """
 
     name: str
     attributes: tuple[Attribute, ...]
     differentiable: bool = False
+    compiles: bool = False
 
     @property
     @abstractmethod
@@ -142,6 +144,7 @@ class Combined(Classifier):
         self.name = "+".join(c.name for c in classifiers)
         self.attributes = tuple(a for c in classifiers for a in c.attributes)
         self.differentiable = all(c.differentiable for c in classifiers)
+        self.compiles = any(c.compiles for c in classifiers)
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         if twice:
             raise LatdirError(

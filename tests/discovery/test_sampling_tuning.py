@@ -34,6 +34,7 @@ class Timed(Classifier):
     name = "timed"
     attributes = (Attribute("a"),)
     fingerprint = "1" * 64
+    compiles = True
 
     def __init__(self, clock, seconds, *, bf16_speedup=1.0, bf16_error=0.0):
         self.clock, self.seconds = clock, seconds
@@ -107,6 +108,9 @@ def test_compiling_must_pay(clock, monkeypatch):
     limit = round(break_even(100.0))
     assert not chosen(classifier, n=limit - 10).compile
     assert chosen(classifier, n=limit + 10).compile
+    classifier.compiles = False
+    assert not chosen(classifier, n=limit + 10).compile
+    classifier.compiles = True
     monkeypatch.setattr(tuning, "_has_compiler", lambda: False)
     assert not chosen(classifier, n=limit + 10).compile
 
