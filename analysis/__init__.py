@@ -7,11 +7,13 @@ from analysis.calibration import (
     calibrate,
     calibration_curves,
 )
+from analysis.compare import Comparison, Cost, compare_methods
 from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
 from analysis.effects import Effect, Effects, effects_of, measure_effects
 from analysis.geometry import cosine_matrix
 from analysis.identity import Identity, identity_preservation
 from analysis.leakage import Leakage, attribute_dependency
+from analysis.naming import Naming, name_directions
 from analysis.nulls import (
     PermutationTest,
     RandomNull,
@@ -21,15 +23,19 @@ from analysis.nulls import (
 )
 from analysis.remarks import Remark, remarks
 from analysis.report import write_report
+from analysis.subspaces import compare_banks, compare_subspaces, principal_angles
 
 __all__ = [
     "HELD_OUT_SEED",
     "CalibrationCurve",
+    "Comparison",
+    "Cost",
     "Curves",
     "Effect",
     "Effects",
     "Identity",
     "Leakage",
+    "Naming",
     "PermutationTest",
     "RandomNull",
     "Remark",
@@ -37,13 +43,18 @@ __all__ = [
     "attribute_dependency",
     "calibrate",
     "calibration_curves",
+    "compare_banks",
+    "compare_methods",
+    "compare_subspaces",
     "cosine_matrix",
     "effects_of",
     "identity_preservation",
     "measure_curves",
     "measure_effects",
+    "name_directions",
     "permuted_labels",
     "plots",
+    "principal_angles",
     "random_directions",
     "random_null",
     "remarks",

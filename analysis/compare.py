@@ -26,7 +26,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 
-__all__ = ["Comparison", "Cost", "Difference", "Metric", "Row", "compare"]
+__all__ = ["Comparison", "Cost", "Difference", "Metric", "Row", "compare_methods"]
 
 Metric = Literal["effect", "success", "leakage", "worst", "identity"]
 METRICS: tuple[Metric, ...] = ("effect", "success", "leakage", "worst", "identity")
@@ -198,7 +198,7 @@ class Comparison:
         }
 
 
-def compare(
+def compare_methods(
     generator: Generator,
     classifier: Classifier,
     banks: Mapping[str, DirectionBank],

@@ -79,7 +79,7 @@ def span(vectors: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch d k"]:
 
 
 def principal_angles(
-    a: Float[Tensor, "*batch d p"], b: Float[Tensor, "*batch d q"]
+    a: Float[Tensor, "*batch d p"], b: Float[Tensor, "*batch e q"]
 ) -> Float[Tensor, "*batch r"]:
     """Angles between two subspaces, ascending, in radians.
 
@@ -217,7 +217,7 @@ class SubspaceComparison:
 
 def compare_subspaces(
     a: Float[Tensor, "p d"],
-    b: Float[Tensor, "q d"],
+    b: Float[Tensor, "q e"],
     *,
     kind: Distance = "geodesic",
     draws: int = 1000,

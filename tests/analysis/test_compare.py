@@ -1,0 +1,188 @@
+import dataclasses
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from analysis import attribute_dependency, identity_preservation, measure_curves, measure_effects
+from analysis.compare import COMPARED_AMOUNTS, Cost, compare_methods
+from analysis.comparison_plots import comparison_figure
+from directions import LatdirError
+from directions.classifiers import Attribute
+from directions.direction import Calibration
+from tests.analysis.measured import Altered, bank_of, true_bank
+from tests.worlds import world
+
+
+def embed(images):
+    return images.flatten(1)[:, ::5]
+
+
+def rough_bank(generator, size, *, seed=0):
+    noise = torch.randn(generator.truth.shape, generator=torch.Generator().manual_seed(seed))
+    vectors = generator.truth + size * noise / noise.shape[1] ** 0.5
+    return bank_of(generator, **dict(zip(generator.names, vectors, strict=True)))
+
+
+def compared(generator, banks, **settings):
+    settings = {"attributes": generator.names, "count": 64} | settings
+    return compare_methods(generator, generator.classifier(), banks, **settings)
+
+
+def test_a_method_s_figures_are_those_of_the_single_measures():
+    generator = world("everything", dim=48)
+    bank = rough_bank(generator, 0.5)
+    found = compared(generator, {"one": bank, "two": true_bank(generator)}, embed=embed)
+    curves = measure_curves(
+        generator, generator.classifier(), bank, amounts=COMPARED_AMOUNTS, count=64, embed=embed
+    )
+    leakage = attribute_dependency(curves, changes=[1.0])
+    identity = identity_preservation(curves, changes=[1.0])
+    effects = measure_effects(
+        generator, generator.classifier(), bank, step=1.0, count=64
+    ).standardised
+    for k, name in enumerate(generator.names):
+        row = found.row("one", name)
+        assert row.direction == name
+        assert row.amount == pytest.approx(float(leakage.amounts[k, 0]), rel=1e-4)
+        assert row.leakage == pytest.approx(float(leakage.mean_ad[k, 0]), rel=1e-4)
+        assert row.leakage_low == pytest.approx(float(leakage.mean_low[k, 0]), rel=1e-4)
+        assert row.worst == pytest.approx(float(leakage.max_ad[k, 0]), rel=1e-4)
+        assert row.identity == pytest.approx(float(identity.cosine[k, 0]), rel=1e-4)
+        assert row.effect == pytest.approx(float(effects[k, k]), rel=1e-4)
+        assert row.success == 1.0
+
+
+def test_the_truth_beats_a_rough_guess_and_the_difference_is_paired():
+    generator = world("curved", dim=48)
+    banks = {"truth": true_bank(generator), "rough": rough_bank(generator, 0.8)}
+    found = compared(generator, banks, embed=embed, count=96)
+    for name in generator.names:
+        truth, rough = found.row("truth", name), found.row("rough", name)
+        assert truth.leakage < 0.5 * rough.leakage
+        assert truth.amount < rough.amount
+        difference = found.difference("rough", "truth", attribute=name, metric="leakage")
+        assert difference.significant
+        assert difference.mean == pytest.approx(rough.leakage - truth.leakage, abs=1e-4)
+        back = found.difference("truth", "rough", attribute=name, metric="leakage")
+        assert back.mean == pytest.approx(-difference.mean, abs=1e-6)
+        same = found.difference("truth", "truth", attribute=name, metric="identity")
+        assert (same.mean, same.low, same.high, same.significant) == (0, 0, 0, False)
+    # Identity varies from face to face far more than between methods on one face.
+    difference = found.difference("rough", "truth", attribute="factor_0", metric="identity")
+    row = found.row("truth", "factor_0")
+    assert difference.high - difference.low < 0.7 * (row.identity_high - row.identity_low)
+
+
+def test_equal_effect_does_not_care_for_the_length_of_a_step():
+    generator = world("linear", dim=48)
+    bank = rough_bank(generator, 0.4)
+    half = bank.replaced(d.evolve(sigma=d.sigma / 2) for d in bank.directions)
+    found = compared(generator, {"whole": bank, "half": half}, embed=embed)
+    for name in generator.names:
+        whole, short = found.row("whole", name), found.row("half", name)
+        assert short.amount == pytest.approx(2 * whole.amount, rel=1e-2)
+        assert short.effect == pytest.approx(whole.effect / 2, rel=1e-2)
+        assert short.leakage == pytest.approx(whole.leakage, rel=2e-2)
+        assert short.identity == pytest.approx(whole.identity, abs=5e-3)
+
+
+def test_what_a_method_lacks_or_does_not_reach_is_empty_and_not_zero():
+    generator = world(dim=48)
+    bank = true_bank(generator)
+    weak = bank.replaced(d.evolve(sigma=0.05) for d in bank.directions)
+    found = compared(generator, {"full": bank, "part": bank.select(["factor_1"]), "weak": weak})
+    missing, weak_row = found.row("part", "factor_0"), found.row("weak", "factor_0")
+    assert missing.direction is None
+    assert missing.effect is None
+    assert weak_row.effect == pytest.approx(0.05, rel=0.2)
+    assert weak_row.amount is None
+    assert weak_row.leakage is None
+    assert found.row("part", "factor_1").identity is None
+    with pytest.raises(LatdirError, match="weak has no leakage for 'factor_0'"):
+        found.difference("full", "weak", attribute="factor_0")
+    with pytest.raises(LatdirError, match="full has no identity"):
+        found.difference("full", "part", attribute="factor_1", metric="identity")
+
+
+def test_directions_are_found_by_calibration_as_well_as_by_name():
+    generator = world(dim=48)
+    bank = true_bank(generator)
+    scale = Calibration("factor_2", "latent", 1.0, -3.0, 3.0)
+    odd = bank.replaced([bank["factor_2"].evolve(name="pc7", calibration=scale)])
+    found = compared(generator, {"odd": odd})
+    assert found.row("odd", "factor_2").direction == "pc7"
+    assert found.row("odd", "factor_0").direction is None
+
+
+def test_one_direction_that_moves_backwards_does_not_reach_the_change():
+    generator = world(dim=48)
+    bank = true_bank(generator)
+    found = compared(generator, {"backwards": bank.replaced(-d for d in bank.directions)})
+    row = found.row("backwards", "factor_0")
+    assert row.amount is None
+    assert row.effect < -0.8
+
+
+def test_the_table_is_plain_json_and_two_runs_agree_to_the_bit():
+    import json
+
+    generator = world(dim=32)
+    banks = {"a": true_bank(generator), "b": rough_bank(generator, 0.5)}
+    costs = {"a": Cost(seconds=2.0, images=100, labels=100)}
+    one, two = (compared(generator, banks, costs=costs, count=16) for _ in range(2))
+    assert json.dumps(one.as_dict()) == json.dumps(two.as_dict())
+    assert one.as_dict()["costs"]["a"] == {"seconds": 2.0, "images": 100, "labels": 100}
+    assert one.costs["b"] == Cost()
+    assert one.methods == ("a", "b")
+    assert one.attributes == generator.names
+    assert len(one.rows) == 8
+
+
+def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
+    generator = world(dim=32)
+    banks = {"truth": true_bank(generator), "part": rough_bank(generator, 0.5).select(["factor_1"])}
+    costs = {"truth": Cost(seconds=3.0), "part": Cost(seconds=0.1)}
+    found = compared(generator, banks, costs=costs, embed=embed, count=16)
+    figure = comparison_figure(found)
+    assert isinstance(figure, Figure)
+    assert [a.get_xlabel().split("\n")[0] for a in figure.axes] == [
+        "effect of one sigma",
+        "leakage",
+        "identity",
+        "cost",
+    ]
+    leakage = figure.axes[1]
+    marks = [c[0].get_xdata().tolist() for c in leakage.containers]
+    assert [len(m) for m in marks] == [4, 1]
+    assert marks[1] == [pytest.approx(found.row("part", "factor_1").leakage)]
+    figure.draw_without_rendering()
+    bare = comparison_figure(dataclasses.replace(found, costs={"truth": Cost(), "part": Cost()}))
+    assert len(bare.axes) == 3
+
+
+def test_refusals():
+    generator = world(dim=32)
+    bank = true_bank(generator)
+    with pytest.raises(LatdirError, match="give at least one bank"):
+        compared(generator, {})
+    with pytest.raises(LatdirError, match="a cost of 'pca' but no such bank: there are truth"):
+        compared(generator, {"truth": bank}, costs={"pca": Cost()})
+    with pytest.raises(LatdirError, match=r"change 0 and amounts .* must be positive"):
+        compared(generator, {"truth": bank}, change=0.0)
+    with pytest.raises(LatdirError, match="no attribute 'age'"):
+        compared(generator, {"truth": bank}, attributes=["age"])
+    with pytest.raises(LatdirError, match="no bank has a direction named after one of factor_0"):
+        compared(generator, {"truth": bank_of(generator, pc=generator.truth[0])})
+    with pytest.raises(LatdirError, match="was made for planted"):
+        compared(generator, {"truth": true_bank(world(dim=32, seed=1))})
+    seen = dataclasses.replace(bank, provenance={"seed": 5})
+    with pytest.raises(LatdirError, match="found with codes of seed 5"):
+        compared(generator, {"fresh": bank, "seen": seen}, seed=5)
+    found = compared(generator, {"truth": bank}, count=8)
+    with pytest.raises(LatdirError, match="'pca' and 'factor_0' were not compared"):
+        found.row("pca", "factor_0")
+    base = generator.classifier()
+    constant = Altered(base, lambda s: s * 0 + 1, tuple(Attribute(n) for n in base.names))
+    with pytest.raises(LatdirError, match="'factor_0' is constant over the held-out codes"):
+        compare_methods(generator, constant, {"truth": bank}, attributes=base.names, count=8)
