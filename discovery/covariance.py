@@ -172,17 +172,19 @@ def gram(rows: Float[Tensor, "n d"], *, precision: Precision = "float32") -> Flo
     factors = rows.bfloat16() if low else rows
     out = factors.new_empty(size, size)
 
-    def fill(start: int, stop: int) -> None:
-        if stop - start <= LEAF:
-            block = factors[:, start:stop]
-            out[start:stop, start:stop] = block.T @ block
-            return
-        half = (start + stop) // 2
-        fill(start, half)
-        fill(half, stop)
-        across = factors[:, start:half].T @ factors[:, half:stop]
-        out[start:half, half:stop] = across
-        out[half:stop, start:half] = across.T
-
-    fill(0, size)
+    _fill(out, factors, 0, size)
     return out.to(rows.dtype)
+
+
+def _fill(out: Tensor, factors: Tensor, start: int, stop: int) -> None:
+    """Write the block of FᵀF from `start` to `stop` by halves, the off-diagonal half once."""
+    if stop - start <= LEAF:
+        block = factors[:, start:stop]
+        out[start:stop, start:stop] = block.T @ block
+        return
+    half = (start + stop) // 2
+    _fill(out, factors, start, half)
+    _fill(out, factors, half, stop)
+    across = factors[:, start:half].T @ factors[:, half:stop]
+    out[start:half, half:stop] = across
+    out[half:stop, start:half] = across.T

@@ -1,5 +1,7 @@
 """The streaming covariance equals the covariance of all rows at once."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,19 @@ def test_gram_is_exactly_symmetric_and_right_for_odd_sizes():
     product = gram(rows)
     assert torch.equal(product, product.T)
     assert torch.allclose(product, rows.T @ rows, rtol=1e-4, atol=1e-2)
+
+
+def test_no_chunk_outlives_its_turn():
+    stream = StreamingCovariance(300)
+    gc.disable()
+    try:
+        before = len([o for o in gc.get_objects() if type(o) is torch.Tensor])
+        for _ in range(5):
+            stream.add(torch.randn(50, 300))
+        after = len([o for o in gc.get_objects() if type(o) is torch.Tensor])
+    finally:
+        gc.enable()
+    assert after == before
 
 
 def test_a_run_goes_on_from_its_state_bit_for_bit(tmp_path):
