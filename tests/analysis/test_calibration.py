@@ -148,3 +148,13 @@ def test_refusals():
         calibration_curves(answer(lambda a: a), tolerance=1.0)
     with pytest.raises(LatdirError, match="no direction 'd0' in this bank"):
         apply_calibrations(bank, calibration_curves(answer(lambda a: a)))
+
+
+def test_close_to_zero_the_miss_allowed_is_that_at_one_sigma():
+    # Slope 1 by construction of the outer points; the inner ones miss by 0.1 of one sigma's 0.15.
+    change = {-2.0: -2.0, -1.0: -0.95, -0.5: -0.6, 0.0: 0.0, 0.5: 0.6, 1.0: 0.95, 2.0: 2.0}
+    scores = torch.stack([torch.linspace(-1, 1, 9) + c for c in change.values()])
+    found = curves(scores[None, :, :, None], list(change), attributes=["a"], targets={"d0": "a"})
+    curve = calibration_curves(found)[0]
+    assert curve.slope == pytest.approx(1)
+    assert curve.linear == (-2, 2)

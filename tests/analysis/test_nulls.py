@@ -148,3 +148,16 @@ def test_permutation_refusals(n, settings, text):
 def test_a_constant_attribute_cannot_be_permuted():
     with pytest.raises(LatdirError, match=r"all 30 scores are 0\.5: nothing can be learnt"):
         permuted_labels(torch.randn(30, 2), torch.full((30,), 0.5), least_squares)
+
+
+def test_the_interval_is_student_s_prediction_interval():
+    generator = world("entangled")
+    classifier = generator.classifier()
+    effects = measure_effects(generator, classifier, true_bank(generator), count=6)
+    null = random_null(generator, classifier, effects, count=4, level=0.9)
+    low, high = null.interval
+    for a in range(4):
+        means = null.effects.mean[:, a].double().numpy()
+        half = stats.t.ppf(0.95, 3) * means.std(ddof=1) * (1 + 1 / 4) ** 0.5
+        assert float(low[a]) == pytest.approx(means.mean() - half, rel=1e-4)
+        assert float(high[a]) == pytest.approx(means.mean() + half, rel=1e-4)
