@@ -32,6 +32,7 @@ def cosine_matrix(bank: DirectionBank, *, prior: Prior | None = None) -> Float[T
         LatdirError: Directions of several spaces, or a prior of another size.
 
     Example:
+        >>> import torch
         >>> from directions import Direction
         >>> pair = [Direction.from_vector(n, torch.tensor(v), space="z")
         ...         for n, v in (("a", [1.0, 0.0]), ("b", [1.0, 1.0]))]
