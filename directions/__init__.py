@@ -15,6 +15,7 @@ from directions.space import Prior, Space
 
 if TYPE_CHECKING:
     from directions.classifiers import load_classifier
+    from directions.classifiers.wrap import wrap_classifier
     from directions.edit import lerp, move, set_level, slerp, sweep, truncate
     from directions.foreign import export_bank, import_bank
     from directions.generators import load_generator
@@ -35,6 +36,7 @@ __all__ = [
     "load_generator",
     "load_classifier",
     "wrap",
+    "wrap_classifier",
     "import_bank",
     "export_bank",
     "condition",
@@ -56,6 +58,7 @@ _HOME = {
     "load_generator": "generators",
     "load_classifier": "classifiers",
     "wrap": "generators.wrap",
+    "wrap_classifier": "classifiers.wrap",
     "import_bank": "foreign",
     "export_bank": "foreign",
     "condition": "orthogonal",

@@ -125,7 +125,7 @@ class FaceClassifier(Classifier):
         config = {"name": self.name, "margin": self.margin, "shape": shape, "measures": measures}
         return fingerprint(tensors, config)
 
-    def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
+    def __call__(self, images: Tensor) -> Float[Tensor, "n k"]:
         """Scores, `[n, 15]`, float32.
 
         Raises:
@@ -133,11 +133,11 @@ class FaceClassifier(Classifier):
         """
         return self._columns(self._answers(images, tuple(OF_NET)), self.names)
 
-    def logits(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k"]:
+    def logits(self, images: Tensor) -> Float[Tensor, "n k"]:
         """The networks' own log-odds of each probability; values as they are."""
         return self._columns(self._answers(images, tuple(OF_NET)), self.names, logits=True)
 
-    def embed(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 128"]:
+    def embed(self, images: Tensor) -> Float[Tensor, "n 128"]:
         """Identity: embeddings nearer than about 0.6 are meant to be one person's.
 
         Measure changes of identity by the cosine or the distance between embeddings.
@@ -150,7 +150,7 @@ class FaceClassifier(Classifier):
         embedding: Tensor = self._net("recognition", images.device)(seen)
         return embedding
 
-    def landmarks(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 68 2"]:
+    def landmarks(self, images: Tensor) -> Float[Tensor, "n 68 2"]:
         """68 points as iBUG numbers them, in pixels: x to the right, y down.
 
         The centre of the first pixel is at (0.5, 0.5).

@@ -45,7 +45,7 @@ class PixelClassifier(Classifier):
         """sha256 over the definitions' constants."""
         return fingerprint({}, {"name": self.name, "luma": LUMA, "border": BORDER})
 
-    def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 4"]:
+    def __call__(self, images: Tensor) -> Float[Tensor, "n 4"]:
         """Scores, `[n, 4]`, float32.
 
         Raises:

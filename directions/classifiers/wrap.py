@@ -47,7 +47,7 @@ class WrappedClassifier(Classifier):
         config = {"name": self.name, "identity": self._identity, "attributes": columns}
         return fingerprint(state, config)
 
-    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+    def __call__(self, images: Tensor) -> Float[Tensor, "n k"]:
         """Scores, `[n, k]`, float32.
 
         Raises:
@@ -116,8 +116,8 @@ def wrap_classifier(
             fingerprint, where a module's weights are anyway.
 
     Raises:
-        LatdirError: It is not callable, is a module in training mode, or the attributes are
-            missing or named alike.
+        LatdirError: It is a module in training mode, or the attributes are missing or named
+            alike.
 
     Example:
         >>> def redness(images):
@@ -127,8 +127,6 @@ def wrap_classifier(
         tensor([[1.],
                 [1.]])
     """
-    if not callable(function):
-        raise LatdirError(f"a classifier is a function of images, not {type(function).__name__}")
     if isinstance(function, nn.Module) and function.training:
         raise LatdirError(
             f"the module of classifier {name!r} is in training mode, where scores depend on the "

@@ -102,6 +102,6 @@ def _manifest() -> dict[str, Any]:
 
 def _broken(name: str, entry: dict[str, Any], what: str) -> LatdirError:
     return LatdirError(
-        f"the weights of {name!r}, directions/zoo/{entry['file']}, {what}: "
+        f"directions/zoo/{entry['file']}, the weights of {name!r}, {what}: "
         "install the package again: pip install --force-reinstall latdir"
     )

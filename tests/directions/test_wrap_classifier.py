@@ -1,0 +1,95 @@
+"""A user's own classifier: what passes, and each refusal with its line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from directions import LatdirError, wrap_classifier
+from directions.classifiers import Attribute, Combined
+from directions.classifiers.pixels import pixels
+
+IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+class Probe(nn.Module):
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        start = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(3, 2, generator=start))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3)) @ self.weight
+
+
+def returning(scores: object):
+    return wrap_classifier(lambda _: scores, attributes=["a", "b"], name="mine")
+
+
+def test_a_module_keeps_scores_gradients_and_weights() -> None:
+    module = Probe().eval()
+    classifier = wrap_classifier(module, attributes=["a", "b"])
+    assert torch.equal(classifier(IMAGES), module(IMAGES))
+    assert classifier.differentiable
+    assert torch.equal(classifier.inference(names=["b"])(IMAGES), module(IMAGES)[:, 1:])
+    leaf = IMAGES.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(classifier.logits(leaf).sum(), leaf)
+    assert gradient.abs().min() > 0
+    other = wrap_classifier(Probe(seed=1).eval(), attributes=["a", "b"])
+    same = wrap_classifier(Probe().eval(), attributes=["a", "b"])
+    assert classifier.fingerprint == same.fingerprint != other.fingerprint
+
+
+def test_a_function_may_give_one_column_flat_and_in_another_precision() -> None:
+    classifier = wrap_classifier(lambda images: images.double().mean((1, 2, 3)), attributes=["m"])
+    assert not classifier.differentiable
+    scores = classifier(IMAGES)
+    assert (scores.shape, scores.dtype) == ((5, 1), torch.float32)
+    both = Combined(classifier, pixels())
+    assert both.names[:2] == ("m", "brightness")
+
+
+def test_identity_tells_functions_apart() -> None:
+    one, two = (wrap_classifier(len, attributes=["a"], identity=v) for v in ("v1", "v2"))
+    assert one.fingerprint != two.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ([1.0, 2.0], "classifier mine returned list, not a tensor of scores [n, 2]"),
+        (torch.zeros(5, 3), "shape [5, 3] for 5 images and 2 attributes: it must return [5, 2]"),
+        (torch.zeros(4, 2), "shape [4, 2] for 5 images and 2 attributes"),
+        (torch.zeros(5), "shape [5] for 5 images and 2 attributes"),
+        (torch.full((5, 2), torch.nan), "scored 'a' nan on image 0 of 5: scores must be finite"),
+        (torch.tensor([[0.0, torch.inf]]).expand(5, 2), "scored 'b' inf on image 0 of 5"),
+    ],
+)
+def test_wrong_scores_are_refused_when_they_appear(scores: object, message: str) -> None:
+    with pytest.raises(LatdirError, match=re.escape(message)):
+        returning(scores)(IMAGES)
+
+
+def test_a_declared_probability_must_be_one() -> None:
+    probability = [Attribute("smile", "probability")]
+    logits = wrap_classifier(lambda x: x.sum((1, 2, 3)), attributes=probability)
+    with pytest.raises(LatdirError, match=r"'smile' .* are no probabilities: apply a sigmoid"):
+        logits(IMAGES)
+    fine = wrap_classifier(lambda x: x.mean((1, 2, 3)).sigmoid(), attributes=probability)
+    torch.testing.assert_close(fine.logits(IMAGES)[:, 0], IMAGES.mean((1, 2, 3)))
+
+
+def test_what_cannot_be_wrapped_is_refused_at_once() -> None:
+    with pytest.raises(LatdirError, match=r"in training mode.*call module.eval\(\) first"):
+        wrap_classifier(Probe(), attributes=["a", "b"])
+    with pytest.raises(LatdirError, match="'a' occurs twice"):
+        wrap_classifier(len, attributes=["a", "a"])
+    with pytest.raises(LatdirError, match=r"all different, but they are \[\]"):
+        wrap_classifier(len, attributes=[])
+    with pytest.raises(LatdirError, match="letters, digits, _ and - only, not 'my net'"):
+        wrap_classifier(len, attributes=["a"], name="my net")
+    with pytest.raises(LatdirError, match=r"images\[None\]"):
+        wrap_classifier(Probe().eval(), attributes=["a", "b"])(IMAGES[0])
