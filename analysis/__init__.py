@@ -21,7 +21,7 @@ from analysis.nulls import (
     random_directions,
     random_null,
 )
-from analysis.remarks import Remark, remarks
+from analysis.remarks import Remark, remarks_on
 from analysis.report import write_report
 from analysis.subspaces import compare_banks, compare_subspaces, principal_angles
 
@@ -57,6 +57,6 @@ __all__ = [
     "principal_angles",
     "random_directions",
     "random_null",
-    "remarks",
+    "remarks_on",
     "write_report",
 ]

@@ -14,7 +14,7 @@ from analysis.effects import Effects
 from analysis.nulls import RandomNull, evident
 from analysis.tables import hundredths
 
-__all__ = ["Remark", "remarks"]
+__all__ = ["Remark", "remarks_on"]
 
 LEAKS = 0.5
 AS_MUCH = 0.9
@@ -38,7 +38,7 @@ class Remark:
     direction: str = ""
 
 
-def remarks(
+def remarks_on(
     effects: Effects,
     *,
     null: RandomNull | None = None,

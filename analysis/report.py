@@ -24,7 +24,7 @@ from analysis.identity import Identity, identity_preservation
 from analysis.inline import css_colours, data_url, inline_svg, mosaic
 from analysis.leakage import Leakage, attribute_dependency
 from analysis.nulls import RandomNull, evident
-from analysis.remarks import Remark, remarks
+from analysis.remarks import Remark, remarks_on
 from analysis.style import DARK, LIGHT
 from analysis.tables import (
     cosine_table,
@@ -155,7 +155,7 @@ def _context(
     anchors = {name: f"direction-{k}" for k, name in enumerate(bank)}
     # Attributes are compared as log-odds: raw probabilities near 0 or 1 hardly move.
     compared, yardstick = effects.logit, None if null is None else null.logit
-    said = remarks(compared, null=yardstick, calibrations=calibrations)
+    said = remarks_on(compared, null=yardstick, calibrations=calibrations)
     probabilities = any(a.kind == "probability" for a in effects.attributes)
     counts = evident(effects, null)
     source = effects.source

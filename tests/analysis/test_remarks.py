@@ -1,6 +1,6 @@
 import torch
 
-from analysis import calibration_curves, effects_of, remarks
+from analysis import calibration_curves, effects_of, remarks_on
 from analysis.nulls import RandomNull
 from directions.classifiers.base import Attribute
 from tests.analysis.measured import curves
@@ -22,7 +22,7 @@ def effects(moves, *, targets=None, n=200, noise=0.05, attributes=NAMES, seed=0)
 
 
 def said(effects, **settings):
-    return [r.text for r in remarks(effects, **settings) if r.direction]
+    return [r.text for r in remarks_on(effects, **settings) if r.direction]
 
 
 def test_a_clean_direction_gets_no_remark():
@@ -88,7 +88,7 @@ def test_the_whole_measurement_is_judged_too():
     scores[..., 1] = 0.001 * torch.rand(scores.shape[:3])
     attributes = (Attribute("smiling"), Attribute("age", "probability"), Attribute("yaw"))
     flat = effects_of(curves(scores, (0, 1), attributes=attributes), step=1.0)
-    texts = [r.text for r in remarks(flat) if not r.direction]
+    texts = [r.text for r in remarks_on(flat) if not r.direction]
     assert texts == [
         "Did not vary over the codes, so that nothing can be said: yaw.",
         "Only 20 codes were measured: intervals are wide and their ends rough; "
@@ -103,5 +103,5 @@ def test_the_whole_measurement_is_judged_too():
     assert said(target) == ["cannot be judged: yaw is the same for every code."]
     many = effects([[1.0, 0.0, 0.0]] * 8)
     assert "Of 24 intervals at 95%, about 1 leave out the true value by chance." in [
-        r.text for r in remarks(many)
+        r.text for r in remarks_on(many)
     ]
