@@ -13,8 +13,12 @@ from discovery.registry import METHODS, find_method
 
 if TYPE_CHECKING:
     from discovery.boundary import Boundary
+    from discovery.global_basis import GlobalBasis
     from discovery.gradient import Gradient
+    from discovery.local_basis import LocalBasis
+    from discovery.orojar import HessianPenalty, OroJaR
     from discovery.pca import PCA
+    from discovery.region import Region
     from discovery.samples import Samples
     from discovery.sampling import sample
     from discovery.sefa import SeFa
@@ -25,8 +29,13 @@ __all__ = [
     "sample",
     "Samples",
     "Boundary",
+    "GlobalBasis",
     "Gradient",
+    "HessianPenalty",
+    "LocalBasis",
+    "OroJaR",
     "PCA",
+    "Region",
     "SeFa",
 ]
 

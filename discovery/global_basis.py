@@ -43,8 +43,8 @@ from discovery.jacobian import (
 
 __all__ = ["GlobalBasis", "frechet_mean"]
 
-MEAN_STEPS = 200
-MEAN_TOLERANCE = 1e-9
+MEAN_STEPS = 1000
+MEAN_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,8 @@ def _descend(
             loss = penalty(images, codes, signs @ basis.to(codes))
             if not torch.isfinite(loss):
                 raise LatdirError(
-                    f"the penalty is {float(loss)} at step {step}: the images are not finite"
+                    f"the penalty is {float(loss.detach())} at step {step}: "
+                    "the images are not finite"
                 )
             # Adam does not mind the scale of the loss, except where it nears its epsilon.
             scale = scale or max(float(loss.detach()), 1e-300)
