@@ -66,7 +66,7 @@ def opened(folder: str | Path, header: Header) -> Iterator[Folder]:
         if (path / MANIFEST).exists():
             there = read_header(path)
             _check_identity(path, there, header)
-            header = there.evolve(wanted=max(there.wanted, header.wanted))
+            header = there
         elif any(path.glob("samples-*.parquet")):
             raise LatdirError(
                 f"{path} has shards but no {MANIFEST}, so that nobody knows what they hold: "

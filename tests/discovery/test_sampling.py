@@ -178,6 +178,14 @@ def test_a_smaller_n_takes_the_first_and_keeps_the_rest(tmp_path):
     assert same(Samples.load(tmp_path), whole)
 
 
+def test_a_smaller_n_leaves_an_unfinished_run_unfinished(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(3000, classifier=Fails(NOISY, at=20), out=tmp_path)
+    run(500, out=tmp_path)
+    with pytest.raises(LatdirError, match="holds the first 1024 of 3000 samples"):
+        Samples.load(tmp_path)
+
+
 def other_classifier():
     return Noisy(WORLD.classifier(), noise=0.6)
 
