@@ -33,6 +33,7 @@ from discovery.linear import rotate
 __all__ = ["HingeFit", "box", "hinge_svm"]
 
 HANDOVER = 1e-2  # gap at which the rows near the margin are known well enough
+SPLIT_ALONE = 1e-3  # gap that the splitting reaches for all targets sooner than the second stage
 NEAR_ROWS = 2  # rows taken near the margin, as a multiple of the coordinates
 ROUNDS = 8
 CHECK_EVERY = 10
@@ -166,8 +167,9 @@ def _solve(codes: Tensor, labels: Tensor, bounds: Tensor, tolerance: float) -> H
     if small:
         w, alpha, steps = features.new_zeros(len(labels), len(features)), bounds / 2, 0
     else:
-        w, alpha, steps = _split(problem, turned.spectrum, max(tolerance, HANDOVER))
-    if small or tolerance < HANDOVER:
+        goal = tolerance if tolerance >= SPLIT_ALONE else HANDOVER
+        w, alpha, steps = _split(problem, turned.spectrum, goal)
+    if small or tolerance < SPLIT_ALONE:
         refined = [_refine(problem, k, w[k], alpha[k], tolerance) for k in range(len(labels))]
         w, alpha = torch.stack([r[0] for r in refined]), torch.stack([r[1] for r in refined])
         steps += max(r[2] for r in refined)
@@ -264,7 +266,7 @@ def _refine(
         u, inner, taken = interior_point(
             (features[:, near] * y[near]).double(),
             c[near].double(),
-            (features.double() @ (fixed * y).double()),
+            (features @ (fixed * y)).double(),
             constant=float(fixed.double().sum()),
             tolerance=tolerance / 4,
         )
