@@ -174,8 +174,8 @@ class InstancePath:
             )
             norms = found.gradients.norm(dim=2, keepdim=True)
             # Where a score is flat or its gradient broken, the global direction is all there is.
-            own = torch.where(norms > 0, found.gradients / norms, blend)
-            own = torch.where(own.isfinite().all(2, keepdim=True), own, blend)
+            usable = (norms > 0) & norms.isfinite()
+            own = torch.where(usable, found.gradients / norms, blend)
             blend = self.weight * blend + (1 - self.weight) * own
         return _without(blend[:, 0], blend[:, 1:], self.attributes)
 

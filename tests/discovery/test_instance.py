@@ -113,13 +113,14 @@ def test_a_path_is_as_long_as_it_says_and_a_trace_shows_every_step():
     assert len(list(own.trace(codes, 1.08))) == 6
 
 
-def test_a_flat_score_is_followed_by_its_global_direction():
+@pytest.mark.parametrize("factor", [0.0, float("inf"), float("nan")])
+def test_a_flat_or_broken_score_is_followed_by_its_global_direction(factor):
     generator = world("linear")
 
     class Flat(type(generator.classifier())):
         def logits(self, images):
             scores = super().logits(images)
-            return torch.cat([scores[:, :1] * 0, scores[:, 1:]], 1)
+            return torch.cat([scores[:, :1] * factor, scores[:, 1:]], 1)
 
     flat = Flat(generator)
     codes = generator.sample(2, seed=0)
