@@ -74,6 +74,12 @@ def crop_matrix(length: int, side: int, size: int, margin: float) -> Float[Tenso
         size: Pixels of the result.
         margin: As in `crop`.
     """
+    # Kept for later calls, which may want gradients: not one of inference mode's own tensors.
+    with torch.inference_mode(False):
+        return _crop_matrix(length, side, size, margin)
+
+
+def _crop_matrix(length: int, side: int, size: int, margin: float) -> Tensor:
     span = side * (1 + 2 * margin)
     step = span / size
     positions = (torch.arange(size, dtype=torch.float64) + 0.5) * step + (length - span) / 2 - 0.5

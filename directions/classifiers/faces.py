@@ -213,7 +213,9 @@ class FaceClassifier(Classifier):
 
     def _net(self, name: Net, device: torch.device) -> nn.Module:
         if (name, device) not in self._nets:
-            self._nets[name, device] = NETS[name]().to(device)
+            # Kept for later calls, which may want gradients.
+            with torch.inference_mode(False):
+                self._nets[name, device] = NETS[name]().to(device)
         return self._nets[name, device]
 
     def _points(self, landmarks: Tensor) -> Float[Tensor, "n 68 2"]:

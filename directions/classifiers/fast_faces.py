@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from jaxtyping import Float
@@ -173,15 +173,23 @@ def fast_seen(
         size: Side of what the networks look at; the result has one more row and column of zeros.
         prepare: Where and in which precision they run.
     """
-    height, width = images.shape[-2:]
+    count, _, height, width = images.shape
     side = min(height, width)
-    # A row of zeros in the matrix makes the padding.
     rows, columns = (
-        F.pad(crop_matrix(length, side, size, margin), (0, 0, 0, 1)).to(prepare.device)
-        for length in (height, width)
+        _padded(length, side, size, margin, prepare.device) for length in (height, width)
     )
-    seen = rows @ (normalise(images) @ columns.T)
-    return seen.to(prepare.dtype, memory_format=torch.channels_last)
+    narrow = normalise(images) @ columns.T
+    # A row of pixels with its channels last is one row of the second product. Both stay in
+    # float32: rounding the weights of the resize would double the scores' whole error.
+    seen = rows @ narrow.permute(0, 2, 3, 1).reshape(count, height, -1)
+    seen = seen.to(prepare.dtype).reshape(count, size + 1, size + 1, 3)
+    return seen.permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def _padded(length: int, side: int, size: int, margin: float, device: torch.device) -> Tensor:
+    """`crop_matrix` with a last row of zeros, which makes the padding."""
+    return F.pad(crop_matrix(length, side, size, margin), (0, 0, 0, 1)).to(device)
 
 
 def fast_dense(net: DenseNet, prepare: Prepare) -> Callable[[Tensor], Tensor]:

@@ -306,6 +306,18 @@ def test_gradients_of_the_embedding_reach_the_image(
     assert gradient.flatten(1).norm(dim=1).min() > 0
 
 
+def test_a_first_call_in_inference_mode_does_not_forbid_gradients_later() -> None:
+    made = faces(margin=0.03)
+    picture = torch.zeros(1, 3, 61, 61)
+    with torch.inference_mode():
+        made(picture)
+    made.inference()(torch.zeros(1, 3, 59, 59))
+    for shape in (picture.shape, (1, 3, 59, 59)):
+        leaf = torch.zeros(shape, requires_grad=True)
+        (gradient,) = torch.autograd.grad(made(leaf).sum(), leaf)
+        assert torch.isfinite(gradient).all()
+
+
 def test_other_precisions_are_scored_in_float32(
     classifier: FaceClassifier, images: Tensor, scores: Tensor
 ) -> None:
