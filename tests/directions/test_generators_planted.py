@@ -35,8 +35,10 @@ def test_jacobian_is_the_gradient_of_classifier_and_generator_together(name):
 @pytest.mark.parametrize("name", WORLDS)
 def test_truth_is_the_mean_gradient(name):
     generator = world(name)
-    mean = generator.jacobian(generator.sample(40_000, seed=0)).mean(0)
+    codes = generator.sample(40_000, seed=0)
+    mean = generator.jacobian(codes).mean(0)
     torch.testing.assert_close(mean, generator.truth, atol=0.02, rtol=0)
+    torch.testing.assert_close(generator.factors(codes).mean(0), torch.zeros(4), atol=0.03, rtol=0)
 
 
 def test_cosine_and_prior_are_as_asked():
