@@ -266,7 +266,7 @@ def _refine(
         u, inner, taken = interior_point(
             (features[:, near] * y[near]).double(),
             c[near].double(),
-            (features @ (fixed * y)).double(),
+            features[:, full].double() @ (c * y)[full].double(),
             constant=float(fixed.double().sum()),
             tolerance=tolerance / 4,
         )

@@ -296,6 +296,20 @@ def test_ambiguous_rows_are_left_out_and_classes_balanced():
     assert above[1] > 1.2 * above[0]
 
 
+@pytest.mark.parametrize("scale", ["rank", "log_odds", "raw"])
+@pytest.mark.parametrize("estimator", ["ridge", "logistic", "interfacegan"])
+def test_the_plane_lies_at_the_threshold(estimator, scale):
+    codes, truth, _ = planted(4000, 8, 1, seed=7)
+    scores = torch.sigmoid(2 * (truth @ codes.T)).T.contiguous()
+    samples = make_samples(codes, scores, kind="probability")
+    method = Boundary(estimator=estimator, scale=scale, threshold=0.9, bootstrap=0)
+    direction = method.discover(samples)["a0"]
+    # The recipe knows no threshold: its plane lies half-way between the two extremes.
+    share = 0.5 if estimator == "interfacegan" else float((scores > 0.9).double().mean())
+    assert abs(float((direction.level(codes) > 0).double().mean()) - share) < 0.06
+    assert direction.evidence["threshold"] == pytest.approx(0.9)
+
+
 def test_the_cone_is_the_error_it_stands_for():
     # With 95 % of replicates inside, the cone lies a little outside the typical angle.
     for n, d in ((4000, 30), (400, 60)):
