@@ -23,7 +23,6 @@ from torch import Tensor
 from directions.generators import load_generator
 from directions.generators.base import Generator
 from directions.generators.dcgan import DCGAN
-from directions.generators.linearized import Linearized, deconvolutions, linearize_layers
 from discovery.eigen import eigh
 from discovery.global_basis import GlobalBasis
 from discovery.jacobian import columns, gram, leading, metric
@@ -50,10 +49,10 @@ def main() -> None:
 
     ways: dict[str, Callable[[], Any]] = {"forward mode, all columns": lambda: gram(plain())}
     if isinstance(generator, DCGAN):
-        ways["linear form, all columns"] = lambda: metric(linear_form(generator, code))
+        ways["linear form, all columns"] = lambda: metric(generator.linearize(code))
         for name, window in WINDOWS.items():
             ways[f"linear form, {name} by its receptive field"] = lambda window=window: metric(
-                linear_form(generator, code, window)
+                generator.linearize(code, window=window)
             )
     ways["forward and reverse, 20 leading"] = lambda: leading(
         generator.linearize(code, space=space), count=20
@@ -82,26 +81,8 @@ def main() -> None:
     print(f"20 leading against exact: smallest |cos| {float(cosines.min()):.6f}")
     if options.codes:
         start = time.perf_counter()
-        GlobalBasis(samples=options.codes, space=space).discover(linear(generator))
+        GlobalBasis(samples=options.codes, space=space).discover(generator)
         print(f"{options.codes} codes aggregated: {time.perf_counter() - start:.1f} s")
-
-
-def linear_form(
-    generator: DCGAN, code: Tensor, window: tuple[int, int, int, int] | None = None
-) -> Linearized:
-    chain = deconvolutions(
-        [layer.folded for layer in generator._layers], [layer.bias for layer in generator._layers]
-    )
-    return linearize_layers(chain, code, window=window)
-
-
-def linear(generator: Generator) -> Generator:
-    """The generator, its linear form in use where it has one."""
-    if isinstance(generator, DCGAN):
-        generator.linearize = (  # type: ignore[method-assign]
-            lambda code, *, space=None, window=None: linear_form(generator, code, window)
-        )
-    return generator
 
 
 def in_turn(ways: dict[str, Callable[[], Any]], repeat: int) -> dict[str, float]:

@@ -20,6 +20,7 @@ from directions.images import save_png
 from directions.orthogonal import condition
 from discovery.boundary import Boundary
 from discovery.sampling import sample
+from discovery.shard_format import read_header
 from latdir.evaluation import evaluate
 from latdir.output import write_figure
 
@@ -27,6 +28,7 @@ __all__ = ["ATTRIBUTES", "Result", "run"]
 
 ATTRIBUTES = ("smiling", "yaw", "mouth_open", "male", "age", "pitch", "brightness")
 GRID_SEED = 11
+HELD_OUT = 48
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ def run(out: Path, *, count: int, seed: int) -> Result:
     with _timed(seconds, "disentangle"):
         clean = condition(found, on=ATTRIBUTES, prior=generator.prior())
     with _timed(seconds, "measure on held-out faces"):
-        evaluation = evaluate(generator, classifier, clean)
+        settings = read_header(out / "samples").settings
+        precision = "float32" if settings is None else settings.precision
+        evaluation = evaluate(generator, classifier, clean, count=HELD_OUT, precision=precision)
         bank = evaluation.bank.save(out / "faces.safetensors")
     with _timed(seconds, "draw"):
         codes = generator.sample(4, seed=GRID_SEED)

@@ -23,6 +23,7 @@ from analysis import (
 from directions import DirectionBank
 from directions.classifiers import Classifier, Combined
 from directions.generators import Generator
+from directions.generators.base import Precision
 
 __all__ = ["Evaluation", "embedding", "evaluate"]
 
@@ -59,7 +60,7 @@ def evaluate(
     *,
     count: int = 64,
     null: int = 16,
-    identity: bool = True,
+    precision: Precision = "float32",
 ) -> Evaluation:
     """Measure a bank on held-out codes, calibrate it, and measure random directions beside it.
 
@@ -69,7 +70,7 @@ def evaluate(
         bank: What to measure.
         count: Held-out codes.
         null: Random directions.
-        identity: Whether to measure identity preservation where an embedding is at hand.
+        precision: Arithmetic of generator and classifier.
     """
     curves = measure_curves(
         generator,
@@ -77,7 +78,8 @@ def evaluate(
         bank,
         amounts=AMOUNTS,
         count=count,
-        embed=embedding(classifier) if identity else None,
+        precision=precision,
+        embed=embedding(classifier),
     )
     effects = effects_of(curves)
     calibrated = apply_calibrations(bank, calibration_curves(curves))

@@ -20,12 +20,18 @@ from itertools import pairwise, product
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from directions import zoo
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, fingerprint
+from directions.generators.linearized import (
+    Linearized,
+    Window,
+    deconvolutions,
+    linearize_layers,
+)
 from directions.space import Space
 
 __all__ = ["DCGAN", "digiface64"]
@@ -109,6 +115,19 @@ class DCGAN(Generator):
                 x, weight, bias, stride=1 if i == 0 else 2, padding=0 if i == 0 else 1
             )
         return torch.tanh(x).expand(-1, 3, -1, -1)
+
+    def linearize(
+        self, code: Float[Tensor, "d"], *, space: str | None = None, window: Window | None = None
+    ) -> Linearized:
+        """The image to first order; only the receptive field of the window is computed."""
+        self.space(space or "z").check(code[None])
+        model = linearize_layers(self._chain, code, window=window)
+        return model if len(model.value) == 3 else model.then(lambda x: x.expand(-1, 3, -1, -1))
+
+    @cached_property
+    def _chain(self) -> list[nn.Module]:
+        layers = self._layers
+        return deconvolutions([layer.folded for layer in layers], [x.bias for x in layers])
 
     def inference(
         self, *, precision: Precision = "float32", space: str = "z"
