@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -29,7 +29,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.covariance import gram
-from discovery.eigen import Spectrum, eigh
+from discovery.eigen import Spectrum, eigh, signed
 
 __all__ = ["SeFa", "factorize", "parse_layers"]
 
@@ -133,10 +133,10 @@ def factorize(
         >>> both.values.tolist(), last.vectors.tolist()
         ([2.0, 1.0], [[0.0, 1.0]])
     """
-    grams = []
-    for matrix in matrices:
-        rows = matrix.detach().double()
-        grams.append(gram(torch.nn.functional.normalize(rows, dim=1) if normalize else rows))
+    rows = [matrix.detach().double() for matrix in matrices]
+    if normalize:
+        rows = [torch.nn.functional.normalize(r, dim=1) for r in rows]
+    grams = [gram(r) for r in rows]
     sums = [torch.zeros_like(grams[0]), *itertools.accumulate(grams)]
     spectra = []
     for chosen in layer_sets:
@@ -150,9 +150,12 @@ def factorize(
             raise LatdirError(
                 f"layers {list(chosen)} are not distinct numbers of 0 … {len(grams) - 1}"
             )
-        total = sum((sums[stop] - sums[start] for start, stop in _runs(layers)), sums[0])
-        channels = sum(len(matrices[i]) for i in layers)
-        spectra.append(_leading(total, channels, float(sums[-1].trace()), count))
+        channels = sum(len(rows[i]) for i in layers)
+        if channels <= len(sums[0]) // 2:
+            spectra.append(_of_few(torch.cat([rows[i] for i in layers]), count))
+        else:
+            total = sum((sums[stop] - sums[start] for start, stop in _runs(layers)), sums[0])
+            spectra.append(_leading(total, channels, float(sums[-1].trace()), count))
     return spectra
 
 
@@ -225,3 +228,10 @@ def _leading(
     if rank < wanted and count is not None:
         log.warning("%d components asked for, but the style weights have rank %d", wanted, rank)
     return spectrum if rank == wanted else eigh(total, count=rank)
+
+
+def _of_few(rows: Float[Tensor, "out d"], count: int | None) -> Spectrum:
+    """Eigenvectors of AᵀA from those of the smaller A Aᵀ, where channels are fewer than d."""
+    small = _leading(rows @ rows.T, len(rows), float(rows.square().sum()), count)
+    vectors = small.vectors @ rows / small.values.sqrt()[:, None]
+    return replace(small, vectors=signed(vectors / vectors.norm(dim=1, keepdim=True)))

@@ -70,6 +70,17 @@ def test_ties_are_grouped_and_reported_in_the_evidence():
     assert spectrum.evidence(4)["tied_beyond"]
 
 
+def test_a_few_leading_pairs_are_those_of_the_whole():
+    matrix = spd(60, 6)
+    whole, few = eigh(matrix), eigh(matrix, count=5)
+    assert torch.allclose(few.values, whole.values[:5], rtol=1e-12)
+    assert torch.allclose(few.vectors, whole.vectors[:5], atol=1e-10)
+    assert few.total == whole.total
+    tied = eigh(torch.diag(torch.tensor([3.0, 2.0, *[1.0] * 28])), count=3)
+    assert tied.open_end
+    assert not eigh(torch.diag(torch.tensor([3.0, 2.0, *[1.0] * 28])), count=2).open_end
+
+
 def test_tie_tolerance_is_relative():
     values = torch.tensor([1000.0, 999.5, 1.0, 0.9])
     assert near_ties(values) == ((0, 1),)
@@ -90,6 +101,8 @@ def test_refusals():
         eigh(torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
     with pytest.raises(LatdirError, match="NaN or infinite"):
         eigh(torch.full((2, 2), float("nan")))
+    with pytest.raises(LatdirError, match="NaN or infinite"):
+        eigh(torch.diag(torch.tensor([1.0, float("inf")])))
     with pytest.raises(LatdirError, match="count is 4: the matrix has 1 … 3 eigenvectors"):
         eigh(torch.eye(3), count=4)
     singular = torch.diag(torch.tensor([1.0, 0.0]))

@@ -17,7 +17,7 @@ WORLD = {"factors": 3, "dim": 12, "nuisances": 3, "size": 8}
 
 def test_planted_colours_are_recovered():
     world = planted(**WORLD)
-    bank = Walks(transforms="red,green,blue,brightness", steps=150, reach=0.15).discover(world)
+    bank = Walks(transforms="red,green,blue,brightness", steps=100, reach=0.15).discover(world)
     cosines = bank.matrix() @ world.truth.T
     assert cosines[:3].diagonal().min() > 0.99
     assert (cosines[3] - 3**-0.5).abs().max() < 0.05
@@ -50,7 +50,7 @@ class Saddle(Generator):
 
 
 def test_a_neural_walk_bends_where_no_line_leads():
-    walks = Walks(transforms="red", steps=300, hidden=16)
+    walks = Walks(transforms="red", steps=150, hidden=16)
     line = walks.discover(Saddle())["red"]
     curve = walks.bend(Saddle())["red"]
     assert isinstance(curve, NeuralWalk)
