@@ -18,8 +18,7 @@ from torch import Tensor
 
 from analysis import Effects, measure_effects, random_null
 from directions import condition, load_classifier, load_generator
-from directions.classifiers import Classifier
-from directions.classifiers.mirror import Mirrored
+from directions.classifiers import Classifier, Mirrored
 from discovery.boundary import Boundary
 from discovery.samples import Samples
 from discovery.sampling import sample

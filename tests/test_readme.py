@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from discovery import METHODS
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -17,6 +19,11 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         exec(compile(block, f"README.md block {number}", "exec"), namespace)
     assert (tmp_path / "faces.safetensors").is_file()
     assert (tmp_path / "smiling.png").is_file()
+
+
+def test_it_lists_every_method() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [name for name in METHODS if f"`{name}`" not in text] == []
 
 
 def test_pictures_and_files_it_points_to_exist() -> None:

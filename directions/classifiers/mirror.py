@@ -31,7 +31,7 @@ class Mirrored(Classifier):
 
     Example:
         >>> from directions import load_classifier
-        >>> from directions.classifiers.mirror import Mirrored
+        >>> from directions.classifiers import Mirrored
         >>> steady = Mirrored(load_classifier("faces"), odd=("yaw", "roll"))
         >>> images = torch.zeros(1, 3, 64, 64)
         >>> float(steady(images)[0, steady.names.index("yaw")].abs()) < 1e-3

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from directions import LatdirError, load_classifier, load_generator
-from directions.classifiers import Attribute, Classifier
-from directions.classifiers.mirror import Mirrored
+from directions.classifiers import Attribute, Classifier, Mirrored
 
 
 class Lopsided(Classifier):
