@@ -188,7 +188,7 @@ def linearize_layers(
 
 
 def deconvolutions(
-    kernels: Sequence[Float[Tensor, "i o k k"]], biases: Sequence[Float[Tensor, "o"]]
+    kernels: Sequence[Float[Tensor, "_ _ _ _"]], biases: Sequence[Float[Tensor, "_"]]
 ) -> list[nn.Module]:
     """The layers of a DCGAN, batch norm folded in, for `linearize_layers`.
 
