@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from analysis import plots
 from directions.bank import DirectionBank
 from directions.classifiers import load_classifier
 from directions.classifiers.base import logit
@@ -138,20 +139,24 @@ def equal_labels(samples: Samples) -> None:
         print(f"the default is nearer to the {title} direction in {wins} of {total}")
 
 
-def curve(samples: Samples) -> None:
+def curve(samples: Samples, *, path: Path | None) -> None:
     method = Boundary(validation=0, bootstrap=200)
     half = len(samples) // 2
     rest = method.discover(samples.rows(slice(half, len(samples))), attributes=ATTRIBUTES)
     print(f"\nAngle in degrees to the direction of {len(samples) - half:,} others / cone foretold")
     print(f"{'samples':>10} " + " ".join(f"{n:>13}" for n in ATTRIBUTES))
-    n = 250
-    while n <= half:
+    counts = [n for n in (250 << i for i in range(16)) if n <= half]
+    turned = []
+    for n in counts:
         bank = method.discover(samples.rows(slice(0, n)), attributes=ATTRIBUTES)
-        angle = angles(bank.matrix()[None], rest.matrix())[0].tolist()
+        turned.append(angles(bank.matrix()[None], rest.matrix())[0].tolist())
         cone = [d.evidence["cone_degrees"] for d in bank.values()]
-        cells = (f"{a:6.1f} /{c:5.1f}" for a, c in zip(angle, cone, strict=True))
+        cells = (f"{a:6.1f} /{c:5.1f}" for a, c in zip(turned[-1], cone, strict=True))
         print(f"{n:10,} " + " ".join(f"{c:>13}" for c in cells))
-        n *= 2
+    if path is not None:
+        curves = dict(zip(ATTRIBUTES, zip(*turned, strict=True), strict=True))
+        shown = {name: curves[name] for name in ("smiling", "male", "age", "yaw", "mouth_open")}
+        plots.angle_curve(counts, shown, goal=10.0).savefig(path, dpi=130)
 
 
 def main() -> None:
@@ -159,12 +164,13 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, required=True, help="folder of labelled samples")
     parser.add_argument("--n", type=int, default=REFERENCE + max(SIZES), help="samples wanted")
     parser.add_argument("--images", type=int, default=200, help="codes that are moved and rendered")
+    parser.add_argument("--figure", type=Path, help="PNG of the angle against the samples")
     options = parser.parse_args()
     samples = drawn(options.samples, options.n)
     samples = samples.rows(slice(0, options.n))
     print(f"{len(samples):,} samples of {samples.generator}, labels by {samples.classifier}")
     equal_labels(samples)
-    curve(samples)
+    curve(samples, path=options.figure)
     estimators(samples, min(20_000, (len(samples) - HELD_OUT) // 2), options.images)
 
 
