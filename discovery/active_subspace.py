@@ -29,8 +29,8 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.eigen import Spectrum, eigh
-from discovery.gradient import score_gradients
 from discovery.robust import clipped
+from discovery.score_gradients import score_gradients
 
 __all__ = ["ActiveSubspace", "active_subspace"]
 

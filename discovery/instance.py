@@ -26,7 +26,7 @@ from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from discovery.gradient import score_gradients
+from discovery.score_gradients import score_gradients
 
 __all__ = ["InstancePath"]
 

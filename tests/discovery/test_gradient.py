@@ -9,9 +9,10 @@ from directions.classifiers import Attribute, Classifier, Combined
 from directions.generators.planted import planted
 from discovery import robust
 from discovery.active_subspace import ActiveSubspace, active_subspace
-from discovery.gradient import Gradient, ScoreGradients, estimate_direction, score_gradients
+from discovery.gradient import Gradient, estimate_direction
 from discovery.gradient import split_half as halve
 from discovery.registry import find_method
+from discovery.score_gradients import ScoreGradients, score_gradients
 from tests.worlds import WORLDS, Mapped, Noisy, labelled, world
 
 
