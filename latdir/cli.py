@@ -14,7 +14,7 @@ from directions import DirectionBank, LatdirError
 from directions.classifiers import CLASSIFIERS, load_classifier
 from directions.generators import GENERATORS, Generator, load_generator
 from discovery.registry import METHODS
-from latdir.methods import MethodGroup
+from latdir.methods import MethodGroup, split_names
 from latdir.output import Json, figure_format, say, table, write_figure, write_text
 
 __all__ = ["app", "main"]
@@ -89,7 +89,7 @@ def sample(
     """Draw codes, generate images, label them; stream all of it to disk."""
     from discovery.sampling import sample as sample_
 
-    wanted = _split(attributes)
+    wanted = split_names(attributes)
     made = sample_(
         load_generator(generator),
         load_classifier(classifier),
@@ -269,7 +269,7 @@ def bank_condition(
     from directions import condition
 
     loaded, owner = _bank_and_generator(bank, generator)
-    listed = _split(on) or list(loaded)
+    listed = split_names(on) or list(loaded)
     plan = {d: [o for o in listed if o != d] for d in direction or loaded}
     on_others = {d: others for d, others in plan.items() if others}
     made = condition(loaded, on=on_others, prior=owner.prior(loaded.directions[0].space))
@@ -339,10 +339,6 @@ def _bank_and_generator(path: Path, name: str | None) -> tuple[DirectionBank, Ge
         raise LatdirError(f"{path} holds no directions")
     generator = load_generator(name or bank.generator)
     return bank.check(generator), generator
-
-
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _assignment(text: str) -> tuple[str, float]:

@@ -21,7 +21,7 @@ from discovery.base import Method, Need
 from discovery.registry import METHODS, find_method
 from latdir.output import Json, say, table
 
-__all__ = ["MethodGroup"]
+__all__ = ["MethodGroup", "split_names"]
 
 
 class MethodGroup(TyperGroup):
@@ -131,12 +131,15 @@ def _load(need: Need, given: Any) -> Any:
 
 
 def _names(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
+    names = split_names(text)
+    if names == []:
         raise LatdirError("--attributes is empty: give names with commas between, or leave it out")
     return names
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Names with commas between; None where the flag was left out."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _show(bank: DirectionBank, out: Path, *, as_json: bool) -> None:

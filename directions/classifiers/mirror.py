@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.base import Classifier
+from directions.classifiers.base import Attribute, Classifier, logit
 from directions.generators.base import Precision, fingerprint
 
 __all__ = ["Mirrored"]
@@ -53,10 +53,6 @@ class Mirrored(Classifier):
         """sha256 over the classifier underneath and the odd attributes."""
         return fingerprint({}, {"mirrored": self.classifier.fingerprint, "odd": sorted(self.odd)})
 
-    @property
-    def _probability(self) -> Tensor:
-        return torch.tensor([a.kind == "probability" for a in self.attributes])
-
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Mean log-odds of both; mean values."""
         sign = self._sign.to(images.device)
@@ -64,8 +60,7 @@ class Mirrored(Classifier):
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Scores, `[n, k]`."""
-        mean = self.logits(images)
-        return torch.where(self._probability.to(mean.device), mean.sigmoid(), mean)
+        return _scores(self.logits(images), self.attributes)
 
     def inference(
         self,
@@ -77,14 +72,18 @@ class Mirrored(Classifier):
         """The classifier's own fast form, run twice."""
         wanted = self.names if names is None else tuple(names)
         columns = self.columns(wanted)
+        kept = [self.attributes[c] for c in columns]
         score = self.classifier.inference(precision=precision, names=wanted, compile=compile)
-        sign, probability = self._sign[columns], self._probability[columns]
+        sign = self._sign[columns]
 
         def run(images: Tensor) -> Tensor:
-            chosen = probability.to(images.device)
-            both = [score(images), score(images.flip(3))]
-            odds = [torch.where(chosen, s.logit(eps=1e-6), s) for s in both]
-            mean = (odds[0] + sign.to(images.device) * odds[1]) / 2
-            return torch.where(chosen, mean.sigmoid(), mean)
+            here, there = (logit(score(part), kept) for part in (images, images.flip(3)))
+            return _scores((here + sign.to(images.device) * there) / 2, kept)
 
         return run
+
+
+def _scores(mean: Tensor, attributes: Sequence[Attribute]) -> Tensor:
+    """What `logit` was taken of: probabilities of log-odds, values as they are."""
+    probability = torch.tensor([a.kind == "probability" for a in attributes], device=mean.device)
+    return torch.where(probability, mean.sigmoid(), mean)

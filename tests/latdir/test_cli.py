@@ -1,5 +1,6 @@
 """The command, as a person types it: what it prints, writes and refuses."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from directions import DirectionBank
+from discovery import METHODS, find_method
 from latdir.cli import main
 
 OWN = """
@@ -112,6 +114,22 @@ def test_flags_of_a_method_reach_it(run, bank: Path, tmp_path: Path) -> None:
     assert list(loaded) == ["yaw"]
     assert loaded["yaw"].config["estimator"] == "lda"
     assert loaded["yaw"].config["threshold"] == 0.25
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_its_flags(run, method: str) -> None:
+    code, out, err = run(f"discover {method} --help")
+    assert code == 0, err
+    for field in dataclasses.fields(find_method(method)):
+        assert f"--{field.name.replace('_', '-')[:10]}" in out
+
+
+def test_a_method_without_labels_runs(run, tmp_path: Path) -> None:
+    code, _, err = run(
+        "discover pca --generator mine:generator --samples 2000 --components 3 --out p.safetensors"
+    )
+    assert code == 0, err
+    assert len(DirectionBank.load(tmp_path / "p.safetensors")) == 3
 
 
 def test_merge_and_convert(run, bank: Path, tmp_path: Path) -> None:
