@@ -74,14 +74,18 @@ class StreamingCovariance:
         if not len(rows):
             return
         mean = rows.mean(0)
-        product = gram(rows - mean, precision=self.precision)
+        centred = rows - mean
+        product = gram(centred, precision=self.precision)
+        # Far from the origin the float32 mean is off by its rounding; what is left over tells.
+        rest = centred.sum(0, dtype=torch.float64) / len(rows)
         # One sum is finite only if every value is, and costs nothing beside the product.
         if not torch.isfinite(product.diagonal().sum()):
             raise LatdirError(
                 f"rows {self.count} … {self.count + len(rows) - 1} have NaN or infinite values: "
                 "check the generator there"
             )
-        self._combine(len(rows), mean.double(), product)
+        product.addr_(rest, rest, alpha=-len(rows))
+        self._combine(len(rows), mean.double() + rest, product)
 
     def merge(self, other: StreamingCovariance) -> None:
         """Take in what another stream has seen.

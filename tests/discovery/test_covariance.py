@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from directions.errors import LatdirError
@@ -32,6 +32,7 @@ def streamed(rows, *, chunk, precision="float32"):
     chunk=st.integers(1, 70),
     far=st.sampled_from([0.0, 100.0]),
 )
+@example(count=23, size=1, chunk=2, far=100.0)
 @settings(max_examples=40, deadline=None)
 def test_any_chunks_give_the_covariance_of_all(count, size, chunk, far):
     rows = rows_of(count, size, seed=count * 100 + size, far=far)
