@@ -118,5 +118,4 @@ def _reader(classifier: Classifier, attributes: Sequence[str]) -> Callable[[Tens
             f"classifier {classifier.name} is not differentiable: use `boundary`, which needs "
             "scores only, or leave its attributes out"
         )
-    columns = classifier.columns(attributes)
-    return lambda images: classifier.logits(images)[:, columns]
+    return lambda images: classifier.logits_of(images, attributes)

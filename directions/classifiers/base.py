@@ -79,6 +79,16 @@ class Classifier(ABC):
         """
         return logit(self(images), self.attributes)
 
+    def logits_of(
+        self, images: Float[Tensor, "n c h w"], names: Sequence[str]
+    ) -> Float[Tensor, "n k"]:
+        """Logits of some attributes, in this order; networks that none of them needs may rest.
+
+        Raises:
+            LatdirError: An attribute it does not have.
+        """
+        return self.logits(images)[:, self.columns(names)]
+
     def inference(
         self,
         *,
@@ -167,6 +177,16 @@ class Combined(Classifier):
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The parts' logits, side by side."""
         return torch.cat([part.logits(images) for part in self.parts], 1)
+
+    def logits_of(
+        self, images: Float[Tensor, "n c h w"], names: Sequence[str]
+    ) -> Float[Tensor, "n k"]:
+        """Logits of some attributes; parts that none of them needs rest."""
+        self.columns(names)
+        shares = [(part, [n for n in names if n in part.names]) for part in self.parts]
+        made = [name for _, mine in shares for name in mine]
+        columns = [part.logits_of(images, mine) for part, mine in shares if mine]
+        return torch.cat(columns, 1)[:, [made.index(n) for n in names]]
 
     def inference(
         self,

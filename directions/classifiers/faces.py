@@ -135,7 +135,16 @@ class FaceClassifier(Classifier):
 
     def logits(self, images: Tensor) -> Float[Tensor, "n k"]:
         """The networks' own log-odds of each probability; values as they are."""
-        return self._columns(self._answers(images, tuple(OF_NET)), self.names, logits=True)
+        return self.logits_of(images, self.names)
+
+    def logits_of(self, images: Tensor, names: Sequence[str]) -> Float[Tensor, "n k"]:
+        """Log-odds and values of some attributes; networks that none of them needs do not run.
+
+        Raises:
+            LatdirError: An attribute it does not have.
+        """
+        self.columns(names)
+        return self._columns(self._answers(images, _nets_of(names)), names, logits=True)
 
     def embed(self, images: Tensor) -> Float[Tensor, "n 128"]:
         """Identity: embeddings nearer than about 0.6 are meant to be one person's.
@@ -184,7 +193,7 @@ class FaceClassifier(Classifier):
         """
         wanted = self.names if names is None else tuple(names)
         self.columns(wanted)
-        nets = tuple(n for n, own in OF_NET.items() if any(a.name in wanted for a in own))
+        nets = _nets_of(wanted)
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
 
         @cache
@@ -239,6 +248,11 @@ class FaceClassifier(Classifier):
             columns["eyes_open"] = lm.eyes_open(points, pose)
             columns["smile_width"] = lm.smile_width(points, pose)
         return torch.stack([columns[n] for n in names], 1)
+
+
+def _nets_of(names: Sequence[str]) -> tuple[Net, ...]:
+    """The networks that some attributes come from."""
+    return tuple(n for n, own in OF_NET.items() if any(a.name in names for a in own))
 
 
 def _collected(found: dict[Net, Any]) -> Answers:

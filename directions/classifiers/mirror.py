@@ -55,8 +55,15 @@ class Mirrored(Classifier):
 
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Mean log-odds of both; mean values."""
-        sign = self._sign.to(images.device)
-        return (self.classifier.logits(images) + sign * self.classifier.logits(images.flip(3))) / 2
+        return self.logits_of(images, self.names)
+
+    def logits_of(
+        self, images: Float[Tensor, "n c h w"], names: Sequence[str]
+    ) -> Float[Tensor, "n k"]:
+        """The same for some attributes."""
+        sign = self._sign[self.columns(names)].to(images.device)
+        here, there = (self.classifier.logits_of(i, names) for i in (images, images.flip(3)))
+        return (here + sign * there) / 2
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Scores, `[n, k]`."""

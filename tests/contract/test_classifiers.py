@@ -73,6 +73,16 @@ def test_inference_gives_the_columns_asked_for(case):
     assert ((half - picked).square().mean(0).sqrt() <= 0.2 * spread + 1e-5).all()
 
 
+def test_logits_of_some_attributes_are_the_columns_of_all_of_them(case):
+    classifier, images, _ = case
+    names = classifier.names[::-3]
+    with torch.no_grad():
+        picked = classifier.logits(images)[:, classifier.columns(names)]
+        torch.testing.assert_close(classifier.logits_of(images, names), picked)
+    with pytest.raises(LatdirError, match="has no attribute 'wings'"):
+        classifier.logits_of(images, ["wings"])
+
+
 def test_gradients_reach_the_images_if_it_says_so(case):
     classifier, images, _ = case
     leaf = images.clone().requires_grad_()

@@ -248,6 +248,19 @@ def test_logits_are_log_odds_and_exact_where_probabilities_saturate(
     torch.testing.assert_close(logits[:, 0].double(), exact, atol=1e-3, rtol=1e-4)
 
 
+def test_logits_of_some_attributes_run_only_the_networks_they_come_from(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = faces()
+    ran: list[str] = []
+    find = made._net
+    monkeypatch.setattr(made, "_net", lambda net, device: ran.append(net) or find(net, device))
+    odds = made.logits_of(images[:2], ["yaw", "smiling"])
+    assert sorted(ran) == ["expression", "landmarks"]
+    torch.testing.assert_close(odds, made.logits(images[:2])[:, made.columns(["yaw", "smiling"])])
+    assert sorted(ran[2:]) == ["age_gender", "expression", "landmarks"]
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_fast_form_agrees_and_does_not_depend_on_the_batch(
     classifier: FaceClassifier, images: Tensor, scores: Tensor, precision: str
