@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor
 
 from analysis.bootstrap import mean_interval
 from analysis.curves import AMOUNTS, HELD_OUT_SEED, Curves, measure_curves
+from analysis.linear_range import linear_range, slope_near_zero
 from analysis.targets import match_targets
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
@@ -107,25 +107,17 @@ def calibration_curves(
         LatdirError: No measured amount but 0 within `near`, or a tolerance outside (0, 1).
     """
     amounts = curves.amounts
-    fitted = (amounts != 0) & (amounts.abs() <= near)
-    if not fitted.any():
-        raise LatdirError(
-            f"no amount within {near:g} sigma was measured: there are "
-            f"{', '.join(f'{a:g}' for a in amounts.tolist())}; add -1 and 1"
-        )
-    if not 0 < tolerance < 1:
-        raise LatdirError(f"tolerance {tolerance:g} must lie in (0, 1): a usual one is 0.15")
     made = []
     for k, name in enumerate(curves.directions):
         if name not in curves.targets:
             continue
         a = curves.names.index(curves.targets[name])
         change = curves.changes[k, :, :, a].T
-        steps = amounts[fitted]
-        slopes = change[:, fitted] @ steps / steps.square().sum()
+        slopes = slope_near_zero(change, amounts, near=near)
         along = mean_interval(change, draws=bootstrap, level=level)
         slope, slope_low, slope_high = mean_interval(slopes, draws=bootstrap, level=level)
         start = curves.baseline[:, a].mean()
+        linear = linear_range(along.mean, amounts, slope=slope, tolerance=tolerance)
         made.append(
             CalibrationCurve(
                 name,
@@ -137,30 +129,11 @@ def calibration_curves(
                 float(slope),
                 float(slope_low),
                 float(slope_high),
-                _linear_range(along.mean, amounts, float(slope), tolerance),
+                (float(linear[0]), float(linear[1])),
                 tolerance,
             )
         )
     return tuple(made)
-
-
-def _linear_range(
-    change: Tensor, amounts: Tensor, slope: float, tolerance: float
-) -> tuple[float, float]:
-    """Ends of the range around 0 where |change - slope · amount| is within the tolerance."""
-    allowed = tolerance * abs(slope) * amounts.abs().clamp_min(1)
-    excess: list[float] = ((change - slope * amounts).abs() - allowed).tolist()
-    at: list[float] = amounts.tolist()
-    zero = at.index(0)
-
-    def reach(indices: range) -> float:
-        for inner, outer in pairwise(indices):
-            if excess[outer] > 0:
-                share = excess[inner] / (excess[inner] - excess[outer])
-                return at[inner] + share * (at[outer] - at[inner])
-        return at[indices[-1]]
-
-    return reach(range(zero, -1, -1)), reach(range(zero, len(at)))
 
 
 def apply_calibrations(

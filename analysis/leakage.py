@@ -4,7 +4,8 @@ AD of StyleSpace (Wu, Lischinski, Shechtman 2021, arXiv:2011.12799; code never r
 edits that change the target's logit by x σ(l_t), take |Δl_i| / σ(l_i) of every other attribute i;
 mean-AD averages over i, max-AD takes the largest, both in expectation over images. Here the edit
 that changes the target by x is the amount at which its mean over the held-out codes has changed
-so, the same amount for every code; changes between measured amounts are interpolated.
+so, the same amount for every code; changes between measured amounts are interpolated. With
+`match="image"` every code moves by its own amount, at which its own target has changed by x.
 
 AD counts every change, also one that is as often up as down. The signed mean, `drift`, is what a
 direction does systematically, and what conditioning can remove.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -25,8 +27,9 @@ from analysis.targets import amounts_reaching, between
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 
-__all__ = ["CHANGES", "Leakage", "attribute_dependency", "reaching"]
+__all__ = ["CHANGES", "Leakage", "Match", "attribute_dependency", "reaching"]
 
+Match = Literal["mean", "image"]
 CHANGES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
@@ -39,13 +42,17 @@ class Leakage:
         targets: Their targets.
         attributes: The attributes, constant ones left out.
         changes: `[x]`, change of the target, in its standard deviations.
-        amounts: `[k, x]`, sigma of the direction that it takes; NaN where out of reach.
+        amounts: `[k, x]`, sigma of the direction that it takes, the mean where every code has its
+            own; NaN where out of reach.
         dependency: `[k, x, a]`, mean |Δl_i| / σ(l_i); NaN for the target itself.
         drift: `[k, x, a]`, mean Δl_i / σ(l_i), signed; NaN for the target itself.
         mean_ad: `[k, x]`, dependency averaged over the other attributes.
         mean_low: `[k, x]`, lower ends of its bootstrap intervals.
         mean_high: `[k, x]`, upper ends.
         max_ad: `[k, x]`, mean over codes of the largest |Δl_i| / σ(l_i).
+        max_low: `[k, x]`, lower ends of its bootstrap intervals.
+        max_high: `[k, x]`, upper ends.
+        reached: `[k, x]`, share of the codes that these figures are of.
     """
 
     directions: tuple[str, ...]
@@ -59,6 +66,9 @@ class Leakage:
     mean_low: Float[Tensor, "k x"]
     mean_high: Float[Tensor, "k x"]
     max_ad: Float[Tensor, "k x"]
+    max_low: Float[Tensor, "k x"]
+    max_high: Float[Tensor, "k x"]
+    reached: Float[Tensor, "k x"]
 
     @property
     def ratio(self) -> Float[Tensor, "k x"]:
@@ -75,6 +85,7 @@ def attribute_dependency(
     curves: Curves,
     *,
     changes: Sequence[float] = CHANGES,
+    match: Match = "mean",
     bootstrap: int = 1000,
     level: float = 0.95,
 ) -> Leakage:
@@ -83,11 +94,14 @@ def attribute_dependency(
     Args:
         curves: Scores at several positive amounts; taken on the scale of log-odds.
         changes: Changes of the target to compare at, in its standard deviations.
+        match: `mean` moves all codes by one amount, at which their mean target has changed so;
+            `image` moves each by its own, and leaves out codes that do not get there.
         bootstrap: Number of resamples of the codes.
         level: Share of the resampled means inside an interval.
 
     Returns:
-        Dependencies; NaN at changes that a direction does not reach within the measured amounts.
+        Dependencies; NaN at changes that a direction does not reach within the measured amounts,
+        or that fewer than two codes reach.
 
     Raises:
         LatdirError: No direction has a target that varies, nothing else does, or a change is not
@@ -105,29 +119,47 @@ def attribute_dependency(
 
     shape = (len(rows), len(levels))
     dependency, drift = (torch.empty(*shape, len(attributes)) for _ in range(2))
-    means, lows, highs, largest = (torch.empty(shape) for _ in range(4))
+    reached, taken = torch.empty(shape), torch.empty(shape)
+    mean_ad, max_ad = torch.empty(3, *shape), torch.empty(3, *shape)
     for i, (k, target) in enumerate(zip(rows, columns, strict=True)):
-        moved = between(logits.changes[k], logits.amounts, amounts[i])
+        at = amounts[i]
+        if match == "image":
+            own_change = logits.changes[k, :, :, target].T / logits.std[target]
+            at = amounts_reaching(own_change, logits.amounts, levels).T
+        moved = between(logits.changes[k], logits.amounts, at)
         moved = moved[..., varying] / logits.std[varying]
+        there = ~moved[..., 0].isnan()
+        reached[i] = there.float().mean(1)
+        taken[i] = at if at.ndim == 1 else at.nanmean(1)
         own = varying == target
         moved[..., own] = torch.nan
-        dependency[i] = moved.abs().mean(1)
-        drift[i] = moved.mean(1)
         others = moved[..., ~own].abs()
-        means[i], lows[i], highs[i] = mean_interval(others.mean(2).T, draws=bootstrap, level=level)
-        largest[i] = others.amax(2).mean(1)
+        for x, rest in enumerate(there):
+            kept = rest if int(rest.sum()) > 1 else torch.zeros_like(rest)
+            dependency[i, x] = moved[x, kept].abs().mean(0)
+            drift[i, x] = moved[x, kept].mean(0)
+            both = torch.stack([others[x, kept].mean(1), others[x, kept].amax(1)], 1)
+            ends = (
+                torch.stack(mean_interval(both, draws=bootstrap, level=level))
+                if len(both)
+                else torch.full((3, 2), torch.nan)
+            )
+            mean_ad[:, i, x], max_ad[:, i, x] = ends.unbind(1)
     return Leakage(
         tuple(logits.directions[k] for k in rows),
         tuple(logits.names[a] for a in columns),
         attributes,
         levels,
-        amounts,
+        taken,
         dependency,
         drift,
-        means,
-        lows,
-        highs,
-        largest,
+        mean_ad[0],
+        mean_ad[1],
+        mean_ad[2],
+        max_ad[0],
+        max_ad[1],
+        max_ad[2],
+        reached,
     )
 
 

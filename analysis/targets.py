@@ -64,17 +64,17 @@ def match_targets(
 
 
 def amounts_reaching(
-    change: Float[Tensor, "t"], amounts: Float[Tensor, "t"], levels: Float[Tensor, "x"]
-) -> Float[Tensor, "x"]:
-    """The smallest positive amounts at which a curve reaches some levels.
+    change: Float[Tensor, "*codes t"], amounts: Float[Tensor, "t"], levels: Float[Tensor, "x"]
+) -> Float[Tensor, "*codes x"]:
+    """The smallest positive amounts at which curves reach some levels.
 
     Args:
-        change: Mean change at each amount; 0 at amount 0.
+        change: Change at each amount, of a mean or of each code; 0 at amount 0.
         amounts: Ascending, 0 among them.
         levels: Positive changes to reach.
 
     Returns:
-        Amounts, by linear interpolation; NaN where the curve does not come that far.
+        Amounts, by linear interpolation; NaN where a curve does not come that far.
 
     Example:
         >>> amounts = torch.tensor([-1.0, 0.0, 1.0, 2.0])
@@ -82,26 +82,33 @@ def amounts_reaching(
         tensor([0.5000, 1.5000,    nan])
     """
     ahead = amounts >= 0
-    curve, at = change[ahead], amounts[ahead]
-    peak = curve.cummax(0).values
-    after = torch.searchsorted(peak, levels.to(peak)).clamp(1, len(at) - 1)
+    curve, at = change[..., ahead].contiguous(), amounts[ahead]
+    peak = curve.cummax(-1).values
+    wanted = levels.to(peak).expand(*peak.shape[:-1], -1).contiguous()
+    after = torch.searchsorted(peak, wanted).clamp(1, len(at) - 1)
     before = after - 1
     # Where the peak first passes a level it is the curve itself that passes it.
-    share = (levels - curve[before]) / (curve[after] - curve[before])
-    found = at[before] + share * (at[after] - at[before])
-    return torch.where(levels <= peak[-1], found, torch.nan)
+    start, end = curve.gather(-1, before), curve.gather(-1, after)
+    found = at[before] + (wanted - start) / (end - start) * (at[after] - at[before])
+    return torch.where(wanted <= peak[..., -1:], found, torch.nan)
 
 
 def between(
-    values: Float[Tensor, "t *rest"], amounts: Float[Tensor, "t"], at: Float[Tensor, "x"]
+    values: Float[Tensor, "t *rest"], amounts: Float[Tensor, "t"], at: Float[Tensor, "x *n"]
 ) -> Float[Tensor, "x *rest"]:
     """Values at amounts between the measured ones, by linear interpolation; NaN stays NaN.
+
+    Args:
+        values: One at each amount.
+        amounts: Ascending.
+        at: `[x]`, the same for all that is measured, or `[x, n]`, one for each code `[t, n, ...]`.
 
     Example:
         >>> between(torch.tensor([0.0, 2.0]), torch.tensor([0.0, 1.0]), torch.tensor([0.25]))
         tensor([0.5000])
     """
-    after = torch.searchsorted(amounts, at.nan_to_num()).clamp(1, len(amounts) - 1)
+    after = torch.searchsorted(amounts, at.nan_to_num().contiguous()).clamp(1, len(amounts) - 1)
     width = amounts[after] - amounts[after - 1]
-    share = ((at - amounts[after - 1]) / width).reshape(-1, *[1] * (values.ndim - 1))
-    return values[after - 1] * (1 - share) + values[after] * share
+    share = ((at - amounts[after - 1]) / width).reshape(*at.shape, *[1] * (values.ndim - at.ndim))
+    codes = (torch.arange(at.shape[1]),) if at.ndim == 2 else ()
+    return values[(after - 1, *codes)] * (1 - share) + values[(after, *codes)] * share

@@ -178,3 +178,45 @@ def test_refusals(change, text):
     )
     with pytest.raises(LatdirError, match=text):
         attribute_dependency(part, changes=change.get("changes", (1.0,)))
+
+
+def test_matched_by_image_every_code_changes_by_the_same():
+    found = noisy()
+    leakage = attribute_dependency(found, changes=(0.5, 1.3), match="image")
+    ahead = found.amounts >= 0
+    at = found.amounts[ahead].tolist()
+    for k in range(2):
+        for x, level in enumerate((0.5, 1.3)):
+            averages, largest, used = [], [], []
+            for i in range(40):
+                curve = (found.changes[k, ahead, i] / found.std).tolist()
+                over = [t for t, row in enumerate(curve) if row[k] >= level]
+                if not over:
+                    continue
+                t = over[0]
+                share = (level - curve[t - 1][k]) / (curve[t][k] - curve[t - 1][k])
+                used.append(at[t - 1] + share * (at[t] - at[t - 1]))
+                moved = [
+                    abs((1 - share) * curve[t - 1][a] + share * curve[t][a])
+                    for a in range(3)
+                    if a != k
+                ]
+                averages.append(sum(moved) / 2)
+                largest.append(max(moved))
+            assert float(leakage.reached[k, x]) == pytest.approx(len(used) / 40)
+            assert float(leakage.amounts[k, x]) == pytest.approx(sum(used) / len(used), rel=1e-4)
+            mean = sum(averages) / len(averages)
+            assert float(leakage.mean_ad[k, x]) == pytest.approx(mean, rel=1e-3)
+            assert float(leakage.max_ad[k, x]) == pytest.approx(
+                sum(largest) / len(largest), rel=1e-3
+            )
+            assert leakage.max_low[k, x] < leakage.max_ad[k, x] < leakage.max_high[k, x]
+    assert 0 < leakage.reached.min() < 1
+
+
+def test_a_change_that_too_few_images_reach_has_no_figures():
+    leakage = attribute_dependency(noisy(), changes=(0.5, 50.0), match="image")
+    assert leakage.reached[:, 1].tolist() == [0.0, 0.0]
+    for figures in (leakage.mean_ad, leakage.max_ad, leakage.max_high, leakage.amounts):
+        assert figures[:, 1].isnan().all()
+        assert not figures[:, 0].isnan().any()
