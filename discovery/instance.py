@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -26,6 +27,7 @@ from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.paths import CurvedPath, StoredPath
 from discovery.score_gradients import score_gradients
 
 __all__ = ["InstancePath"]
@@ -35,7 +37,7 @@ LEAST_LEFT = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class InstancePath:
+class InstancePath(CurvedPath):
     """A curved path for each code: it has a direction's `shift`, but a gradient at every step.
 
     Attributes:
@@ -47,6 +49,7 @@ class InstancePath:
         weight: λ. 1 is the straight line of the global directions, 0 follows the gradients alone.
         step: Longest step, in sigma of the global direction.
         batch: Codes at a time; bounds the memory.
+        space: Name of the codes' space, that of the global direction.
 
     Raises:
         LatdirError: An attribute that the bank or the classifier does not have, directions of
@@ -65,6 +68,8 @@ class InstancePath:
         True
     """
 
+    kind: ClassVar[str] = "instance"
+
     generator: Generator
     classifier: Classifier
     bank: DirectionBank
@@ -73,6 +78,7 @@ class InstancePath:
     weight: float = 0.75
     step: float = 0.25
     batch: int = field(default=32, kw_only=True)
+    space: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "conditions", tuple(dict.fromkeys(self.conditions)))
@@ -81,6 +87,7 @@ class InstancePath:
         self.bank.check(self.generator)
         self.classifier.columns(self.attributes)
         used = self.bank.select(self.attributes).directions
+        object.__setattr__(self, "space", used[0].space)
         if len({d.space for d in used}) > 1 or any(d.layers is not None for d in used):
             raise LatdirError(
                 "a path needs directions of one space that act on all of it, but these act on "
@@ -104,14 +111,16 @@ class InstancePath:
         return self.bank[self.name]
 
     def shift(
-        self, codes: Float[Tensor, "n *shape"], amount: float | Tensor
+        self, codes: Float[Tensor, "n *shape"], amount: float | Tensor, *, unit: str = "sigma"
     ) -> Float[Tensor, "n *shape"]:
         """Move codes along their own paths.
 
         Args:
             codes: `[n, *shape]`.
-            amount: Length of the path in sigma of the global direction, backwards if negative;
-                a number, or one for each code `[n]`.
+            amount: Length of the path, backwards if negative; a number, or one for each code
+                `[n]`.
+            unit: A unit of the global direction: its `sigma`, `latent`, or what it is
+                calibrated in.
 
         Returns:
             New codes, of the same shape, device and dtype.
@@ -120,11 +129,11 @@ class InstancePath:
             LatdirError: Codes of another space, amounts of another shape or not finite, or a
                 condition that leaves nothing of the direction.
         """
-        *_, moved = self.trace(codes, amount)
+        *_, moved = self.trace(codes, amount, unit=unit)
         return moved
 
     def trace(
-        self, codes: Float[Tensor, "n *shape"], amount: float | Tensor
+        self, codes: Float[Tensor, "n *shape"], amount: float | Tensor, *, unit: str = "sigma"
     ) -> Iterator[Float[Tensor, "n *shape"]]:
         """The codes after each step of `shift`, beginning with where they start.
 
@@ -133,23 +142,24 @@ class InstancePath:
         Args:
             codes: `[n, *shape]`.
             amount: As for `shift`.
+            unit: As for `shift`.
 
         Raises:
             LatdirError: As `shift`.
         """
-        self.generator.space(self.direction.space).check(codes)
-        lengths = torch.as_tensor(amount, dtype=codes.dtype, device=codes.device)
+        self.generator.space(self.space).check(codes)
+        lengths = torch.as_tensor(self.direction.latent_amount(amount, unit)).to(codes)
         if lengths.ndim > 1 or (lengths.ndim == 1 and len(lengths) != len(codes)):
             raise LatdirError(
                 f"amount has shape {list(lengths.shape)}: give one number, "
                 f"or one for each of the {len(codes)} codes"
             )
         if not torch.isfinite(lengths).all():
-            raise LatdirError("amounts must be finite, in sigma")
+            raise LatdirError(f"amounts must be finite, in {unit}")
         longest = float(lengths.abs().max()) if lengths.numel() else 0.0
         # Rounding must not turn a whole number of steps into one more.
-        steps = math.ceil(longest / self.step - 1e-6)
-        stride = (lengths * self.direction.sigma / max(steps, 1)).reshape(-1, 1)
+        steps = math.ceil(longest / (self.step * self.direction.sigma) - 1e-6)
+        stride = (lengths / max(steps, 1)).reshape(-1, 1)
         yield codes
         for _ in range(steps):
             codes = codes + (stride * self.tangents(codes)).reshape(codes.shape)
@@ -169,7 +179,7 @@ class InstancePath:
                 self.classifier,
                 codes,
                 attributes=self.attributes,
-                space=self.direction.space,
+                space=self.space,
                 batch=self.batch,
             )
             norms = found.gradients.norm(dim=2, keepdim=True)
@@ -178,6 +188,61 @@ class InstancePath:
             own = torch.where(usable, found.gradients / norms, blend)
             blend = self.weight * blend + (1 - self.weight) * own
         return _without(blend[:, 0], blend[:, 1:], self.attributes)
+
+    def stored(self) -> StoredPath:
+        """The global directions and the settings; not the networks."""
+        used = self.bank.select(self.attributes).directions
+        config = {
+            "name": self.name,
+            "conditions": list(self.conditions),
+            "weight": self.weight,
+            "step": self.step,
+            "classifier": self.classifier.name,
+            "classifier_fingerprint": self.classifier.fingerprint,
+            "space": self.space,
+            "sigmas": [d.sigma for d in used],
+        }
+        tensors = {f"vector.{i}": d.vector for i, d in enumerate(used)}
+        return StoredPath(self.generator.name, self.generator.fingerprint, config, tensors)
+
+    @classmethod
+    def restored(
+        cls, stored: StoredPath, *, generator: Generator | None, classifier: Classifier | None
+    ) -> InstancePath:
+        """The path again, over the networks that it follows the gradients of.
+
+        Raises:
+            LatdirError: No generator or classifier, or another classifier than it was made with.
+        """
+        config = stored.config
+        wanted = config["classifier_fingerprint"]
+        if generator is None or classifier is None:
+            raise LatdirError(
+                f"the path of {config['name']!r} follows gradients of the classifier "
+                f"{config['classifier']} through {stored.generator}: give load_path both, "
+                "generator=… and classifier=…"
+            )
+        if classifier.fingerprint != wanted:
+            raise LatdirError(
+                f"the path of {config['name']!r} was made with {config['classifier']} "
+                f"({wanted[:12]}…), not {classifier.name} ({classifier.fingerprint[:12]}…): "
+                "load that one"
+            )
+        names = (config["name"], *config["conditions"])
+        directions = tuple(
+            Direction(name, stored.tensors[f"vector.{i}"], config["space"], sigma=sigma)
+            for i, (name, sigma) in enumerate(zip(names, config["sigmas"], strict=True))
+        )
+        bank = DirectionBank(directions, stored.generator, stored.fingerprint)
+        return cls(
+            generator,
+            classifier,
+            bank,
+            config["name"],
+            tuple(config["conditions"]),
+            config["weight"],
+            config["step"],
+        )
 
 
 def _without(

@@ -32,70 +32,16 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.edits import Edit, edits_named
+from discovery.neural_walk import NeuralWalk, follow
 
 __all__ = ["NeuralWalk", "Walks"]
 
 HELD_OUT = 256
-FIELD_STEPS = 4
 HOPELESS = 0.1
 
 log = logging.getLogger(__name__)
 
 Move = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class NeuralWalk:
-    """A curved path: the field v(z) = w + B tanh(A z + a), followed in a few steps.
-
-    Attributes:
-        name: The edit it follows.
-        unit: Unit of the edit's amounts.
-        space: Name of the codes' space.
-        w: `[d]`, the field's constant part: latent units a unit of the edit.
-        inner: `[h, d]`, A.
-        offset: `[h]`, a.
-        outer: `[d, h]`, B.
-        speed: Mean length of v over codes.
-        sigma: Standard deviation of the prior's codes along the mean field.
-        explained: Share of the edit's change it brings about on held-out codes.
-    """
-
-    name: str
-    unit: str
-    space: str
-    w: Float[Tensor, "d"]
-    inner: Float[Tensor, "h d"]
-    offset: Float[Tensor, "h"]
-    outer: Float[Tensor, "d h"]
-    speed: float
-    sigma: float
-    explained: float
-
-    def shift(
-        self, codes: Float[Tensor, "n ..."], amount: float | Tensor, *, unit: str = "sigma"
-    ) -> Float[Tensor, "n ..."]:
-        """Move codes along the path.
-
-        Args:
-            codes: `[n, *shape]`.
-            amount: A number, or one for each code.
-            unit: `sigma` (default) or `latent`, of mean path length, or the edit's own unit.
-
-        Raises:
-            LatdirError: Codes of another size, or an unknown unit.
-        """
-        lengths = {"sigma": self.sigma / self.speed, "latent": 1 / self.speed, self.unit: 1.0}
-        if unit not in lengths:
-            raise LatdirError(f"walk {self.name!r} has no unit {unit!r}: use {', '.join(lengths)}")
-        flat = codes.flatten(1)
-        if flat.shape[1] != len(self.w):
-            raise LatdirError(
-                f"walk {self.name!r} moves codes of {len(self.w)} numbers, not {flat.shape[1]}"
-            )
-        steps = torch.as_tensor(amount).to(flat).expand(len(flat)) * lengths[unit]
-        field = [p.to(flat) for p in (self.w, self.inner, self.offset, self.outer)]
-        return _follow(flat, steps, field).reshape(codes.shape)
 
 
 @dataclass(frozen=True)
@@ -228,7 +174,7 @@ class _Fit:
             parameter.requires_grad_()
 
         def move(codes: Tensor, fractions: Tensor) -> Tensor:
-            return _follow(codes, fractions, field)
+            return follow(codes, fractions, field)
 
         self._train(edit, move, field)
         w, inner, offset, outer = (p.detach() for p in field)
@@ -247,6 +193,8 @@ class _Fit:
             speed=float(velocity.norm(dim=1).mean()),
             sigma=prior.sigma(mean / mean.norm()),
             explained=self._explained(edit, move),
+            generator=self.generator.name,
+            fingerprint=self.generator.fingerprint,
         )
 
     def _train(self, edit: Edit, move: Move, parameters: Sequence[Tensor]) -> None:
@@ -326,14 +274,3 @@ class _Descent:
             square.lerp_(gradient.square().sum(), 1 - self.SQUARE)
             length = (square / corrections[1]).sqrt().clamp_min(1e-12)
             parameter -= rate * mean / corrections[0] / length
-
-
-def _follow(
-    codes: Float[Tensor, "n d"], amounts: Float[Tensor, "n"], field: Sequence[Tensor]
-) -> Float[Tensor, "n d"]:
-    """Euler steps along the field."""
-    w, inner, offset, outer = field
-    stride = amounts[:, None] / FIELD_STEPS
-    for _ in range(FIELD_STEPS):
-        codes = codes + stride * (w + torch.tanh(codes @ inner.T + offset) @ outer.T)
-    return codes

@@ -1,0 +1,227 @@
+"""Curved paths: what a direction is when it bends, and the file that keeps it.
+
+A path moves codes as a direction does, `shift(codes, amount)`, but not along one line. Its file
+is one safetensors file: tensors of the path's own, and a single metadata key `manifest`, JSON with
+`format`, `version`, `kind`, the generator's name and fingerprint, and `config`, the path's own
+settings. Reading one executes nothing: `kind` is looked up in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from directions.classifiers.base import Classifier
+from directions.errors import LatdirError
+from directions.files import atomic
+from directions.generators.base import Generator
+from directions.manifest import plain
+
+__all__ = ["KINDS", "CurvedPath", "StoredPath", "load_path"]
+
+VERSION = 1
+
+KINDS = {
+    "instance": "discovery.instance:InstancePath",
+    "neural_walk": "discovery.neural_walk:NeuralWalk",
+}
+"""Kind of path to `module:Class`. Methods bring their own paths, and a file must find them
+without its reader importing every method first."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPath:
+    """What a path's file holds.
+
+    Attributes:
+        generator: Name of the generator it belongs to.
+        fingerprint: Its sha256.
+        config: JSON values.
+        tensors: float32, by name.
+    """
+
+    generator: str
+    fingerprint: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class CurvedPath(ABC):
+    """A way through latent space that may bend and may differ from code to code.
+
+    A subclass sets `kind`, has a line in `KINDS`, and implements `shift`, `stored` and `restored`.
+
+    Attributes:
+        kind: What `KINDS` calls the class.
+        name: What it is meant to change.
+        space: Name of the codes' space.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    space: str
+
+    @abstractmethod
+    def shift(
+        self, codes: Float[Tensor, "n *shape"], amount: float | Tensor, *, unit: str = "sigma"
+    ) -> Float[Tensor, "n *shape"]:
+        """Move codes along their paths.
+
+        Args:
+            codes: `[n, *shape]`.
+            amount: A number, backwards if negative, or one for each code `[n]`.
+            unit: `sigma`, `latent` (length of the path), or a unit of the path's own.
+
+        Returns:
+            New codes, of the same shape, device and dtype.
+
+        Raises:
+            LatdirError: Codes that do not fit, or an unknown unit.
+        """
+
+    @abstractmethod
+    def stored(self) -> StoredPath:
+        """What `restored` needs to make an equal path."""
+
+    @classmethod
+    @abstractmethod
+    def restored(
+        cls, stored: StoredPath, *, generator: Generator | None, classifier: Classifier | None
+    ) -> CurvedPath:
+        """The path again.
+
+        Args:
+            stored: What was stored; `generator` has been checked against it.
+            generator: Its generator, where the path needs it.
+            classifier: Its classifier, where the path needs it.
+
+        Raises:
+            LatdirError: Something it needs is missing, or the contents do not fit together.
+        """
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the path to one safetensors file, whole or not at all; equal paths, equal bytes.
+
+        Raises:
+            LatdirError: The file cannot be written, or a setting is no JSON value.
+        """
+        held = self.stored()
+        header = {
+            "format": "latdir.path",
+            "version": VERSION,
+            "kind": self.kind,
+            "generator": held.generator,
+            "fingerprint": held.fingerprint,
+            "config": plain(held.config, "config"),
+        }
+        encoded = json.dumps(header, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        tensors = {
+            name: t.detach().to("cpu", torch.float32).contiguous().clone()
+            for name, t in held.tensors.items()
+        }
+        content = save(tensors, metadata={"manifest": encoded})
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
+        return Path(path)
+
+
+def load_path(
+    path: str | PathLike[str],
+    *,
+    generator: Generator | None = None,
+    classifier: Classifier | None = None,
+) -> CurvedPath:
+    """Read a path that `CurvedPath.save` wrote.
+
+    Args:
+        path: The file.
+        generator: When given, a path of another generator is refused. Paths that make images on
+            their way need it.
+        classifier: Paths that score images on their way need it.
+
+    Raises:
+        LatdirError: No path file, a broken one, of a newer version or of another generator; or
+            the path needs a generator or classifier that was not given.
+    """
+    kind, held = _read(path)
+    if generator is not None and generator.fingerprint != held.fingerprint:
+        raise LatdirError(
+            f"{path} was made for {held.generator} ({held.fingerprint[:12]}…), not for "
+            f"{generator.name} ({generator.fingerprint[:12]}…): load that one"
+        )
+    module, _, name = KINDS[kind].partition(":")
+    cls: type[CurvedPath] = getattr(importlib.import_module(module), name)
+    try:
+        return cls.restored(held, generator=generator, classifier=classifier)
+    except LatdirError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LatdirError(
+            f"{path} is broken: its contents make no {kind} path ({error}); take a fresh copy"
+        ) from error
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal["latdir.path"]
+    version: Literal[1]
+    kind: str
+    generator: str
+    fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
+    config: dict[str, Any] = {}
+
+
+def _read(path: str | PathLike[str]) -> tuple[str, StoredPath]:
+    if not Path(path).is_file():
+        raise LatdirError(f"there is no path file {path}: check the name")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            encoded = (file.metadata() or {}).get("manifest", "")
+            # The reader's tensors are views of the mapped file; a copy outlives its replacement.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise LatdirError(f"{path} is not a readable path file ({error})") from error
+    try:
+        header = _Header.model_validate_json(encoded)
+        plain(header.config)
+    except (ValidationError, LatdirError, RecursionError) as error:
+        raise LatdirError(
+            f"{path} is no path file of version {VERSION}: {_version(encoded) or error}"
+        ) from error
+    if header.kind not in KINDS:
+        raise LatdirError(
+            f"{path} holds a path of kind {header.kind!r}, and there are {', '.join(KINDS)}: "
+            "pip install --upgrade latdir"
+        )
+    wrong = [n for n, t in tensors.items() if t.dtype != torch.float32 or not t.isfinite().all()]
+    if wrong:
+        raise LatdirError(f"{path} is broken: {wrong[0]} is not finite float32")
+    return header.kind, StoredPath(header.generator, header.fingerprint, header.config, tensors)
+
+
+def _version(encoded: str) -> str:
+    """What a file of another format or version calls itself; empty where that is not the fault."""
+    try:
+        content = json.loads(encoded)
+        name, version = content.get("format"), content.get("version")
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    if name == "latdir.bank":
+        return "it is a bank, which DirectionBank.load reads"
+    if isinstance(version, int) and version > VERSION:
+        return f"it is of version {version}; pip install --upgrade latdir"
+    return ""
