@@ -1,0 +1,308 @@
+"""CLIP: images and words in one embedding, and what an image shows by words alone.
+
+Learning Transferable Visual Models From Natural Language Supervision, A. Radford, J. W. Kim,
+C. Hallacy, A. Ramesh, G. Goh, S. Agarwal, G. Sastry, A. Askell, P. Mishkin, J. Clark, G. Krueger,
+I. Sutskever, ICML 2021, arXiv:2103.00020.
+
+Images are prepared as `clip`'s own transform does, except that nothing is rounded to bytes on the
+way, so that gradients pass. Weights are kept in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from directions import zoo
+from directions.classifiers import clip_adapters as adapters
+from directions.classifiers.base import Attribute, Classifier
+from directions.classifiers.clip_prompts import FACE_PROMPTS, TEMPLATES
+from directions.classifiers.clip_weights import read_weights
+from directions.classifiers.crop import checked
+from directions.classifiers.text_image import TextImageModel
+from directions.errors import LatdirError
+from directions.generators.base import fingerprint
+
+__all__ = [
+    "TEMPLATES",
+    "ClipClassifier",
+    "ClipModel",
+    "clip_classifier",
+    "clip_faces",
+    "load_clip",
+    "prepare",
+]
+
+BUILT_IN = "tinyclip-faces"
+# Rows at once: what the largest models hold without trouble.
+BATCH = 128
+
+
+@dataclass(frozen=True, eq=False)
+class ClipModel:
+    """A model of images and words; make one with `load_clip`.
+
+    Attributes:
+        name: What it was loaded as.
+        towers: Its two encoders.
+    """
+
+    name: str
+    towers: adapters.Towers = field(repr=False)
+    _texts: dict[tuple[str, tuple[str, ...]], Tensor] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the weights and how images are prepared."""
+        towers = self.towers
+        state = {k: v for k, v in towers.module.state_dict().items() if isinstance(v, Tensor)}
+        config = {"size": towers.size, "mean": towers.mean, "std": towers.std}
+        return fingerprint(state, config)
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the square it looks at."""
+        return self.towers.size
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.encode_texts([""], templates=["{}"]).shape[1]
+
+    @property
+    def temperature(self) -> float:
+        """Factor from cosines to the model's own logits, `exp(logit_scale)`."""
+        return self.towers.temperature
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.towers.module.parameters()).device
+
+    def encode_images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n e"]:
+        """Unit embeddings of images, differentiable.
+
+        Args:
+            images: In [-1, 1], of any size; the central square is looked at.
+
+        Returns:
+            `[n, dim]`, float32.
+
+        Raises:
+            LatdirError: Not a batch of RGB images.
+        """
+        towers = self.towers
+        parts = [
+            towers.image(prepare(part, size=towers.size, mean=towers.mean, std=towers.std))
+            for part in torch.split(checked(images), BATCH)
+        ]
+        return F.normalize(torch.cat(parts).float(), dim=1)
+
+    def encode_texts(
+        self, texts: Sequence[str], *, templates: Sequence[str] = TEMPLATES
+    ) -> Float[Tensor, "k e"]:
+        """Unit embeddings of texts, each the mean over many sentences that it is put in.
+
+        What was asked for once is kept.
+
+        Args:
+            texts: Noun phrases with their article, such as "a smiling face".
+            templates: Sentences with `{}` for the text; `["{}"]` takes the text alone.
+
+        Returns:
+            `[k, dim]`, float32, without gradient.
+
+        Raises:
+            LatdirError: A template without `{}`, no template, or a text that is too long.
+        """
+        if isinstance(texts, str):
+            raise LatdirError(f"texts are a list: write [{texts!r}]")
+        without = [t for t in templates if "{}" not in t]
+        if without or not templates:
+            what = f"{without[0]!r} has none" if without else "there is none"
+            raise LatdirError(f"templates are sentences with {{}} for the text, but {what}")
+        key = tuple(templates)
+        for text in texts:
+            if (text, key) not in self._texts:
+                self._texts[text, key] = self._ensemble(text, key)
+        return torch.stack([self._texts[text, key] for text in texts])
+
+    def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "k t"]:
+        """Tokens of texts, on the model's device.
+
+        Raises:
+            LatdirError: A text that is too long.
+        """
+        return self.towers.tokenize(texts).to(self.device)
+
+    def _ensemble(self, text: str, templates: tuple[str, ...]) -> Float[Tensor, "e"]:
+        # Kept for later calls, which may want gradients of images.
+        with torch.inference_mode(False), torch.no_grad():
+            tokens = self.tokenize([template.replace("{}", text) for template in templates])
+            each = F.normalize(self.towers.text(tokens).float(), dim=1)
+            return F.normalize(each.mean(0), dim=0)
+
+
+def prepare(
+    images: Float[Tensor, "n 3 h w"], *, size: int, mean: Sequence[float], std: Sequence[float]
+) -> Float[Tensor, "n 3 size size"]:
+    """Images as CLIP sees them: the shorter side resized, the centre cut out, normalised.
+
+    Bicubic and antialiased, with PIL's kernel (a = -1/2); overshoot is clipped as bytes would be.
+
+    Args:
+        images: In [-1, 1], of any size.
+        size: Side of the result.
+        mean: Of each channel, in [0, 1].
+        std: Likewise.
+
+    Example:
+        >>> prepare(torch.zeros(2, 3, 64, 80), size=32, mean=(0, 0, 0), std=(1, 1, 1)).shape
+        torch.Size([2, 3, 32, 32])
+    """
+    unit = (images.float() + 1) / 2
+    height, width = images.shape[2:]
+    short = min(height, width)
+    if short != size:
+        target = (size * height // short, size * width // short)
+        unit = F.interpolate(unit, target, mode="bicubic", antialias=True, align_corners=False)
+    top, left = (round((side - size) / 2) for side in unit.shape[2:])
+    unit = unit[:, :, top : top + size, left : left + size].clamp(0, 1)
+    shape = (3, 1, 1)
+    return (unit - unit.new_tensor(mean).view(shape)) / unit.new_tensor(std).view(shape)
+
+
+def load_clip(
+    source: str | Path | nn.Module = BUILT_IN, *, device: str | torch.device | None = None
+) -> ClipModel:
+    """A CLIP by name, from a file, or of a module.
+
+    Args:
+        source: One of
+
+            - `tinyclip-faces`, small and built in, which knows faces only;
+            - a name of `clip-anytorch`'s, such as `ViT-B/32`, fetched once;
+            - a path to weights of that architecture: a state dict, a TorchScript archive or
+              safetensors; nothing in the file is executed;
+            - `open_clip:NAME/PRETRAINED` or `transformers:NAME`, where those are installed;
+            - a module with the interface of `clip.model.CLIP`, taken as it is.
+        device: Where it runs; by default the CPU. A module stays where it is.
+
+    Raises:
+        LatdirError: None of these, a package that is missing, or a file that holds no CLIP.
+
+    Example:
+        >>> load_clip("ViT-Z/1")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: no CLIP 'ViT-Z/1': it is neither a file nor one of
+        tinyclip-faces, RN50, ...; other libraries' are named 'open_clip:NAME/PRETRAINED' or
+        'transformers:NAME'
+    """
+    if isinstance(source, nn.Module):
+        if device is not None:
+            raise LatdirError("a module stays where it is: move it with module.to(device) first")
+        return ClipModel(type(source).__name__, adapters.from_module(source))
+    where = torch.device(device or "cpu")
+    name = str(source)
+    library, _, rest = name.partition(":")
+    if name == BUILT_IN:
+        return ClipModel(name, adapters.from_state(zoo.load(name), where))
+    if library == "open_clip":
+        return ClipModel(name, adapters.from_open_clip(rest, where))
+    if library == "transformers":
+        return ClipModel(name, adapters.from_transformers(rest, where))
+    if Path(source).is_file():
+        return ClipModel(Path(source).stem, adapters.from_state(read_weights(source), where))
+    known = adapters.clip_package().available_models()
+    if name in known:
+        return ClipModel(name, adapters.from_name(name, where))
+    raise LatdirError(
+        f"no CLIP {name!r}: it is neither a file nor one of {BUILT_IN}, {', '.join(known)}; other "
+        "libraries' are named 'open_clip:NAME/PRETRAINED' or 'transformers:NAME'"
+    )
+
+
+class ClipClassifier(Classifier):
+    """Zero-shot attributes: how much nearer an image is to one text than to another.
+
+    The logit is the model's temperature times the difference of the two cosines; the probability
+    its sigmoid, which is the softmax over the pair as published. Make one with `clip_classifier`.
+    """
+
+    differentiable = True
+
+    def __init__(
+        self, clip: TextImageModel, prompts: Mapping[str, tuple[str, str]], *, name: str
+    ) -> None:
+        self.clip = clip
+        self.prompts = dict(prompts)
+        self.name = name
+        self.attributes = tuple(
+            Attribute(attribute, "probability", "probability", f"“{positive}” against “{neutral}”")
+            for attribute, (positive, neutral) in self.prompts.items()
+        )
+        positives, neutrals = zip(*self.prompts.values(), strict=True)
+        self._axes = clip.encode_texts(positives) - clip.encode_texts(neutrals)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the model and the texts' embeddings, and with them the prompts."""
+        config = {"clip": self.clip.fingerprint, "prompts": list(self.prompts.items())}
+        return fingerprint({"axes": self._axes}, config)
+
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Probabilities of each pair's first text.
+
+        Raises:
+            LatdirError: Not a batch of RGB images.
+        """
+        return self.logits(images).sigmoid()
+
+    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Temperature times the difference of cosines."""
+        embedded = self.clip.encode_images(images)
+        return self.clip.temperature * embedded @ self._axes.to(embedded).T
+
+
+def clip_classifier(
+    clip: TextImageModel, prompts: Mapping[str, tuple[str, str]], *, name: str = "clip"
+) -> ClipClassifier:
+    """A classifier of words.
+
+    Args:
+        clip: From `load_clip`, or any model of images and texts.
+        prompts: For each attribute what it looks like and what to compare it with, such as
+            `{"smiling": ("a smiling face", "a face")}`.
+        name: Shown and stored.
+
+    Raises:
+        LatdirError: No prompts, or a pair of one text twice.
+    """
+    if not prompts:
+        raise LatdirError(
+            'give at least one attribute, such as {"smiling": ("a smiling face", "a face")}'
+        )
+    for attribute, pair in prompts.items():
+        if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]:
+            raise LatdirError(
+                f"{attribute!r} needs two different texts, what it looks like and what to compare "
+                f"it with, not {pair!r}"
+            )
+    return ClipClassifier(clip, prompts, name=name)
+
+
+def clip_faces() -> ClipClassifier:
+    """The built-in CLIP with prompts for faces.
+
+    Raises:
+        LatdirError: The package `clip` is not installed.
+    """
+    return clip_classifier(load_clip(), FACE_PROMPTS)

@@ -1,0 +1,263 @@
+"""Image and text encoders of several libraries, brought to one form.
+
+`clip-anytorch` is the library of choice; `open_clip` and `transformers` are taken where they are
+installed. None of them is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from directions.errors import LatdirError, require
+
+__all__ = [
+    "MEAN",
+    "STD",
+    "Towers",
+    "clip_package",
+    "from_module",
+    "from_name",
+    "from_open_clip",
+    "from_state",
+    "from_transformers",
+    "full_vocabulary",
+]
+
+# Of the images CLIP was trained on, per channel in [0, 1].
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+ROWS = "token_embedding.rows"
+EMBEDDING = "token_embedding.weight"
+
+
+@dataclass(frozen=True, eq=False)
+class Towers:
+    """The two encoders of one model.
+
+    Attributes:
+        module: Holds the weights of both.
+        size: Side of the square images it takes.
+        temperature: Factor from cosines to logits.
+        image: Normalised images `[n, 3, size, size]` to embeddings `[n, e]`.
+        text: Tokens `[k, length]` to embeddings `[k, e]`.
+        tokenize: Texts to tokens.
+        mean: Of each channel in [0, 1], taken off images.
+        std: What they are divided by then.
+    """
+
+    module: nn.Module
+    size: int
+    temperature: float
+    image: Callable[[Tensor], Tensor]
+    text: Callable[[Tensor], Tensor]
+    tokenize: Callable[[Sequence[str]], Int[Tensor, "k t"]]
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+
+def clip_package() -> ModuleType:
+    """The package `clip`, imported without its warning about `pkg_resources`.
+
+    Raises:
+        LatdirError: It is not installed.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pkg_resources")
+        return require("clip", "clip")
+
+
+def from_name(name: str, device: torch.device) -> Towers:
+    """A model that `clip-anytorch` knows, downloaded once to its own cache.
+
+    Raises:
+        LatdirError: It could not be fetched.
+    """
+    try:
+        module, _ = clip_package().load(name, device=torch.device("cpu"))
+    except OSError as error:
+        raise LatdirError(
+            f"the weights of {name!r} could not be fetched ({error}): fetch them where there is "
+            "a network, and give load_clip the path of the file"
+        ) from error
+    return from_module(module.float().requires_grad_(False).to(device))
+
+
+def from_state(state: Mapping[str, Tensor], device: torch.device) -> Towers:
+    """A model of CLIP's own architecture from its weights, in float32.
+
+    Its sizes are read off the weights by `clip.model.build_model`.
+
+    Raises:
+        LatdirError: These are no weights of a CLIP.
+    """
+    package = clip_package()
+    whole = {key: tensor.float() for key, tensor in full_vocabulary(state).items()}
+    for key in ("input_resolution", "context_length", "vocab_size"):
+        whole.pop(key, None)
+    try:
+        # Its initial weights, overwritten at once, must not move the global random state.
+        with torch.random.fork_rng(devices=[]):
+            module: nn.Module = package.model.build_model(dict(whole)).float()
+        # build_model rounds to half precision what it reads.
+        module.load_state_dict(whole)
+    except (KeyError, RuntimeError, AssertionError) as error:
+        some = ", ".join(list(state)[:3])
+        raise LatdirError(
+            f"these {len(state)} tensors ({some}, …) are not the weights of a CLIP "
+            f"({type(error).__name__}: {str(error).splitlines()[0]}): give the state dict of "
+            "clip.model.CLIP, or name another library's model as 'open_clip:NAME/PRETRAINED' or "
+            "'transformers:NAME'"
+        ) from error
+    return from_module(module.requires_grad_(False).to(device))
+
+
+def full_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights whose table of words was cut to those in use, with a row for every word again.
+
+    Such weights have a tensor `token_embedding.rows`, the ids of the words that have a row of
+    their own; the table's last row then stands for all other words. Other weights are returned
+    as they are.
+
+    Example:
+        >>> cut = {"token_embedding.rows": torch.tensor([2, 49407]),
+        ...        "token_embedding.weight": torch.tensor([[1.0], [2.0], [0.5]])}
+        >>> full_vocabulary(cut)["token_embedding.weight"][[0, 2, 49407], 0]
+        tensor([0.5000, 1.0000, 2.0000])
+    """
+    whole = dict(state)
+    rows = whole.pop(ROWS, None)
+    if rows is not None:
+        own, shared = whole[EMBEDDING][:-1], whole[EMBEDDING][-1]
+        # The mark of a text's end is the last id of the vocabulary.
+        table = shared.repeat(int(rows.max()) + 1, 1)
+        table[rows.long()] = own
+        whole[EMBEDDING] = table
+    return whole
+
+
+def from_module(module: nn.Module) -> Towers:
+    """A module with the interface of `clip.model.CLIP`, as it is and where it is.
+
+    Raises:
+        LatdirError: It lacks a part of that interface, or is in training mode.
+    """
+    size = getattr(getattr(module, "visual", None), "input_resolution", None)
+    lacking = [
+        part for part in ("encode_image", "encode_text", "logit_scale") if not hasattr(module, part)
+    ]
+    lacking += ["visual.input_resolution"] if size is None else []
+    if lacking:
+        raise LatdirError(
+            f"a {type(module).__name__} lacks {', '.join(lacking)}: give a clip.model.CLIP, or "
+            "write a class with what directions.classifiers.text_image.TextImageModel asks for"
+        )
+    if module.training:
+        raise LatdirError(
+            f"this {type(module).__name__} is in training mode, where embeddings may depend on "
+            "the batch: call module.eval() first"
+        )
+    package = clip_package()
+    encoder: Any = module
+    length = int(getattr(module, "context_length", 77))
+    # What comes after the mark of the end is masked; this class takes shorter texts.
+    trims = isinstance(module, package.model.CLIP)
+
+    def tokenize(texts: Sequence[str]) -> Tensor:
+        try:
+            tokens: Tensor = package.tokenize(list(texts), context_length=length)
+        except RuntimeError as error:
+            longest = max(texts, key=len)
+            raise LatdirError(
+                f"a text is longer than the {length} tokens this model reads: "
+                f"shorten {longest[:60]!r}…"
+            ) from error
+        return tokens
+
+    def text(tokens: Tensor) -> Tensor:
+        stop = int(tokens.argmax(1).max()) + 1 if trims else None
+        encoded: Tensor = encoder.encode_text(tokens[:, :stop])
+        return encoded
+
+    return Towers(
+        module,
+        int(size),
+        float(encoder.logit_scale.detach().exp()),
+        encoder.encode_image,
+        text,
+        tokenize,
+    )
+
+
+def from_open_clip(name: str, device: torch.device) -> Towers:
+    """A model of `open_clip`, named `NAME/PRETRAINED`, such as `ViT-B-32/laion2b_s34b_b79k`.
+
+    Raises:
+        LatdirError: The package is missing, or the name has no `/`.
+    """
+    model, separator, pretrained = name.partition("/")
+    if not separator:
+        raise LatdirError(
+            f"open_clip models are named open_clip:NAME/PRETRAINED, not {name!r}: "
+            "such as open_clip:ViT-B-32/laion2b_s34b_b79k"
+        )
+    package = require("open_clip", "open-clip")
+    module = package.create_model(model, pretrained=pretrained or None)
+    module = module.float().eval().requires_grad_(False).to(device)
+    size = module.visual.image_size
+    tokenizer = package.get_tokenizer(model)
+    return Towers(
+        module,
+        size if isinstance(size, int) else size[0],
+        float(module.logit_scale.detach().exp()),
+        module.encode_image,
+        module.encode_text,
+        lambda texts: tokenizer(list(texts)),
+        tuple(getattr(module.visual, "image_mean", None) or MEAN),
+        tuple(getattr(module.visual, "image_std", None) or STD),
+    )
+
+
+def from_transformers(name: str, device: torch.device) -> Towers:
+    """A CLIP of `transformers`, by the name of its repository or the path of its folder.
+
+    Raises:
+        LatdirError: The package is missing.
+    """
+    package = require("transformers", "transformers")
+    module = package.CLIPModel.from_pretrained(name)
+    module = module.float().eval().requires_grad_(False).to(device)
+    tokenizer = package.CLIPTokenizerFast.from_pretrained(name)
+    length = module.config.text_config.max_position_embeddings
+
+    def tokenize(texts: Sequence[str]) -> Tensor:
+        read = tokenizer(list(texts), padding="max_length", max_length=length, return_tensors="pt")
+        tokens: Tensor = read["input_ids"]
+        if tokens.shape[1] > length:
+            raise LatdirError(
+                f"a text is longer than the {length} tokens this model reads: "
+                f"shorten {max(texts, key=len)[:60]!r}…"
+            )
+        return tokens
+
+    return Towers(
+        module,
+        module.config.vision_config.image_size,
+        float(module.logit_scale.detach().exp()),
+        lambda images: _pooled(module.get_image_features(pixel_values=images)),
+        lambda tokens: _pooled(module.get_text_features(input_ids=tokens)),
+        tokenize,
+    )
+
+
+def _pooled(features: Any) -> Float[Tensor, "n e"]:
+    """Embeddings: a tensor in some versions, in others a field of an answer."""
+    pooled: Tensor = features if isinstance(features, Tensor) else features.pooler_output
+    return pooled

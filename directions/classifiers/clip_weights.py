@@ -1,0 +1,133 @@
+"""CLIP weights from files, executing nothing: safetensors, state dicts, TorchScript archives."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from directions.errors import LatdirError
+
+__all__ = ["read_weights"]
+
+ZIP, SAFETENSORS = b"PK\x03\x04", ".safetensors"
+STORAGES = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "BoolStorage": torch.bool,
+}
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Named tensors of a file.
+
+    A state dict may lie under a key `state_dict` or `model`. Of a TorchScript archive, which is
+    how OpenAI published CLIP, the weights are taken and the code is left unread.
+
+    Raises:
+        LatdirError: No such file, or none of these kinds.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise LatdirError(f"there is no file {path}")
+    try:
+        if path.suffix == SAFETENSORS:
+            found: dict[str, Any] = load_file(path)
+        elif _is_torchscript(path):
+            found = _torchscript(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        ValueError,
+    ) as error:
+        raise LatdirError(
+            f"{path} holds no weights that can be read without executing code "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}): give a "
+            "state dict, a TorchScript archive or a .safetensors file"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise LatdirError(
+            f"{path} holds a {type(found).__name__} that is no dictionary of tensors: "
+            "save model.state_dict()"
+        )
+    return found
+
+
+def _is_torchscript(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.read(4) != ZIP:
+            return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _torchscript(path: Path) -> dict[str, Tensor]:
+    with zipfile.ZipFile(path) as archive:
+        (pickled,) = (n for n in archive.namelist() if n.count("/") == 1 and n.endswith("data.pkl"))
+        with archive.open(pickled) as file:
+            root = _Weights(file, archive, pickled.removesuffix(".pkl")).load()
+    tensors: dict[str, Tensor] = {}
+    _collect(root, "", tensors)
+    return tensors
+
+
+class _Module:
+    """Stands for any scripted module: only its attributes are wanted."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class _Weights(pickle.Unpickler):
+    """Reads tensors, containers and attributes; refuses every other class."""
+
+    def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str) -> None:
+        super().__init__(file)
+        self._archive, self._folder = archive, folder
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("__torch__"):
+            return _Module
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _tensor
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch.jit._pickle":
+            return lambda data, *_: data
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Tensor:
+        _, dtype, key, _, count = pid
+        data = bytearray(self._archive.read(f"{self._folder}/{key}"))
+        return torch.frombuffer(data, dtype=dtype, count=count)
+
+
+def _tensor(storage: Tensor, offset: int, shape: Any, stride: Any, *_: Any) -> Tensor:
+    return storage.as_strided(shape, stride, offset)
+
+
+def _collect(value: Any, prefix: str, tensors: dict[str, Tensor]) -> None:
+    for name, child in vars(value).items():
+        if isinstance(child, Tensor):
+            tensors[prefix + name] = child
+        elif isinstance(child, _Module):
+            _collect(child, f"{prefix}{name}.", tensors)
