@@ -27,7 +27,7 @@ from torch import Tensor
 
 from analysis.curves import HELD_OUT_SEED
 from analysis.effects import Effects, measure_effects
-from analysis.nulls import random_null
+from analysis.nulls import RandomNull, random_null
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
@@ -123,6 +123,7 @@ def name_directions(
     alpha: float = 0.01,
     step: float = 2.0,
     random: int = 48,
+    null: RandomNull | None = None,
     count: int = 128,
     seed: int = NAMING_SEED,
     precision: Precision = "float32",
@@ -143,6 +144,8 @@ def name_directions(
         alpha: Expected share of wrong names.
         step: Length of the step, in sigma, taken both ways.
         random: Number of random directions for each space and set of layers, at least 3.
+        null: Effects of random directions, for a bank of one space and set of layers; measured
+            unless given. Several such banks may share one.
         count: Number of codes.
         seed: Seed of the codes. Measure the named bank on codes of another.
         precision: Arithmetic of generator and classifier.
@@ -152,8 +155,8 @@ def name_directions(
         The named bank, with an entry for each direction.
 
     Raises:
-        LatdirError: An alpha outside (0, 1), no attribute that varies, or as `measure_effects`
-            and `random_null`.
+        LatdirError: An alpha outside (0, 1), no attribute that varies, a null that was measured
+            otherwise or of other spaces, or as `measure_effects` and `random_null`.
     """
     if not 0 < alpha < 1:
         raise LatdirError(f"alpha {alpha} must lie in (0, 1): a usual one is 0.01")
@@ -171,10 +174,13 @@ def name_directions(
         batch=batch,
     )
     scale = torch.full(effects.mean.shape, torch.nan)
+    freedom = torch.zeros(len(bank), 1, dtype=torch.float64)
     kinds = [(d.space, d.layers) for d in bank.directions]
+    if null is not None:
+        _check_null(null, effects, kinds)
     for space, layers in dict.fromkeys(kinds):
         rows = [k for k, kind in enumerate(kinds) if kind == (space, layers)]
-        null = random_null(
+        chance = null or random_null(
             generator,
             classifier,
             effects,
@@ -183,14 +189,43 @@ def name_directions(
             count=random,
             batch=batch,
         )
-        scale[rows] = null.logit.effects.mean.square().mean(0).sqrt()
-    return _named(bank, effects.logit, scale, random=random, alpha=alpha)
+        means = chance.logit.effects.mean
+        scale[rows] = means.square().mean(0).sqrt()
+        freedom[rows] = len(means)
+    return _named(bank, effects.logit, scale, freedom, alpha=alpha)
+
+
+def _check_null(null: RandomNull, effects: Effects, kinds: Sequence[tuple[str, object]]) -> None:
+    null.matching(effects)
+    spaces = {*null.effects.curves.spaces}
+    if len(set(kinds)) > 1 or spaces != {kinds[0][0]}:
+        raise LatdirError(
+            f"the null is of the space {', '.join(sorted(spaces))}, the bank of "
+            f"{', '.join(f'{s} (layers {i})' for s, i in dict.fromkeys(kinds))}: leave the null "
+            "out, or name the directions of each space and set of layers apart"
+        )
+    mine, theirs = null.effects.source, effects.source
+    if mine != theirs or null.effects.names != effects.names:
+        raise LatdirError(
+            f"the null was measured on {mine.count} codes of seed {mine.seed} in {mine.precision} "
+            f"for {', '.join(null.effects.names)}; the effects on {theirs.count} of seed "
+            f"{theirs.seed} in {theirs.precision} for {', '.join(effects.names)}: "
+            "measure both alike, or leave the null out"
+        )
 
 
 def _named(
-    bank: DirectionBank, effects: Effects, scale: Tensor, *, random: int, alpha: float
+    bank: DirectionBank, effects: Effects, scale: Tensor, freedom: Tensor, *, alpha: float
 ) -> Naming:
-    """Names, merges and ranks from effects and the root mean square effects of chance."""
+    """Names, merges and ranks.
+
+    Args:
+        bank: The directions.
+        effects: Their effects.
+        scale: `[k, a]`, root mean square effects of random directions.
+        freedom: `[k, 1]`, how many of these there were.
+        alpha: Expected share of wrong names.
+    """
     varying = (effects.std > 0) & (scale > 0).all(0)
     if not varying.any():
         raise LatdirError(
@@ -199,7 +234,8 @@ def _named(
         )
     t = torch.where(varying, effects.mean / scale, torch.nan)
     p = torch.full_like(t, torch.nan, dtype=torch.float64)
-    p[:, varying] = torch.from_numpy(2 * stats.t.sf(t[:, varying].abs().double().numpy(), random))
+    beyond = stats.t.sf(t[:, varying].abs().double().numpy(), freedom.numpy())
+    p[:, varying] = torch.from_numpy(2 * beyond)
     q = torch.full_like(p, torch.nan)
     corrected = stats.false_discovery_control(p[:, varying].flatten().numpy())
     q[:, varying] = torch.from_numpy(corrected).reshape(len(bank), -1)

@@ -6,6 +6,7 @@ from scipy import stats
 
 from analysis import measure_effects, random_directions
 from analysis.naming import NAMING_SEED, name_directions
+from analysis.nulls import RandomNull
 from directions import Direction, DirectionBank, LatdirError
 from directions.classifiers import Attribute
 from directions.generators.planted import planted
@@ -74,6 +75,31 @@ def test_t_and_p_are_those_of_the_definition():
     by_hand = {v: min(w * 16 / (r + 1) for r, w in enumerate(flat) if w >= v) for v in flat}
     q = torch.tensor([[by_hand[v] for v in row] for row in p])
     torch.testing.assert_close(found.q.double(), q, atol=1e-6, rtol=1e-2)
+
+
+def test_a_null_measured_before_gives_the_same_names():
+    generator = world("entangled", dim=48)
+    bank, classifier = hidden(true_bank(generator)), generator.classifier()
+    settings = {"count": 16, "symmetric": True}
+    chance = random_directions(generator, count=30)
+
+    def null(bank=chance, **changes):
+        given = {"seed": NAMING_SEED, **settings, **changes}
+        return RandomNull(measure_effects(generator, classifier, bank, **given), 0.95)
+
+    alone = named(generator, bank, count=16, random=30)
+    shared = named(generator, bank, count=16, random=99, null=null())
+    assert shared.entries == alone.entries
+    with pytest.raises(LatdirError, match=r"on 16 codes of seed 1 in float32 for factor_0"):
+        named(generator, bank, count=16, null=null(seed=1))
+    with pytest.raises(LatdirError, match=r"measured with step 1\.0 and the effects with 2\.0"):
+        named(generator, bank, count=16, null=null(step=1.0))
+    other = Mapped(generator)
+    inner = bank.replaced(d.evolve(space="w") for d in bank.directions)
+    banks = inner.transfer(other).merge(bank.transfer(other), prefix="z/")
+    measured = measure_effects(other, classifier, banks, seed=NAMING_SEED, **settings)
+    with pytest.raises(LatdirError, match=r"space w, z, the bank of w \(layers None\), z \(lay"):
+        named(other, banks, classifier=classifier, count=16, null=RandomNull(measured, 0.95))
 
 
 def test_random_directions_are_named_no_more_often_than_promised():
