@@ -43,7 +43,8 @@ class StyleGAN2Config:
         mapping: Outputs of each mapping layer.
         c_dim: Number of classes, 0 for none.
         embed_dim: Outputs of the label embedding.
-        label_norm: Whether the embedded label is normalised like z.
+        label_norm: Whether z and the embedded label are normalised each by itself (StyleGAN2-ADA)
+            or together (StyleGAN2).
         image_channels: Channels of its images.
         architecture: `skip`, `resnet` or `orig`.
         taps: Taps of the resampling filter, summing to 1.
@@ -63,6 +64,7 @@ class StyleGAN2Config:
     taps: tuple[float, ...] = (0.125, 0.375, 0.375, 0.125)
     conv_clamp: float | None = None
     noise: bool = True
+    label_norm: bool = True
 
 
 class _Layer(nn.Module):
@@ -157,9 +159,12 @@ class StyleGAN2(StyleNetwork):
 
     def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
         """Noise, and a one-hot label for conditional ones, to w."""
-        x = _normalised(z)
-        if self.embed is not None:
-            x = torch.cat([x, _normalised(self.embed(label))], 1)
+        if self.embed is None:
+            x = _normalised(z)
+        elif self.config.label_norm:
+            x = torch.cat([_normalised(z), _normalised(self.embed(label))], 1)
+        else:
+            x = _normalised(torch.cat([z, self.embed(label)], 1))
         for dense in self.dense:
             x = functional.leaky_relu(dense(x), NEGATIVE_SLOPE) * GAIN
         return x
@@ -181,7 +186,6 @@ class StyleGAN2(StyleNetwork):
                 image = upsample2(image, self.taps)
                 if residual:
                     shortcut = upsample2(self.skips[k - 1](x), self.taps) * math.sqrt(0.5)
-                    shortcut = _clamped(shortcut, c.conv_clamp, math.sqrt(0.5))
                 x = self._convolve(x, f"b{size}.conv0", style, noise=noise, random=random)
             gain = math.sqrt(0.5) if residual else 1.0
             x = self._convolve(x, f"b{size}.conv1", style, noise=noise, random=random, gain=gain)

@@ -3,7 +3,7 @@
 Three layouts are known, each told by its keys: NVIDIA's (StyleGAN2-ADA and the StyleGAN2 of
 the StyleGAN3 repository), rosinality's (also inside pSp, e4e and ReStyle) and genforce's. The
 other two are renamed to NVIDIA's; everything but `conv_clamp` and the mapping's learning-rate
-multiplier follows from the shapes.
+multiplier follows from the shapes. No memory is taken before all shapes are known to fit.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 __all__ = ["stylegan2_from_state"]
 
 State = dict[str, Tensor]
+
+# The largest public models make 2048 pixels.
+LARGEST = 4096
+MEAN_SAMPLES = 4096
+SEED = 0
 
 
 def stylegan2_from_state(
@@ -72,8 +77,15 @@ def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float)
     rgbs = [s for s in sizes if f"synthesis.b{s}.torgb.weight" in left]
     resnet = f"synthesis.b{sizes[-1]}.skip.weight" in left
     widths = [left[f"mapping.fc{i}.weight"].shape[0] for i in range(depth)]
+    # StyleGAN2 before ADA looks its label up without a bias, and normalises it along with z.
+    looked_up = left.pop("mapping.label_weight", None)
+    if looked_up is not None:
+        left["mapping.embed.weight"] = looked_up.T * math.sqrt(looked_up.shape[0])
+        left["mapping.embed.bias"] = torch.zeros(looked_up.shape[1])
     embedding = left.get("mapping.embed.weight")
     embed_dim, c_dim = (0, 0) if embedding is None else embedding.shape
+    if sizes[-1] > LARGEST:
+        raise LatdirError(f"the checkpoint makes images of {sizes[-1]} pixels, beyond {LARGEST}")
     config = StyleGAN2Config(
         z_dim=left["mapping.fc0.weight"].shape[1] - embed_dim,
         w_dim=left["synthesis.b4.conv1.affine.weight"].shape[1],
@@ -87,10 +99,12 @@ def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float)
         taps=_taps(left, sizes),
         conv_clamp=conv_clamp,
         noise=any(k.endswith(".noise_strength") for k in left),
+        label_norm=looked_up is None,
     )
-    network = StyleGAN2(config)
+    with torch.device("meta"):
+        network = StyleGAN2(config)
     made: State = {"taps": torch.tensor(config.taps), "const": take("synthesis.b4.const")}
-    # A network that never tracked the mean is truncated towards zero, as its project does.
+    tracked = "mapping.w_avg" in left
     made["w_avg"] = left.pop("mapping.w_avg", torch.zeros(config.w_dim))
     for i in range(depth):
         made[f"dense.{i}.weight"] = scaled(f"mapping.fc{i}.weight", lr_multiplier)
@@ -104,6 +118,10 @@ def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float)
         parts = ["affine.bias", "weight", "bias"]
         if "torgb" not in name and config.noise:
             parts += ["noise_strength", "noise_const"]
+        elif "torgb" not in name:
+            size = int(name.split(".")[0][1:])
+            made[f"{target}.noise_strength"] = torch.zeros(())
+            made[f"{target}.noise_const"] = torch.zeros(size, size)
         made.update({f"{target}.{part}": take(f"{source}.{part}") for part in parts})
     if resnet:
         made.update(
@@ -118,8 +136,26 @@ def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float)
             f"the checkpoint has {unknown[0]!r}, which no StyleGAN2 of this layout has: "
             "is it another architecture, or a discriminator?"
         )
-    network.load_state_dict(made, strict=config.noise)
+    try:
+        network.load_state_dict(made, assign=True)
+    except RuntimeError as error:
+        raise LatdirError(
+            f"the checkpoint's tensors do not fit each other, so it is damaged: {error}"
+        ) from error
+    if not tracked:
+        network.w_avg = _mean_w(network)
     return network
+
+
+def _mean_w(network: StyleGAN2) -> Tensor:
+    """The mean of w over codes of a fixed seed, for networks that never tracked it."""
+    draw = torch.Generator().manual_seed(SEED)
+    z = torch.randn(MEAN_SAMPLES, network.z_dim, generator=draw)
+    label = None
+    if network.c_dim:
+        label = torch.eye(network.c_dim)[torch.arange(MEAN_SAMPLES) % network.c_dim]
+    with torch.no_grad():
+        return network.mapping(z, label).mean(0)
 
 
 def _taps(left: State, sizes: list[int]) -> tuple[float, ...]:
@@ -128,7 +164,8 @@ def _taps(left: State, sizes: list[int]) -> tuple[float, ...]:
         f"synthesis.b{s}.{part}resample_filter" for s in sizes[::-1] for part in ("conv0.", "")
     ):
         if key in left:
-            taps = left[key].sum(0)
+            # Filters of eight taps and more are kept as one dimension of a separable one.
+            taps = left[key].sum(0) if left[key].ndim == 2 else left[key]
             return tuple((taps / taps.sum()).tolist())
     return StyleGAN2Config.taps
 
@@ -166,9 +203,23 @@ def _from_rosinality(state: State) -> State:
                 out[f"{name}.{part}"] = shaped
         elif key == "input.input":
             out["synthesis.b4.const"] = value[0]
+        elif key == "latent_avg":
+            # e4e repeats it for every layer.
+            out["mapping.w_avg"] = value.mean(0) if value.ndim == 2 else value
         else:
-            out["mapping.w_avg" if key == "latent_avg" else key] = value
-    return out
+            out[key] = value
+    return _with_noise(out)
+
+
+def _with_noise(state: State) -> State:
+    """Noise by a fixed seed where a file is older than the project's noise buffers."""
+    draw = torch.Generator().manual_seed(SEED)
+    for key in [k for k in state if k.endswith(".noise_strength")]:
+        const = key.replace("strength", "const")
+        size = int(key.split(".")[1][1:])
+        if const not in state and size <= LARGEST:
+            state[const] = torch.randn(size, size, generator=draw)
+    return state
 
 
 def _from_genforce(state: State) -> State:
