@@ -5,6 +5,8 @@ Supervised methods know the attributes; the directions of unsupervised ones are 
 held-out codes at equal effect. Random directions go through the same naming: whatever they are
 credited with is what the others' names are worth.
 
+A finished method is kept in `--out` and not run again while the settings stay the same.
+
     python benchmarks/compare.py --labels 6000
     python benchmarks/compare.py --labels folder-written-by-latdir-sample --methods sefa,gradient
 """
@@ -16,132 +18,242 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
-from analysis.compare import Comparison, Cost, compare_methods
-from analysis.comparison_plots import comparison_figure
-from analysis.naming import Naming, name_directions
+from analysis.compare import Comparison, Cost, Row, compare_methods
+from analysis.comparison_map import comparison_map
+from analysis.curves import HELD_OUT_SEED
+from analysis.effects import measure_effects
+from analysis.naming import NAMING_SEED, name_directions
+from analysis.nulls import RandomNull, random_directions
 from directions import DirectionBank, LatdirError
 from directions.classifiers import Classifier, load_classifier
 from directions.generators import Generator, load_generator
 from discovery import find_method, sample
 from discovery.samples import Samples
 
-ATTRIBUTES = "yaw,pitch,smiling,mouth_open,male,age,brightness,background_brightness,warmth"
+ATTRIBUTES = (
+    "yaw,pitch,roll,smiling,mouth_open,eyes_open,male,age,"
+    "brightness,contrast,background_brightness,warmth"
+)
 # Each method's settings for digiface64; the number of components is set by --components.
-SUPERVISED = {
+SUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "ridge": ("boundary", {"bootstrap": 0}),
     "interfacegan": ("boundary", {"estimator": "interfacegan", "bootstrap": 0}),
     "mean_difference": ("boundary", {"estimator": "mean_difference", "bootstrap": 0}),
     "gradient": ("gradient", {"count": 300}),
 }
-UNSUPERVISED = {
+UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "pca": ("pca", {"layer": "relu.0", "samples": 20_000}),
+    "ica": ("pca", {"layer": "relu.0", "samples": 20_000, "estimator": "ica"}),
     "sefa": ("sefa", {}),
-    "jacobian": ("jacobian", {"samples": 20}),
-    "region": ("region", {"samples": 10}),
+    "jacobian": ("jacobian", {"samples": 50}),
+    "local_basis": ("local_basis", {}),
+    "region (mouth)": ("region", {"samples": 20}),
+    "region (eyes)": ("region", {"samples": 20, "region": "eyes"}),
+    "orojar": ("orojar", {}),
+    "hessian": ("hessian", {}),
+    "transforms": ("transforms", {}),
+    "walks": ("walks", {"steps": 150}),
     "random": ("random", {}),
 }
+AMOUNTS = (0.5, 1.0, 2.0, 3.5)
+NAMING_STEP = 2.0
 
 
 def main() -> None:
     options = arguments()
-    logging.basicConfig(level=logging.WARNING)
-    generator, classifier = load_generator(options.generator), load_classifier(options.classifier)
-    attributes = options.attributes.split(",")
-    chosen = options.methods.split(",")
-    samples, seconds = labels(options.labels, generator, classifier, attributes)
-    banks: dict[str, DirectionBank] = {}
-    costs: dict[str, Cost] = {}
-    names: dict[str, Naming] = {}
-    for method in chosen:
-        print(f"{method} …", flush=True)
+    logging.basicConfig(level=logging.ERROR)
+    options.out.mkdir(parents=True, exist_ok=True)
+    run = Run(options)
+    done: dict[str, Done] = {}
+    for method in options.methods.split(","):
         try:
-            bank, cost = found(method, generator, classifier, attributes, samples, seconds, options)
-            if method in UNSUPERVISED:
-                names[method] = name_directions(
-                    generator,
-                    classifier,
-                    bank,
-                    count=options.naming,
-                    random=options.random,
-                    precision="bfloat16",
-                )
-                bank = names[method].bank
+            done[method] = run.method(method)
         except LatdirError as error:
-            print(f"  left out: {error}")
+            print(f"{method}: left out: {error}")
             continue
-        banks[method], costs[method] = bank, cost
-        if method in names:
-            credited = ", ".join(
-                f"{e.name} (t {e.t:.1f})" for e in names[method].entries if e.attribute
-            )
-            print(f"  {cost.seconds:.1f} s; found without labels: {credited or 'nothing'}")
-    comparison = compare_methods(
-        generator,
-        classifier,
-        banks,
-        attributes=attributes,
-        costs=costs,
+        one = done[method]
+        print(f"{method}: {one.cost.seconds:.1f} s", end="")
+        found = ", ".join(f"{e['attribute']} (t {e['t']:.1f})" for e in one.credited)
+        print(f"; found without labels: {found or 'nothing'}" if one.naming else "", flush=True)
+    comparison = Comparison(
+        tuple(replace(row, method=method) for method, one in done.items() for row in one.rows),
+        {method: one.cost for method, one in done.items()},
+        change=1.0,
         count=options.count,
-        amounts=(0.5, 1.0, 2.0, 3.5),
-        embed=load_classifier(options.identity).embed if options.identity else None,
-        precision="bfloat16",
+        seed=HELD_OUT_SEED,
+        generator=run.generator.name,
+        classifier=run.classifier.name,
+        per_code={},
+        bootstrap=1000,
+        level=0.95,
     )
     show(comparison)
-    options.out.mkdir(parents=True, exist_ok=True)
-    comparison_figure(comparison).savefig(options.out / "compare.png", dpi=150)
+    comparison_map(comparison).savefig(options.out / "comparison.png", dpi=150)
     table = {
+        "settings": run.settings,
         **comparison.as_dict(),
-        "naming": {method: naming.as_dict() for method, naming in names.items()},
+        "naming": {method: one.naming for method, one in done.items() if one.naming},
     }
-    (options.out / "compare.json").write_text(json.dumps(table, indent=1))
+    (options.out / "comparison.json").write_text(json.dumps(table, indent=1))
+    (options.out / "comparison.md").write_text(markdown(comparison, done))
 
 
-def labels(
-    source: str, generator: Generator, classifier: Classifier, attributes: list[str]
-) -> tuple[Samples, float]:
-    """Labelled samples, and the seconds that as many take on this machine now."""
-    if source.isdigit():
+@dataclass(frozen=True)
+class Done:
+    """A method's rows of the comparison, what it took, and how its directions were named."""
+
+    cost: Cost
+    rows: tuple[Row, ...]
+    naming: dict[str, Any] | None = None
+
+    @property
+    def credited(self) -> list[dict[str, Any]]:
+        """The named directions, best first."""
+        return [e for e in (self.naming or {}).get("directions", []) if e["attribute"]]
+
+
+class Run:
+    """The networks, and what all methods share."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.generator: Generator = load_generator(options.generator)
+        self.classifier: Classifier = load_classifier(options.classifier)
+        self.attributes: list[str] = options.attributes.split(",")
+        names = ("labels", "components", "random", "naming", "count", "attributes", "identity")
+        self.settings = {
+            **{name: getattr(options, name) for name in names},
+            "generator": self.generator.fingerprint,
+            "classifier": self.classifier.fingerprint,
+        }
+
+    def method(self, name: str) -> Done:
+        """What was kept of it, or what it gives now."""
+        if name not in SUPERVISED | UNSUPERVISED:
+            raise LatdirError(
+                f"no method {name!r}: there are {', '.join(SUPERVISED | UNSUPERVISED)}"
+            )
+        kept = self.options.out / f"{name.replace(' ', '_')}.json"
+        settings = {**self.settings, "method": (SUPERVISED | UNSUPERVISED)[name][1]}
+        if kept.exists():
+            held = json.loads(kept.read_text())
+            if held.pop("settings") == settings:
+                rows = tuple(Row(**row) for row in held["rows"])
+                return Done(Cost(**held["cost"]), rows, held["naming"])
+        bank, cost = self._found(name)
+        naming = None
+        if name in UNSUPERVISED:
+            named = name_directions(
+                self.generator,
+                self.classifier,
+                bank,
+                attributes=self.attributes,
+                step=NAMING_STEP,
+                count=self.options.naming,
+                null=self._null,
+                precision="bfloat16",
+            )
+            bank, naming = named.bank, named.as_dict()
+        bank.save(kept.with_suffix(".bank.safetensors"))
+        done = Done(cost, self._rows(name, bank), naming)
+        kept.write_text(json.dumps({"settings": settings, **asdict(done)}, indent=1))
+        return done
+
+    def _rows(self, name: str, bank: DirectionBank) -> tuple[Row, ...]:
+        # A bank in which nothing could be named has no direction to compare.
+        if not {d.name for d in bank.directions} & set(self.attributes):
+            return tuple(Row(name, attribute) for attribute in self.attributes)
+        identity = self.options.identity
+        return compare_methods(
+            self.generator,
+            self.classifier,
+            {name: bank},
+            attributes=self.attributes,
+            count=self.options.count,
+            amounts=AMOUNTS,
+            embed=load_classifier(identity).embed if identity else None,
+            precision="bfloat16",
+        ).rows
+
+    @cached_property
+    def _null(self) -> RandomNull:
+        """What random directions do; one for all methods, as they share the space."""
+        measured = measure_effects(
+            self.generator,
+            self.classifier,
+            random_directions(self.generator, count=self.options.random),
+            step=NAMING_STEP,
+            symmetric=True,
+            attributes=self.attributes,
+            count=self.options.naming,
+            seed=NAMING_SEED,
+            bootstrap=1,
+            precision="bfloat16",
+        )
+        return RandomNull(measured, 0.95)
+
+    def _found(self, name: str) -> tuple[DirectionBank, Cost]:
+        registered, settings = (SUPERVISED | UNSUPERVISED)[name]
+        kind = find_method(registered)
+        if "components" in kind.__dataclass_fields__:
+            settings = {**settings, "components": self.options.components}
+        if registered == "random":
+            settings = {**settings, "count": self.options.components}
+        made = kind(**settings)
+        discover: Callable[..., DirectionBank] = made.discover  # type: ignore[attr-defined]
+        given: dict[str, Any] = {}
+        for need in kind.needs:
+            if need == "samples":
+                given |= {"samples": self._labels[0], "attributes": self.attributes}
+            elif need == "classifier":
+                given |= {"classifier": self.classifier, "attributes": self.attributes}
+            else:
+                given["generator"] = self.generator
         start = time.perf_counter()
-        made = sample(generator, classifier, int(source), seed=0, attributes=attributes)
-        return made, time.perf_counter() - start
-    made = Samples.load(source, partial=True)
-    start = time.perf_counter()
-    sample(generator, classifier, 256, seed=1, attributes=attributes, progress=False)
-    return made, (time.perf_counter() - start) * len(made) / 256
+        bank = discover(**given)
+        spent = time.perf_counter() - start
+        if "samples" in kind.needs:
+            samples, seconds = self._labels
+            return bank, Cost(spent + seconds, len(samples), len(samples))
+        return bank, Cost(spent)
 
-
-def found(
-    method: str,
-    generator: Generator,
-    classifier: Classifier,
-    attributes: list[str],
-    samples: Samples,
-    label_seconds: float,
-    options: argparse.Namespace,
-) -> tuple[DirectionBank, Cost]:
-    registered, settings = (SUPERVISED | UNSUPERVISED)[method]
-    kind = find_method(registered)
-    if "components" in kind.__dataclass_fields__:
-        settings = {**settings, "components": options.components}
-    made = kind(**settings)
-    discover: Callable[..., DirectionBank] = made.discover  # type: ignore[attr-defined]
-    inputs = {
-        "samples": {"samples": samples, "attributes": attributes},
-        "generator": {"generator": generator},
-        "classifier": {"classifier": classifier, "attributes": attributes},
-    }
-    given = {k: v for need in kind.needs for k, v in inputs[need].items()}
-    start = time.perf_counter()
-    bank = discover(**given)
-    spent = time.perf_counter() - start
-    if "samples" in kind.needs:
-        return bank, Cost(spent + label_seconds, len(samples), len(samples))
-    return bank, Cost(spent)
+    @cached_property
+    def _labels(self) -> tuple[Samples, float]:
+        """Labelled samples, and the seconds that as many take on this machine now."""
+        source = self.options.labels
+        if source.isdigit():
+            start = time.perf_counter()
+            made = sample(
+                self.generator,
+                self.classifier,
+                int(source),
+                seed=0,
+                attributes=self.attributes,
+                precision="bfloat16",
+            )
+            return made, time.perf_counter() - start
+        made = Samples.load(source, partial=True)
+        few = 1024
+        start = time.perf_counter()
+        sample(
+            self.generator,
+            self.classifier,
+            few,
+            seed=1,
+            attributes=self.attributes,
+            precision="bfloat16",
+            progress=False,
+        )
+        return made, (time.perf_counter() - start) * len(made) / few
 
 
 def show(comparison: Comparison) -> None:
@@ -161,6 +273,31 @@ def show(comparison: Comparison) -> None:
     Console(width=100).print(table)
 
 
+def markdown(comparison: Comparison, done: dict[str, Done]) -> str:
+    """Two tables: which method finds which without labels, and every row of the comparison."""
+    attributes = comparison.attributes
+    unsupervised = [m for m, one in done.items() if one.naming]
+    lines = ["| method | seconds | " + " | ".join(attributes) + " |"]
+    lines.append("|---|---:|" + "---:|" * len(attributes))
+    for method in unsupervised:
+        best: dict[str, float] = {}
+        for entry in done[method].credited:
+            best[entry["attribute"]] = max(best.get(entry["attribute"], 0.0), entry["t"])
+        cells = " | ".join(f"{best[a]:.1f}" if a in best else "" for a in attributes)
+        lines.append(f"| {method} | {done[method].cost.seconds:.0f} | {cells} |")
+    columns = ("amount", "effect", "leakage", "worst", "identity")
+    lines += ["", "| attribute | method | " + " | ".join(columns) + " |", "|---|---|" + "---:|" * 5]
+    for attribute in attributes:
+        for method in comparison.methods:
+            row = comparison.row(method, attribute)
+            if row.direction is None:
+                continue
+            values = [getattr(row, column) for column in columns]
+            cells = " | ".join("–" if v is None else f"{v:.2f}" for v in values)
+            lines.append(f"| {attribute} | {method} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--generator", default="digiface64")
@@ -169,13 +306,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--methods", default=",".join(SUPERVISED | UNSUPERVISED))
     parser.add_argument("--labels", default="6000", help="how many to draw, or a folder of them")
     parser.add_argument("--components", type=int, default=20, help="of each unsupervised method")
-    parser.add_argument("--random", type=int, default=32, help="random directions for each null")
+    parser.add_argument("--random", type=int, default=48, help="random directions of the null")
     parser.add_argument("--naming", type=int, default=64, help="codes to name on")
     parser.add_argument("--count", type=int, default=128, help="held-out codes to compare on")
     parser.add_argument("--identity", help="classifier with embeddings, such as faces; slow")
-    parser.add_argument("--out", type=Path, default=Path("out/benchmarks"))
+    parser.add_argument("--out", type=Path, default=Path("out/benchmarks/compare"))
     return parser.parse_args()
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main()

@@ -1,0 +1,119 @@
+"""Many methods and attributes on one page: a map of each metric, the figure in every cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.figure import Figure
+
+from analysis.compare import Comparison, Metric
+from analysis.style import LIGHT, Theme, dress
+from directions.errors import LatdirError
+
+__all__ = ["comparison_map"]
+
+TITLES: dict[Metric, str] = {
+    "effect": "Effect of one sigma on the attribute, in its standard deviations",
+    "success": "Share of codes whose attribute rises",
+    "leakage": "Leakage: mean change of the other attributes, in their standard deviations",
+    "worst": "Largest change of another attribute, in its standard deviations",
+    "identity": "Identity: cosine of face embeddings before and after",
+}
+UNWANTED: tuple[Metric, ...] = ("leakage", "worst")
+CELL = (0.56, 0.25)  # inches
+STRONG = 0.6
+
+
+def comparison_map(
+    comparison: Comparison,
+    *,
+    metrics: Sequence[Metric] = ("effect", "leakage", "identity"),
+    theme: Theme = LIGHT,
+) -> Figure:
+    """A map of methods by attributes for each metric, one above the other.
+
+    A cell is empty where the method has no direction for the attribute, and has a dash where its
+    direction does not change the attribute as much as the common change. Seconds stand beside the
+    methods' names. Blue is wanted, orange is not.
+
+    Args:
+        comparison: What was measured.
+        metrics: Which to show; those without a single figure are left out.
+        theme: Colours.
+
+    Raises:
+        LatdirError: None of the metrics has a figure.
+    """
+    shown = [m for m in metrics if any(getattr(r, m) is not None for r in comparison.rows)]
+    if not shown:
+        raise LatdirError(
+            f"nothing was measured for {', '.join(metrics)}: choose some of {', '.join(TITLES)}"
+        )
+    columns, rows = len(comparison.attributes), len(comparison.methods)
+    width = 2.3 + CELL[0] * columns
+    height = len(shown) * (0.55 + CELL[1] * rows) + 1.5
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    figure.set_facecolor(theme.background)
+    for i, axes in enumerate(figure.subplots(len(shown), 1, squeeze=False)[:, 0]):
+        _panel(axes, comparison, shown[i], theme)
+        last = i == len(shown) - 1
+        axes.set_xticks(range(columns), comparison.attributes if last else [""] * columns)
+        axes.tick_params(axis="x", labelrotation=40)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    title = (
+        f"{comparison.generator}, {comparison.count} held-out codes; "
+        f"leakage and identity where the attribute has changed by {comparison.change:g} sd"
+    )
+    figure.suptitle(title, x=0.01, ha="left", color=theme.ink, fontsize=10)
+    return figure
+
+
+def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> None:
+    methods, attributes = comparison.methods, comparison.attributes
+    found = [[comparison.row(m, a) for a in attributes] for m in methods]
+    values = np.array([[_number(getattr(row, metric)) for row in line] for line in found])
+    low, high = (0.0, float(np.nanmax(values))) if metric != "identity" else (0.5, 1.0)
+    high = high if high > low else low + 1.0
+    axes.imshow(values, cmap=_colours(metric, theme), vmin=low, vmax=high, aspect="auto")
+    for y, line in enumerate(found):
+        for x, row in enumerate(line):
+            value = getattr(row, metric)
+            if row.direction is None:
+                continue
+            strong = value is not None and (value - low) / (high - low) > STRONG
+            axes.text(
+                x,
+                y,
+                "–" if value is None else f"{value:.2f}",
+                ha="center",
+                va="center",
+                size=8.5,
+                color=theme.background if strong else theme.ink,
+            )
+    seconds = [comparison.costs[m].seconds for m in methods]
+    labels = [
+        m if s is None else f"{m}  ·  {s:,.0f} s" for m, s in zip(methods, seconds, strict=True)
+    ]
+    axes.set_yticks(range(len(methods)), labels)
+    axes.set_xticks(np.arange(-0.5, len(attributes)), minor=True)
+    axes.set_yticks(np.arange(-0.5, len(methods)), minor=True)
+    dress(axes, theme, title=TITLES[metric], size=10, grid=False)
+    axes.grid(which="minor", color=theme.grid, linewidth=0.8)
+    axes.tick_params(which="both", length=0, labelsize=9)
+    axes.spines[:].set_visible(False)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _colours(metric: Metric, theme: Theme) -> Colormap:
+    """From nothing to strong, in the half of the theme's colours that says wanted or unwanted."""
+    end = 1.0 if metric in UNWANTED else 0.0
+    chosen = ListedColormap(theme.diverging(np.linspace(0.5, end, 256)))
+    return chosen.with_extremes(bad=theme.background)
