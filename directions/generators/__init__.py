@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.plugins import Entry, build
@@ -21,15 +26,42 @@ GENERATORS: dict[str, Entry] = {
 }
 
 
-def load_generator(name: str) -> Generator:
-    """A generator by name.
+def load_generator(
+    name: str | os.PathLike[str],
+    *,
+    label: int | None = None,
+    noise: str | int | None = None,
+    truncation: float | None = None,
+    conv_clamp: float | None = None,
+    lr_multiplier: float | None = None,
+    fused_scale: bool | None = None,
+    final_tanh: bool | None = None,
+    c_dim: int | None = None,
+) -> Generator:
+    """A generator by name, or from a checkpoint file.
+
+    Checkpoints of StyleGAN2-ADA, StyleGAN3, StyleGAN2, StyleGAN, PGGAN and BigGAN-deep load from
+    NVIDIA's pickles (torch and TensorFlow), from rosinality's, pSp's, e4e's, genforce's and
+    InterFaceGAN's torch files, from pytorch-pretrained-biggan's folders, and from safetensors of
+    the same tensors. Nothing inside a file is run. All other arguments are for checkpoints; None
+    keeps what the file tells, or the default of the project that wrote it.
 
     Args:
-        name: One of `GENERATORS`, or `module:function` of your own, where the function takes no
-            arguments and returns a `Generator`, such as `directions.wrap(…)`.
+        name: One of `GENERATORS`; the path of a checkpoint, to which options may be appended, as
+            in `network.pkl?label=3&noise=none`; or `module:function` of your own, where the
+            function takes no arguments and returns a `Generator`, such as `directions.wrap(…)`.
+        label: For conditional generators, the class all images belong to.
+        noise: For StyleGANs: `const` (the stored noise), `none`, or a seed for fresh noise.
+        truncation: For BigGAN, the truncation of its batch statistics, in (0, 1].
+        conv_clamp: For StyleGAN2 and 3, the bound on activations; `inf` for none.
+        lr_multiplier: For StyleGAN and StyleGAN2, the mapping's learning-rate multiplier.
+        fused_scale: For genforce's StyleGAN and PGGAN, whether upsampling is fused.
+        final_tanh: For genforce's StyleGAN and PGGAN, whether images go through tanh.
+        c_dim: For PGGAN, the number of classes.
 
     Raises:
-        LatdirError: No generator of that name.
+        LatdirError: No generator of that name, or a file that is no checkpoint of these, is
+            damaged, or asks for more than its numbers to be read.
 
     Example:
         >>> load_generator("nvidia-magic")
@@ -37,11 +69,48 @@ def load_generator(name: str) -> Generator:
         ...
         directions.errors.LatdirError: no generator 'nvidia-magic': there are digiface64,
             planted; your own is named 'module:function', where the function returns
-            directions.wrap(…)
+            directions.wrap(…); a checkpoint is named by its path
+        >>> load_generator("network-snapshot.pkl")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: network-snapshot.pkl cannot be loaded: there is no such file
     """
-    made = build(name, GENERATORS, kind="generator", wrap="directions.wrap")
+    text = os.fspath(name)
+    options: dict[str, Any] = {
+        "label": label,
+        "noise": noise,
+        "truncation": truncation,
+        "conv_clamp": conv_clamp,
+        "lr_multiplier": lr_multiplier,
+        "fused_scale": fused_scale,
+        "final_tanh": final_tanh,
+        "c_dim": c_dim,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    if _is_file(text):
+        from directions.generators.checkpoints import load_checkpoint, parse_options
+
+        path, written = parse_options(text)
+        return load_checkpoint(path, name=text, options=replace(written, **given))
+    if given:
+        raise LatdirError(f"{text} is no checkpoint file, and only those take {next(iter(given))}=")
+    try:
+        made = build(text, GENERATORS, kind="generator", wrap="directions.wrap")
+    except LatdirError as error:
+        if ":" in text:
+            raise
+        raise LatdirError(f"{error}; a checkpoint is named by its path") from error
     if not isinstance(made, Generator):
         raise LatdirError(
-            f"{name} made a {type(made).__name__}, not a Generator: return directions.wrap(…)"
+            f"{text} made a {type(made).__name__}, not a Generator: return directions.wrap(…)"
         )
     return made
+
+
+def _is_file(text: str) -> bool:
+    """Whether a generator's name is the path of a checkpoint, there or not."""
+    if text in GENERATORS:
+        return False
+    path = Path(text.partition("?")[0])
+    known = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+    return Path(text).exists() or path.exists() or path.suffix.lower() in known

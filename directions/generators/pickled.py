@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class Kind:
     """A numpy dtype: its name and byte order."""
 
     name: str
-    order: str = "="
+    order: Literal["<", ">", "=", "|"] = "="
 
     def set_state(self, state: Any) -> None:
         """Take the byte order from a pickled dtype's state."""

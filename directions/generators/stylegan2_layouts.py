@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from directions.errors import LatdirError
+from directions.generators.style import StyleGenerator
 from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
-__all__ = ["stylegan2_from_state"]
+__all__ = ["stylegan2_from_state", "stylegan2_generator"]
 
 State = dict[str, Tensor]
 
@@ -58,6 +59,18 @@ def stylegan2_from_state(
             f"(the first is {next(iter(state), 'missing')!r})"
         )
     return _from_nvidia(left, conv_clamp=conv_clamp, lr_multiplier=lr_multiplier)
+
+
+def stylegan2_generator(
+    state: Mapping[str, Tensor],
+    *,
+    name: str,
+    conv_clamp: float | None = None,
+    lr_multiplier: float = 0.01,
+) -> StyleGenerator:
+    """The generator around the network that `stylegan2_from_state` builds."""
+    network = stylegan2_from_state(state, conv_clamp=conv_clamp, lr_multiplier=lr_multiplier)
+    return StyleGenerator(network, name=name)
 
 
 def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float) -> StyleGAN2:

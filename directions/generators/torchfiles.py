@@ -155,7 +155,7 @@ def _members(data: memoryview) -> dict[str, memoryview]:
         at = entry.header_offset
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise LatdirError(f"{entry.filename[:80]!r} in it is compressed: torch.save never does")
-        if data[at : at + 4] != b"PK\x03\x04" or at + 30 > len(data):
+        if bytes(data[at : at + 4]) != b"PK\x03\x04" or at + 30 > len(data):
             raise LatdirError("it is a zip archive that is damaged: download it again")
         name, extra = struct.unpack_from("<HH", data, at + 26)
         start = at + 30 + name + extra
