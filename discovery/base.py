@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 __all__ = ["Method", "Need"]
 
-Need = Literal["samples", "generator", "classifier", "text"]
+Need = Literal["samples", "generator", "classifier", "text", "clip"]
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,21 @@ METHODS: dict[str, MethodEntry] = {
         "a basis whose directions do not modulate each other",
         "The Hessian Penalty, Peebles et al. 2020, arXiv:2008.10599",
     ),
+    "clip": MethodEntry(
+        "discovery.clip:ClipBoundary",
+        "boundaries from words, by a zero-shot classifier's labels",
+        "CLIP, Radford et al. 2021, arXiv:2103.00020; InterFaceGAN, arXiv:2005.09635",
+    ),
+    "clip_gradient": MethodEntry(
+        "discovery.text_gradient:TextGradient",
+        "mean gradients of how much an image is like a text",
+        "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
+    ),
+    "clip_global": MethodEntry(
+        "discovery.clip_global:ClipGlobal",
+        "style channels that move images the way the words point",
+        "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
+    ),
     "random": MethodEntry(
         "discovery.random_directions:RandomDirections",
         "directions at random, the baseline of all others",

@@ -1,0 +1,97 @@
+"""Boundaries from words: a text-image model labels the codes, any boundary estimator does the rest.
+
+Alec Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, ICML
+2021, arXiv:2103.00020, for the zero-shot classifier; Shen et al., InterFaceGAN, arXiv:2005.09635,
+for the boundary. The generator need not be differentiable, and labels are cheap: of the methods
+that start from text it is the one to begin with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from directions.bank import DirectionBank
+from directions.classifiers.text_image import TextImageModel
+from directions.generators.base import Generator
+from discovery.base import Method, Need
+from discovery.boundary import Boundary, Estimator
+from discovery.prompts import NEUTRAL, Texts
+from discovery.sampling import sample
+from discovery.wording import Wording
+
+__all__ = ["ClipBoundary"]
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class ClipBoundary(Method):
+    """Normals of boundaries between codes whose images are like a text and those that are not.
+
+    Attributes:
+        samples: Number of codes to label.
+        estimator: What `boundary` takes: `ridge`, `lda`, `logistic`, `squared_hinge`, `hinge`,
+            `mean_difference` or `interfacegan`.
+        space: Latent space of the codes; by default the generator's first.
+
+    Example:
+        >>> from directions.generators.planted import planted
+        >>> from directions.generators.planted_clip import PlantedClip
+        >>> world = planted(factors=2, dim=16, names=("smile", "age"))
+        >>> found = ClipBoundary(samples=500).discover(
+        ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))
+        >>> bool(found["smile"].vector @ world.truth[0] > 0.99)
+        True
+    """
+
+    samples: int = 4000
+    estimator: Estimator = "ridge"
+    space: str | None = None
+
+    method: ClassVar[str] = "clip"
+    needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
+
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        text: Texts,
+        clip: TextImageModel,
+        neutral: str = NEUTRAL,
+        without: Texts = (),
+        out: str | Path | None = None,
+        seed: int = 0,
+    ) -> DirectionBank:
+        """One direction a text.
+
+        Args:
+            generator: Makes the images.
+            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
+            clip: Embeds images and texts.
+            neutral: Where from.
+            without: Texts whose effects are taken out of the directions, such as `a man`.
+            out: Folder to keep the labelled codes in and to go on from.
+            seed: Seed of the codes.
+
+        Returns:
+            A bank in the order of the texts. Evidence is that of `Boundary`, with `text` and
+            `neutral`; `disentangled` where something was held.
+
+        Raises:
+            LatdirError: Texts or settings that `Wording`, `sample` or `Boundary` refuse.
+        """
+        words = Wording.of(text, neutral=neutral, without=without)
+        labelled = sample(
+            generator, words.judge(clip), self.samples, seed=seed, out=out, space=self.space
+        )
+        return words.finished(
+            Boundary(estimator=self.estimator, seed=seed).discover(labelled),
+            generator=generator,
+            clip=clip,
+            method=self.method,
+            config=self.config,
+            provenance={"seed": seed, "samples": len(labelled)},
+            batch=BATCH,
+        )

@@ -1,0 +1,194 @@
+"""Global directions of a text: the style channels that move images the way the words point.
+
+Or Patashnik, Zongze Wu, Eli Shechtman, Daniel Cohen-Or, Dani Lischinski: StyleCLIP: Text-Driven
+Manipulation of StyleGAN Imagery, ICCV 2021, arXiv:2103.17249, section 6. With R the relevance of
+each channel (see `clip_relevance.py`) and Δt the unit vector between the embeddings of two texts,
+
+    Δs_c = σ_c R_c·Δt / max|R·Δt|  where |R_c·Δt| ≥ β, and 0 elsewhere.
+
+The channels are those of `s`; a generator without styles has its own coordinates, or any
+directions given as axes. β is a number few know beforehand, so by default it is set by how many
+channels should be left, or by how much else may change. The step that the paper calls α = 1 is
+kept in the evidence, and sigma makes amounts comparable with those of other methods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.bank import DirectionBank
+from directions.classifiers.base import Classifier
+from directions.classifiers.text_image import TextImageModel
+from directions.errors import LatdirError
+from directions.generators.base import Generator, Precision
+from discovery.base import Method, Need
+from discovery.clip_axes import Axes
+from discovery.clip_channels import Channels, LeastLeaking
+from discovery.clip_relevance import Relevance, Way, measure_relevance
+from discovery.prompts import NEUTRAL, Texts, text_directions
+from discovery.wording import Wording
+
+__all__ = ["ClipGlobal"]
+
+
+@dataclass(frozen=True)
+class ClipGlobal(Method):
+    """Channels that move images the way the words point.
+
+    Attributes:
+        space: Latent space; by default `s` where there is one, otherwise the generator's first.
+        count: Number of codes that relevance is averaged over.
+        strength: How far each channel is moved both ways, in its standard deviations.
+        beta: Least |relevance| of a channel that is kept; by default set by `channels`.
+        channels: How many channels to keep where no beta is given.
+        leakage: Keep as many channels as the mean effect on other attributes allows, as a share of
+            the effect on the text's own; used instead of `channels`.
+        way: `differences` of images as published, or the `jacobian`, faster for many channels.
+        renormalise: Whether a channel's relevance is brought to unit length over the codes, as
+            the official code does; otherwise channels whose codes disagree count less.
+        precision: Arithmetic of the networks.
+        batch: Images at a time.
+
+    Example:
+        >>> from directions.generators.planted import planted
+        >>> from directions.generators.planted_clip import PlantedClip
+        >>> world = planted(factors=2, dim=8, names=("smile", "age"))
+        >>> found = ClipGlobal(count=8, channels=8).discover(
+        ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))
+        >>> bool(found["smile"].vector @ world.truth[0] > 0.9)
+        True
+    """
+
+    space: str | None = None
+    count: int = 100
+    strength: float = 5.0
+    beta: float | None = None
+    channels: int = 50
+    leakage: float | None = None
+    way: Way = "differences"
+    renormalise: bool = True
+    precision: Precision = "float32"
+    batch: int = 64
+
+    method: ClassVar[str] = "clip_global"
+    needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise LatdirError(f"channels is {self.channels}: keep at least 1")
+        if self.beta is not None and not 0 <= self.beta < 1:
+            raise LatdirError(f"beta {self.beta} must lie in [0, 1): the paper's are near 0.1")
+        if self.leakage is not None and not self.leakage > 0:
+            raise LatdirError(f"leakage {self.leakage} must be positive: a usual one is 0.3")
+        if self.leakage is not None and self.beta is not None:
+            raise LatdirError("give beta or leakage, not both: leakage sets beta by measurement")
+
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        text: Texts,
+        clip: TextImageModel,
+        neutral: str = NEUTRAL,
+        without: Texts = (),
+        axes: DirectionBank | None = None,
+        classifier: Classifier | None = None,
+        relevance: Relevance | None = None,
+        state: str | Path | None = None,
+        seed: int = 0,
+    ) -> DirectionBank:
+        """One direction a text.
+
+        Args:
+            generator: Makes the images.
+            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
+            clip: Embeds images and texts.
+            neutral: Where from.
+            without: Texts whose effects are taken out of the directions, such as `a man`.
+            axes: Directions of one space to take instead of its channels, such as a PCA's.
+            classifier: Judges what else changes, for `leakage`; by default `clip` itself, by the
+                other texts.
+            relevance: From `measure_relevance` or `relevance_of`, to measure it only once.
+            state: File to keep the relevance in and to go on from.
+            seed: Seed of the codes.
+
+        Returns:
+            A bank in the order of the texts. Evidence of each: `beta`, `channels` kept, `largest`
+            |relevance| met, `alpha_sigma` (sigmas that the paper's α = 1 moves), `top` (names and
+            relevances of the strongest channels), and for `leakage` what was `measured`.
+
+        Raises:
+            LatdirError: A text the model cannot tell from the neutral one, no channel left, or
+                what `measure_relevance` refuses.
+        """
+        words = Wording.of(text, neutral=neutral, without=without)
+        towards = text_directions(clip, words.prompts)
+        found = relevance or self.relevance_of(generator, clip, axes=axes, state=state, seed=seed)
+        channels = Channels(generator, found.axes)
+        directions = []
+        rows = found.along(towards, renormalise=self.renormalise)
+        for prompt, row in zip(words.prompts, rows, strict=True):
+            if self.leakage is None:
+                beta = self._beta(row)
+                directions.append(channels.direction(prompt.name, row, beta=beta))
+                continue
+            least = LeastLeaking(channels, words.judge(clip), classifier, self.leakage, self.batch)
+            directions.append(least.direction(prompt.name, row))
+        return words.finished(
+            DirectionBank(tuple(directions), generator.name, generator.fingerprint),
+            generator=generator,
+            clip=clip,
+            method=self.method,
+            config=self.config,
+            provenance={"seed": seed},
+            batch=self.batch,
+        )
+
+    def relevance_of(
+        self,
+        generator: Generator,
+        clip: TextImageModel,
+        *,
+        axes: DirectionBank | None = None,
+        state: str | Path | None = None,
+        seed: int = 0,
+    ) -> Relevance:
+        """The part that no text takes part in, to be kept for all of them.
+
+        Args:
+            generator: Makes the images.
+            clip: Embeds them.
+            axes: Directions of one space to take instead of its channels.
+            state: File to keep it in and to go on from.
+            seed: Seed of the codes.
+
+        Raises:
+            LatdirError: As `measure_relevance`.
+        """
+        if axes is None:
+            natural = "s" if "s" in generator.spaces else next(iter(generator.spaces))
+            moved = Axes.coordinates(generator, self.space or natural)
+        else:
+            moved = Axes.of(axes.check(generator))
+        return measure_relevance(
+            generator,
+            clip,
+            moved,
+            count=self.count,
+            strength=self.strength,
+            way=self.way,
+            precision=self.precision,
+            seed=seed,
+            batch=self.batch,
+            path=state,
+        )
+
+    def _beta(self, row: Float[Tensor, "c"]) -> float:
+        if self.beta is not None:
+            return self.beta
+        return float(row.abs().topk(min(self.channels, len(row))).values[-1])

@@ -1,0 +1,126 @@
+"""Directions made independent in what they do to images: effects first, then the mix.
+
+Text directions that are orthogonal in the latent space may change the same things. Here a bank's
+steps are measured on codes of their own, by any classifier, and `directions.disentangle` mixes
+them until each moves its own attribute and, as measured, no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from directions.bank import DirectionBank
+from directions.classifiers.base import Classifier
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+from directions.mixing import disentangle
+
+__all__ = ["independent", "step_effects"]
+
+
+def step_effects(
+    generator: Generator,
+    classifier: Classifier,
+    bank: DirectionBank,
+    *,
+    codes: Float[Tensor, "n *shape"],
+    step: float = 2.0,
+    batch: int = 64,
+) -> Float[Tensor, "k a"]:
+    """Mean change of each attribute per sigma of each direction, on the scale of log-odds.
+
+    Args:
+        generator: Makes the images.
+        classifier: Scores them.
+        bank: Directions of one space.
+        codes: Where to measure, at least two.
+        step: Length of the step taken both ways, in sigma.
+        batch: Images at a time.
+
+    Returns:
+        In standard deviations of each attribute over the codes; 0 for one that is constant.
+
+    Raises:
+        LatdirError: Too few codes, or a bank of another generator.
+
+    Example:
+        >>> from directions import Direction
+        >>> from directions.generators.planted import planted
+        >>> world = planted(factors=2, dim=8)
+        >>> up = Direction("up", world.truth[0], "z")
+        >>> bank = DirectionBank((up,), world.name, world.fingerprint)
+        >>> found = step_effects(world, world.classifier(), bank, codes=world.sample(64, seed=0))
+        >>> bool(found[0, 0] > 0.8) and bool(found[0, 1].abs() < 1e-3)
+        True
+    """
+    if len(codes) < 2:
+        raise LatdirError(f"effects on {len(codes)} codes have no scale: give at least two")
+    space = bank.check(generator).directions[0].space
+    render = generator.inference(space=space)
+
+    def scores(moved: Tensor) -> Tensor:
+        with torch.inference_mode():
+            parts = [classifier.logits(render(part)) for part in torch.split(moved, batch)]
+        return torch.cat(parts).double()
+
+    spread = scores(codes).std(0)
+    rows = []
+    for direction in tqdm(bank.directions, desc="effects", unit="direction", delay=1):
+        change = scores(direction.shift(codes, step)) - scores(direction.shift(codes, -step))
+        rows.append(change.mean(0) / (2 * step))
+    effects = torch.stack(rows) / torch.where(spread > 0, spread, torch.inf)
+    return effects.float()
+
+
+def independent(
+    bank: DirectionBank,
+    *,
+    generator: Generator,
+    classifier: Classifier,
+    wanted: Sequence[str],
+    codes: Float[Tensor, "n *shape"],
+    ridge: float = 0.0,
+    batch: int = 64,
+) -> DirectionBank:
+    """The wanted directions, mixed with all others so that they leave the others' attributes alone.
+
+    Args:
+        bank: Directions of one space; those not wanted are only held still.
+        generator: Makes the images.
+        classifier: Scores them; it has an attribute of each direction's name.
+        wanted: Names of the directions to keep.
+        codes: Where effects are measured.
+        ridge: Leakage tolerated, as in `directions.disentangle`.
+        batch: Images at a time.
+
+    Returns:
+        The wanted directions, with `evidence["disentangled"]`.
+
+    Raises:
+        LatdirError: A name without an attribute, or a direction of which nothing is left.
+
+    Example:
+        >>> from directions.generators.planted import planted
+        >>> from discovery import Gradient
+        >>> world = planted(factors=2, dim=8, cosine=0.6)
+        >>> found = Gradient(count=64).discover(world, classifier=world.classifier())
+        >>> clean = independent(found, generator=world, classifier=world.classifier(),
+        ...                     wanted=["factor_0"], codes=world.sample(64, seed=1))
+        >>> bool((clean["factor_0"].vector @ world.truth[1]).abs() < 0.01)
+        True
+    """
+    columns = classifier.columns(list(bank))
+    effects = step_effects(generator, classifier, bank, codes=codes, batch=batch)[:, columns]
+    mixed = disentangle(
+        bank,
+        effects=effects,
+        targets={name: name for name in wanted},
+        ridge=ridge,
+        prior=generator.prior(bank.directions[0].space),
+    )
+    return mixed.select(wanted)

@@ -1,0 +1,106 @@
+"""What one run is asked in words: texts to move towards, texts to hold still, and their judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from directions.bank import DirectionBank
+from directions.classifiers.base import Classifier
+from directions.classifiers.clip import clip_classifier
+from directions.classifiers.text_image import TextImageModel
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+from discovery.effect_space import independent
+from discovery.prompts import Prompt, Texts, prompts_of
+
+__all__ = ["Wording"]
+
+MEASURE_SEED = 0xC11B
+MEASURED = 64
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The prompts of a run, those wanted first.
+
+    Attributes:
+        prompts: All of them; names differ.
+        wanted: Names of those whose directions are asked for; the others are held still.
+
+    Example:
+        >>> words = Wording.of("a smiling face", neutral="a face", without=["a male face"])
+        >>> [p.name for p in words.prompts], words.wanted
+        (['smiling', 'male'], ('smiling',))
+    """
+
+    prompts: tuple[Prompt, ...]
+    wanted: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: Texts, *, neutral: str, without: Texts = ()) -> Wording:
+        """Read texts.
+
+        Args:
+            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
+            neutral: Where from, for all.
+            without: Texts whose effects are to be left alone.
+
+        Raises:
+            LatdirError: As `prompts_of`, or a name that is both wanted and held.
+        """
+        wanted = prompts_of(text, neutral=neutral)
+        held = prompts_of(without, neutral=neutral) if without else ()
+        names = tuple(p.name for p in wanted)
+        both = [p.name for p in held if p.name in names]
+        if both:
+            raise LatdirError(f"{both[0]!r} cannot both change and hold: leave it out of one")
+        return cls((*wanted, *held), names)
+
+    def judge(self, clip: TextImageModel) -> Classifier:
+        """The model as a classifier of these prompts, each against its neutral text."""
+        return clip_classifier(clip, {p.name: (p.text, p.neutral) for p in self.prompts})
+
+    def finished(
+        self,
+        bank: DirectionBank,
+        *,
+        generator: Generator,
+        clip: TextImageModel,
+        method: str,
+        config: dict[str, Any],
+        provenance: dict[str, Any],
+        batch: int,
+    ) -> DirectionBank:
+        """The wanted directions, signed by their method and free of what was to be held still.
+
+        Args:
+            bank: A direction for each prompt, under its name.
+            generator: Makes the images to measure on.
+            clip: Judges them.
+            method: Name of the method.
+            config: Its hyper-parameters.
+            provenance: What made the bank, besides the texts' model.
+            batch: Images at a time.
+        """
+        signed = [
+            bank[p.name].evolve(
+                method=method,
+                config=config,
+                evidence={"text": p.text, "neutral": p.neutral, **bank[p.name].evidence},
+            )
+            for p in self.prompts
+        ]
+        made = {"clip": clip.name, "clip_fingerprint": clip.fingerprint, **provenance}
+        whole = DirectionBank(tuple(signed), bank.generator, bank.fingerprint, made)
+        if len(self.wanted) == len(self.prompts):
+            return whole
+        space = whole.directions[0].space
+        return independent(
+            whole,
+            generator=generator,
+            classifier=self.judge(clip),
+            wanted=self.wanted,
+            codes=generator.sample(MEASURED, seed=MEASURE_SEED, space=space),
+            batch=batch,
+        )
