@@ -29,7 +29,7 @@ from directions.errors import LatdirError
 from directions.generators.base import fingerprint
 from directions.generators.filtered import filtered_leaky_relu
 from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
-from directions.generators.stylegan3_schedule import LayerRates, StyleGAN3Config, schedule
+from directions.generators.stylegan3_schedule import LayerRates, StyleGAN3Config
 
 __all__ = ["FilteredLayer", "FourierInput", "StyleGAN3", "StyleGAN3Generator"]
 

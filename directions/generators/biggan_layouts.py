@@ -1,0 +1,162 @@
+"""State dicts of pytorch-pretrained-biggan as the canonical BigGAN-deep network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from directions.errors import LatdirError
+from directions.generators.biggan import Attention, BigGANDeep, BigGANGenerator, Block, Norm
+
+__all__ = ["biggan_from_state"]
+
+State = dict[str, Tensor]
+
+EPS = 1e-4
+# The published generators of 128, 256 and 512 pixels double the side in every second block.
+PUBLISHED_BLOCKS = (10, 12, 14)
+
+
+def biggan_from_state(
+    state: Mapping[str, Tensor],
+    *,
+    name: str,
+    config: Mapping[str, Any] | None = None,
+    label: int | None = None,
+    truncation: float = 0.4,
+) -> BigGANGenerator:
+    """A BigGAN-deep generator from pytorch-pretrained-biggan's state dict.
+
+    Args:
+        state: `embeddings.weight`, `generator.gen_z.*`, `generator.layers.{i}.*`, ….
+        name: Short name, shown and stored.
+        config: The project's `config.json`. Its `layers` say which blocks double the resolution
+            and its `eps` is added to variances; the rest follows from the shapes. Not needed for
+            the published models.
+        label: The class all images belong to; None leaves it to codes of `w`.
+        truncation: Of the noise and of the batch-norm statistics.
+
+    Returns:
+        The generator in float32 on the CPU.
+
+    Raises:
+        LatdirError: A key missing or left over, named; resolutions that do not follow; a class
+            it does not have; a truncation outside 0 … 1.
+    """
+    left = {k: v.detach().to("cpu", torch.float32) for k, v in state.items()}
+    config = config or {}
+    eps = float(config.get("eps", EPS))
+    found = {int(m[1]) for k in left if (m := re.match(r"generator\.layers\.(\d+)\.", k))}
+    if not found or found != set(range(len(found))):
+        raise LatdirError(
+            "these keys are of no BigGAN-deep, which has generator.layers.0 and on without a gap "
+            f"(the first is {next(iter(state), 'missing')!r})"
+        )
+    prefixes = [f"generator.layers.{i}" for i in range(len(found))]
+    attention = [f"{p}.gamma" in left for p in prefixes]
+    ups = iter(_ups(config.get("layers"), attention.count(False)))
+    last, rgb = "generator.bn", "generator.conv_to_rgb"
+    first = _linear(left, "generator.gen_z")
+    layers = [
+        _attention(left, p) if attends else _block(left, p, up=next(ups), eps=eps)
+        for p, attends in zip(prefixes, attention, strict=True)
+    ]
+    network = BigGANDeep(
+        embeddings=_take(left, "embeddings.weight"),
+        first=first,
+        layers=layers,
+        last_means=_take(left, f"{last}.running_means"),
+        last_variances=_take(left, f"{last}.running_vars"),
+        last_scale=_take(left, f"{last}.weight"),
+        last_offset=_take(left, f"{last}.bias"),
+        # The original computes all its channels and drops all but three.
+        to_rgb=_convolution(_weight(left, rgb)[:3], _take(left, f"{rgb}.bias")[:3]),
+        eps=eps,
+    )
+    if left:
+        raise LatdirError(
+            f"the checkpoint has {next(iter(left))!r}, which no BigGAN-deep has: "
+            "is it another architecture, or a discriminator?"
+        )
+    if "output_dim" in config and config["output_dim"] != network.resolution:
+        raise LatdirError(
+            f"the layers make images of side {network.resolution}, but the config says "
+            f"{config['output_dim']}: check which blocks of its 'layers' begin with true"
+        )
+    return BigGANGenerator(network, name=name, label=label, truncation=truncation)
+
+
+def _ups(layers: Sequence[Sequence[Any]] | None, blocks: int) -> list[bool]:
+    """Which blocks double the resolution."""
+    if layers is None and blocks in PUBLISHED_BLOCKS:
+        return [i % 2 == 1 for i in range(blocks)]
+    if layers is None or len(layers) != blocks:
+        raise LatdirError(
+            f"which of its {blocks} blocks double the resolution cannot be told from the weights: "
+            "pass the file that lay beside them, "
+            "config=json.loads(Path('config.json').read_text()), with one entry a block"
+        )
+    return [bool(layer[0]) for layer in layers]
+
+
+def _take(left: State, key: str) -> Tensor:
+    if key not in left:
+        raise LatdirError(f"the checkpoint has no {key!r}, which a BigGAN-deep needs")
+    return left.pop(key)
+
+
+def _weight(left: State, key: str) -> Tensor:
+    """A weight divided by its spectral norm, as its stored vectors estimate it."""
+    if f"{key}.weight" in left:
+        return _take(left, f"{key}.weight")
+    weight = _take(left, f"{key}.weight_orig")
+    u, v = _take(left, f"{key}.weight_u"), _take(left, f"{key}.weight_v")
+    return weight / torch.dot(u, weight.flatten(1) @ v)
+
+
+def _linear(left: State, key: str) -> nn.Linear:
+    weight = _weight(left, key)
+    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    linear.weight = nn.Parameter(weight)
+    linear.bias = nn.Parameter(_take(left, f"{key}.bias"))
+    return linear
+
+
+def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    outputs, inputs, kernel, _ = weight.shape
+    made = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, device="meta")
+    made.weight = nn.Parameter(weight.clone())
+    made.bias = nn.Parameter(bias.clone())
+    return made
+
+
+def _block(left: State, key: str, *, up: bool, eps: float) -> Block:
+    norms = [
+        Norm(
+            means=_take(left, f"{key}.bn_{i}.running_means"),
+            variances=_take(left, f"{key}.bn_{i}.running_vars"),
+            scale=_weight(left, f"{key}.bn_{i}.scale"),
+            offset=_weight(left, f"{key}.bn_{i}.offset"),
+            eps=eps,
+        )
+        for i in range(4)
+    ]
+    convolutions = [
+        _convolution(_weight(left, f"{key}.conv_{i}"), _take(left, f"{key}.conv_{i}.bias"))
+        for i in range(4)
+    ]
+    return Block(norms=norms, convolutions=convolutions, up=up)
+
+
+def _attention(left: State, key: str) -> Attention:
+    return Attention(
+        query=_weight(left, f"{key}.snconv1x1_theta"),
+        key=_weight(left, f"{key}.snconv1x1_phi"),
+        value=_weight(left, f"{key}.snconv1x1_g"),
+        out=_weight(left, f"{key}.snconv1x1_o_conv"),
+        gamma=_take(left, f"{key}.gamma"),
+    )
