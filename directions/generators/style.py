@@ -174,7 +174,7 @@ class StyleGenerator(Generator):
 
     def with_label(self, label: int) -> StyleGenerator:
         """The same network making images of one class."""
-        return StyleGenerator(
+        return type(self)(
             self.network,
             name=self.name,
             label=label,
