@@ -361,13 +361,10 @@ class BigGANGenerator(Generator):
             self._priors[name] = prior
         return self._priors[name]
 
-    @property
-    def style_space(self) -> str:
-        """Style matrices act on the noise alone."""
-        return "z"
-
     def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
-        """What the noise is multiplied by: the first layer, then each norm's scale and offset.
+        """What codes of `w` are multiplied by: the first layer, then each norm's scale and offset.
+
+        The columns of the class are zero, so that directions found from them change the noise.
 
         Args:
             layers: Numbers among them; all by default. Number 0 is the first layer, 1 and 2 are
@@ -385,7 +382,8 @@ class BigGANGenerator(Generator):
             raise LatdirError(
                 f"{self.name} has style layers 0 … {len(weights) - 1}, not {wrong[0]}"
             )
-        return [weights[i][:, : self.network.z_dim] for i in chosen]
+        class_columns = torch.arange(self.spaces["w"].size) >= self.network.z_dim
+        return [weights[i].masked_fill(class_columns.to(self.device), 0.0) for i in chosen]
 
 
 def _doubled(x: Tensor) -> Tensor:
