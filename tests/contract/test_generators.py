@@ -12,6 +12,7 @@ from directions.generators.base import BLOCK, Generator, check_images
 from directions.generators.dcgan import DCGAN, digiface64
 from directions.generators.wrap import wrap
 from tests.styles import small_progan, small_stylegan1, small_stylegan2
+from tests.waves import small_biggan, small_stylegan3
 from tests.worlds import WORLDS, Mapped, world
 
 
@@ -45,6 +46,9 @@ GENERATORS = {
     "small_stylegan2": small_stylegan2,
     "small_stylegan1": small_stylegan1,
     "small_progan": small_progan,
+    "small_stylegan3_t": small_stylegan3,
+    "small_stylegan3_r": lambda: small_stylegan3(radial=True),
+    "small_biggan": small_biggan,
 }
 
 
