@@ -35,6 +35,7 @@ __all__ = ["KINDS", "CurvedPath", "StoredPath", "load_path"]
 VERSION = 1
 
 KINDS = {
+    "clip_mapper": "discovery.mapper_path:MapperPath",
     "instance": "discovery.instance:InstancePath",
     "neural_walk": "discovery.neural_walk:NeuralWalk",
 }

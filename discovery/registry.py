@@ -102,6 +102,16 @@ METHODS: dict[str, MethodEntry] = {
         "style channels that move images the way the words point",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
+    "clip_optimise": MethodEntry(
+        "discovery.clip_optimise:ClipOptimise",
+        "what codes optimised towards a text were moved by in common",
+        "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
+    ),
+    "clip_mapper": MethodEntry(
+        "discovery.clip_mapper:ClipMapper",
+        "mean steps of networks trained to move each code towards a text",
+        "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
+    ),
     "random": MethodEntry(
         "discovery.random_directions:RandomDirections",
         "directions at random, the baseline of all others",

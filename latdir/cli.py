@@ -16,6 +16,7 @@ from directions.generators import GENERATORS, Generator, load_generator
 from discovery.registry import METHODS
 from latdir.methods import MethodGroup, split_names
 from latdir.output import Json, figure_format, say, table, write_figure, write_text
+from latdir.words import MODEL, MODEL_HELP, bank_of_texts, load_model
 
 __all__ = ["app", "main"]
 
@@ -123,12 +124,17 @@ def sample(
 
 @app.command()
 def edit(
-    bank: BankFile,
     out: Annotated[Path, typer.Option(help="PNG to write.")],
+    bank: Annotated[Path | None, typer.Argument(help="Bank file; none with --text.")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="name=amount; several move together.")
     ] = None,
     sweep: Annotated[str | None, typer.Option(help="One direction, over --amounts.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="What to move towards, in words, over --amounts.")
+    ] = None,
+    neutral: Annotated[str, typer.Option(help="What to move from, in words.")] = "a face",
+    clip: Annotated[str, typer.Option(help=MODEL_HELP)] = MODEL,
     amounts: Annotated[str, typer.Option(help="Amounts with commas between.")] = "-3,-2,-1,0,1,2,3",
     unit: Annotated[str, typer.Option(help="sigma, latent, attribute, or degrees, …")] = "sigma",
     count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4,
@@ -140,8 +146,27 @@ def edit(
 
     from directions import edit_grid, grid, move, save_png
 
-    if bool(change) == bool(sweep):
-        raise LatdirError("say what to draw: --sweep smiling, or --set smiling=2 --set yaw=-1")
+    ways = [bool(change), bool(sweep), bool(text)]
+    if sum(ways) != 1:
+        raise LatdirError(
+            "say what to draw: --sweep smiling, --set smiling=2 --set yaw=-1, "
+            'or --text "a smiling face"'
+        )
+    if bool(text) == (bank is not None):
+        raise LatdirError(
+            "--text finds its own directions: leave the bank out"
+            if text
+            else "name the bank that the direction is in, or use --text"
+        )
+    if text:
+        made = load_generator(generator or "digiface64")
+        found = bank_of_texts(made, load_model(clip), text, neutral=neutral)
+        codes = made.sample(count, seed=seed)
+        steps = [_number(a, "--amounts") for a in amounts.split(",")]
+        save_png(edit_grid(made, codes, found, amounts=steps, unit=unit), out)
+        typer.echo(f"{out}")
+        return
+    assert bank is not None
     loaded, made = _bank_and_generator(bank, generator)
     changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
     chosen = loaded.select(changes)

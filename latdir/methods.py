@@ -20,6 +20,7 @@ from directions.generators import load_generator
 from discovery.base import Method, Need
 from discovery.registry import METHODS, find_method
 from latdir.output import Json, say, table
+from latdir.words import MODEL, MODEL_HELP, load_model
 
 __all__ = ["MethodGroup", "split_names"]
 
@@ -43,11 +44,13 @@ class MethodGroup(TyperGroup):
         return typer.main.get_command(app)
 
 
-INPUTS: dict[Need, tuple[Any, str]] = {
-    "samples": (Path, "Folder written by `latdir sample`."),
-    "generator": (str, "Name, or module:function of your own."),
-    "classifier": (str, "Names joined by +, or module:function of your own."),
-    "text": (str, "What to move towards, in words."),
+REQUIRED = inspect.Parameter.empty
+INPUTS: dict[Need, tuple[Any, str, Any]] = {
+    "samples": (Path, "Folder written by `latdir sample`.", REQUIRED),
+    "generator": (str, "Name, or module:function of your own.", "digiface64"),
+    "classifier": (str, "Names joined by +, or module:function of your own.", REQUIRED),
+    "text": (list[str], "What to move towards, in words; 'smiling=a smiling face'.", REQUIRED),
+    "clip": (str, MODEL_HELP, MODEL),
 }
 
 
@@ -57,10 +60,16 @@ def _command(method: type[Method]) -> Callable[..., None]:
     takes = inspect.signature(getattr(method, "discover")).parameters  # noqa: B009
     fields = list(dataclasses.fields(method))
     flags = [
-        _parameter(need, kind, text)
-        for need, (kind, text) in INPUTS.items()
+        _parameter(need, kind, text, default)
+        for need, (kind, text, default) in INPUTS.items()
         if need in method.needs
     ]
+    if "neutral" in takes:
+        text = "What to move from, in words."
+        flags.append(_parameter("neutral", str, text, takes["neutral"].default))
+    if "without" in takes:
+        text = "What to leave alone, in words; 'male=a man vs a woman'."
+        flags.append(_parameter("without", list[str] | None, text, None))
     flags.append(_parameter("out", Path, "Bank file to write."))
     if "attributes" in takes:
         text = "Attributes wanted, with commas between; all by default."
@@ -76,8 +85,9 @@ def _command(method: type[Method]) -> Callable[..., None]:
         inputs: dict[str, Any] = {need: _load(need, given[need]) for need in method.needs}
         if "attributes" in takes:
             inputs["attributes"] = _names(given["attributes"])
-        if "seed" in takes:
-            inputs["seed"] = given["seed"]
+        inputs.update({name: given[name] for name in ("seed", "neutral") if name in takes})
+        if "without" in takes:
+            inputs["without"] = given["without"] or ()
         chosen = method(**{f.name: _parsed(given[f.name], hints[f.name]) for f in fields})
         bank: DirectionBank = getattr(chosen, "discover")(**inputs)  # noqa: B009
         bank.save(out)
@@ -92,9 +102,7 @@ def _command(method: type[Method]) -> Callable[..., None]:
     return run
 
 
-def _parameter(
-    name: str, kind: Any, text: str, default: Any = inspect.Parameter.empty
-) -> inspect.Parameter:
+def _parameter(name: str, kind: Any, text: str, default: Any = REQUIRED) -> inspect.Parameter:
     annotation = Annotated[kind, typer.Option(help=text)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -127,7 +135,7 @@ def _load(need: Need, given: Any) -> Any:
         return load_generator(given)
     if need == "classifier":
         return load_classifier(given)
-    return given
+    return load_model(given) if need == "clip" else given
 
 
 def _names(text: str | None) -> list[str] | None:

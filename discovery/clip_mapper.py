@@ -1,0 +1,280 @@
+"""Mappers: small networks that learn, for one text, where each code should go.
+
+Patashnik et al.: StyleCLIP, ICCV 2021, arXiv:2103.17249, section 5. A network M gives every code
+its own step; the layers of w+ are cut into coarse (the first four), medium (the next four) and
+fine ones with a network each. Over codes w from the prior, training minimises
+
+    (1 - cos(E(G(w + M(w))), E(text))) + λ_L2 ‖M(w)‖² + λ_ID (1 - cos(R(G(w + M(w))), R(G(w))))
+
+with λ_L2 0.8 and λ_ID 0.1.
+
+Differences from the official code: other spaces than w+ have one network; ‖·‖² is a mean over the
+numbers of a code, as there, in units of the prior's variance, so that one λ serves every space;
+networks are narrower and trained by Adam in hundreds of steps on batches, not by Ranger in 50,000
+on pairs, and their last layer starts at zero, where every code stays in its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+from tqdm.auto import tqdm
+
+from directions.bank import DirectionBank
+from directions.classifiers.text_image import TextImageModel
+from directions.direction import Direction
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+from discovery.base import Method, Need
+from discovery.clip_optimise import Embed
+from discovery.mapper_path import Layers, MapperPath, displacement
+from discovery.prompts import NEUTRAL, Texts
+from discovery.wording import Wording
+
+__all__ = ["ClipMapper"]
+
+COARSE, MEDIUM = 4, 8
+HELD_OUT = 64
+HELD_OUT_SEED = 0xC11D
+
+
+@dataclass(frozen=True)
+class ClipMapper(Method):
+    """Networks trained to move each code towards a text, and their mean step as a direction.
+
+    Attributes:
+        steps: Steps of Adam.
+        batch: Codes a step.
+        rate: Its rate.
+        distance: λ_L2, price of the mean squared step in units of the prior's variance.
+        identity: λ_ID, price of another face, where a face embedding is given.
+        hidden: Units of the hidden layers; 0 takes as many as a code has numbers.
+        depth: Layers of each network.
+        space: Latent space; by default `w+` where there is one, otherwise the first.
+
+    Example:
+        >>> from directions.generators.planted import planted
+        >>> from directions.generators.planted_clip import PlantedClip
+        >>> world = planted(factors=2, dim=8, names=("smile", "age"))
+        >>> path = ClipMapper(steps=60).train(world, PlantedClip(world), text="smile")
+        >>> codes = world.sample(16, seed=1)
+        >>> change = world.factors(path.shift(codes, 1.0)) - world.factors(codes)
+        >>> bool(change[:, 0].mean() > 0.8) and bool(change[:, 1].abs().max() < 0.3)
+        True
+    """
+
+    steps: int = 400
+    batch: int = 8
+    rate: float = 2e-3
+    distance: float = 0.8
+    identity: float = 0.1
+    hidden: int = 0
+    depth: int = 4
+    space: str | None = None
+
+    method: ClassVar[str] = "clip_mapper"
+    needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.depth) < 1 or self.hidden < 0:
+            raise LatdirError(
+                f"steps {self.steps}, batch {self.batch} and depth {self.depth} are at least 1 "
+                f"and hidden {self.hidden} is not negative"
+            )
+        if not self.rate > 0 or min(self.distance, self.identity) < 0:
+            raise LatdirError(
+                f"rate {self.rate} is positive; distance {self.distance} and identity "
+                f"{self.identity} are not negative"
+            )
+
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        text: Texts,
+        clip: TextImageModel,
+        neutral: str = NEUTRAL,
+        without: Texts = (),
+        embed: Embed | None = None,
+        seed: int = 0,
+    ) -> DirectionBank:
+        """The mean steps of trained mappers, one direction a text; `train` gives the path itself.
+
+        Args:
+            generator: Makes the images, differentiably.
+            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
+            clip: Embeds images and texts, differentiably.
+            neutral: Names the directions and serves `without`; the loss knows the text alone.
+            without: Texts whose effects are taken out of the directions.
+            embed: Images to face embeddings, differentiably.
+            seed: Seed of the codes and of the networks.
+
+        Returns:
+            A bank in the order of the texts. Evidence: `agreement`, length of the mean of the
+            codes' unit steps, and `length` of a step in sigma.
+
+        Raises:
+            LatdirError: As `train`.
+        """
+        words = Wording.of(text, neutral=neutral, without=without)
+        directions = []
+        for prompt in words.prompts:
+            path = self.train(
+                generator, clip, text=prompt.text, name=prompt.name, embed=embed, seed=seed
+            )
+            steps = _held_out_steps(generator, path)
+            unit = steps / steps.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            directions.append(
+                Direction.from_vector(
+                    prompt.name,
+                    steps.mean(0).reshape(path.shape),
+                    space=path.space,
+                    sigma=path.sigma,
+                    evidence={
+                        "agreement": float(unit.mean(0).norm()),
+                        "length": path.length / path.sigma,
+                    },
+                )
+            )
+        return words.finished(
+            DirectionBank(tuple(directions), generator.name, generator.fingerprint),
+            generator=generator,
+            clip=clip,
+            method=self.method,
+            config=self.config,
+            provenance={"seed": seed},
+            batch=self.batch,
+        )
+
+    def train(
+        self,
+        generator: Generator,
+        clip: TextImageModel,
+        *,
+        text: str,
+        name: str | None = None,
+        embed: Embed | None = None,
+        seed: int = 0,
+    ) -> MapperPath:
+        """Train the networks for one text.
+
+        Args:
+            generator: Makes the images, differentiably.
+            clip: Embeds images and texts, differentiably.
+            text: What images should show.
+            name: What the path is called; by default the text.
+            embed: Images to face embeddings, differentiably; without it identity is not held.
+            seed: Seed of the codes and of the networks.
+
+        Returns:
+            The path. It is saved with `path.save(file)` and read with `directions.paths.load_path`.
+
+        Raises:
+            LatdirError: Nothing is differentiable, training diverged, or codes were not moved.
+        """
+        natural = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
+        space = generator.space(self.space or natural)
+        target = clip.encode_texts([text]).detach()[0]
+        rng = torch.Generator().manual_seed(seed)
+        groups = _groups(space.shape)
+        networks = tuple(self._network(space.shape[-1], rng, generator.device) for _ in groups)
+        weights = [tensor for layers in networks for pair in layers for tensor in pair]
+        variance = generator.prior(space.name).covariance.diagonal().mean().to(generator.device)
+        optimiser = torch.optim.Adam(weights, lr=self.rate)
+        for step in tqdm(range(self.steps), desc="mapper", unit="step", delay=1, leave=False):
+            codes = generator.sample(
+                self.batch, seed=seed, start=step * self.batch, space=space.name
+            )
+            with torch.enable_grad():
+                loss = self._loss(
+                    generator, clip, codes, space.name, groups, networks, target, variance, embed
+                )
+                _check(loss, clip, generator, step)
+                optimiser.zero_grad()
+                torch.autograd.backward(loss, inputs=weights)
+            optimiser.step()
+        frozen = tuple(tuple((w.detach(), b.detach()) for w, b in layers) for layers in networks)
+        codes = generator.sample(HELD_OUT, seed=HELD_OUT_SEED, space=space.name)
+        with torch.no_grad():
+            steps = displacement(codes, groups, frozen).flatten(1)
+        mean = steps.mean(0)
+        if not mean.any():
+            raise LatdirError(
+                f"no code is moved towards {text!r}: lower distance, or raise rate or steps"
+            )
+        return MapperPath(
+            name=name or text,
+            space=space.name,
+            shape=space.shape,
+            groups=groups,
+            networks=frozen,
+            length=float(steps.norm(dim=1).mean()),
+            sigma=generator.prior(space.name).sigma(mean / mean.norm()),
+            generator=generator.name,
+            fingerprint=generator.fingerprint,
+        )
+
+    def _network(self, size: int, rng: torch.Generator, device: torch.device) -> Layers:
+        hidden = self.hidden or size
+        sizes = [size, *[hidden] * (self.depth - 1), size]
+        layers = []
+        for i in range(self.depth):
+            shape = (sizes[i + 1], sizes[i])
+            weight = torch.randn(shape, generator=rng) * (2 / sizes[i]) ** 0.5
+            if i == self.depth - 1:
+                weight = torch.zeros(shape)
+            pair = (weight.to(device), torch.zeros(sizes[i + 1], device=device))
+            layers.append((pair[0].requires_grad_(True), pair[1].requires_grad_(True)))
+        return tuple(layers)
+
+    def _loss(
+        self,
+        generator: Generator,
+        clip: TextImageModel,
+        codes: Tensor,
+        space: str,
+        groups: tuple[tuple[int, int], ...],
+        networks: tuple[Layers, ...],
+        target: Tensor,
+        variance: Tensor,
+        embed: Embed | None,
+    ) -> Float[Tensor, ""]:
+        step = displacement(codes, groups, networks)
+        images = generator.synthesize(codes + step, space)
+        unlike = 1 - (clip.encode_images(images) @ target).mean()
+        loss = unlike + self.distance * step.square().mean() / variance
+        if embed is not None and self.identity:
+            with torch.no_grad():
+                faces = embed(generator.synthesize(codes, space))
+            other = 1 - cosine_similarity(embed(images), faces, dim=1)
+            loss = loss + self.identity * other.mean()
+        return loss
+
+
+def _groups(shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Coarse, medium and fine layers, as far as there are any."""
+    if len(shape) < 2:
+        return ((0, 1),)
+    ends = sorted({min(end, shape[0]) for end in (COARSE, MEDIUM, shape[0])})
+    return tuple(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _held_out_steps(generator: Generator, path: MapperPath) -> Float[Tensor, "n d"]:
+    codes = generator.sample(HELD_OUT, seed=HELD_OUT_SEED, space=path.space)
+    with torch.no_grad():
+        return displacement(codes, path.groups, path.networks).flatten(1)
+
+
+def _check(loss: Tensor, clip: TextImageModel, generator: Generator, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise LatdirError(f"the mapper's loss is {float(loss)} at step {step}: lower rate")
+    if not loss.requires_grad:
+        raise LatdirError(
+            f"no gradient flows from {clip.name} to the codes of {generator.name}: one of them is "
+            "not differentiable; use `clip`, which needs scores only"
+        )

@@ -1,0 +1,60 @@
+"""What the command needs for edits by words: a model of images and words, and a bank of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from directions import DirectionBank, LatdirError
+from directions.classifiers.text_image import TextImageModel
+from directions.generators import Generator
+from directions.plugins import build
+
+__all__ = ["MODEL", "MODEL_HELP", "bank_of_texts", "load_model"]
+
+MODEL = "tinyclip-faces"
+MODEL_HELP = "tinyclip-faces, ViT-B/32 and the like, a file of weights, or module:function."
+LIBRARIES = ("open_clip", "transformers")
+QUICK = 2000
+
+
+def load_model(name: str) -> TextImageModel:
+    """A model of images and words by name.
+
+    Args:
+        name: What `load_clip` takes, or `module:function` of the user's own, where the function
+            takes no arguments and returns such a model.
+
+    Raises:
+        LatdirError: No model of that name, or the function returns something else.
+    """
+    from directions.classifiers.clip import load_clip
+
+    if ":" not in name or name.partition(":")[0] in LIBRARIES or Path(name).exists():
+        return load_clip(name)
+    made = build(name, {}, kind="CLIP", wrap="directions.classifiers.clip.load_clip")
+    if not isinstance(made, TextImageModel):
+        raise LatdirError(
+            f"{name} made a {type(made).__name__}, which has not all of encode_images, "
+            "encode_texts, temperature, name and fingerprint: return load_clip(…)"
+        )
+    return made
+
+
+def bank_of_texts(
+    generator: Generator, clip: TextImageModel, text: Sequence[str], *, neutral: str
+) -> DirectionBank:
+    """Directions of texts, found quickly: boundaries of 2,000 labels.
+
+    Args:
+        generator: Makes the images.
+        clip: Labels them.
+        text: Texts, as `prompts_of` reads them.
+        neutral: Where from.
+    """
+    # Listing the command's flags must not wait for what only this one needs.
+    from discovery.clip import ClipBoundary
+
+    return ClipBoundary(samples=QUICK).discover(
+        generator, text=list(text), neutral=neutral, clip=clip
+    )
