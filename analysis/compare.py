@@ -5,197 +5,38 @@ is compared at equal amounts: each direction takes the amount at which the log-o
 its attribute has changed by `change` standard deviations on average, and leakage and identity are
 read there. Since all methods edit the same codes, differences between them are paired: their
 bootstrap intervals resample codes, not methods, and are far narrower than those of each alone.
+
+A method that was fitted to a classifier may have found what pleases that classifier rather than
+what people would call the attribute. A second labeller as the judge sees the same edited images:
+at equal effect for the first, a direction that means what it says moves the second's attribute as
+much as the others do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from analysis.bootstrap import mean_interval
+from analysis.comparison import Comparison, Cost, Difference, Metric, Row
 from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
 from analysis.targets import amounts_reaching, between, match_targets
 from directions.bank import DirectionBank
-from directions.classifiers.base import Classifier
+from directions.classifiers.base import Classifier, Combined
+from directions.classifiers.rename import Renamed
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 
 __all__ = ["Comparison", "Cost", "Difference", "Metric", "Row", "compare_methods"]
 
-Metric = Literal["effect", "success", "leakage", "worst", "identity"]
-METRICS: tuple[Metric, ...] = ("effect", "success", "leakage", "worst", "identity")
 COMPARED_AMOUNTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5)
 SEPARATOR = "\x1f"  # between method and direction name: occurs in neither
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What it took a method to find its directions.
-
-    Attributes:
-        seconds: Wall-clock time.
-        images: Images made.
-        labels: Images scored by the classifier.
-    """
-
-    seconds: float | None = None
-    images: int | None = None
-    labels: int | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method's direction of one attribute, at equal effect.
-
-    Attributes:
-        method: The method's name.
-        attribute: The attribute.
-        direction: Name of its direction in the method's bank; None when it has none.
-        amount: Sigmas it takes to change the attribute by the common change; None out of reach.
-        effect: Change of the attribute per sigma between 0 and one sigma, in its standard
-            deviations, with its interval (low, high) as the next two.
-        success: Share of the codes whose attribute is higher at `amount`.
-        leakage: Mean absolute change of the other attributes there, in their standard deviations.
-        worst: Mean over codes of the largest of those changes.
-        identity: Mean cosine between embeddings before and after; None without embeddings.
-    """
-
-    method: str
-    attribute: str
-    direction: str | None = None
-    amount: float | None = None
-    effect: float | None = None
-    effect_low: float | None = None
-    effect_high: float | None = None
-    success: float | None = None
-    success_low: float | None = None
-    success_high: float | None = None
-    leakage: float | None = None
-    leakage_low: float | None = None
-    leakage_high: float | None = None
-    worst: float | None = None
-    worst_low: float | None = None
-    worst_high: float | None = None
-    identity: float | None = None
-    identity_low: float | None = None
-    identity_high: float | None = None
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much one method's figure exceeds another's on the same codes.
-
-    Attributes:
-        mean: First minus second.
-        low: Lower end of the paired bootstrap interval.
-        high: Upper end.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def significant(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Methods on the same codes at equal effect.
-
-    Attributes:
-        rows: One a method and attribute, methods in the order given.
-        costs: Of each method.
-        change: Common change of the target, in its standard deviations.
-        count: Number of held-out codes.
-        seed: Their seed.
-        generator: Name of the generator.
-        classifier: Name of the classifier.
-        per_code: `[n]` of each metric, by (method, attribute, metric): what the means are of.
-        bootstrap: Number of resamples.
-        level: Share of the resampled means inside an interval.
-    """
-
-    rows: tuple[Row, ...]
-    costs: Mapping[str, Cost]
-    change: float
-    count: int
-    seed: int
-    generator: str
-    classifier: str
-    per_code: Mapping[tuple[str, str, Metric], Float[Tensor, "n"]]
-    bootstrap: int
-    level: float
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Names of the methods, in order."""
-        return tuple(self.costs)
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """Names of the attributes, in order."""
-        return tuple(dict.fromkeys(r.attribute for r in self.rows))
-
-    def row(self, method: str, attribute: str) -> Row:
-        """One cell of the comparison.
-
-        Raises:
-            LatdirError: No such method or attribute.
-        """
-        for row in self.rows:
-            if (row.method, row.attribute) == (method, attribute):
-                return row
-        raise LatdirError(
-            f"{method!r} and {attribute!r} were not compared: there are the methods "
-            f"{', '.join(self.methods)} and the attributes {', '.join(self.attributes)}"
-        )
-
-    def difference(
-        self, first: str, second: str, *, attribute: str, metric: Metric = "leakage"
-    ) -> Difference:
-        """First minus second, with the interval that pairs their codes.
-
-        Args:
-            first: A method.
-            second: Another.
-            attribute: The attribute both change by the same.
-            metric: What to compare.
-
-        Raises:
-            LatdirError: Not compared, or one of the two has no figure there.
-        """
-        for method in (first, second):
-            self.row(method, attribute)
-            if (method, attribute, metric) not in self.per_code:
-                raise LatdirError(
-                    f"{method} has no {metric} for {attribute!r}: it has no such direction, does "
-                    f"not reach a change of {self.change:g}, or nothing was embedded"
-                )
-        a, b = (self.per_code[m, attribute, metric] for m in (first, second))
-        interval = mean_interval(a - b, draws=self.bootstrap, level=self.level)
-        return Difference(*(float(v) for v in interval))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The table, as JSON values."""
-        return {
-            "generator": self.generator,
-            "classifier": self.classifier,
-            "change": self.change,
-            "count": self.count,
-            "seed": self.seed,
-            "level": self.level,
-            "costs": {method: asdict(cost) for method, cost in self.costs.items()},
-            "rows": [asdict(row) for row in self.rows],
-        }
+JUDGED = "\x1fjudge\x1f"  # before the judge's attributes, which may bear the classifier's names
 
 
 def compare_methods(
@@ -210,6 +51,8 @@ def compare_methods(
     count: int = 128,
     seed: int = HELD_OUT_SEED,
     embed: Callable[[Tensor], Tensor] | None = None,
+    judge: Classifier | None = None,
+    judged: Mapping[str, str] | None = None,
     bootstrap: int = 1000,
     level: float = 0.95,
     precision: Precision = "float32",
@@ -232,6 +75,9 @@ def compare_methods(
         count: Number of held-out codes.
         seed: Seed of the codes; not one that names or directions were found with.
         embed: Images to embeddings, for identity.
+        judge: A second labeller, that no method was fitted to, to judge the same images.
+        judged: Attribute to the judge's name for it, where they differ; attributes the judge
+            does not know get no judgement.
         bootstrap: Number of resamples.
         level: Share of the resampled means inside an interval.
         precision: Arithmetic of generator and classifier.
@@ -242,7 +88,7 @@ def compare_methods(
 
     Raises:
         LatdirError: No methods, costs of a method that is not compared, no bank with any of the
-            attributes, or as `measure_curves`.
+            attributes, a judge that knows none of them, or as `measure_curves`.
     """
     costs = dict(costs or {})
     stray = [m for m in costs if m not in banks]
@@ -258,6 +104,7 @@ def compare_methods(
             "raise their attributes"
         )
     classifier.columns(attributes)
+    panel = _panel(classifier, judge, judged, attributes)
     chosen: list[Direction] = []
     targets: dict[str, str] = {}
     used: dict[tuple[str, str], str] = {}
@@ -281,7 +128,7 @@ def compare_methods(
     together = DirectionBank(tuple(chosen), generator.name, generator.fingerprint, provenance)
     curves = measure_curves(
         generator,
-        classifier,
+        panel.classifier,
         together,
         amounts=[0.0, 1.0, *amounts],
         targets=targets,
@@ -300,7 +147,7 @@ def compare_methods(
                 rows.append(Row(method, attribute))
                 continue
             k = curves.directions.index(f"{method}{SEPARATOR}{found}")
-            amount, figures = _figures(curves, k, attribute, change)
+            amount, figures = _figures(curves, k, attribute, change, panel)
             per_code |= {(method, attribute, metric): v for metric, v in figures.items()}
             cells: dict[str, float] = {}
             for metric, values in figures.items():
@@ -319,11 +166,49 @@ def compare_methods(
         per_code,
         bootstrap,
         level,
+        None if judge is None else judge.name,
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """Who looks at the images.
+
+    Attributes:
+        classifier: The classifier, and the judge beside it under names of its own.
+        own: Number of columns that are the classifier's; the judge's follow.
+        judged: Attribute to its column of the judge, where the judge knows it.
+    """
+
+    classifier: Classifier
+    own: int
+    judged: Mapping[str, int]
+
+
+def _panel(
+    classifier: Classifier,
+    judge: Classifier | None,
+    judged: Mapping[str, str] | None,
+    attributes: Sequence[str],
+) -> _Panel:
+    own = len(classifier.names)
+    if judge is None:
+        if judged:
+            raise LatdirError(f"judged names {', '.join(judged)}, but there is no judge: give one")
+        return _Panel(classifier, own, {})
+    names = {a: a for a in attributes if a in judge.names} | dict(judged or {})
+    columns = dict(zip(names, judge.columns(list(names.values())), strict=True))
+    if not columns:
+        raise LatdirError(
+            f"the judge {judge.name} knows none of {', '.join(attributes)}: it has "
+            f"{', '.join(judge.names)}; say which is which with judged={{…}}"
+        )
+    aside = Renamed(judge, {name: JUDGED + name for name in judge.names})
+    return _Panel(Combined(classifier, aside), own, {a: own + c for a, c in columns.items()})
+
+
 def _figures(
-    curves: Curves, k: int, attribute: str, change: float
+    curves: Curves, k: int, attribute: str, change: float, panel: _Panel
 ) -> tuple[float | None, dict[Metric, Float[Tensor, "n"]]]:
     """The amount of equal effect, and every metric of every code."""
     a = curves.names.index(attribute)
@@ -335,12 +220,24 @@ def _figures(
     at = amounts_reaching(mean, curves.amounts, torch.tensor([change]))
     if bool(at.isnan()):
         return None, figures
-    moved = between(curves.changes[k], curves.amounts, at)[0]
+    moved = between(curves.changes[k], curves.amounts, at)[0] / torch.where(std > 0, std, torch.nan)
     figures["success"] = (moved[:, a] > 0).float()
-    others = (std > 0) & (torch.arange(len(std)) != a)
-    if others.any():
-        leaked = (moved[:, others] / std[others]).abs()
+    leaked = _others(moved[:, : panel.own], a)
+    if leaked.shape[1]:
         figures["leakage"], figures["worst"] = leaked.mean(1), leaked.amax(1)
+    if attribute in panel.judged and std[panel.judged[attribute]] > 0:
+        column = panel.judged[attribute]
+        figures["judged"] = moved[:, column]
+        seen = _others(moved[:, panel.own :], column - panel.own)
+        if seen.shape[1]:
+            figures["judged_leakage"] = seen.mean(1)
     if curves.identity is not None:
         figures["identity"] = between(curves.identity[k], curves.amounts, at)[0]
     return float(at), figures
+
+
+def _others(moved: Float[Tensor, "n a"], target: int) -> Float[Tensor, "n _"]:
+    """Absolute changes of all columns but the target and constant ones."""
+    others = ~moved.isnan().any(0)
+    others[target] = False
+    return moved[:, others].abs()

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from directions.classifiers.base import Attribute, Classifier, Combined
 from directions.classifiers.mirror import Mirrored
+from directions.classifiers.rename import Renamed
 from directions.errors import LatdirError
 from directions.plugins import Entry, build
 
-__all__ = ["CLASSIFIERS", "Attribute", "Classifier", "Combined", "Mirrored", "load_classifier"]
+__all__ = [
+    "CLASSIFIERS",
+    "Attribute",
+    "Classifier",
+    "Combined",
+    "Mirrored",
+    "Renamed",
+    "load_classifier",
+]
 
 
 CLASSIFIERS: dict[str, Entry] = {

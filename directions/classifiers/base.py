@@ -158,7 +158,8 @@ class Combined(Classifier):
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         if twice:
             raise LatdirError(
-                f"two classifiers offer {', '.join(twice)}: rename one, or leave one out"
+                f"two classifiers offer {', '.join(twice)}: rename one's with "
+                "directions.classifiers.Renamed, or leave one out"
             )
 
     @property

@@ -186,3 +186,86 @@ def test_refusals():
     constant = Altered(base, lambda s: s * 0 + 1, tuple(Attribute(n) for n in base.names))
     with pytest.raises(LatdirError, match="'factor_0' is constant over the held-out codes"):
         compare_methods(generator, constant, {"truth": bank}, attributes=base.names, count=8)
+
+
+def test_a_judge_sees_what_a_method_fitted_to_a_faulty_classifier_does_not():
+    """The classifier mistakes factor_1 for factor_0; a method fitted to it follows the mistake."""
+    generator = world(dim=48)
+    base = generator.classifier()
+
+    def mistaken(scores):
+        wrong = scores.clone()
+        wrong[:, 0] = (scores[:, 0] + scores[:, 1]) / 2**0.5
+        return wrong
+
+    classifier = Altered(base, mistaken, tuple(Attribute(n) for n in base.names))
+    fooled = bank_of(generator, factor_0=generator.truth[0] + generator.truth[1])
+    banks = {"fooled": fooled, "true": true_bank(generator)}
+    found = compare_methods(
+        generator, classifier, banks, attributes=["factor_0"], count=64, judge=base
+    )
+    fooled_row, true_row = found.row("fooled", "factor_0"), found.row("true", "factor_0")
+    # To the classifier the mistaken direction is the better one, to the judge the worse.
+    assert fooled_row.amount < 0.8 * true_row.amount
+    assert true_row.judged == pytest.approx(2**0.5, rel=0.2)
+    assert fooled_row.judged == pytest.approx(0.5**0.5, rel=0.2)
+    assert true_row.judged_leakage < 0.01 < 0.15 < fooled_row.judged_leakage
+    assert found.difference("true", "fooled", attribute="factor_0", metric="judged").low > 0.5
+    assert found.judge == base.name
+    assert found.as_dict()["judge"] == "planted"
+    alone = compare_methods(generator, classifier, banks, attributes=["factor_0"], count=64)
+    assert alone.row("true", "factor_0").judged is None
+    for metric in ("effect", "success", "leakage", "worst"):
+        for name in ("fooled", "true"):
+            expected = getattr(alone.row(name, "factor_0"), metric)
+            assert getattr(found.row(name, "factor_0"), metric) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_judge_may_call_attributes_otherwise_and_must_know_one():
+    generator = world(dim=32)
+    bank = true_bank(generator)
+    other = Altered(
+        generator.classifier(), lambda s: s, tuple(Attribute(f"j{i}") for i in range(4))
+    )
+    found = compared(generator, {"truth": bank}, count=16, judge=other, judged={"factor_2": "j2"})
+    assert found.row("truth", "factor_2").judged == pytest.approx(1, abs=1e-3)
+    assert found.row("truth", "factor_0").judged is None
+    with pytest.raises(LatdirError, match="the judge altered knows none of factor_0"):
+        compared(generator, {"truth": bank}, judge=other)
+    with pytest.raises(LatdirError, match="classifier altered has no attribute 'smile'"):
+        compared(generator, {"truth": bank}, judge=other, judged={"factor_0": "smile"})
+    with pytest.raises(LatdirError, match="judged names factor_0, but there is no judge"):
+        compared(generator, {"truth": bank}, judged={"factor_0": "j0"})
+
+
+def test_differences_to_a_reference_and_means_over_attributes():
+    generator = world("curved", dim=48)
+    banks = {
+        "truth": true_bank(generator),
+        "rough": rough_bank(generator, 0.8),
+        "part": rough_bank(generator, 0.8).select(["factor_1", "factor_3"]),
+    }
+    found = compared(generator, banks)
+    differences = found.differences("truth")
+    assert set(differences) == {
+        *(("rough", n) for n in generator.names),
+        ("part", "factor_1"),
+        ("part", "factor_3"),
+    }
+    assert all(d.low > 0 for d in differences.values())
+    # Over what all methods have: part and rough are the same directions there.
+    overall = found.overall()
+    assert overall["part"] == overall["rough"]
+    rows = [found.row("rough", n).leakage for n in ("factor_1", "factor_3")]
+    assert overall["rough"].mean == pytest.approx(sum(rows) / 2, rel=1e-5)
+    assert overall["rough"].low < overall["rough"].mean < overall["rough"].high
+    assert found.overall("identity") == {}
+    whole = found.difference("rough", "truth")
+    gaps = [differences["rough", n].mean for n in generator.names]
+    assert whole.mean == pytest.approx(sum(gaps) / 4, rel=1e-4)
+    with pytest.raises(LatdirError, match="'pca' and 'factor_0' were not compared"):
+        found.differences("pca")
+    columns = found.columns()
+    assert columns["method"] == ["truth"] * 4 + ["rough"] * 4 + ["part"] * 4
+    assert columns["leakage"][:4] == [found.row("truth", n).leakage for n in generator.names]
+    assert columns["amount"][8] is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from directions import LatdirError
-from directions.classifiers import Combined, load_classifier
+from directions.classifiers import Combined, Renamed, load_classifier
 from directions.generators.dcgan import digiface64
 from tests.worlds import Noisy, world
 
@@ -20,6 +20,7 @@ CLASSIFIERS = {
     "faces": lambda: (load_classifier("faces"), FACES),
     "pixels": lambda: (load_classifier("pixels"), FACES),
     "faces+pixels": lambda: (load_classifier("faces+pixels"), FACES),
+    "renamed": lambda: (Renamed(load_classifier("pixels"), {"contrast": "spread"}), FACES),
 }
 
 
@@ -123,6 +124,11 @@ def test_combined_puts_columns_side_by_side_and_refuses_twins():
         Combined(classifier, noisy)
     with pytest.raises(LatdirError, match="give at least one classifier"):
         Combined()
+    named = Renamed(noisy, {name: f"sure {name}" for name in noisy.names}, name="sure")
+    scores = Combined(classifier, named)(PLANTED.synthesize(PLANTED.sample(3, seed=0)))
+    torch.testing.assert_close(scores[:, 4:], (2 * scores[:, :4]).sigmoid())
+    with pytest.raises(LatdirError, match="two attributes would be called 'factor_1'"):
+        Renamed(noisy, {"factor_0": "factor_1"})
     both = load_classifier("faces+pixels")
     images = FACES.synthesize(FACES.sample(3, seed=0))
     parts = [load_classifier(name)(images) for name in ("faces", "pixels")]

@@ -1,0 +1,257 @@
+"""What a comparison of methods found: its table, the differences and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from analysis.bootstrap import Interval, mean_interval
+from directions.errors import LatdirError
+
+__all__ = ["Comparison", "Cost", "Difference", "Metric", "Row"]
+
+Metric = Literal["effect", "success", "leakage", "worst", "identity", "judged", "judged_leakage"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What it took a method to find its directions.
+
+    Attributes:
+        seconds: Wall-clock time.
+        images: Images made.
+        labels: Images scored by the classifier.
+    """
+
+    seconds: float | None = None
+    images: int | None = None
+    labels: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's direction of one attribute, at equal effect; None where there is no figure.
+
+    Each figure is followed by the ends of its bootstrap interval.
+
+    Attributes:
+        method: The method's name.
+        attribute: The attribute.
+        direction: Name of its direction in the method's bank; None when it has none.
+        amount: Sigmas it takes to change the attribute by the common change; None out of reach.
+        effect: Change of the attribute per sigma between 0 and one sigma, in its standard
+            deviations.
+        success: Share of the codes whose attribute is higher at `amount`.
+        leakage: Mean absolute change of the other attributes there, in their standard deviations.
+        worst: Mean over codes of the largest of those changes.
+        identity: Mean cosine between embeddings before and after; None without embeddings.
+        judged: Change of the attribute there as the second labeller sees it, in its standard
+            deviations; None without one.
+        judged_leakage: Mean absolute change of the second labeller's other attributes.
+    """
+
+    method: str
+    attribute: str
+    direction: str | None = None
+    amount: float | None = None
+    effect: float | None = None
+    effect_low: float | None = None
+    effect_high: float | None = None
+    success: float | None = None
+    success_low: float | None = None
+    success_high: float | None = None
+    leakage: float | None = None
+    leakage_low: float | None = None
+    leakage_high: float | None = None
+    worst: float | None = None
+    worst_low: float | None = None
+    worst_high: float | None = None
+    identity: float | None = None
+    identity_low: float | None = None
+    identity_high: float | None = None
+    judged: float | None = None
+    judged_low: float | None = None
+    judged_high: float | None = None
+    judged_leakage: float | None = None
+    judged_leakage_low: float | None = None
+    judged_leakage_high: float | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much one method's figure exceeds another's on the same codes.
+
+    Attributes:
+        mean: First minus second.
+        low: Lower end of the paired bootstrap interval.
+        high: Upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Methods on the same codes at equal effect.
+
+    Attributes:
+        rows: One a method and attribute, methods in the order given.
+        costs: Of each method.
+        change: Common change of the target, in its standard deviations.
+        count: Number of held-out codes.
+        seed: Their seed.
+        generator: Name of the generator.
+        classifier: Name of the classifier.
+        per_code: `[n]` of each metric, by (method, attribute, metric): what the means are of.
+        bootstrap: Number of resamples.
+        level: Share of the resampled means inside an interval.
+        judge: Name of the second labeller, if there was one.
+    """
+
+    rows: tuple[Row, ...]
+    costs: Mapping[str, Cost]
+    change: float
+    count: int
+    seed: int
+    generator: str
+    classifier: str
+    per_code: Mapping[tuple[str, str, Metric], Float[Tensor, "n"]]
+    bootstrap: int
+    level: float
+    judge: str | None = None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, in order."""
+        return tuple(self.costs)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes, in order."""
+        return tuple(dict.fromkeys(r.attribute for r in self.rows))
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that were measured of at least one method."""
+        found = {metric for _, _, metric in self.per_code}
+        return tuple(m for m in METRICS if m in found)
+
+    def row(self, method: str, attribute: str) -> Row:
+        """One cell of the comparison.
+
+        Raises:
+            LatdirError: No such method or attribute.
+        """
+        for row in self.rows:
+            if (row.method, row.attribute) == (method, attribute):
+                return row
+        raise LatdirError(
+            f"{method!r} and {attribute!r} were not compared: there are the methods "
+            f"{', '.join(self.methods)} and the attributes {', '.join(self.attributes)}"
+        )
+
+    def difference(
+        self, first: str, second: str, *, attribute: str | None = None, metric: Metric = "leakage"
+    ) -> Difference:
+        """First minus second, with the interval that pairs their codes.
+
+        Args:
+            first: A method.
+            second: Another.
+            attribute: The attribute both change by the same; by default the mean over all that
+                both have a figure for.
+            metric: What to compare.
+
+        Raises:
+            LatdirError: Not compared, or one of the two has no figure there.
+        """
+        names = [attribute] if attribute is not None else self._shared((first, second), metric)
+        for method in (first, second):
+            for name in names or self.attributes[:1]:
+                self.row(method, name)
+                if (method, name, metric) not in self.per_code:
+                    raise LatdirError(
+                        f"{method} has no {metric} for {name!r}: it has no such direction, does "
+                        f"not reach a change of {self.change:g}, or nothing was embedded or judged"
+                    )
+        a, b = (self._mean_per_code(method, names, metric) for method in (first, second))
+        return Difference(*(float(v) for v in self._interval(a - b)))
+
+    def differences(
+        self, reference: str, *, metric: Metric = "leakage"
+    ) -> dict[tuple[str, str], Difference]:
+        """Every other method minus the reference, by (method, attribute), where both have figures.
+
+        With many cells some intervals leave out zero by chance.
+
+        Raises:
+            LatdirError: No such method.
+        """
+        self.row(reference, self.attributes[0])
+        found = {}
+        for method in self.methods:
+            for name in self._shared((method, reference), metric) if method != reference else []:
+                found[method, name] = self.difference(
+                    method, reference, attribute=name, metric=metric
+                )
+        return found
+
+    def overall(self, metric: Metric = "leakage") -> dict[str, Difference]:
+        """Each method's mean over the attributes that all methods have a figure for.
+
+        The interval is over codes; attributes are what they are. Empty where no attribute is
+        common to all.
+        """
+        shared = self._shared(self.methods, metric)
+        return {
+            method: Difference(
+                *(float(v) for v in self._interval(self._mean_per_code(method, shared, metric)))
+            )
+            for method in (self.methods if shared else ())
+        }
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The table by column, for CSV, Parquet or a data frame."""
+        return {f.name: [getattr(row, f.name) for row in self.rows] for f in fields(Row)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The table, as JSON values."""
+        return {
+            "generator": self.generator,
+            "classifier": self.classifier,
+            "judge": self.judge,
+            "change": self.change,
+            "count": self.count,
+            "seed": self.seed,
+            "level": self.level,
+            "costs": {method: asdict(cost) for method, cost in self.costs.items()},
+            "rows": [asdict(row) for row in self.rows],
+            "overall": {
+                metric: {method: asdict(v) for method, v in self.overall(metric).items()}
+                for metric in self.metrics
+            },
+        }
+
+    def _shared(self, methods: Sequence[str], metric: Metric) -> list[str]:
+        return [a for a in self.attributes if all((m, a, metric) in self.per_code for m in methods)]
+
+    def _mean_per_code(
+        self, method: str, attributes: Sequence[str], metric: Metric
+    ) -> Float[Tensor, "n"]:
+        return torch.stack([self.per_code[method, a, metric] for a in attributes]).mean(0)
+
+    def _interval(self, values: Tensor) -> Interval:
+        return mean_interval(values, draws=self.bootstrap, level=self.level)
