@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator, fingerprint
+from directions.generators.linearized import Linearized, Window, linearize
 from directions.space import Space
 
 __all__ = ["StyleGenerator", "StyleNetwork"]
@@ -188,6 +189,25 @@ class StyleGenerator(Generator):
         styles = codes if space == "s" else self._map(codes, space, "s")
         parts = torch.split(styles, list(self.network.style_sizes), 1)
         return self.network.synthesis(parts, noise=self.noise)
+
+    def linearize(
+        self, code: Float[Tensor, "..."], *, space: str | None = None, window: Window | None = None
+    ) -> Linearized:
+        """The image of one code to first order; StyleGAN2 networks have a faster form of it."""
+        # These import this module.
+        from directions.generators.stylegan2 import StyleGAN2
+        from directions.generators.stylegan2_linear import linearize_synthesis
+
+        if not isinstance(self.network, StyleGAN2):
+            return super().linearize(code, space=space, window=window)
+        name = next(iter(self.spaces)) if space is None else space
+        self.space(name).check(code[None])
+        styles = linearize(lambda codes: self.map(codes, name, "s"), code)
+        image = linearize_synthesis(self.network, styles, noise=self.noise)
+        if window is None:
+            return image
+        top, left, bottom, right = window
+        return image.then(lambda images: images[:, :, top:bottom, left:right])
 
     def truncate(
         self, ws: Float[Tensor, "n layers w"], psi: float, *, cutoff: int | None = None
