@@ -108,7 +108,7 @@ class Family:
 FAMILIES = (
     Family(
         "StyleGAN3",
-        "directions.generators.stylegan3:stylegan3_from_state",
+        "directions.generators.stylegan3_layouts:stylegan3_from_state",
         ("synthesis.input.freqs",),
     ),
     Family(
@@ -129,7 +129,7 @@ FAMILIES = (
     ),
     Family(
         "BigGAN",
-        "directions.generators.biggan:biggan_from_state",
+        "directions.generators.biggan_layouts:biggan_from_state",
         ("generator.gen_z.weight_orig", "generator.gen_z.weight"),
     ),
     Family(
@@ -196,34 +196,45 @@ def _built(family: Family, contents: Contents, *, name: str, options: Options) -
     state, settings = _settings(family, contents)
     given = options.given()
     label, noise = given.pop("label", None), given.pop("noise", None)
-    if "init_kwargs" in accepted and "conv_clamp" in given:
-        settings["init_kwargs"]["conv_clamp"] = _unbounded(given.pop("conv_clamp"))
+    if "conv_clamp" in given:
+        given["conv_clamp"] = _bound(given["conv_clamp"])
+    if "lr_multiplier" in given:
+        _positive(given["lr_multiplier"], "lr_multiplier")
+    if family.title == "StyleGAN3":
+        rate = {k: given.pop(k) for k in ("lr_multiplier",) if k in given}
+        clamp = {k: given.pop(k) for k in ("conv_clamp",) if k in given}
+        kwargs = settings["init_kwargs"]
+        kwargs |= {**clamp, "mapping_kwargs": {**(kwargs.get("mapping_kwargs") or {}), **rate}}
+    if label is not None and "label" in accepted:
+        settings["label"], label = label, None
     for key, value in given.items():
         if key not in accepted:
             raise LatdirError(f"it has no option {key!r}: leave it out")
         settings[key] = value
-    if "conv_clamp" in settings:
-        settings["conv_clamp"] = _unbounded(settings["conv_clamp"])
     made: Generator = build(state, name=name, **settings)
     return _chosen(made, label=label, noise=noise)
 
 
-def _unbounded(clamp: float | None) -> float | None:
-    return None if clamp is None or math.isinf(clamp) else float(clamp)
+def _bound(clamp: Any) -> float | None:
+    """A bound on activations; an infinite one is none."""
+    if clamp is None or clamp == math.inf:
+        return None
+    return _positive(clamp, "conv_clamp")
+
+
+def _positive(value: Any, name: str) -> float:
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise LatdirError(f"its {name} is {value!r}, not a positive number")
+    return float(value)
 
 
 def _chosen(made: Generator, *, label: int | None, noise: str | int | None) -> Generator:
     """The same generator, of one class and with one sort of noise."""
-    if isinstance(made, StyleGenerator):
-        return StyleGenerator(
-            made.network,
-            name=made.name,
-            label=label,
-            noise="const" if noise is None else noise,
-            truncation_cutoff=made.truncation_cutoff,
-        )
     if noise is not None:
-        raise LatdirError("it has no option 'noise': leave it out")
+        if type(made) is not StyleGenerator:
+            raise LatdirError("it has no option 'noise': leave it out")
+        cutoff = made.truncation_cutoff
+        made = StyleGenerator(made.network, name=made.name, noise=noise, truncation_cutoff=cutoff)
     if label is None:
         return made
     choose = getattr(made, "with_label", None)
@@ -268,8 +279,10 @@ def _of_nvidia(contents: Contents) -> dict[str, Any]:
         for key in names:
             _only_leaky(where.get(key, "lrelu"))
     return {
-        "conv_clamp": kept.get("conv_clamp", synthesis.get("conv_clamp", default)),
-        "lr_multiplier": kept.get("lr_multiplier", mapping.get("lr_multiplier", 0.01)),
+        "conv_clamp": _bound(kept.get("conv_clamp", synthesis.get("conv_clamp", default))),
+        "lr_multiplier": _positive(
+            kept.get("lr_multiplier", mapping.get("lr_multiplier", 0.01)), "lr_multiplier"
+        ),
     }
 
 
@@ -280,9 +293,9 @@ def _of_tensorflow(family: Family, contents: Contents) -> tuple[Mapping[str, Any
     for key in ("normalize_latents", "use_leakyrelu"):
         if arguments.get(key) is False:
             raise LatdirError(f"it was built with {key}=False, which is not supported")
-    rate = arguments.get("mapping_lrmul", 0.01)
+    rate = _positive(arguments.get("mapping_lrmul", 0.01), "mapping_lrmul")
     if family.title == "StyleGAN2":
-        settings = {"conv_clamp": arguments.get("conv_clamp"), "lr_multiplier": rate}
+        settings = {"conv_clamp": _bound(arguments.get("conv_clamp")), "lr_multiplier": rate}
         return stylegan2_state(contents.state, arguments), settings
     settings = {"use_wscale": arguments.get("use_wscale", True)}
     if family.title == "PGGAN":

@@ -108,6 +108,7 @@ class Array:
     shape: tuple[int, ...] = ()
     fortran: bool = False
     data: Any = None
+    axes: tuple[int, ...] | None = None
 
     def set_state(self, state: Any) -> None:
         """Take shape, type and numbers from a pickled array's state."""
@@ -144,6 +145,8 @@ class Array:
             raise LatdirError("a numpy array's numbers are not in the file")
         flat = np.frombuffer(self.data, dtype=self.kind.dtype())
         array = flat.reshape(self.shape, order="F" if self.fortran else "C")
+        if self.axes is not None:
+            array = array.transpose(self.axes)
         return torch.from_numpy(array.astype(self.kind.dtype().newbyteorder("="), order="C"))
 
 
@@ -278,8 +281,11 @@ def _scalar(budget: Budget, arguments: tuple[Any, ...]) -> float | int | bool:
 
 
 def _from_buffer(budget: Budget, arguments: tuple[Any, ...]) -> Array:
-    data, kind, shape, order = arguments
-    array = Array()
+    data, kind, shape, order, *rest = arguments
+    axes = rest[0] if rest else None
+    if axes is not None and (type(axes) is not tuple or sorted(axes) != list(range(len(shape)))):
+        raise LatdirError("a numpy array in it is damaged")
+    array = Array(axes=axes if order == "K" else None)
     array._set(kind, shape, fortran=order == "F", data=data)
     return array
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, no_type_check
 
 from directions.errors import LatdirError
 
@@ -31,6 +31,7 @@ REFERENCE, NUMBER, MARKER, ENTRY, OBJECT = 8, 40, 128, 128, 256
 Call = Callable[["Budget", tuple[Any, ...]], Any]
 
 
+@no_type_check
 class Budget:
     """What the values of one file may take in memory.
 
@@ -115,6 +116,8 @@ def unpickle(
         raise LatdirError(f"its pickle is damaged near byte {machine.at}") from error
 
 
+# Types checked at every opcode would take a hundred times as long as the opcodes.
+@no_type_check
 class _Machine:
     """The stack, the memo and one method for each opcode."""
 
@@ -286,12 +289,14 @@ class _Machine:
         self.push(self.persistent(self.stack.pop()), OBJECT)
 
 
+@no_type_check
 def _exactly(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError
     return value
 
 
+@no_type_check
 def _key(value: Any) -> Any:
     """A key whose hash is cheap: nested tuples can take exponential time, long integers collide."""
     if type(value) not in (str, int, bool, type(None)):
