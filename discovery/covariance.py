@@ -77,7 +77,7 @@ class StreamingCovariance:
         centred = rows - mean
         product = gram(centred, precision=self.precision)
         # Far from the origin the float32 mean is off by its rounding; what is left over tells.
-        rest = centred.sum(0, dtype=torch.float64) / len(rows)
+        rest = (rows.new_ones(len(rows)) @ centred).double() / len(rows)
         # One sum is finite only if every value is, and costs nothing beside the product.
         if not torch.isfinite(product.diagonal().sum()):
             raise LatdirError(

@@ -48,6 +48,6 @@ def blur_transposed(
 def _filtered(x: Tensor, taps: Tensor, before: int, after: int, *, gain: float) -> Tensor:
     x = functional.pad(x, (before, after, before, after))
     c, t = x.shape[1], len(taps)
-    kernel = (taps.flip(0) * gain**0.5).to(x)
-    x = functional.conv2d(x, kernel.reshape(1, 1, 1, t).expand(c, 1, 1, t), groups=c)
-    return functional.conv2d(x, kernel.reshape(1, 1, t, 1).expand(c, 1, t, 1), groups=c)
+    # One pass with the square kernel: twice the arithmetic of two passes, half the memory.
+    kernel = (taps.outer(taps).flip(0, 1) * gain).to(x)
+    return functional.conv2d(x, kernel.expand(c, 1, t, t), groups=c)

@@ -15,7 +15,7 @@ A subclass of `StyleNetwork` knows one family's mapping, affine layers and synth
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions.errors import LatdirError
-from directions.generators.base import Generator, fingerprint
+from directions.generators.base import Generator, Precision, fingerprint
 from directions.generators.linearized import Linearized, Window, linearize
 from directions.space import Space
 
@@ -72,6 +72,17 @@ class StyleNetwork(nn.Module):
         self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
     ) -> Float[Tensor, "n 3 h w"]:
         """Images of the affine layers' outputs."""
+
+    def prepared(
+        self, *, precision: Precision, noise: str | int
+    ) -> Callable[[Sequence[Tensor]], Tensor]:
+        """`synthesis` without gradients; a subclass with a faster form overrides it."""
+
+        def run(styles: Sequence[Tensor]) -> Tensor:
+            with torch.inference_mode():
+                return self.synthesis(styles, noise=noise)
+
+        return run
 
 
 class StyleGenerator(Generator):
@@ -189,6 +200,20 @@ class StyleGenerator(Generator):
         styles = codes if space == "s" else self._map(codes, space, "s")
         parts = torch.split(styles, list(self.network.style_sizes), 1)
         return self.network.synthesis(parts, noise=self.noise)
+
+    def inference(
+        self, *, precision: Precision = "float32", space: str = "z"
+    ) -> Callable[[Tensor], Tensor]:
+        """The same images, faster where the network has a faster form; without gradients."""
+        name = self.space(space).name
+        synthesis = self.network.prepared(precision=precision, noise=self.noise)
+
+        def run(codes: Tensor) -> Tensor:
+            with torch.inference_mode():
+                styles = self.check(codes, name) if name == "s" else self.map(codes, name, "s")
+                return synthesis(torch.split(styles, list(self.network.style_sizes), 1))
+
+        return run
 
     def linearize(
         self, code: Float[Tensor, "..."], *, space: str | None = None, window: Window | None = None

@@ -13,7 +13,7 @@ convolution, and differentiates in forward mode.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -22,6 +22,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from directions.generators.base import Precision
+from directions.generators.fast_stylegan2 import prepare
 from directions.generators.resample import blur_transposed, upsample2
 from directions.generators.style import NEGATIVE_SLOPE, StyleNetwork
 
@@ -194,6 +196,12 @@ class StyleGAN2(StyleNetwork):
             if f"b{size}.torgb" in style:
                 image = image + self._to_rgb(x, f"b{size}.torgb", style)
         return image
+
+    def prepared(
+        self, *, precision: Precision, noise: str | int
+    ) -> Callable[[Sequence[Tensor]], Tensor]:
+        """`synthesis` without gradients, several times faster."""
+        return prepare(self, precision=precision, noise=noise)
 
     def _convolve(
         self,
