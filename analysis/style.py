@@ -27,6 +27,7 @@ class Theme:
         grid: Of grid lines.
         series: Colours of curves, in order.
         diverging: From strongly negative over nothing to strongly positive.
+        sequential: From nothing to much.
     """
 
     background: str
@@ -35,6 +36,7 @@ class Theme:
     grid: str
     series: tuple[str, ...]
     diverging: Colormap
+    sequential: Colormap
 
     def line(self, index: int) -> tuple[str, str, str]:
         """Colour, marker and dash of the curve of some index; the first 28 all differ."""
@@ -54,6 +56,7 @@ LIGHT = Theme(
     diverging=LinearSegmentedColormap.from_list(
         "light", ["#0b5a9c", "#6aaed6", "#f6f7f8", "#f4a261", "#b34700"]
     ),
+    sequential=LinearSegmentedColormap.from_list("light blues", ["#f6f7f8", "#6aaed6", "#0b5a9c"]),
 )
 DARK = Theme(
     background="#161b22",
@@ -64,6 +67,7 @@ DARK = Theme(
     diverging=LinearSegmentedColormap.from_list(
         "dark", ["#6cc0ff", "#2a6d9e", "#20262e", "#a3561b", "#ffb066"]
     ),
+    sequential=LinearSegmentedColormap.from_list("dark blues", ["#20262e", "#2a6d9e", "#6cc0ff"]),
 )
 
 

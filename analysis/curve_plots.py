@@ -1,0 +1,309 @@
+"""Figures of curves: calibration, leakage and identity at equal effect, samples, spectra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from analysis.accuracy import Accuracy
+from analysis.calibration import CalibrationCurve
+from analysis.identity import Identity
+from analysis.leakage import Leakage
+from analysis.plot_parts import band_curve, labelled, legend_beside, panels
+from analysis.realism import Realism
+from analysis.style import LIGHT, Theme, canvas, dress
+from directions.errors import LatdirError
+
+__all__ = [
+    "accuracy_curves",
+    "angle_curve",
+    "attribute_dependency_curves",
+    "calibration_grid",
+    "identity_curves",
+    "leakage_curves",
+    "realism_curves",
+    "spectrum",
+]
+
+
+def calibration_grid(calibrations: Sequence[CalibrationCurve], *, theme: Theme = LIGHT) -> Figure:
+    """Mean score against amount for each direction, with the line fitted near zero.
+
+    Args:
+        calibrations: At least one curve.
+        theme: Colours.
+
+    Raises:
+        LatdirError: There are none.
+    """
+    if not calibrations:
+        raise LatdirError(
+            "there are no calibration curves to draw: name directions after attributes, or give "
+            "targets={…} when measuring"
+        )
+    columns = min(3, len(calibrations))
+    rows = -(-len(calibrations) // columns)
+    figure = Figure(figsize=(0.6 + 3.9 * columns, 3.1 * rows), dpi=100, layout="constrained")
+    figure.set_facecolor(theme.background)
+    for i, curve in enumerate(calibrations):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        start = float(curve.mean[curve.amounts == 0][0])
+        low, high = curve.linear
+        axes.axvspan(low, high, color=theme.grid, alpha=0.6, linewidth=0, label="linear")
+        ends = [float(curve.amounts[0]), float(curve.amounts[-1])]
+        axes.fill_between(curve.amounts, curve.low, curve.high, color=theme.series[0], alpha=0.25)
+        axes.plot(curve.amounts, curve.mean, color=theme.series[0], marker="o", markersize=4)
+        bottom, top = axes.get_ylim()
+        axes.plot(
+            ends,
+            [start + curve.slope * a for a in ends],
+            color=theme.series[1],
+            linestyle="--",
+            linewidth=1.5,
+        )
+        margin = 0.15 * (top - bottom)
+        axes.set_ylim(bottom - margin, top + margin)
+        axes.set_xlabel("amount (sigma)")
+        axes.set_ylabel(labelled(curve.attribute.name, curve.unit))
+        found = f"{curve.slope:+.3g} per sigma" if curve.significant else "no effect"
+        dress(axes, theme, title=f"{curve.direction}: {found}", size=10)
+    return figure
+
+
+def leakage_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Figure:
+    """Mean attribute dependency against the change of the target.
+
+    Args:
+        leakage: What was measured.
+        theme: Colours.
+    """
+    figure, axes = canvas(6.6, 4.2, theme)
+    for k, name in enumerate(leakage.directions):
+        band = (leakage.mean_low[k].tolist(), leakage.mean_high[k].tolist())
+        band_curve(
+            axes, k, name, leakage.changes.tolist(), leakage.mean_ad[k].tolist(), band, theme
+        )
+    axes.set_xlabel("change of the target (its standard deviations)")
+    axes.set_ylabel("mean change of the others\n(their standard deviations)")
+    axes.set_ylim(bottom=0)
+    legend_beside(axes)
+    dress(axes, theme, title="Leakage at equal effect")
+    return figure
+
+
+def attribute_dependency_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Figure:
+    """Mean-AD and max-AD against the change of the target, side by side.
+
+    As StyleSpace draws them (Wu et al. 2021, arXiv:2011.12799, figure 7): lower is better.
+
+    Args:
+        leakage: What was measured.
+        theme: Colours.
+    """
+    figure = panels(2, width=3.5, height=3.6, theme=theme)
+    x = leakage.changes.tolist()
+    shown = (
+        ("mean-AD", leakage.mean_ad, leakage.mean_low, leakage.mean_high, "mean of the others"),
+        ("max-AD", leakage.max_ad, leakage.max_low, leakage.max_high, "largest of the others"),
+    )
+    top = 0.0
+    for axes, (_, values, low, high, what) in zip(figure.axes, shown, strict=True):
+        for k, name in enumerate(leakage.directions):
+            band = (low[k].tolist(), high[k].tolist())
+            band_curve(axes, k, name, x, values[k].tolist(), band, theme)
+        axes.set_xlabel("change of the target (sd)")
+        axes.set_ylabel(f"change, {what} (sd)")
+        axes.set_ylim(bottom=0)
+        top = max(top, axes.get_ylim()[1])
+    for axes, (title, *_) in zip(figure.axes, shown, strict=True):
+        axes.set_ylim(0, top)
+        dress(axes, theme, title=title)
+    legend_beside(figure.axes[1])
+    dress(figure.axes[1], theme, title="max-AD")
+    return figure
+
+
+def identity_curves(identity: Identity, *, theme: Theme = LIGHT) -> Figure:
+    """Embedding similarity against the change of the target.
+
+    Args:
+        identity: What was measured.
+        theme: Colours.
+    """
+    figure, axes = canvas(6.6, 4.2, theme)
+    axes.axhline(identity.strangers, color=theme.quiet, linestyle="--", linewidth=1.2)
+    axes.annotate(
+        "different people",
+        (float(identity.changes[0]), identity.strangers),
+        xytext=(2, 4),
+        textcoords="offset points",
+        color=theme.quiet,
+        size=10,
+    )
+    for k, name in enumerate(identity.directions):
+        band = (identity.low[k].tolist(), identity.high[k].tolist())
+        band_curve(
+            axes, k, name, identity.changes.tolist(), identity.cosine[k].tolist(), band, theme
+        )
+    axes.set_xlabel("change of the target (its standard deviations)")
+    axes.set_ylabel("cosine of embeddings, before and after")
+    legend_beside(axes)
+    dress(axes, theme, title="Identity at equal effect")
+    return figure
+
+
+def angle_curve(
+    counts: Sequence[int],
+    angles: Mapping[str, Sequence[float]],
+    *,
+    spread: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    goal: float | None = None,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Angle between a direction and what it converges to, against the number of samples.
+
+    Args:
+        counts: Numbers of samples, ascending.
+        angles: For each curve, an angle in degrees at each count.
+        spread: For some curves, the low and the high ends at each count.
+        goal: An angle to mark, in degrees.
+        theme: Colours.
+
+    Raises:
+        LatdirError: A curve is not as long as `counts`.
+    """
+    figure, axes = canvas(6.6, 4.2, theme)
+    for k, (name, curve) in enumerate(angles.items()):
+        band = spread.get(name) if spread else None
+        for part in (curve, *(band or ())):
+            if len(part) != len(counts):
+                raise LatdirError(
+                    f"curve {name!r} has {len(part)} points for {len(counts)} counts: "
+                    "give one for each"
+                )
+        band_curve(axes, k, name, [float(c) for c in counts], curve, band, theme)
+    if goal is not None:
+        axes.axhline(goal, color=theme.quiet, linestyle="--", linewidth=1.2, label="goal")
+    axes.set_xscale("log")
+    axes.set_xticks(counts, [f"{c:,}" for c in counts])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("labelled samples")
+    axes.set_ylabel("angle (degrees)")
+    legend_beside(axes)
+    dress(axes, theme, title="How many samples a direction takes")
+    return figure
+
+
+def accuracy_curves(accuracy: Accuracy, *, theme: Theme = LIGHT) -> Figure:
+    """What came against what was asked, a panel a direction: median and ranges over the codes.
+
+    Args:
+        accuracy: What was measured.
+        theme: Colours.
+    """
+    figure = panels(len(accuracy.directions), width=3.4, height=3.2, theme=theme)
+    levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95])
+    reached = torch.quantile(accuracy.reached, levels, dim=2)
+    verb = "change" if accuracy.goal == "change" else "value"
+    for k, axes in enumerate(figure.axes):
+        asked = accuracy.asked[k].tolist()
+        ends = reached[:, k].tolist()
+        colour = theme.series[0]
+        axes.fill_between(
+            asked, ends[0], ends[4], color=colour, alpha=0.14, linewidth=0, label="90% of codes"
+        )
+        axes.fill_between(
+            asked, ends[1], ends[3], color=colour, alpha=0.28, linewidth=0, label="half of codes"
+        )
+        axes.plot(asked, ends[2], color=colour, marker="o", markersize=4, label="median")
+        axes.plot(
+            asked, asked, color=theme.series[1], linestyle="--", linewidth=1.5, label="as asked"
+        )
+        attribute = accuracy.attributes[k]
+        axes.set_xlabel(f"{verb} asked")
+        axes.set_ylabel(f"{verb} of {labelled(attribute.name, attribute.unit or attribute.name)}")
+        missed = float(accuracy.relative[k].mean())
+        if k == len(figure.axes) - 1:
+            legend_beside(axes)
+        dress(axes, theme, title=f"{accuracy.directions[k]}: misses by {missed:.2f} sd", size=10)
+    return figure
+
+
+def realism_curves(realism: Realism, *, theme: Theme = LIGHT) -> Figure:
+    """Fréchet distance of edited images, and density of moved codes, against the amount.
+
+    Args:
+        realism: What was measured.
+        theme: Colours.
+    """
+    figure = panels(2, width=3.5, height=3.6, theme=theme)
+    distance, density = figure.axes
+    amounts = realism.amounts.tolist()
+    for k, name in enumerate(realism.directions):
+        band_curve(distance, k, name, amounts, realism.frechet[k].tolist(), None, theme)
+        band_curve(density, k, name, amounts, realism.code_density[k].tolist(), None, theme)
+    floor = float(realism.frechet[:, realism.amounts == 0].mean())
+    distance.axhline(floor, color=theme.quiet, linestyle="--", linewidth=1.2)
+    density.axhline(1, color=theme.quiet, linestyle="--", linewidth=1.2)
+    distance.set_ylabel("Fréchet distance of features")
+    density.set_ylabel("density of the prior around the codes")
+    for axes in figure.axes:
+        axes.set_xlabel("amount (sigma)")
+        axes.set_ylim(bottom=0)
+    dress(distance, theme, title="Images (dashed: unedited)", size=11)
+    legend_beside(density)
+    dress(density, theme, title="Codes (dashed: the prior)", size=11)
+    return figure
+
+
+def spectrum(
+    values: Mapping[str, Sequence[float]],
+    *,
+    null: Float[Tensor, "r k"] | None = None,
+    level: float = 0.95,
+    what: str = "eigenvalue",
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Eigenvalues or singular values, largest first, over the band that chance gives.
+
+    Values above the band are more than chance; counting them is parallel analysis (Horn 1965).
+
+    Args:
+        values: Label to values, descending.
+        null: The same values of shuffled or random data, one row a draw.
+        level: Share of the draws inside the band.
+        what: What the values are.
+        theme: Colours.
+
+    Raises:
+        LatdirError: No values, or none that is positive.
+    """
+    if not values or not all(len(v) and min(v) >= 0 and max(v) > 0 for v in values.values()):
+        raise LatdirError(
+            f"a spectrum has values from 0 up, some of them positive; {', '.join(values) or 'none'}"
+            " has not: give them as a dict of lists"
+        )
+    figure, axes = canvas(6.6, 4.2, theme)
+    if null is not None:
+        ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+        low, high = torch.quantile(null.double(), ends, dim=0).tolist()
+        places = range(1, null.shape[1] + 1)
+        axes.fill_between(places, low, high, color=theme.quiet, alpha=0.3, linewidth=0)
+        axes.plot([], [], color=theme.quiet, alpha=0.3, linewidth=8, label=f"chance, {level:.0%}")
+    for k, (label, found) in enumerate(values.items()):
+        places = range(1, len(found) + 1)
+        band_curve(axes, k, label, [float(p) for p in places], list(found), None, theme)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("rank, largest first")
+    axes.set_ylabel(what)
+    if len(values) > 1 or null is not None:
+        legend_beside(axes)
+    dress(axes, theme, title=f"Spectrum: {what} by rank")
+    return figure
