@@ -1,4 +1,4 @@
-"""Rebuild the built-in models from the two packages they come from, verifying every byte.
+"""Rebuild the built-in models that come from two packages, verifying every byte.
 
     python tools/build_zoo.py                   download both packages, write directions/zoo
     python tools/build_zoo.py --check           rebuild in memory, compare with directions/zoo
@@ -6,7 +6,8 @@
 
 The archives and each member used are pinned by sha256. Tensors are renamed and their axes put
 in PyTorch's order; values are not touched, except that digiface64's convolution weights are
-rounded to half precision (largest change of a pixel over 512 faces: 0.37 of 1/255).
+rounded to half precision (largest change of a pixel over 512 faces: 0.37 of 1/255). Models that
+were trained here keep their entries in the manifest; their cards name the command that made them.
 """
 
 from __future__ import annotations
@@ -203,7 +204,9 @@ def build(wheel: Package, tarball: Package) -> dict[str, bytes]:
                 "members": {member: MEMBERS[member] for member in members},
             },
         }
-    files["manifest.json"] = (json.dumps(manifest, indent=2) + "\n").encode()
+    there = json.loads((ZOO / "manifest.json").read_text())
+    trained = {n: entry for n, entry in there.items() if "package" not in entry["source"]}
+    files["manifest.json"] = (json.dumps(manifest | trained, indent=2) + "\n").encode()
     files["digiface64/LICENSE"] = wheel.member("gan_face_generate-1.1.1.dist-info/licenses/LICENSE")
     files["faces/LICENSE"] = tarball.member("package/LICENSE")
     return files

@@ -149,7 +149,7 @@ def from_module(module: nn.Module) -> Towers:
     Raises:
         LatdirError: It lacks a part of that interface, or is in training mode.
     """
-    size = getattr(getattr(module, "visual", None), "input_resolution", None)
+    size: Any = getattr(getattr(module, "visual", None), "input_resolution", None)
     lacking = [
         part for part in ("encode_image", "encode_text", "logit_scale") if not hasattr(module, part)
     ]
@@ -174,11 +174,7 @@ def from_module(module: nn.Module) -> Towers:
         try:
             tokens: Tensor = package.tokenize(list(texts), context_length=length)
         except RuntimeError as error:
-            longest = max(texts, key=len)
-            raise LatdirError(
-                f"a text is longer than the {length} tokens this model reads: "
-                f"shorten {longest[:60]!r}…"
-            ) from error
+            raise _too_long(texts, length) from error
         return tokens
 
     def text(tokens: Tensor) -> Tensor:
@@ -200,26 +196,35 @@ def from_open_clip(name: str, device: torch.device) -> Towers:
     """A model of `open_clip`, named `NAME/PRETRAINED`, such as `ViT-B-32/laion2b_s34b_b79k`.
 
     Raises:
-        LatdirError: The package is missing, or the name has no `/`.
+        LatdirError: The package is missing, or the name lacks one of the two.
     """
-    model, separator, pretrained = name.partition("/")
-    if not separator:
+    model, _, pretrained = name.partition("/")
+    if not model or not pretrained:
         raise LatdirError(
             f"open_clip models are named open_clip:NAME/PRETRAINED, not {name!r}: "
             "such as open_clip:ViT-B-32/laion2b_s34b_b79k"
         )
     package = require("open_clip", "open-clip")
-    module = package.create_model(model, pretrained=pretrained or None)
+    module = package.create_model(model, pretrained=pretrained)
     module = module.float().eval().requires_grad_(False).to(device)
     size = module.visual.image_size
     tokenizer = package.get_tokenizer(model)
+    length = int(module.context_length)
+
+    def tokenize(texts: Sequence[str]) -> Tensor:
+        # This library cuts long texts off without a word.
+        longer: Tensor = tokenizer(["", *texts], context_length=length + 1)
+        if (longer[1:, -1] != longer[0, -1]).any():
+            raise _too_long(texts, length)
+        return longer[1:, :length]
+
     return Towers(
         module,
         size if isinstance(size, int) else size[0],
         float(module.logit_scale.detach().exp()),
         module.encode_image,
         module.encode_text,
-        lambda texts: tokenizer(list(texts)),
+        tokenize,
         tuple(getattr(module.visual, "image_mean", None) or MEAN),
         tuple(getattr(module.visual, "image_std", None) or STD),
     )
@@ -235,17 +240,16 @@ def from_transformers(name: str, device: torch.device) -> Towers:
     module = package.CLIPModel.from_pretrained(name)
     module = module.float().eval().requires_grad_(False).to(device)
     tokenizer = package.CLIPTokenizerFast.from_pretrained(name)
+    processor = package.CLIPImageProcessor.from_pretrained(name)
     length = module.config.text_config.max_position_embeddings
 
     def tokenize(texts: Sequence[str]) -> Tensor:
-        read = tokenizer(list(texts), padding="max_length", max_length=length, return_tensors="pt")
-        tokens: Tensor = read["input_ids"]
-        if tokens.shape[1] > length:
-            raise LatdirError(
-                f"a text is longer than the {length} tokens this model reads: "
-                f"shorten {max(texts, key=len)[:60]!r}…"
-            )
-        return tokens
+        read: list[list[int]] = tokenizer(list(texts), padding="max_length", max_length=length)[
+            "input_ids"
+        ]
+        if max(map(len, read)) > length:
+            raise _too_long(texts, length)
+        return torch.tensor(read)
 
     return Towers(
         module,
@@ -254,6 +258,15 @@ def from_transformers(name: str, device: torch.device) -> Towers:
         lambda images: _pooled(module.get_image_features(pixel_values=images)),
         lambda tokens: _pooled(module.get_text_features(input_ids=tokens)),
         tokenize,
+        tuple(processor.image_mean),
+        tuple(processor.image_std),
+    )
+
+
+def _too_long(texts: Sequence[str], length: int) -> LatdirError:
+    return LatdirError(
+        f"a text is longer than the {length} tokens this model reads: "
+        f"shorten {max(texts, key=len)[:60]!r}…"
     )
 
 

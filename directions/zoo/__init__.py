@@ -1,7 +1,7 @@
 """Models that ship with the package: weights as safetensors, one card and licence each.
 
-`manifest.json` lists every weight file with its sha256 and the package member it was taken
-from; `tools/build_zoo.py` rebuilds all of them from those packages.
+`manifest.json` lists every weight file with its sha256 and where it is from: the member of a
+package, which `tools/build_zoo.py` takes it from again, or the tool here that trained it.
 """
 
 from __future__ import annotations
