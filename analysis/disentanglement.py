@@ -1,0 +1,107 @@
+"""The metrics of disentanglement side by side, each with its interval.
+
+Each metric has a file of its own, with its definition, its source and what it is made of: `mig`,
+`sap`, `dci`, `modularity`, `explicitness`, `factorvae`. They disagree by design, and no one of
+them is the truth (Locatello et al. 2019, arXiv:1811.12359): read them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from analysis.dci import Model, dci
+from analysis.explicitness import explicitness
+from analysis.factors import CLASSES, as_classes, checked_rows
+from analysis.factorvae import factorvae_score
+from analysis.half_samples import Score, half_sample_scores
+from analysis.mig import mig
+from analysis.modularity import modularity
+from analysis.sap import sap
+from directions.errors import LatdirError
+
+__all__ = ["METRICS", "disentanglement_scores"]
+
+METRICS = (
+    "MIG",
+    "SAP",
+    "disentanglement",
+    "completeness",
+    "informativeness",
+    "modularity",
+    "explicitness",
+    "FactorVAE",
+)
+DCI_METRICS = ("disentanglement", "completeness", "informativeness")
+
+
+def disentanglement_scores(
+    codes: Float[Tensor, "n *shape"],
+    attributes: Tensor,
+    *,
+    metrics: Sequence[str] = METRICS,
+    model: Model = "trees",
+    classes: int = CLASSES,
+    draws: int = 0,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Score]:
+    """All metrics of codes about attributes.
+
+    The metrics that test on held-out rows learn from every second row. Codes are divided by their
+    standard deviations for FactorVAE, so that its threshold leaves out constant codes only.
+
+    Args:
+        codes: `[n, …]`, at least two a row.
+        attributes: `[n, k]` or `[n]`; integers are classes, floating-point numbers values, cut
+            into classes for every metric.
+        metrics: Which of `METRICS`.
+        model: Of DCI: `trees` as published, or `logistic`, many times faster.
+        classes: Intervals of equal counts to cut values into.
+        draws: Half-samples for intervals; with 0 an interval is the score itself.
+        level: Share of the half-samples inside an interval.
+        seed: Of everything random.
+        progress: Whether to show a bar over the half-samples.
+
+    Raises:
+        LatdirError: An unknown metric, or rows that a metric refuses.
+
+    Example:
+        >>> import torch
+        >>> factors = torch.cartesian_prod(torch.arange(3), torch.arange(3)).repeat(20, 1)
+        >>> scores = disentanglement_scores(factors.float(), factors, metrics=["MIG", "modularity"])
+        >>> scores["MIG"].value
+        1.0
+    """
+    unknown = [m for m in metrics if m not in METRICS]
+    if unknown or not metrics:
+        raise LatdirError(f"no metric {(*unknown, '')[0]!r}: there are {', '.join(METRICS)}")
+    rows, table = checked_rows(codes, attributes)
+    labels = as_classes(table, classes=classes)
+
+    def measure(x: Tensor, y: Tensor) -> Mapping[str, float]:
+        found: dict[str, float] = {}
+        if any(m in DCI_METRICS for m in metrics):
+            parts = dci(x, y, model=model, seed=seed)
+            found = {m: getattr(parts, m) for m in DCI_METRICS}
+        if "MIG" in metrics:
+            found["MIG"] = mig(x, y).score
+        if "SAP" in metrics:
+            found["SAP"] = sap(x, y).score
+        if "modularity" in metrics:
+            found["modularity"] = modularity(x, y).score
+        if "explicitness" in metrics:
+            found["explicitness"] = explicitness(x, y).score
+        if "FactorVAE" in metrics:
+            spread = x.double().std(0).clamp_min(1e-12)
+            found["FactorVAE"] = factorvae_score(x.double() / spread, y, seed=seed).score
+        return {m: found[m] for m in metrics}
+
+    if draws == 0:
+        return {name: Score(v, v, v) for name, v in measure(rows, labels).items()}
+    return half_sample_scores(
+        measure, rows, labels, draws=draws, level=level, seed=seed, progress=progress
+    )

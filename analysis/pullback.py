@@ -1,0 +1,205 @@
+"""The pull-back metric: how far the image, or features of it, moves for a step of the code.
+
+Georgios Arvanitidis, Lars Kai Hansen, Søren Hauberg: Latent Space Oddity, ICLR 2018,
+arXiv:1710.11379; Hang Shao, Abhishek Kumar, P. Thomas Fletcher: The Riemannian Geometry of Deep
+Generative Models, CVPRW 2018, arXiv:1711.08014. With J the Jacobian of x = φ(G(z)) at a code,
+
+    ‖φ(G(z + v)) − φ(G(z))‖² ≈ vᵀ M v,   M = JᵀJ.
+
+Its eigenvalues are the squared lengths by which the generator stretches the directions of the
+eigenvectors; how many count is the local dimension of the set of images. J is never stored:
+M times a vector is one forward-mode and one reverse-mode product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from analysis.perceptual import Features
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+from directions.generators.linearized import Linearized
+
+__all__ = ["LocalMetric", "effective_dimension", "metric_of", "pullback_metric"]
+
+MEMORY = 1 << 28
+OVERSAMPLE = 8
+# Leading eigenvalues that move by less from block to block have converged.
+SETTLED = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class LocalMetric:
+    """Spectrum of the pull-back metric at one code.
+
+    Attributes:
+        values: `[k]`, eigenvalues, descending, at least 0.
+        vectors: `[k, d]`, unit eigenvectors, rows.
+        trace: Sum of all d eigenvalues; NaN where only the leading ones were computed.
+        d: Coordinates of a code.
+    """
+
+    values: Float[Tensor, "k"]
+    vectors: Float[Tensor, "k d"]
+    trace: float
+    d: int
+
+    @property
+    def effective_dimension(self) -> float:
+        """Participation ratio of the spectrum, see `effective_dimension`."""
+        if len(self.values) < self.d:
+            raise LatdirError(
+                f"only {len(self.values)} of {self.d} eigenvalues are known: leave count out"
+            )
+        return effective_dimension(self.values)
+
+    @property
+    def log_volume(self) -> float:
+        """½ Σ log λ: the log of the volume by which the generator scales; −inf if singular."""
+        if len(self.values) < self.d:
+            raise LatdirError(
+                f"only {len(self.values)} of {self.d} eigenvalues are known: leave count out"
+            )
+        return float(self.values.log().sum() / 2)
+
+
+def effective_dimension(values: Float[Tensor, "*batch d"]) -> float:
+    """Participation ratio (Σλ)² / Σλ² of a spectrum; the mean over a batch of spectra.
+
+    Equal eigenvalues count fully, vanishing ones not at all.
+
+    Raises:
+        LatdirError: Negative eigenvalues, or none above 0.
+
+    Example:
+        >>> effective_dimension(torch.tensor([2.0, 2.0, 2.0, 0.0]))
+        3.0
+    """
+    if not bool((values >= 0).all()) or not bool((values.sum(-1) > 0).all()):
+        raise LatdirError("a spectrum has eigenvalues of at least 0, and one above")
+    exact = values.double()
+    exact = exact / exact.amax(-1, keepdim=True)
+    return float((exact.sum(-1).square() / exact.square().sum(-1)).mean())
+
+
+def pullback_metric(
+    generator: Generator,
+    code: Float[Tensor, "*shape"],
+    *,
+    space: str | None = None,
+    features: Features | None = None,
+    count: int | None = None,
+    seed: int = 0,
+) -> LocalMetric:
+    """The pull-back metric of a generator at one code.
+
+    Args:
+        generator: Differentiable.
+        code: Of its space, without a batch axis.
+        space: Which space; by default the first.
+        features: φ; by default pixels, each squared distance the mean over them.
+        count: How many leading eigenpairs; by default all, for d products.
+        seed: Of the start of the iteration for the leading ones.
+
+    Raises:
+        LatdirError: A code of another shape, or more eigenpairs than coordinates.
+
+    Example:
+        >>> from directions.generators.planted import planted
+        >>> world = planted(factors=2, dim=8, nuisances=1)
+        >>> metric = pullback_metric(world, torch.zeros(8))
+        >>> round(metric.effective_dimension, 2)
+        3.0
+    """
+    model = generator.linearize(code, space=space)
+    if features is not None:
+        seen = features
+
+        def vector(images: Tensor) -> Tensor:
+            return seen(images).flatten(1)
+
+        model = model.then(vector)
+        return metric_of(model, count=count, seed=seed)
+    found = metric_of(model, count=count, seed=seed)
+    pixels = model.value.numel()
+    return LocalMetric(found.values / pixels, found.vectors, found.trace / pixels, found.d)
+
+
+def metric_of(model: Linearized, *, count: int | None = None, seed: int = 0) -> LocalMetric:
+    """The spectrum of JᵀJ for any map to first order.
+
+    Args:
+        model: From `linearize`, or `generator.linearize`.
+        count: How many leading eigenpairs; by default all.
+        seed: Of the start of the iteration for the leading ones.
+
+    Raises:
+        LatdirError: More eigenpairs than coordinates.
+
+    Example:
+        >>> from directions.generators.linearized import linearize
+        >>> stretch = linearize(lambda x: x * torch.tensor([3.0, 1.0]), torch.zeros(2))
+        >>> metric_of(stretch).values
+        tensor([9., 1.])
+    """
+    d = math.prod(model.shape)
+    if count is not None and not 1 <= count <= d:
+        raise LatdirError(f"a metric of {d} coordinates has 1 … {d} eigenpairs, not {count}")
+    step = max(1, MEMORY // max(model.footprint, 1))
+
+    def product(rows: Tensor) -> Tensor:
+        parts = [
+            model.pull(model.push(part.reshape(-1, *model.shape))).flatten(1)
+            for part in torch.split(rows, step)
+        ]
+        return torch.cat(parts)
+
+    like: dict[str, Any] = {"dtype": model.value.dtype, "device": model.value.device}
+    if count is None or count + OVERSAMPLE >= d:
+        gram = product(torch.eye(d, **like)).double()
+        values, vectors = torch.linalg.eigh((gram + gram.T) / 2)
+        top = slice(None) if count is None else slice(None, count)
+        kept, rows = values.flip(0).clamp_min(0), vectors.T.flip(0)
+        return LocalMetric(
+            kept[top].to(**like), _signed(rows[top]).to(**like), float(gram.trace()), d
+        )
+    return _leading(product, d, count, seed, like)
+
+
+def _leading(
+    product: Callable[[Tensor], Tensor], d: int, count: int, seed: int, like: dict[str, Any]
+) -> LocalMetric:
+    """Leading eigenpairs by block Krylov iteration (Musco & Musco 2015, arXiv:1504.05477)."""
+    rng = torch.Generator().manual_seed(seed)
+    block = torch.randn(min(d, count + OVERSAMPLE), d, generator=rng).to(**like)
+    rows, images = torch.empty(0, d, **like), torch.empty(0, d, **like)
+    values = torch.zeros(count, dtype=torch.float64)
+    while True:
+        for _ in range(2):  # twice is enough to be orthogonal to rounding
+            block = block - (block @ rows.T) @ rows
+            block = torch.linalg.qr(block.T)[0].T
+        block = block[: d - len(rows)]
+        found = product(block)
+        rows, images = torch.cat([rows, block]), torch.cat([images, found])
+        small = (rows @ images.T).double()
+        levels, turns = torch.linalg.eigh((small + small.T) / 2)
+        before, values = values, levels.flip(0)[:count].clamp_min(0).cpu()
+        settled = bool(((values - before).abs() <= SETTLED * values).all())
+        if settled or len(rows) >= d:
+            break
+        block = found
+    vectors = turns.T.flip(0)[:count].to(**like) @ rows
+    return LocalMetric(values.to(**like), _signed(vectors), math.nan, d)
+
+
+def _signed(rows: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+    """Rows whose largest coordinate is positive."""
+    top = rows.gather(1, rows.abs().argmax(1, keepdim=True))
+    return rows * torch.where(top < 0, -1, 1)

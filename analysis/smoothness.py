@@ -1,0 +1,340 @@
+"""How smoothly images follow codes: path length of interpolations, of edits, along a direction.
+
+Perceptual path length (PPL): Tero Karras, Samuli Laine, Timo Aila: A Style-Based Generator
+Architecture for Generative Adversarial Networks, CVPR 2019, arXiv:1812.04948, section 4.1. With γ
+an interpolation between two random codes, great circles in z and straight lines in w, and d a
+perceptual distance that is a squared length,
+
+    PPL = E[ d(G(γ(t)), G(γ(t + ε))) / ε² ],   ε = 1e-4,
+
+t uniform in [0, 1] (`full`) or 0 (`end`), without the lowest and the highest 1 % of the values.
+With d(a, b) = ‖φ(a) − φ(b)‖² the limit for ε → 0 is ‖∂φ(G(γ(t))) / ∂t‖², which forward-mode
+differentiation through generator and network gives exactly: the default here. Finite differences
+in float32 carry the rounding errors of φ divided by ε.
+
+Differences from the official code: great circles have the radius √d that codes of a normal prior
+have, where the official code's have radius 1. StyleGAN's mapping normalises its input, so that it
+does not notice; other generators do. Both of its successors' croppings are there, by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from analysis.bootstrap import Interval, mean_interval
+from analysis.curves import HELD_OUT_SEED
+from analysis.perceptual import Features, Reference, face_crop, face_features
+from analysis.tangents import directional
+from directions.direction import Direction
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+
+__all__ = [
+    "PathLength",
+    "edit_path_length",
+    "lerp",
+    "lipschitz",
+    "perceptual_path_length",
+    "slerp",
+]
+
+EPSILON = 1e-4
+TRIM = 0.01
+# Two codes this close to one line have no one great circle: cosines of random codes are far off.
+PARALLEL = 1e-6
+
+Derivative = Literal["exact", "finite"]
+Sampling = Literal["full", "end"]
+
+
+@dataclass(frozen=True, eq=False)
+class PathLength:
+    """A perceptual path length.
+
+    Attributes:
+        mean: Mean of the values kept: the PPL.
+        standard_error: Of that mean.
+        values: `[n]`, of every pair of codes, trimmed or not.
+        kept: Number of values that the mean is of.
+        space: Space of the interpolations.
+        sampling: Where on them.
+        derivative: How the derivative was taken.
+        distance: Name of the distance.
+    """
+
+    mean: float
+    standard_error: float
+    values: Float[Tensor, "n"]
+    kept: int
+    space: str
+    sampling: Sampling
+    derivative: Derivative
+    distance: str
+
+    def __str__(self) -> str:
+        return (
+            f"PPL {self.mean:.4g} ± {self.standard_error:.2g} "
+            f"({self.space}, {self.sampling}, {len(self.values)} pairs, {self.distance})"
+        )
+
+
+def perceptual_path_length(
+    generator: Generator,
+    *,
+    space: str = "z",
+    sampling: Sampling = "full",
+    features: Features | None = None,
+    distance: str | None = None,
+    derivative: Derivative = "exact",
+    epsilon: float = EPSILON,
+    crop: bool = False,
+    reference: Reference = "tensorflow",
+    count: int = 1000,
+    seed: int = HELD_OUT_SEED,
+    trim: float = TRIM,
+    batch: int = 16,
+    progress: bool = False,
+) -> PathLength:
+    """Perceptual path length of a generator.
+
+    Args:
+        generator: Differentiable; its noise must be the same from call to call.
+        space: Great circles in `z`, straight lines in every other space.
+        sampling: `full`, anywhere between the two codes; `end`, at the first.
+        features: φ of the distance ‖φ(a) − φ(b)‖². By default `face_features()`, whose figures
+            compare generators of faces with each other; `lpips_features()` gives published ones.
+        distance: What to call it in the result.
+        derivative: `exact`, or `finite` differences as published.
+        epsilon: ε of the finite differences.
+        crop: Whether to look at the middle of a face only, as published for FFHQ.
+        reference: Which code's shrinking to follow for images above 256 pixels.
+        count: Number of pairs; 50,000 were published.
+        seed: Seed of the codes and of t.
+        trim: Share of the values left out at either end.
+        batch: Pairs at a time.
+        progress: Whether to show a bar.
+
+    Raises:
+        LatdirError: An unknown space, fewer than two pairs, ε not positive, a share to trim that
+            leaves nothing, or features that are not vectors.
+
+    Example:
+        >>> from analysis.perceptual import pixel_features
+        >>> from directions.generators.planted import planted
+        >>> world = planted(factors=2, dim=8)
+        >>> found = perceptual_path_length(world, features=pixel_features, count=64)
+        >>> print(found)
+        PPL 0.0058... ± 0.0003... (z, full, 64 pairs, pixel_features)
+    """
+    generator.space(space)
+    if count < 2 or not epsilon > 0 or not 0 <= trim < 0.5:
+        raise LatdirError(
+            f"count {count} must be at least 2, epsilon {epsilon} positive and trim {trim} in "
+            "0 … 0.5, such as 1000, 1e-4 and 0.01"
+        )
+    perceive = face_features(device=generator.device) if features is None else features
+    codes = generator.sample(2 * count, seed=seed, space=space)
+    pairs = codes.reshape(count, 2, *codes.shape[1:])
+    rng = torch.Generator().manual_seed(seed)
+    times = torch.rand(count, generator=rng) * (sampling == "full")
+    between = slerp if space == "z" else lerp
+    values = []
+    for start in tqdm(range(0, count, batch), desc="path length", disable=not progress):
+        t = times[start : start + batch].to(codes)
+        first, second = pairs[start : start + batch].unbind(1)
+
+        def seen(t: Tensor, first: Tensor = first, second: Tensor = second) -> Tensor:
+            images = generator.synthesize(between(first, second, t), space)
+            return _vectors(perceive(face_crop(images, crop=crop, reference=reference)))
+
+        with torch.no_grad():
+            if derivative == "exact":
+                speed = directional(seen, t, torch.ones_like(t)).derivative
+            else:
+                speed = (seen(t + epsilon) - seen(t)) / epsilon
+        values.append(speed.double().square().sum(1))
+    found = torch.cat(values)
+    kept = _trimmed(found, trim)
+    named = "face_features" if features is None else getattr(features, "__qualname__", "given")
+    return PathLength(
+        mean=float(kept.mean()),
+        standard_error=float(kept.std()) / math.sqrt(len(kept)),
+        values=found,
+        kept=len(kept),
+        space=space,
+        sampling=sampling,
+        derivative=derivative,
+        distance=distance or named.split(".")[0],
+    )
+
+
+def slerp(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], t: Float[Tensor, "n"]
+) -> Float[Tensor, "n d"]:
+    """Points on the great circles from `a` to `b` on the sphere of radius √d.
+
+    Example:
+        >>> a, b = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+        >>> slerp(a, b, torch.tensor([0.5])).round(decimals=3)
+        tensor([[1., 1.]])
+    """
+    a, b = (x / x.norm(dim=1, keepdim=True) for x in (a, b))
+    cosine = (a * b).sum(1, keepdim=True)
+    if bool((cosine.detach().abs() > 1 - PARALLEL).any()):
+        raise LatdirError("two codes on one line through the origin have no one great circle")
+    aside = b - cosine * a
+    aside = aside / aside.norm(dim=1, keepdim=True)
+    angle = t[:, None] * cosine.acos()
+    point: Tensor = (a * angle.cos() + aside * angle.sin()) * math.sqrt(a.shape[1])
+    return point
+
+
+def lerp(
+    a: Float[Tensor, "n *shape"], b: Float[Tensor, "n *shape"], t: Float[Tensor, "n"]
+) -> Float[Tensor, "n *shape"]:
+    """Points on the straight lines from `a` to `b`.
+
+    Example:
+        >>> lerp(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([0.25]))
+        tensor([[0.2500, 0.2500]])
+    """
+    point: Tensor = a + t.reshape(-1, *[1] * (a.ndim - 1)) * (b - a)
+    return point
+
+
+@dataclass(frozen=True, eq=False)
+class EditPath:
+    """How far images travel along a direction.
+
+    Attributes:
+        amounts: `[m]`, in sigma.
+        steps: `[n, m - 1]`, distance ‖φ(b) − φ(a)‖ from each amount to the next.
+        length: Mean over the codes of the sum of the steps, with its bootstrap interval.
+        straightness: `[n]`, distance of the ends over the sum of the steps: 1 where the images
+            go straight in feature space, less where they wander.
+        unevenness: `[n]`, standard deviation of the steps per sigma over their mean: 0 where an
+            edit changes the image as much everywhere.
+    """
+
+    amounts: Float[Tensor, "m"]
+    steps: Float[Tensor, "n m1"]
+    length: Interval
+    straightness: Float[Tensor, "n"]
+    unevenness: Float[Tensor, "n"]
+
+
+def edit_path_length(
+    generator: Generator,
+    direction: Direction,
+    *,
+    amounts: Float[Tensor, "m"] | None = None,
+    features: Features | None = None,
+    count: int = 64,
+    seed: int = HELD_OUT_SEED,
+    bootstrap: int = 1000,
+    level: float = 0.95,
+    batch: int = 32,
+) -> EditPath:
+    """How far the images of held-out codes travel when an edit is swept.
+
+    Args:
+        generator: Makes the images.
+        direction: What to sweep along.
+        amounts: Ascending, in sigma; by default -3, -2.5, … 3.
+        features: φ of the distance; by default `face_features()`.
+        count: Number of held-out codes.
+        seed: Of the codes.
+        bootstrap: Number of resamples of the codes.
+        level: Share of them inside the interval.
+        batch: Images at a time.
+
+    Raises:
+        LatdirError: Amounts that do not ascend, or images that do not change at all.
+    """
+    places = torch.linspace(-3, 3, 13) if amounts is None else amounts
+    if len(places) < 2 or bool((places.diff() <= 0).any()):
+        raise LatdirError(f"amounts ascend, at least two of them, not {places.tolist()}")
+    perceive = face_features(device=generator.device) if features is None else features
+    codes = generator.sample(count, seed=seed, space=direction.space)
+    moved = torch.stack([direction.shift(codes, float(a)) for a in places], 1)
+    steps, ends = [], []
+    with torch.inference_mode():
+        for part in torch.split(moved, max(1, batch // len(places))):
+            images = generator.synthesize(part.flatten(0, 1), direction.space)
+            seen = _vectors(perceive(images)).reshape(*part.shape[:2], -1)
+            steps.append((seen[:, 1:] - seen[:, :-1]).norm(dim=2))
+            ends.append((seen[:, -1] - seen[:, 0]).norm(dim=1))
+    found = torch.cat(steps).clone()
+    total = found.sum(1)
+    if not bool((total > 0).all()):
+        raise LatdirError(f"sweeping {direction.name!r} leaves some images as they are")
+    pace = found / places.diff().to(found)
+    return EditPath(
+        amounts=places,
+        steps=found,
+        length=mean_interval(total, draws=bootstrap, level=level),
+        straightness=torch.cat(ends).clone() / total,
+        unevenness=pace.std(1, correction=0) / pace.mean(1),
+    )
+
+
+def lipschitz(
+    generator: Generator,
+    direction: Direction,
+    *,
+    features: Features | None = None,
+    count: int = 64,
+    seed: int = HELD_OUT_SEED,
+    batch: int = 16,
+) -> Float[Tensor, "n"]:
+    """Local Lipschitz constant along a direction at held-out codes: ‖∂φ(G(z + s v)) / ∂s‖.
+
+    Args:
+        generator: Differentiable.
+        direction: A straight one; s is in its sigma.
+        features: φ; by default `face_features()`.
+        count: Number of held-out codes.
+        seed: Of the codes.
+        batch: Codes at a time.
+
+    Returns:
+        `[count]`, change of φ per sigma. Its maximum is the constant over these codes, its spread
+        tells how unevenly the direction acts.
+    """
+    perceive = face_features(device=generator.device) if features is None else features
+    codes = generator.sample(count, seed=seed, space=direction.space)
+    speeds = []
+    for part in torch.split(codes, batch):
+        tangent = direction.shift(part, 1.0) - part
+        function = _through(generator, perceive, direction.space)
+        with torch.no_grad():
+            speeds.append(directional(function, part, tangent).derivative.norm(dim=1))
+    return torch.cat(speeds)
+
+
+def _through(generator: Generator, features: Features, space: str) -> Callable[[Tensor], Tensor]:
+    return lambda codes: _vectors(features(generator.synthesize(codes, space)))
+
+
+def _vectors(features: Tensor) -> Float[Tensor, "n f"]:
+    if features.ndim != 2:
+        raise LatdirError(
+            f"features are vectors [n, f], not {list(features.shape)}: end with .flatten(1)"
+        )
+    return features
+
+
+def _trimmed(values: Float[Tensor, "n"], trim: float) -> Float[Tensor, "m"]:
+    """Values between two percentiles, both of which are values and are kept."""
+    ordered = values.sort().values
+    last = len(ordered) - 1
+    low, high = math.floor(trim * last), math.ceil((1 - trim) * last)
+    return ordered[(ordered >= ordered[low]) & (ordered <= ordered[high])]

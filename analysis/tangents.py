@@ -1,0 +1,117 @@
+"""Directional derivatives of batches through a network, at the price of two forward passes.
+
+PyTorch's forward mode convolves three times where a convolution's input has a tangent: the input,
+the tangent, and once more with a weight whose tangent is zero. Here layers that are linear in
+their input take the tangent through alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.overrides import TorchFunctionMode
+
+from directions.errors import LatdirError
+
+__all__ = ["Directional", "directional"]
+
+# Each takes the input first, the weight second and, by place or name, the bias third.
+LINEAR = {
+    torch.conv1d,
+    torch.conv2d,
+    torch.conv3d,
+    torch.conv_transpose2d,
+    torch.nn.functional.conv2d,
+    torch.nn.functional.conv_transpose2d,
+    torch.nn.functional.linear,
+}
+
+
+class Directional(NamedTuple):
+    """Values of a map and its derivatives along one tangent each.
+
+    Attributes:
+        value: `[n, …]`.
+        derivative: `[n, …]`, of the same shape.
+    """
+
+    value: Tensor
+    derivative: Tensor
+
+
+def directional(
+    function: Callable[[Tensor], Tensor],
+    points: Float[Tensor, "n *shape"],
+    tangents: Float[Tensor, "n *shape"],
+) -> Directional:
+    """f(x) and J(x) t for a batch of points with one tangent each.
+
+    Args:
+        function: Takes a batch and returns a batch, each element by itself.
+        points: `[n, …]`.
+        tangents: `[n, …]`.
+
+    Raises:
+        LatdirError: An operation of the map has no forward-mode derivative, or the map does not
+            depend on its argument.
+
+    Example:
+        >>> directional(torch.square, torch.tensor([3.0]), torch.tensor([0.5]))
+        Directional(value=tensor([9.]), derivative=tensor([3.]))
+    """
+    with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level(), _TangentsAlone():
+        # torch 2.14 warns of its own use of torch.jit when forward mode is first used.
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
+        dual = _joined(points.detach().contiguous(), tangents.detach().contiguous())
+        try:
+            value, derivative = _parts(function(dual))
+        except NotImplementedError as error:
+            raise LatdirError(
+                f"this map has an operation without a forward-mode derivative ({error}): "
+                "write it with differentiable torch operations, or use finite differences"
+            ) from error
+    if derivative is None:
+        raise LatdirError(
+            "this map loses the derivative of its argument: look for .detach(), .numpy() or "
+            "torch.inference_mode() in it"
+        )
+    return Directional(value, derivative)
+
+
+class _TangentsAlone(TorchFunctionMode):
+    """Sends the tangent of an input through linear layers by itself."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in LINEAR or len(args) < 2:
+            return func(*args, **kwargs)
+        value, tangent = _parts(args[0])
+        others = [a for a in (*args[1:3], *kwargs.values()) if isinstance(a, Tensor)]
+        weights_move = any(_parts(a)[1] is not None for a in others)
+        if tangent is None or weights_move:
+            return func(*args, **kwargs)
+        made = func(value, *args[1:], **kwargs)
+        # The bias is a constant, so the tangent goes without.
+        rest = list(args[1:])
+        if len(rest) > 1:
+            rest[1] = None
+        unbiased = {name: a for name, a in kwargs.items() if name != "bias"}
+        return _joined(made, func(tangent, *rest, **unbiased))
+
+
+def _joined(value: Tensor, tangent: Tensor) -> Tensor:
+    dual: Tensor = forward_ad.make_dual(value, tangent)  # type: ignore[no-untyped-call]
+    return dual
+
+
+def _parts(dual: Tensor) -> tuple[Tensor, Tensor | None]:
+    value, tangent = forward_ad.unpack_dual(dual)  # type: ignore[no-untyped-call]
+    return value, tangent
