@@ -271,7 +271,8 @@ class Direction:
         ):
             raise LatdirError(
                 f"direction {self.name!r} lives in space {self.space!r} with shape "
-                f"{list(vector.shape)}, which does not fit codes of shape {list(codes.shape)}"
+                f"{list(vector.shape)}, which does not fit codes of shape {list(codes.shape)}: "
+                + self._mending(codes)
             )
         if layered:
             vector = vector.expand(codes.shape[1:])
@@ -290,6 +291,18 @@ class Direction:
         mask = torch.zeros(len(vector), dtype=codes.dtype, device=codes.device)
         mask[list(self.layers)] = 1
         return vector * mask.reshape(-1, *[1] * (vector.ndim - 1))
+
+    def _mending(self, codes: Tensor) -> str:
+        """What to do about codes of another shape."""
+        shape = self.vector.shape
+        if codes.shape == shape:
+            return "add a batch axis with codes[None]"
+        if len(shape) == 2 and codes.ndim == 2 and codes.shape[1] == shape[1]:
+            return (
+                f"give it codes with a layer axis [n, {shape[0]}, {shape[1]}], such as "
+                f"generator.map(codes, 'w', {self.space!r})"
+            )
+        return f"carry them over with generator.map(codes, their space, {self.space!r})"
 
     def level(self, codes: Float[Tensor, "n ..."]) -> Float[Tensor, "n"]:
         """Signed distance of codes to the hyperplane, in latent units.

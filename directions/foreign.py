@@ -325,7 +325,7 @@ def _write_ganspace(
     components = vectors[:, None].numpy()
     mean = prior.mean.float().cpu()[None].numpy()
     stdev = np.array([d.sigma for d in bank.directions], dtype=np.float32)
-    total = float(prior.covariance.double().trace())
+    total = float(prior.deviations.double().square().sum())
     # The spread along a random direction, which GANSpace estimates from draws.
     random = np.full(len(bank), math.sqrt(total / prior.mean.numel()), dtype=np.float32)
     with atomic(path) as temporary, temporary.open("wb") as stream:

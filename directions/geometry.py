@@ -119,8 +119,7 @@ def in_metric(metric: Prior | None, space: str, size: int) -> Callable[[Tensor],
             f"this metric is of codes of size {metric.mean.numel()}, but space {space!r} has "
             f"{size}: give generator.prior({space!r})"
         )
-    covariance = metric.covariance
-    return lambda v: v @ covariance.to(v)
+    return metric.times
 
 
 def gram(

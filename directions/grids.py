@@ -97,7 +97,7 @@ def _space_of(generator: Generator, codes: Tensor, name: str) -> str:
     for space in generator.spaces.values():
         if space.shape == shape:
             return space.name
-    generator.space(name).check(codes)
+    generator.check(codes, name)
     return name
 
 

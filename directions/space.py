@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 
-__all__ = ["Prior", "Space"]
+__all__ = ["LowRankPrior", "Prior", "Space"]
 
 
 @dataclass(frozen=True)
@@ -146,5 +147,81 @@ class Prior:
                 f"this prior is of codes of size {self.mean.numel()}, "
                 f"not of vectors of shape {list(vector.shape)}"
             )
-        flat = vector.flatten().double().cpu()
-        return float((flat @ self.covariance.double().cpu() @ flat).clamp_min(0).sqrt())
+        flat = vector.flatten().double().cpu()[None]
+        return self._length(flat)
+
+    def _length(self, flat: Float[Tensor, "1 d"]) -> float:
+        return float((self.times(flat) @ flat.T).clamp_min(0).sqrt())
+
+    def times(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+        """Rows multiplied by the covariance, on their device and in their dtype."""
+        return vectors @ self.covariance.to(vectors)
+
+    @property
+    def deviations(self) -> Float[Tensor, "d"]:
+        """Standard deviation of each coordinate."""
+        return self.covariance.diagonal().clamp_min(0).sqrt()
+
+    @property
+    def root(self) -> Float[Tensor, "d r"]:
+        """A matrix R with covariance R Rᵀ, float64 on the CPU: normal draws times Rᵀ follow it."""
+        values, axes = torch.linalg.eigh(self.covariance.double().cpu())
+        root: Tensor = axes * values.clamp_min(0).sqrt()
+        return root
+
+
+class LowRankPrior(Prior):
+    """A prior whose covariance is R Rᵀ with R `[d, r]`, for spaces too large for `[d, d]`.
+
+    The styles of a 1024-pixel StyleGAN2 have 9,088 coordinates that all follow from 512. The
+    covariance is made when someone asks for it.
+
+    Args:
+        mean: `[d]`.
+        factor: R.
+
+    Raises:
+        LatdirError: The two do not fit, or are not finite.
+
+    Example:
+        >>> prior = LowRankPrior(torch.zeros(3), torch.tensor([[3.0], [0.0], [4.0]]))
+        >>> prior.deviations
+        tensor([3., 0., 4.])
+    """
+
+    def __init__(self, mean: Float[Tensor, "d"], factor: Float[Tensor, "e r"]) -> None:
+        if mean.ndim != 1 or factor.ndim != 2 or len(factor) != len(mean):
+            raise LatdirError(
+                f"a low-rank prior has a mean [d] and a factor [d, r], not {list(mean.shape)} "
+                f"and {list(factor.shape)}"
+            )
+        if not (torch.isfinite(mean).all() and torch.isfinite(factor).all()):
+            raise LatdirError("this prior has NaN or infinite entries: check the codes behind it")
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "factor", factor)
+
+    factor: Tensor
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """`[d, d]`, made at the first use."""
+        return self.factor @ self.factor.T
+
+    def times(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+        """Rows multiplied by the covariance, without making it."""
+        factor = self.factor.to(vectors)
+        return vectors @ factor @ factor.T
+
+    def _length(self, flat: Float[Tensor, "1 d"]) -> float:
+        return float((flat @ self.factor.to(flat)).norm())
+
+    @property
+    def deviations(self) -> Float[Tensor, "d"]:
+        """Standard deviation of each coordinate."""
+        deviations: Tensor = self.factor.norm(dim=1)
+        return deviations
+
+    @property
+    def root(self) -> Float[Tensor, "d r"]:
+        """The factor, float64 on the CPU."""
+        return self.factor.double().cpu()

@@ -118,7 +118,7 @@ class GlobalBasis(Method):
         space = self.space or natural_space(generator)
         if codes is None:
             codes = generator.sample(self.samples, seed=seed, space=space)
-        generator.space(space).check(codes)
+        generator.check(codes, space)
         models = image_models(generator, codes, space=space, features=features)
         bar = tqdm(models, total=len(codes), desc="Jacobians", delay=1, leave=False)
         metrics = torch.stack([self._metric(model, seed) for model in bar])

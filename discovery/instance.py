@@ -147,7 +147,7 @@ class InstancePath(CurvedPath):
         Raises:
             LatdirError: As `shift`.
         """
-        self.generator.space(self.space).check(codes)
+        self.generator.check(codes, self.space)
         lengths = torch.as_tensor(self.direction.latent_amount(amount, unit)).to(codes)
         if lengths.ndim > 1 or (lengths.ndim == 1 and len(lengths) != len(codes)):
             raise LatdirError(

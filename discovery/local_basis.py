@@ -158,8 +158,7 @@ class LocalBasis(Method):
                 f"toward has shape {list(toward.shape)}, codes of {source.name!r} have "
                 f"{list(source.shape)}: give a direction's vector"
             )
-        covariance = generator.prior(source.name).covariance
-        sigma = float(covariance.diagonal().mean().sqrt())
+        sigma = float(generator.prior(source.name).deviations.square().mean().sqrt())
         return LocalPath(generator, self, source.name, component, toward, features, sigma, seed)
 
     def _source(self, generator: Generator) -> str:
@@ -180,7 +179,7 @@ class LocalBasis(Method):
         self, generator: Generator, code: Tensor, features: Features | None = None
     ) -> Linearized:
         source = self._source(generator)
-        generator.space(source).check(code[None])
+        generator.check(code[None], source)
         if self.through == "image":
             return next(image_models(generator, code[None], space=source, features=features))
         target = self.space or natural_space(generator)
@@ -238,7 +237,7 @@ class LocalPath:
         Raises:
             LatdirError: Codes of another shape, amounts that do not fit, or an unknown unit.
         """
-        self.generator.space(self.space).check(codes)
+        self.generator.check(codes, self.space)
         if unit not in ("sigma", "latent"):
             raise LatdirError(f"a path has no unit {unit!r}: use sigma or latent")
         amounts = torch.as_tensor(amount).double().flatten()

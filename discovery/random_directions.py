@@ -62,13 +62,12 @@ class RandomDirections(Method):
         space = generator.space(self.space or default)
         prior = generator.prior(space.name)
         rng = torch.Generator().manual_seed(seed % 2**63)
-        rows = [
-            torch.randn(space.size, generator=rng, dtype=torch.float64) for _ in range(self.count)
-        ]
+        root = prior.root if self.spread == "prior" else None
+        size = space.size if root is None else root.shape[1]
+        rows = [torch.randn(size, generator=rng, dtype=torch.float64) for _ in range(self.count)]
         vectors = torch.stack(rows)
-        if self.spread == "prior":
-            values, axes = torch.linalg.eigh(prior.covariance.double().cpu())
-            vectors = vectors * values.clamp_min(0).sqrt() @ axes.T
+        if root is not None:
+            vectors = vectors @ root.T
         made = (
             Direction.from_vector(
                 f"random_{i:02d}",

@@ -121,7 +121,7 @@ class Region(Method):
         space = self.space or natural_space(generator)
         if codes is None:
             codes = generator.sample(self.samples, seed=seed, space=space)
-        generator.space(space).check(codes)
+        generator.check(codes, space)
         masks = self._masks(generator, codes, space, mask, landmarks)
         count = min(self.components, generator.space(space).size)
         if self.solver == "alone":

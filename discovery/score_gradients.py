@@ -68,7 +68,7 @@ def score_gradients(
         >>> torch.allclose(found.gradients[:, 0], world.truth[1].expand(4, -1), atol=1e-3)
         True
     """
-    generator.space(space).check(codes)
+    generator.check(codes, space)
     if batch < 1:
         raise LatdirError(f"batch {batch} must be at least 1: 32 suits most generators")
     read = _reader(classifier, attributes)

@@ -146,7 +146,7 @@ class Generator(ABC):
             window: The rectangle of pixels wanted, (top, left, bottom, right); by default all.
         """
         name = next(iter(self.spaces)) if space is None else space
-        self.space(name).check(code[None])
+        self.check(code[None], name)
         top, left, bottom, right = window or (0, 0, *self.image_shape[1:])
         return linearize(
             lambda codes: self.synthesize(codes, name)[:, :, top:bottom, left:right], code
@@ -161,6 +161,41 @@ class Generator(ABC):
         if name not in self.spaces:
             raise LatdirError(f"{self.name} has no space {name!r}: it has {', '.join(self.spaces)}")
         return self.spaces[name]
+
+    def check(self, codes: Tensor, space: str) -> Tensor:
+        """Return `codes` if they are a batch of that space's codes.
+
+        Raises:
+            LatdirError: An unknown space, an integer dtype, or another shape; then it says which
+                of the generator's spaces they look like.
+        """
+        wanted = self.space(space)
+        shape = tuple(codes.shape)
+        if wanted.shape in (shape, shape[1:]) or not codes.is_floating_point():
+            return wanted.check(codes)
+        alike = [s.name for s in self.spaces.values() if shape[1:] == s.shape]
+        bare = [s.name for s in self.spaces.values() if shape == s.shape]
+        if alike:
+            hint = (
+                f", which looks like {' or '.join(map(repr, alike))}: pass space={alike[0]!r}, or "
+                f"carry the codes over with generator.map(codes, {alike[0]!r}, {space!r})"
+            )
+        elif bare:
+            hint = (
+                f", which looks like {' or '.join(map(repr, bare))} without its batch axis: pass "
+                f"codes[None] and space={bare[0]!r}"
+            )
+        elif len(wanted.shape) == 2 and len(shape) == 3 and shape[2] == wanted.shape[1]:
+            hint = (
+                f": they have {shape[1]} layers, this generator has {wanted.shape[0]}, so they "
+                "come from another one"
+            )
+        else:
+            return wanted.check(codes)
+        expected = ", ".join(["n", *map(str, wanted.shape)])
+        raise LatdirError(
+            f"codes of space {space!r} have shape [{expected}], not {list(shape)}{hint}"
+        )
 
     def sample(
         self,
@@ -226,7 +261,7 @@ class Generator(ABC):
         Raises:
             LatdirError: An unknown space, codes of another shape, or no known way.
         """
-        self.space(source).check(codes)
+        self.check(codes, source)
         if source == target:
             return codes
         self.space(target)

@@ -107,7 +107,7 @@ class DCGAN(Generator):
 
     def synthesize(self, codes: Float[Tensor, "n d"], space: str = "z") -> Tensor:
         """Images of codes, differentiable; grey images are repeated over the three channels."""
-        x = self.space(space).check(codes)[:, :, None, None]
+        x = self.check(codes, space)[:, :, None, None]
         for i, layer in enumerate(self._layers):
             weight, bias = layer.folded.to(codes), layer.bias.to(codes)
             x = x if i == 0 else functional.relu(x)
@@ -120,7 +120,7 @@ class DCGAN(Generator):
         self, code: Float[Tensor, "d"], *, space: str | None = None, window: Window | None = None
     ) -> Linearized:
         """The image to first order; only the receptive field of the window is computed."""
-        self.space(space or "z").check(code[None])
+        self.check(code[None], space or "z")
         model = linearize_layers(self._chain, code, window=window)
         return model if len(model.value) == 3 else model.then(lambda x: x.expand(-1, 3, -1, -1))
 

@@ -146,7 +146,7 @@ class PlantedGenerator(Generator):
 
     def synthesize(self, codes: Float[Tensor, "n d"], space: str = "z") -> Tensor:
         """Sums of patterns whose amplitudes are the factors', squashed by tanh."""
-        self.space(space).check(codes)
+        self.check(codes, space)
         levels = torch.cat([self.factors(codes), codes @ self._nuisances.to(codes).T], 1)
         weights = torch.tanh(levels / SOFT_RANGE) * self._amplitudes.to(codes)
         return (weights @ self._patterns.to(codes)).reshape(-1, *self.image_shape)

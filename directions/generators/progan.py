@@ -159,7 +159,7 @@ class ProGAN(Generator):
 
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
         """Images of codes, `[n, channels, R, R]`, nominally in [-1, 1]; their norm is ignored."""
-        self.space(space).check(codes)
+        self.check(codes, space)
         count = self.network.config.c_dim
         label = None
         if count:

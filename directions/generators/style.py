@@ -1,4 +1,4 @@
-"""What every style-based generator shares: the spaces z, w, w+, s, p and how they connect.
+"""What every style-based generator shares: its latent spaces and how they connect.
 
 A subclass of `StyleNetwork` knows one family's mapping, affine layers and synthesis;
 `StyleGenerator` turns it into a `Generator` whose latent spaces are
@@ -9,7 +9,16 @@ A subclass of `StyleNetwork` knows one family's mapping, affine layers and synth
 * `s`   the output of all affine layers side by side, addressable by layer and channel
         (StyleSpace, Wu et al. 2021, arXiv:2011.12799);
 * `p`   w before the mapping's last leaky ReLU, where codes are closer to a Gaussian
-        (Zhu et al. 2020, arXiv:2012.09036).
+        (Zhu et al. 2020, arXiv:2012.09036);
+* `pn`  p along its principal axes, each divided by its standard deviation: a standard normal
+        as nearly as the mapping allows (same paper);
+* `pn+` one pn code a layer.
+
+w, p and pn turn into one another without loss, and so do w+ and pn+; from w the way to all
+others is exact too. Where there is no exact way back it is the one of least squares: from w+ to w
+the mean of the layers; from s to w+, for each layer, the w that its affine maps come nearest to
+the styles from; from s to w the one w that all affine maps come nearest from. There is no way
+back to z.
 """
 
 from __future__ import annotations
@@ -26,7 +35,8 @@ from torch.nn import functional
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, fingerprint
 from directions.generators.linearized import Linearized, Window, linearize
-from directions.space import Space
+from directions.generators.style_maps import AffineInverse, Whitening, through_affine
+from directions.space import LowRankPrior, Prior, Space
 
 __all__ = ["StyleGenerator", "StyleNetwork"]
 
@@ -132,6 +142,8 @@ class StyleGenerator(Generator):
             "w+": Space("w+", (network.num_ws, network.w_dim), layers=slots),
             "s": Space("s", (sum(network.style_sizes),), layers=channels),
             "p": Space("p", (network.w_dim,)),
+            "pn": Space("pn", (network.w_dim,)),
+            "pn+": Space("pn+", (network.num_ws, network.w_dim), layers=slots),
         }
 
     @cached_property
@@ -145,28 +157,140 @@ class StyleGenerator(Generator):
         return next(self.network.parameters()).device
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
-        n = len(codes)
+        if target == "z":
+            raise LatdirError(
+                f"{self.name} knows no way from space {source!r} back to 'z': "
+                "keep the z codes that they were mapped from, or edit in w"
+            )
+        here = source
+        while here != target:
+            step = _next_space(here, target)
+            codes, here = self._step(codes, here, step), step
+        return codes
+
+    def _step(self, codes: Tensor, source: str, target: str) -> Tensor:
+        """One step of `_map`, between spaces that are neighbours."""
         match source, target:
-            case "z", _:
-                w = self.network.mapping(codes, self._one_hot(n, codes))
-                return w if target == "w" else self._map(w, "w", target)
+            case "z", "w":
+                return self.network.mapping(codes, self._one_hot(len(codes), codes))
             case "w", "w+":
-                return codes[:, None].expand(n, self.network.num_ws, -1).clone()
+                return codes[:, None].expand(-1, self.network.num_ws, -1).clone()
             case "w", "p":
                 return functional.leaky_relu(codes, 1 / NEGATIVE_SLOPE)
-            case "w", "s":
-                return self._styles(self._map(codes, "w", "w+"))
+            case "p", "w":
+                return functional.leaky_relu(codes, NEGATIVE_SLOPE)
+            case "p", "pn":
+                return self._whitening.forward(codes)
+            case "pn", "p":
+                return self._whitening.back(codes)
+            case "w+", "pn+":
+                return self._whitening.forward(functional.leaky_relu(codes, 1 / NEGATIVE_SLOPE))
+            case "pn+", "w+":
+                return functional.leaky_relu(self._whitening.back(codes), NEGATIVE_SLOPE)
             case "w+", "s":
                 return self._styles(codes)
             case "w+", "w":
                 # The one w nearest to all slots in least squares is their mean.
                 return codes.mean(1)
-            case "w+", "p":
-                return self._map(codes.mean(1), "w", "p")
-            case "p", _:
-                w = functional.leaky_relu(codes, NEGATIVE_SLOPE)
-                return w if target == "w" else self._map(w, "w", target)
+            case "s", "w":
+                return self._joint_inverse.solve(codes)
+            case "s", "w+":
+                parts = torch.split(codes, list(self.network.style_sizes), 1)
+                solved = [
+                    inverse.solve(torch.cat([parts[i] for i in layers], 1))
+                    for layers, inverse in self._slot_inverses
+                ]
+                return torch.stack(solved, 1)
         return super()._map(codes, source, target)
+
+    @cached_property
+    def _whitening(self) -> Whitening:
+        return Whitening.of(self.prior("p"))
+
+    @cached_property
+    def _joint_inverse(self) -> AffineInverse:
+        affine = [self.network.affine(i) for i in range(len(self.network.style_sizes))]
+        return AffineInverse.of(affine, centre=self.network.w_avg)
+
+    @cached_property
+    def _slot_inverses(self) -> list[tuple[list[int], AffineInverse]]:
+        """For each slot of w+, the affine layers that read it and their inverse."""
+        slots = self.network.style_slots
+        readers = [
+            [i for i, slot in enumerate(slots) if slot == k] for k in range(self.network.num_ws)
+        ]
+        return [
+            (
+                layers,
+                AffineInverse.of(
+                    [self.network.affine(i) for i in layers], centre=self.network.w_avg
+                ),
+            )
+            for layers in readers
+        ]
+
+    def prior(self, space: str | None = None) -> Prior:
+        """Mean and covariance of the codes of a space, kept once known.
+
+        Those of w and p are estimated from 16,384 codes of a fixed seed; the others follow from
+        them exactly, as factors, since s and w+ may have 9,000 coordinates.
+        """
+        name = "z" if space is None else self.space(space).name
+        if name in ("z", "w", "p"):
+            return super().prior(name)
+        if name not in self._priors:
+            self._priors[name] = self._derived_prior(name)
+        return self._priors[name]
+
+    def _derived_prior(self, space: str) -> Prior:
+        if space == "s":
+            affine = [self.network.affine(i) for i in range(len(self.network.style_sizes))]
+            weight = torch.cat([layer.weight for layer in affine])
+            return through_affine(
+                self.prior("w"), weight, torch.cat([layer.bias for layer in affine])
+            )
+        if space == "pn":
+            return self._whitening.prior(self.prior("p"))
+        # The layers of codes that came from one w are all alike.
+        one, layers = self.prior(space.removesuffix("+")), self.network.num_ws
+        factor = one.root.to(one.mean).repeat(layers, 1)
+        return LowRankPrior(one.mean.repeat(layers), factor)
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int,
+        start: int = 0,
+        space: str | None = None,
+        truncation: float = 1.0,
+    ) -> Float[Tensor, "n ..."]:
+        """Draw codes of a seed's endless sequence, as `Generator.sample`.
+
+        Truncation is the original's: w is drawn towards the network's own mean w, in w+ (and in s,
+        which follows from it) only in the slots before `truncation_cutoff`. Spaces of one code a
+        image have no slots, so that there the cutoff has no part.
+
+        Raises:
+            LatdirError: As `Generator.sample`, or truncation in z.
+        """
+        if truncation == 1.0:
+            return super().sample(count, seed=seed, start=start, space=space)
+        target = self.space(space or "z").name
+        if target == "z":
+            raise LatdirError(
+                f"truncation in z changes nothing: {self.name} normalises z before it maps it; "
+                "sample in w, with space='w'"
+            )
+        layered = target in ("w+", "s", "pn+")
+        codes = super().sample(count, seed=seed, start=start, space="w+" if layered else "w")
+        with torch.inference_mode():
+            if layered:
+                codes = self.truncate(codes, truncation)
+            else:
+                codes = self.network.w_avg.to(codes).lerp(codes, truncation)
+            mapped = self.map(codes, "w+" if layered else "w", target)
+        return mapped.clone()
 
     def _styles(self, ws: Float[Tensor, "n layers w"]) -> Float[Tensor, "n s"]:
         slots = self.network.style_slots
@@ -196,7 +320,7 @@ class StyleGenerator(Generator):
 
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
         """Images of codes of any of its spaces, `[n, channels, R, R]`, nominally in [-1, 1]."""
-        self.space(space).check(codes)
+        self.check(codes, space)
         styles = codes if space == "s" else self._map(codes, space, "s")
         parts = torch.split(styles, list(self.network.style_sizes), 1)
         return self.network.synthesis(parts, noise=self.noise)
@@ -264,3 +388,23 @@ class StyleGenerator(Generator):
     def style_slots(self) -> tuple[int, ...]:
         """For each affine layer, the layer of w+ codes it reads."""
         return self.network.style_slots
+
+
+def _next_space(here: str, target: str) -> str:
+    """The neighbouring space on the way, by exact steps wherever there are."""
+    single = ("w", "p", "pn")
+    match here:
+        case "z":
+            return "w"
+        case "pn":
+            return "p"
+        case "p":
+            return "pn" if target == "pn" else "w"
+        case "w":
+            return "p" if target in single else "w+"
+        case "pn+":
+            return "w+"
+        case "w+":
+            return "w" if target in single else target
+        case _:
+            return "w" if target in single else "w+"

@@ -94,7 +94,7 @@ class WrappedGenerator(Generator):
 
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
         """Images of codes, as float32 in [-1, 1]; gradients flow if the function lets them."""
-        self.space(space).check(codes)
+        self.check(codes, space)
         weight = self._sample_weight
         shaped = codes.reshape(len(codes), *self._input_shape)
         with _evaluating(self._module):
