@@ -31,7 +31,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
-from discovery.clip_optimise import Embed
+from discovery.clip_optimise import Embed, with_gradient
 from discovery.mapper_path import Layers, MapperPath, displacement
 from discovery.prompts import NEUTRAL, Texts
 from discovery.wording import Wording
@@ -194,7 +194,10 @@ class ClipMapper(Method):
                 loss = self._loss(
                     generator, clip, codes, space.name, groups, networks, target, variance, embed
                 )
-                _check(loss, clip, generator, step)
+                if not torch.isfinite(loss):
+                    raise LatdirError(
+                        f"the mapper's loss is {float(loss)} at step {step}: lower rate"
+                    )
                 optimiser.zero_grad()
                 torch.autograd.backward(loss, inputs=weights)
             optimiser.step()
@@ -246,7 +249,7 @@ class ClipMapper(Method):
     ) -> Float[Tensor, ""]:
         step = displacement(codes, groups, networks)
         images = generator.synthesize(codes + step, space)
-        unlike = 1 - (clip.encode_images(images) @ target).mean()
+        unlike = 1 - (with_gradient(clip.encode_images(images), clip, generator) @ target).mean()
         loss = unlike + self.distance * step.square().mean() / variance
         if embed is not None and self.identity:
             with torch.no_grad():
@@ -268,13 +271,3 @@ def _held_out_steps(generator: Generator, path: MapperPath) -> Float[Tensor, "n 
     codes = generator.sample(HELD_OUT, seed=HELD_OUT_SEED, space=path.space)
     with torch.no_grad():
         return displacement(codes, path.groups, path.networks).flatten(1)
-
-
-def _check(loss: Tensor, clip: TextImageModel, generator: Generator, step: int) -> None:
-    if not torch.isfinite(loss):
-        raise LatdirError(f"the mapper's loss is {float(loss)} at step {step}: lower rate")
-    if not loss.requires_grad:
-        raise LatdirError(
-            f"no gradient flows from {clip.name} to the codes of {generator.name}: one of them is "
-            "not differentiable; use `clip`, which needs scores only"
-        )

@@ -34,7 +34,7 @@ from discovery.base import Method, Need
 from discovery.prompts import NEUTRAL, Texts
 from discovery.wording import Wording
 
-__all__ = ["ClipOptimise", "Optimised", "Parts"]
+__all__ = ["ClipOptimise", "Embed", "Optimised", "Parts", "with_gradient"]
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.5
 DECAY = (0.9, 0.999)
@@ -250,7 +250,12 @@ class ClipOptimise(Method):
             own = None if faces is None else faces[active]
             with torch.enable_grad():
                 parts = self._loss(generator, clip, leaf, start[active], space, target, embed, own)
-                gradient = _gradient(parts[3].sum(), leaf, clip, generator)
+                [gradient] = torch.autograd.grad(parts[3].sum(), leaf)
+            if not torch.isfinite(gradient).all():
+                raise LatdirError(
+                    f"the gradient of {clip.name} through {generator.name} is NaN or infinite at "
+                    f"step {t}: lower rate, or leave these codes out"
+                )
             row = torch.full((4, len(start)), torch.nan).to(start)
             row[:, active] = parts.detach().to(row)
             curves.append(row)
@@ -281,7 +286,7 @@ class ClipOptimise(Method):
     ) -> Float[Tensor, "4 n"]:
         """The parts and their weighted sum, in the order of `Parts`."""
         images = generator.synthesize(codes, space)
-        unlike = 1 - clip.encode_images(images) @ target
+        unlike = 1 - with_gradient(clip.encode_images(images), clip, generator) @ target
         distance = (codes - start).square().flatten(1).sum(1)
         other = torch.zeros_like(distance)
         if embed is not None and faces is not None:
@@ -327,21 +332,18 @@ class ClipOptimise(Method):
         )
 
 
-def _gradient(total: Tensor, leaf: Tensor, clip: TextImageModel, generator: Generator) -> Tensor:
-    found = None
-    if total.requires_grad:
-        [found] = torch.autograd.grad(total, leaf, allow_unused=True)
-    if found is None:
+def with_gradient(embeddings: Tensor, clip: TextImageModel, generator: Generator) -> Tensor:
+    """The embeddings, if a gradient flows from them.
+
+    Raises:
+        LatdirError: None does.
+    """
+    if not embeddings.requires_grad:
         raise LatdirError(
             f"no gradient flows from {clip.name} to the codes of {generator.name}: one of them is "
             "not differentiable; use `clip`, which needs scores only"
         )
-    if not torch.isfinite(found).all():
-        raise LatdirError(
-            f"the gradient of {clip.name} through {generator.name} is NaN or infinite: "
-            "lower rate, or leave these codes out"
-        )
-    return found
+    return embeddings
 
 
 def _joined(parts: list[Tensor]) -> Float[Tensor, "steps n"]:

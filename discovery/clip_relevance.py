@@ -194,7 +194,8 @@ def _unit_differences(
     offsets = steps.reshape(len(steps), 1, *codes.shape[1:])
     ahead, behind = (embed((codes + sign * offsets).flatten(0, 1)) for sign in (1, -1))
     change = (ahead - behind).reshape(len(steps), len(codes), -1)
-    return normalize(change, dim=2, eps=LEAST_CHANGE)
+    lengths = change.norm(dim=2, keepdim=True)
+    return torch.where(lengths > LEAST_CHANGE, change / lengths, 0.0)
 
 
 def _embedder(

@@ -58,7 +58,7 @@ def prompts_of(text: Texts, *, neutral: str = NEUTRAL) -> tuple[Prompt, ...]:
         (Prompt(name='male', text='a man', neutral='a woman'),)
     """
     if isinstance(text, Mapping):
-        prompts = [_prompt(words, neutral, name=name) for name, words in text.items()]
+        prompts = [_prompt(words, neutral, name=name or " ") for name, words in text.items()]
     else:
         prompts = [_prompt(t, neutral) for t in ([text] if isinstance(text, str) else text)]
     if not prompts:

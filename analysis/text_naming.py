@@ -1,0 +1,259 @@
+"""Words for directions that were found without any: the nearest phrases of a vocabulary.
+
+A direction's edits move images in the embedding of a model of images and words by
+
+    ΔI = mean over codes of E(G(z + step)) - E(G(z - step));
+
+a phrase p lies from a neutral text in the direction Δp = t(p) - t(neutral). The nearest phrases
+are those of the largest cosine between the two (the comparison of directions rather than of
+points is that of StyleGAN-NADA, Gal et al. 2021, arXiv:2108.00946). A cosine always has a largest;
+whether it is more than random directions achieve is told by `name_directions`, for which the
+vocabulary is a classifier with one attribute a phrase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+from tqdm.auto import tqdm
+
+from analysis.naming import NAMING_SEED, Naming, name_directions
+from directions.bank import DirectionBank
+from directions.classifiers.clip import clip_classifier
+from directions.classifiers.text_image import TextImageModel
+from directions.errors import LatdirError
+from directions.generators.base import Generator, Precision
+
+__all__ = ["FACE_PHRASES", "Phrase", "name_by_text", "nearest_phrases"]
+
+FACE_PHRASES = (
+    "a smiling face",
+    "a sad face",
+    "an angry face",
+    "a surprised face",
+    "a frightened face",
+    "an expressionless face",
+    "a man",
+    "a woman",
+    "an old person",
+    "a young person",
+    "a face looking to the left",
+    "a face looking to the right",
+    "a face looking up",
+    "a face looking down",
+    "a face with an open mouth",
+    "a face with a closed mouth",
+    "a face with closed eyes",
+    "a face with glasses",
+    "a face with a beard",
+    "a face with long hair",
+    "a face with dark hair",
+    "a face with fair hair",
+    "a bright image",
+    "a dark image",
+    "a face before a bright background",
+    "a face before a dark background",
+)
+"""Phrases to begin with, for faces."""
+
+MAX_SEEN = 3
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One phrase near a direction.
+
+    Attributes:
+        text: The phrase.
+        cosine: Between the direction's change of the embedding and the phrase's; negative where
+            the direction leads away from it.
+    """
+
+    text: str
+    cosine: float
+
+
+def nearest_phrases(
+    generator: Generator,
+    clip: TextImageModel,
+    bank: DirectionBank,
+    vocabulary: Sequence[str] = FACE_PHRASES,
+    *,
+    neutral: str = "a face",
+    step: float = 2.0,
+    count: int = 64,
+    seed: int = NAMING_SEED,
+    precision: Precision = "float32",
+    batch: int = 64,
+) -> dict[str, tuple[Phrase, ...]]:
+    """The phrases of a vocabulary by how near they are to what each direction does.
+
+    Args:
+        generator: Makes the images.
+        clip: Embeds images and phrases.
+        bank: Directions of that generator.
+        vocabulary: Phrases, all different.
+        neutral: The text they are measured from.
+        step: Length of the step, in sigma, taken both ways.
+        count: Number of codes.
+        seed: Seed of the codes.
+        precision: Arithmetic of the generator.
+        batch: Images at a time.
+
+    Returns:
+        For each direction all phrases, those it leads to first, those it leads away from last.
+
+    Raises:
+        LatdirError: An empty vocabulary, a phrase twice, a phrase equal to the neutral text for
+            the model, or a direction that changes nothing in the embedding.
+
+    Example:
+        >>> from directions import Direction
+        >>> from directions.generators.planted import planted
+        >>> from directions.generators.planted_clip import PlantedClip
+        >>> world = planted(factors=2, dim=8, names=("smile", "age"))
+        >>> bank = DirectionBank((Direction("d7", -world.truth[1], "z"),), world.name,
+        ...                      world.fingerprint)
+        >>> found = nearest_phrases(world, PlantedClip(world), bank, ["a smile", "age", "no age"],
+        ...                         neutral="nothing", count=8)
+        >>> [p.text for p in found["d7"]]
+        ['no age', 'a smile', 'age']
+    """
+    phrases = _checked(vocabulary, neutral)
+    if not step > 0 or count < 1 or batch < 1:
+        raise LatdirError(
+            f"step {step:g} is positive, count {count} and batch {batch} are at least 1"
+        )
+    texts = _changes(clip, phrases, neutral)
+    named = {}
+    for direction in tqdm(bank.check(generator).directions, desc="phrases", delay=1):
+        codes = generator.sample(count, seed=seed, space=direction.space)
+        embed = _embedder(generator, clip, direction.space, precision, batch)
+        ahead, behind = (embed(direction.shift(codes, amount)) for amount in (step, -step))
+        moved = (ahead - behind).mean(0)
+        if float(moved.norm()) < 1e-5:
+            raise LatdirError(
+                f"direction {direction.name!r} changes nothing that {clip.name} sees: take a "
+                "larger step, or leave it out"
+            )
+        cosines = texts @ normalize(moved, dim=0)
+        order = cosines.argsort(descending=True).tolist()
+        named[direction.name] = tuple(Phrase(phrases[i], float(cosines[i])) for i in order)
+    return named
+
+
+def name_by_text(
+    generator: Generator,
+    clip: TextImageModel,
+    bank: DirectionBank,
+    vocabulary: Sequence[str] = FACE_PHRASES,
+    *,
+    neutral: str = "a face",
+    alpha: float = 0.01,
+    step: float = 2.0,
+    random: int = 48,
+    count: int = 128,
+    seed: int = NAMING_SEED,
+    precision: Precision = "float32",
+    batch: int = 128,
+) -> Naming:
+    """Name directions after the phrases that they move images towards, if more than by chance.
+
+    Args:
+        generator: Makes the images.
+        clip: Embeds images and phrases.
+        bank: Directions of that generator.
+        vocabulary: Phrases, all different.
+        neutral: The text they are measured from.
+        alpha: Expected share of wrong names.
+        step: Length of the step, in sigma, taken both ways.
+        random: Number of random directions for each space and set of layers, at least 3.
+        count: Number of codes.
+        seed: Seed of the codes. Measure the named bank on codes of another.
+        precision: Arithmetic of the generator.
+        batch: Images at a time.
+
+    Returns:
+        As `name_directions`. Each direction's evidence has `phrases` besides: the nearest three
+        and their cosines, for the sign that it was given.
+
+    Raises:
+        LatdirError: As `nearest_phrases` and `name_directions`.
+    """
+    phrases = _checked(vocabulary, neutral)
+    _changes(clip, phrases, neutral)
+    judge = clip_classifier(clip, {p: (p, neutral) for p in phrases})
+    naming = name_directions(
+        generator,
+        judge,
+        bank,
+        alpha=alpha,
+        step=step,
+        random=random,
+        count=count,
+        seed=seed,
+        precision=precision,
+        batch=batch,
+    )
+    nearest = nearest_phrases(
+        generator,
+        clip,
+        naming.bank,
+        phrases,
+        neutral=neutral,
+        step=step,
+        count=count,
+        seed=seed,
+        precision=precision,
+        batch=batch,
+    )
+    told = [
+        d.evolve(
+            evidence={**d.evidence, "phrases": [asdict(p) for p in nearest[d.name][:MAX_SEEN]]}
+        )
+        for d in naming.bank.directions
+    ]
+    return replace(naming, bank=naming.bank.replaced(told))
+
+
+def _checked(vocabulary: Sequence[str], neutral: str) -> list[str]:
+    phrases = [vocabulary] if isinstance(vocabulary, str) else list(vocabulary)
+    twice = sorted({p for p in phrases if phrases.count(p) > 1})
+    if not phrases or twice or neutral in phrases or not all(p.strip() for p in phrases):
+        what = f"{twice[0]!r} occurs twice" if twice else f"they are {phrases}"
+        raise LatdirError(
+            f"a vocabulary has phrases that differ from one another and from {neutral!r}, but "
+            f"{what}"
+        )
+    return phrases
+
+
+def _changes(clip: TextImageModel, phrases: list[str], neutral: str) -> Float[Tensor, "p e"]:
+    """Unit vectors from the neutral text to each phrase."""
+    change = clip.encode_texts(phrases).float() - clip.encode_texts([neutral]).float()
+    lengths = change.norm(dim=1, keepdim=True)
+    unknown = [p for p, length in zip(phrases, lengths, strict=True) if float(length) < 1e-4]
+    if unknown:
+        raise LatdirError(
+            f"{clip.name} cannot tell {unknown[0]!r} from {neutral!r}: leave that phrase out"
+        )
+    unit: Tensor = change / lengths
+    return unit
+
+
+def _embedder(
+    generator: Generator, clip: TextImageModel, space: str, precision: Precision, batch: int
+) -> Callable[[Tensor], Tensor]:
+    render = generator.inference(precision=precision, space=space)
+
+    def embed(codes: Tensor) -> Tensor:
+        with torch.inference_mode():
+            parts = [clip.encode_images(render(part)) for part in torch.split(codes, batch)]
+        return torch.cat(parts).float()
+
+    return embed

@@ -1,0 +1,90 @@
+"""Phrases for directions, on a planted generator whose words are known."""
+
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+from analysis.text_naming import FACE_PHRASES, name_by_text, nearest_phrases
+from directions import Direction, DirectionBank, LatdirError
+from directions.generators.planted import planted
+from directions.generators.planted_clip import PlantedClip
+
+NAMES = ("smile", "age", "yaw")
+WORDS = ["a smile", "no smile", "age", "yaw"]
+
+
+@pytest.fixture(scope="module")
+def world():
+    return planted(factors=3, dim=40, bend=0.4, names=NAMES)
+
+
+@pytest.fixture(scope="module")
+def clip(world):
+    return PlantedClip(world)
+
+
+@pytest.fixture(scope="module")
+def bank(world):
+    vectors = {
+        "a": world.truth[1],
+        "b": -world.truth[0],
+        "c": torch.linalg.svd(torch.cat([world.truth, world._nuisances, world._bends]))[2][-1],
+    }
+    return DirectionBank(
+        tuple(Direction(n, v, "z") for n, v in vectors.items()), world.name, world.fingerprint
+    )
+
+
+def test_the_nearest_phrase_is_the_planted_one(world, clip, bank):
+    found = nearest_phrases(world, clip, bank.select("ab"), WORDS, neutral="nothing", count=32)
+    assert found["a"][0].text == "age"
+    assert found["b"][0].text == "no smile"
+    assert found["b"][-1].text == "a smile"
+    assert found["a"][0].cosine > 0.9
+    assert all(x.cosine >= y.cosine for x, y in zip(found["a"], found["a"][1:], strict=False))
+
+
+def test_cosines_are_the_slow_loops(world, clip, bank):
+    found = nearest_phrases(
+        world, clip, bank.select("a"), WORDS, neutral="nothing", count=5, step=1.5, seed=3, batch=2
+    )
+    moved = torch.zeros(clip.dim)
+    for code in world.sample(5, seed=3):
+        ahead, behind = (world.synthesize(code[None] + s * 1.5 * world.truth[1]) for s in (1, -1))
+        moved += (clip.encode_images(ahead) - clip.encode_images(behind))[0] / 5
+    for phrase in found["a"]:
+        text = (clip.encode_texts([phrase.text]) - clip.encode_texts(["nothing"]))[0]
+        expected = float(cosine_similarity(moved, text, dim=0))
+        assert phrase.cosine == pytest.approx(expected, abs=1e-4)
+
+
+def test_names_come_with_their_chance(world, clip, bank):
+    naming = name_by_text(
+        world, clip, bank.select("ab"), WORDS, neutral="nothing", count=32, random=16
+    )
+    by_origin = {e.found_as: e for e in naming.entries}
+    assert by_origin["a"].attribute == "age"
+    assert by_origin["b"].attribute in ("a smile", "no smile")
+    turned = naming.bank[by_origin["b"].name]
+    assert turned.evidence["phrases"][0]["text"] == by_origin["b"].attribute
+    assert len(turned.evidence["phrases"]) == 3
+    random = torch.nn.functional.normalize(
+        torch.randn(40, generator=torch.Generator().manual_seed(0)), dim=0
+    )
+    chance = DirectionBank((Direction("r", random, "z"),), world.name, world.fingerprint)
+    named = name_by_text(world, clip, chance, WORDS, neutral="nothing", count=32, random=16)
+    assert named.found == ()
+
+
+def test_refusals(world, clip, bank):
+    with pytest.raises(LatdirError, match="'age' occurs twice"):
+        nearest_phrases(world, clip, bank, ["age", "age"])
+    with pytest.raises(LatdirError, match="differ from one another and from 'a face'"):
+        nearest_phrases(world, clip, bank, [])
+    with pytest.raises(LatdirError, match="planted-clip cannot tell 'a hat' from 'nothing'"):
+        name_by_text(world, clip, bank, ["age", "a hat"], neutral="nothing")
+    with pytest.raises(LatdirError, match="'c' changes nothing that planted-clip sees"):
+        nearest_phrases(world, clip, bank, WORDS, neutral="nothing", count=4)
+    with pytest.raises(LatdirError, match="step 0 is positive, count 64"):
+        nearest_phrases(world, clip, bank, WORDS, neutral="nothing", step=0.0)
+    assert len(set(FACE_PHRASES)) == len(FACE_PHRASES)

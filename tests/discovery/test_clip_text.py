@@ -1,0 +1,156 @@
+"""Prompts, and the methods that label or differentiate: boundaries, gradients, what is held."""
+
+import pytest
+import torch
+
+from directions import LatdirError
+from directions.classifiers.clip import clip_classifier
+from directions.classifiers.text_image import TextImageModel
+from directions.generators.planted import planted
+from directions.generators.planted_clip import PlantedClip
+from discovery.boundary import Boundary
+from discovery.clip import ClipBoundary
+from discovery.clip_global import ClipGlobal
+from discovery.clip_optimise import ClipOptimise
+from discovery.effect_space import step_effects
+from discovery.gradient import Gradient
+from discovery.prompts import Prompt, prompts_of, text_directions
+from discovery.sampling import sample
+from discovery.text_gradient import TextGradient
+
+NAMES = ("smile", "age", "yaw")
+TEXTS = {"smile": "a smile", "old": "age"}
+METHODS = {
+    "boundary": ClipBoundary(samples=600),
+    "lda": ClipBoundary(samples=600, estimator="lda"),
+    "gradient": TextGradient(count=80),
+}
+
+
+@pytest.fixture(scope="module")
+def world():
+    return planted(factors=3, dim=20, cosine=0.4, bend=0.4, names=NAMES, seed=1)
+
+
+@pytest.fixture(scope="module")
+def clip(world):
+    return PlantedClip(world)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_planted_words_are_found(world, clip, method):
+    bank = method.discover(world, text=TEXTS, neutral="nothing", clip=clip)
+    assert list(bank) == ["smile", "old"]
+    assert bank["smile"].vector @ world.truth[0] > 0.93
+    assert bank["old"].vector @ world.truth[1] > 0.93
+    for direction in bank.directions:
+        assert direction.method == method.method
+        assert direction.config == method.config
+        assert direction.evidence["neutral"] == "nothing"
+    assert bank.provenance["clip_fingerprint"] == clip.fingerprint
+
+
+def test_the_gradient_is_that_of_the_classifier(world, clip):
+    judge = clip_classifier(clip, {"smile": ("a smile", "nothing")})
+    plain = Gradient(count=40).discover(world, classifier=judge)["smile"]
+    found = TextGradient(count=40).discover(
+        world, text={"smile": "a smile"}, neutral="nothing", clip=clip
+    )["smile"]
+    assert torch.equal(found.vector, plain.vector)
+    assert found.evidence["split_half_angle"] == plain.evidence["split_half_angle"] > 0
+
+
+def test_the_boundary_is_that_of_the_labels(world, clip):
+    judge = clip_classifier(clip, {"smile": ("a smile", "nothing")})
+    labels = sample(world, judge, 300, seed=5, progress=False)
+    plain = Boundary(estimator="lda", seed=5).discover(labels)["smile"]
+    found = ClipBoundary(samples=300, estimator="lda").discover(
+        world, text={"smile": "a smile"}, neutral="nothing", clip=clip, seed=5
+    )["smile"]
+    assert torch.equal(found.vector, plain.vector)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [METHODS["boundary"], METHODS["gradient"], ClipGlobal(count=20, channels=20)],
+    ids=lambda m: m.method,
+)
+def test_what_is_held_still_stays_still_in_images(world, clip, method):
+    codes = world.sample(128, seed=77)
+    words = {"text": "a smile", "neutral": "nothing", "clip": clip}
+    leaks = []
+    for without in ((), ("age", "turned=yaw")):
+        bank = method.discover(world, without=without, **words)
+        assert list(bank) == ["smile"]
+        effects = step_effects(world, world.classifier(), bank, codes=codes)[0]
+        leaks.append(float(effects[1:].abs().max() / effects[0]))
+    assert leaks[0] > 0.25
+    assert leaks[1] < 0.12
+    assert bank["smile"].evidence["disentangled"]["held"] == ["age", "turned"]
+
+
+def test_prompts():
+    assert prompts_of("a smiling face") == (Prompt("smiling", "a smiling face", "a face"),)
+    assert [p.name for p in prompts_of(["the face of an old man", "a face"], neutral="a cat")] == [
+        "face old man",
+        "face",
+    ]
+    assert prompts_of("grin = a wide smile  vs. a frown") == (
+        Prompt("grin", "a wide smile", "a frown"),
+    )
+    assert prompts_of({"x": "a man vs a woman"})[0].neutral == "a woman"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ([], "give a text to move towards, such as 'a smiling face'"),
+        ("", "is not whole: write 'a smiling face'"),
+        ("=a smiling face", "is not whole"),
+        ("smiling=", "is not whole"),
+        ({"": "a smiling face"}, "is not whole"),
+        ("a face", "'a face' is the neutral text as well"),
+        ("man=a man vs a man", "'a man' is the neutral text as well"),
+        (["a smiling face", "the smiling face"], "two texts are named 'smiling': name them apart"),
+    ],
+)
+def test_refused_prompts(text, says):
+    with pytest.raises(LatdirError, match=says):
+        prompts_of(text)
+
+
+def test_other_refusals(world, clip):
+    words = {"neutral": "nothing", "clip": clip}
+    with pytest.raises(LatdirError, match="'smile' cannot both change and hold"):
+        TextGradient().discover(world, text="smile", without="smile=a smile", **words)
+    with pytest.raises(LatdirError, match="is not whole"):
+        prompts_of("x", neutral=" ")
+    with pytest.raises(
+        LatdirError, match=r"cannot tell 'a hat' from 'nothing'.*words that it knows"
+    ):
+        text_directions(clip, prompts_of("a hat", neutral="nothing"))
+    bank = TextGradient(count=20).discover(world, text="smile", **words)
+    with pytest.raises(LatdirError, match="effects on 1 codes have no scale"):
+        step_effects(world, world.classifier(), bank, codes=world.sample(1, seed=0))
+    with pytest.raises(LatdirError, match="embeddings of 3 factors need a dim of 4, not 2"):
+        PlantedClip(world, dim=2)
+
+
+class Blind(PlantedClip):
+    """Sees without gradients."""
+
+    def encode_images(self, images):
+        return super().encode_images(images).detach()
+
+
+def test_a_model_without_gradients_is_told_so(world):
+    blind = Blind(world)
+    assert isinstance(blind, TextImageModel)
+    words = {"text": "smile", "neutral": "nothing", "clip": blind}
+    with pytest.raises(LatdirError, match="no gradient flows"):
+        TextGradient(count=8).discover(world, **words)
+    with pytest.raises(LatdirError, match=r"no gradient flows.*way='differences'"):
+        ClipGlobal(count=4, way="jacobian").discover(world, **words)
+    with pytest.raises(LatdirError, match=r"no gradient flows.*use `clip`"):
+        ClipOptimise(steps=2, count=2).discover(world, **words)
+    assert len(ClipBoundary(samples=200).discover(world, **words)) == 1
