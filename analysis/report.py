@@ -14,17 +14,27 @@ from typing import Any
 import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from analysis import plots
+from analysis.accuracy import Accuracy
 from analysis.calibration import CalibrationCurve, calibration_curves
+from analysis.consistency import Consistency
 from analysis.effects import Effects
 from analysis.geometry import cosine_matrix
 from analysis.identity import Identity, identity_preservation
-from analysis.inline import css_colours, data_url, inline_svg, mosaic
+from analysis.inline import css_colours
 from analysis.leakage import Leakage, attribute_dependency
+from analysis.linear_range import LinearRange, linear_ranges
 from analysis.nulls import RandomNull, evident
-from analysis.remarks import Remark, remarks_on
+from analysis.realism import Realism
+from analysis.remarks import remarks_on
+from analysis.report_articles import articles, strips
+from analysis.report_edits import (
+    accuracy_part,
+    consistency_part,
+    identity_figure,
+    leakage_figure,
+    realism_part,
+)
 from analysis.style import DARK, LIGHT
 from analysis.tables import (
     cosine_table,
@@ -34,8 +44,6 @@ from analysis.tables import (
     summary_table,
 )
 from directions.bank import DirectionBank
-from directions.direction import Direction
-from directions.edit import sweep
 from directions.errors import LatdirError
 from directions.files import atomic
 from directions.generators.base import Generator
@@ -52,6 +60,9 @@ def write_report(
     effects: Effects,
     generator: Generator | None = None,
     null: RandomNull | None = None,
+    accuracy: Accuracy | None = None,
+    consistency: Consistency | None = None,
+    realism: Realism | None = None,
     amounts: Sequence[float] = AMOUNTS,
     samples: int = 4,
     title: str | None = None,
@@ -71,6 +82,9 @@ def write_report(
         effects: What was measured on them.
         generator: Draws the strips of images; without it there are none.
         null: Effects of random directions, measured alike.
+        accuracy: Whether edits reach what is asked, from `editing_accuracy`.
+        consistency: Whether edits combine, from `edit_consistency`.
+        realism: Whether edited images stay real, from `measure_realism`.
         amounts: Columns of the strips, in sigma; 0 is added.
         samples: Rows of the strips, the first of the held-out codes.
         title: Heading; by default it names the generator.
@@ -85,8 +99,10 @@ def write_report(
     _check(bank, effects, generator, samples)
     curves = effects.curves
     calibrations: Sequence[CalibrationCurve] = ()
+    ranges: Sequence[LinearRange] = ()
     if bool(((curves.amounts != 0) & (curves.amounts.abs() <= 1)).any()):
         calibrations = calibration_curves(curves, bootstrap=effects.bootstrap, level=effects.level)
+        ranges = linear_ranges(curves, bootstrap=effects.bootstrap, level=effects.level)
     varying = {n for n, s in zip(curves.names, curves.std, strict=True) if s > 0}
     comparable = int((curves.amounts > 0).sum()) > 1 and bool(
         varying & set(curves.targets.values())
@@ -98,13 +114,17 @@ def write_report(
         effects,
         null,
         calibrations,
+        ranges,
         leakage,
         identity,
         title or f"Directions of {bank.generator}",
     )
-    strips = {} if generator is None else _strips(generator, bank, effects, amounts, samples)
+    pictures = {} if generator is None else strips(generator, bank, effects, amounts, samples)
+    context["accuracy"] = accuracy and accuracy_part(accuracy)
+    context["realism"] = realism and realism_part(realism)
+    context["consistency"] = consistency and consistency_part(consistency, context["anchors"])
     for article in context["directions"]:
-        article["strip"] = strips.get(article["name"])
+        article["strip"] = pictures.get(article["name"])
     page = _template().render(context)
     with atomic(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -148,6 +168,7 @@ def _context(
     effects: Effects,
     null: RandomNull | None,
     calibrations: Sequence[CalibrationCurve],
+    ranges: Sequence[LinearRange],
     leakage: Leakage | None,
     identity: Identity | None,
     title: str,
@@ -177,10 +198,10 @@ def _context(
         "matrix_caption": f"Standard deviations per sigma, with {effects.level:.0%} intervals",
         "raw": effect_table(effects, anchors, counts=counts) if probabilities else None,
         "units": effect_table(effects, anchors, counts=counts, units=True),
-        "directions": _articles(bank, compared, yardstick, calibrations, said, anchors),
+        "directions": articles(bank, compared, yardstick, calibrations, ranges, said, anchors),
         "has_null": null is not None,
-        "leakage": None if leakage is None else _leakage_figure(leakage),
-        "identity": None if identity is None else _identity_figure(identity),
+        "leakage": None if leakage is None else leakage_figure(leakage),
+        "identity": None if identity is None else identity_figure(identity),
         "cosines": _cosines(bank, anchors),
         "how": _how(effects, null),
         "sources": [
@@ -204,84 +225,6 @@ def _lead(bank: DirectionBank, effects: Effects, null: RandomNull | None) -> str
         f"none of them was found with{beside}: what each one moves, what it moves "
         "besides, and how sure that is."
     )
-
-
-def _articles(
-    bank: DirectionBank,
-    effects: Effects,
-    null: RandomNull | None,
-    calibrations: Sequence[CalibrationCurve],
-    said: Sequence[Remark],
-    anchors: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    curves = {c.direction: c for c in calibrations}
-    made = []
-    for direction in bank.directions:
-        name, curve = direction.name, curves.get(direction.name)
-        figure = plots.effect_bars(effects, name, null=null)
-        made.append(
-            {
-                "name": name,
-                "anchor": anchors[name],
-                "subtitle": _subtitle(direction),
-                "remarks": [r for r in said if r.direction == name],
-                "bars": _svg(figure, _bars_text(effects, name), f"{anchors[name]}-e"),
-                "curve": None if curve is None else _curve_figure(curve, f"{anchors[name]}-c"),
-                "curve_text": "" if curve is None else _curve_text(curve),
-                "evidence": [
-                    *flattened(direction.config, "settings: "),
-                    *flattened(direction.evidence),
-                ],
-            }
-        )
-    return made
-
-
-def _subtitle(direction: Direction) -> str:
-    parts = [f"{direction.method}, space {direction.space}"]
-    if direction.layers is not None:
-        parts.append(f"layers {', '.join(map(str, direction.layers))}")
-    parts.append(f"one sigma is {number(direction.sigma)} in latent units")
-    return " · ".join(parts)
-
-
-def _bars_text(effects: Effects, name: str) -> str:
-    sizes = {n: effects.at(name, n).standardised for n in effects.names}
-    ordered = sorted((n for n in sizes if sizes[n] == sizes[n]), key=lambda n: -abs(sizes[n]))
-    listed = ", ".join(f"{n} {number(sizes[n], sign=True)}" for n in ordered)
-    return f"Effects of {name} in standard deviations per sigma: {listed}."
-
-
-def _curve_text(curve: CalibrationCurve) -> str:
-    if not curve.significant:
-        return f"{curve.attribute.name} does not measurably answer."
-    low, high = curve.linear
-    return (
-        f"Mean {curve.attribute.name} against the amount; {number(curve.slope, sign=True)} "
-        f"{curve.unit} per sigma near zero (dashed), within {curve.tolerance:.0%} of that line "
-        f"from {number(low, sign=True)} to {number(high, sign=True)} sigma (shaded)."
-    )
-
-
-def _curve_figure(curve: CalibrationCurve, prefix: str) -> Markup:
-    return _svg(plots.calibration_grid([curve]), _curve_text(curve), prefix)
-
-
-def _leakage_figure(leakage: Leakage) -> Markup:
-    text = "Mean attribute dependency against the change of the target, one curve a direction."
-    return _svg(plots.leakage_curves(leakage), text, "leakage")
-
-
-def _identity_figure(identity: Identity) -> Markup:
-    text = (
-        "Cosine of embeddings against the change of the target, one curve a direction; "
-        f"unrelated images reach {number(identity.strangers)}."
-    )
-    return _svg(plots.identity_curves(identity), text, "identity")
-
-
-def _svg(figure: Figure, label: str, prefix: str) -> Markup:
-    return Markup(inline_svg(figure, label=label, prefix=prefix))
 
 
 def _cosines(bank: DirectionBank, anchors: Mapping[str, str]) -> list[Any]:
@@ -327,39 +270,3 @@ def _again(effects: Effects) -> str:
         f'    precision="{source.precision}",\n'
         ")\n"
     )
-
-
-def _strips(
-    generator: Generator,
-    bank: DirectionBank,
-    effects: Effects,
-    amounts: Sequence[float],
-    samples: int,
-) -> dict[str, dict[str, Any]]:
-    steps = sorted({0.0, *map(float, amounts)})
-    source = effects.source
-    made = {}
-    for d in bank.directions:
-        codes = generator.sample(
-            samples, seed=source.seed, space=d.space, truncation=source.truncation
-        )
-        render = generator.inference(space=d.space)
-        moved = sweep(codes, d, steps)
-        images = torch.stack([render(part).float().cpu() for part in moved], 1)
-        picture = mosaic(images.clamp(-1, 1))
-        zero, share = steps.index(0.0), 100 / len(steps)
-        made[d.name] = {
-            "url": data_url(picture),
-            "width": picture.shape[2],
-            "height": picture.shape[1],
-            "labels": ["original" if s == 0 else f"{number(s, sign=True)} σ" for s in steps],
-            "marked": zero,
-            "left": round(zero * share, 4),
-            "share": round(share, 4),
-            "alt": (
-                f"{samples} images, one a row, moved along {d.name} from "
-                f"{number(steps[0], sign=True)} to {number(steps[-1], sign=True)} sigma, one "
-                f"amount a column; column {zero + 1} holds the originals."
-            ),
-        }
-    return made
