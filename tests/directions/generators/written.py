@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 import pickle
 import sys
@@ -202,7 +203,7 @@ def stylegan2_state(
     if c_dim:
         state |= {"mapping.embed.weight": normal(embed, c_dim), "mapping.embed.bias": normal(embed)}
     widths = [z_dim + (embed if c_dim else 0), *[hidden] * (layers - 1), w_dim]
-    for i, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         state[f"mapping.fc{i}.weight"] = normal(outputs, inputs) * 100
         state[f"mapping.fc{i}.bias"] = normal(outputs) * 30
     state["synthesis.b4.const"] = normal(channels[0], 4, 4)
