@@ -5,18 +5,20 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from directions.errors import LatdirError
+from directions.generators.contents import read_contents
 
 __all__ = ["read_weights"]
 
-ZIP, SAFETENSORS = b"PK\x03\x04", ".safetensors"
+ZIP = b"PK\x03\x04"
+DAMAGED = (pickle.UnpicklingError, zipfile.BadZipFile, LookupError, AttributeError)
 STORAGES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -35,47 +37,29 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     how OpenAI published CLIP, the weights are taken and the code is left unread.
 
     Raises:
-        LatdirError: No such file, or none of these kinds.
+        LatdirError: No such file, none of these kinds, or a damaged one.
     """
     path = Path(path)
     if not path.is_file():
         raise LatdirError(f"there is no file {path}")
     try:
-        if path.suffix == SAFETENSORS:
-            found: dict[str, Any] = load_file(path)
-        elif _is_torchscript(path):
-            found = _torchscript(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        ValueError,
-    ) as error:
+        return _torchscript(path) if _is_torchscript(path) else read_contents(path).state
+    except LatdirError as error:
+        raise LatdirError(f"{path} cannot be read: {error}") from error
+    except (*DAMAGED, RuntimeError, ValueError, TypeError, EOFError) as error:
         raise LatdirError(
-            f"{path} holds no weights that can be read without executing code "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}): give a "
-            "state dict, a TorchScript archive or a .safetensors file"
+            f"{path} is a TorchScript archive whose weights cannot be read "
+            f"({type(error).__name__}: {str(error)[:200]}): save the module's state_dict()"
         ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise LatdirError(
-            f"{path} holds a {type(found).__name__} that is no dictionary of tensors: "
-            "save model.state_dict()"
-        )
-    return found
 
 
 def _is_torchscript(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(4) != ZIP:
             return False
-    with zipfile.ZipFile(path) as archive:
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return False
 
 
 def _torchscript(path: Path) -> dict[str, Tensor]:

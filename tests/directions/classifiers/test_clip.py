@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 import warnings
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -74,7 +76,9 @@ def test_images_are_prepared_as_clips_own_transform_does(shape) -> None:
     theirs = torch.stack([transform(Image.fromarray(b)) for b in bytes_])
     ours = prepare(images, size=CLIP.size, mean=adapters.MEAN, std=adapters.STD)
     # Theirs is rounded to bytes twice, once along each axis.
-    assert (ours - theirs).abs().max() < 2 / 255 / min(adapters.STD)
+    difference = (ours - theirs).abs() * min(adapters.STD) * 255
+    assert difference.max() < 5
+    assert difference.mean() < 0.5
     expected = F.normalize(MODULE.encode_image(theirs), dim=1)
     cosines = (CLIP.encode_images(images) * expected).sum(1)
     assert cosines.min() > 1 - 1e-4
@@ -180,6 +184,11 @@ def test_a_torchscript_archive_gives_its_weights_without_its_code(tmp_path) -> N
     assert read.keys() == expected.keys()
     assert all(torch.equal(read[k], expected[k]) for k in expected)
     assert load_clip(tmp_path / "scripted.pt").fingerprint == CLIP.fingerprint
+    with zipfile.ZipFile(tmp_path / "trap.pt", "w") as archive:
+        archive.writestr("trap/data.pkl", pickle.dumps(Trap()))
+        archive.writestr("trap/constants.pkl", b"")
+    with pytest.raises(LatdirError, match=r"TorchScript archive.*it names pathlib\.Path"):
+        read_weights(tmp_path / "trap.pt")
 
 
 class Trap:
@@ -190,14 +199,14 @@ class Trap:
 def test_files_with_code_or_without_a_clip_are_refused(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"a": Trap()}, "trap.pt")
-    with pytest.raises(LatdirError, match="no weights that can be read without executing code"):
+    with pytest.raises(LatdirError, match=r"trap\.pt cannot be read: .*refused and nothing in the"):
         load_clip("trap.pt")
     assert not Path("sprung").exists()
     Path("text.pt").write_text("hello")
-    with pytest.raises(LatdirError, match=r"text\.pt holds no weights"):
+    with pytest.raises(LatdirError, match=r"text\.pt cannot be read: it is neither a torch file"):
         load_clip("text.pt")
     torch.save([1, 2], "list.pt")
-    with pytest.raises(LatdirError, match="a list that is no dictionary of tensors"):
+    with pytest.raises(LatdirError, match=r"list\.pt cannot be read: it holds a list, not a state"):
         load_clip("list.pt")
     torch.save({"conv.weight": torch.zeros(2)}, "other.pt")
     with pytest.raises(LatdirError, match=r"1 tensors \(conv.weight, …\) are not the weights of a"):
@@ -249,10 +258,11 @@ def test_a_cut_vocabulary_is_made_whole_with_one_row_for_all_other_words() -> No
     texts = ["a face", "a man"]
     same = clip.encode_texts(texts, templates=alone)
     torch.testing.assert_close(same, CLIP.encode_texts(texts, templates=alone))
-    zebra, tapir = clip.encode_texts(["a zebra", "a tapir"], templates=alone)
-    others = package.tokenize(["a zebra", "a tapir"])
-    assert len({int((row > 0).sum()) for row in others}) == 1, "as many tokens each"
-    torch.testing.assert_close(zebra, tapir)
+    others = ["a zebra", "a tiger"]
+    assert (package.tokenize(others) > 0).sum(1).tolist() == [4, 4], "as many tokens each"
+    zebra, tiger = clip.encode_texts(others, templates=alone)
+    torch.testing.assert_close(zebra, tiger)
+    assert not torch.equal(*CLIP.encode_texts(others, templates=alone))
 
 
 def test_logits_are_temperature_times_the_difference_of_cosines() -> None:
