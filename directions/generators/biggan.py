@@ -151,7 +151,7 @@ class Attention(nn.Module):
         key = functional.max_pool2d(functional.conv2d(x, self.key), 2).flatten(2)
         value = functional.max_pool2d(functional.conv2d(x, self.value), 2).flatten(2)
         weights = (query.transpose(1, 2) @ key).softmax(-1).to(value.dtype)
-        gathered = (value @ weights.transpose(1, 2)).unflatten(2, x.shape[2:])
+        gathered = (value @ weights.transpose(1, 2)).reshape(*value.shape[:2], *x.shape[2:])
         return x + self.gamma * functional.conv2d(gathered, self.out)
 
 
@@ -213,7 +213,7 @@ class BigGANDeep(nn.Module):
         self, condition: Float[Tensor, "n d"], truncation: float
     ) -> Float[Tensor, "n 3 h w"]:
         """Images of conditions: noise and class embedding side by side."""
-        x = self.first(condition).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
+        x = self.first(condition).reshape(len(condition), 4, 4, -1).permute(0, 3, 1, 2)
         for layer in self.layers:
             x = layer(x, condition, truncation) if isinstance(layer, Block) else layer(x)
         variance = statistics(self.last_variances, truncation)
@@ -328,7 +328,7 @@ class BigGANGenerator(Generator):
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         low, high = special.ndtr((-BOUND, BOUND))
         quantiles = rng.uniform(low, high, (count, self.network.z_dim))
-        return (self.truncation * special.ndtri(quantiles)).astype(np.float32)
+        return np.asarray(self.truncation * special.ndtri(quantiles), dtype=np.float32)
 
     def _block(self, seed: int, block: int, space: str) -> Tensor:
         if space == "z" or self.label is not None:
@@ -355,9 +355,9 @@ class BigGANGenerator(Generator):
                 mean = classes.mean(0)
                 centred = classes - mean
                 spread = (centred.T @ centred / len(classes)).float()
-                prior = Prior(
-                    functional.pad(mean.float(), (z_dim, 0)), torch.block_diag(noise, spread)
-                )
+                covariance = functional.pad(noise, (0, len(spread), 0, len(spread)))
+                covariance[z_dim:, z_dim:] = spread
+                prior = Prior(functional.pad(mean.float(), (z_dim, 0)), covariance)
             self._priors[name] = prior
         return self._priors[name]
 

@@ -104,8 +104,8 @@ def filtered_leaky_relu(
 
     maps = x.flatten(0, 1)
     size = max(1, CPU_CHUNK // fine**2) if x.device.type == "cpu" else len(maps)
-    made = torch.cat([run(chunk) for chunk in maps.split(size)])
-    return made.unflatten(0, x.shape[:2])
+    made = torch.cat([run(chunk) for chunk in torch.split(maps, size)])
+    return made.reshape(*x.shape[:2], outputs, outputs)
 
 
 def resample(

@@ -29,70 +29,17 @@ from functools import cached_property
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, fingerprint
 from directions.generators.linearized import Linearized, Window, linearize
 from directions.generators.style_maps import AffineInverse, Whitening, through_affine
+from directions.generators.style_network import NEGATIVE_SLOPE, StyleNetwork
 from directions.space import LowRankPrior, Prior, Space
 
-__all__ = ["StyleGenerator", "StyleNetwork"]
-
-NEGATIVE_SLOPE = 0.2
-
-
-class StyleNetwork(nn.Module):
-    """The weights and equations of one style-based generator.
-
-    Attributes:
-        z_dim: Coordinates of z.
-        w_dim: Coordinates of w.
-        c_dim: Number of classes it is conditional on; 0 when it is not.
-        num_ws: Number of w slots the synthesis reads.
-        resolution: Side of its images in pixels.
-        image_channels: Channels of its images.
-        style_slots: For each affine layer, in order of use, the w slot it reads.
-        style_sizes: For each affine layer, its number of channels.
-        style_names: For each affine layer, its name.
-    """
-
-    z_dim: int
-    w_dim: int
-    c_dim: int
-    num_ws: int
-    resolution: int
-    image_channels: int
-    style_slots: tuple[int, ...]
-    style_sizes: tuple[int, ...]
-    style_names: tuple[str, ...]
-    w_avg: Tensor
-
-    @abstractmethod
-    def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
-        """Noise, and a one-hot label for conditional ones, to w."""
-
-    @abstractmethod
-    def affine(self, layer: int) -> nn.Linear:
-        """The affine layer of that number, as an ordinary linear layer."""
-
-    @abstractmethod
-    def synthesis(
-        self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
-    ) -> Float[Tensor, "n 3 h w"]:
-        """Images of the affine layers' outputs."""
-
-    def prepared(
-        self, *, precision: Precision, noise: str | int
-    ) -> Callable[[Sequence[Tensor]], Tensor]:
-        """`synthesis` without gradients; a subclass with a faster form overrides it."""
-
-        def run(styles: Sequence[Tensor]) -> Tensor:
-            with torch.inference_mode():
-                return self.synthesis(styles, noise=noise)
-
-        return run
+__all__ = ["NEGATIVE_SLOPE", "StyleGenerator", "StyleNetwork"]
 
 
 class StyleGenerator(Generator):
@@ -205,12 +152,15 @@ class StyleGenerator(Generator):
 
     @cached_property
     def _whitening(self) -> Whitening:
-        return Whitening.of(self.prior("p"))
+        # Kept beyond the call, which may be in inference mode, for calls that want gradients.
+        with torch.inference_mode(False):
+            return Whitening.of(self.prior("p"))
 
     @cached_property
     def _joint_inverse(self) -> AffineInverse:
         affine = [self.network.affine(i) for i in range(len(self.network.style_sizes))]
-        return AffineInverse.of(affine, centre=self.network.w_avg)
+        with torch.inference_mode(False):
+            return AffineInverse.of(affine, centre=self.network.w_avg)
 
     @cached_property
     def _slot_inverses(self) -> list[tuple[list[int], AffineInverse]]:
@@ -219,15 +169,16 @@ class StyleGenerator(Generator):
         readers = [
             [i for i, slot in enumerate(slots) if slot == k] for k in range(self.network.num_ws)
         ]
-        return [
-            (
-                layers,
-                AffineInverse.of(
-                    [self.network.affine(i) for i in layers], centre=self.network.w_avg
-                ),
-            )
-            for layers in readers
-        ]
+        with torch.inference_mode(False):
+            return [
+                (
+                    layers,
+                    AffineInverse.of(
+                        [self.network.affine(i) for i in layers], centre=self.network.w_avg
+                    ),
+                )
+                for layers in readers
+            ]
 
     def prior(self, space: str | None = None) -> Prior:
         """Mean and covariance of the codes of a space, kept once known.
@@ -388,6 +339,11 @@ class StyleGenerator(Generator):
     def style_slots(self) -> tuple[int, ...]:
         """For each affine layer, the layer of w+ codes it reads."""
         return self.network.style_slots
+
+    @property
+    def style_names(self) -> tuple[str, ...]:
+        """For each affine layer, its name, such as `b16.conv0`."""
+        return self.network.style_names
 
 
 def _next_space(here: str, target: str) -> str:

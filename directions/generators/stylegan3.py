@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import cast
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions.errors import LatdirError
-from directions.generators.base import fingerprint
+from directions.generators.base import Precision, fingerprint
 from directions.generators.filtered import filtered_leaky_relu
 from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
 from directions.generators.stylegan3_schedule import LayerRates, StyleGAN3Config
@@ -102,7 +102,7 @@ class FourierInput(nn.Module):
         cos, sin, x, y = (style / style[:, :2].norm(dim=1, keepdim=True)).unbind(1)
         # The inverse of moving by (x, y) and then turning, since it acts on the coordinates.
         own = torch.stack([cos, -sin, sin * y - cos * x, sin, cos, -sin * x - cos * y], 1)
-        matrix = own.unflatten(1, (2, 3)) @ self.transform.to(style)
+        matrix = own.reshape(-1, 2, 3) @ self.transform.to(style)
         freqs, phases = self.freqs.to(style), self.phases.to(style)
         # [n, c, 2] and [n, c]
         turned = matrix[:, :, 0:2].transpose(1, 2) @ freqs.T
@@ -262,7 +262,21 @@ class StyleGAN3(StyleNetwork):
         x = self.input(styles[0])
         for layer, style in zip(self.layers.values(), styles[1:], strict=True):
             x = layer(x, style)
-        return x.to(styles[0].dtype) * self.config.output_scale
+        image: Tensor = x.to(styles[0].dtype) * self.config.output_scale
+        return image
+
+    def prepared(
+        self, *, precision: Precision, noise: str | int
+    ) -> Callable[[Sequence[Tensor]], Tensor]:
+        """`synthesis` without gradients; convolutions and filters in bfloat16 if wanted."""
+
+        def run(styles: Sequence[Tensor]) -> Tensor:
+            half = precision == "bfloat16"
+            device = styles[0].device.type
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=half):
+                return self.synthesis(styles, noise=noise)
+
+        return run
 
     def with_transform(self, transform: Float[Tensor, "3 3"]) -> StyleGAN3:
         """The same weights, not copied, with another transform of the canvas."""

@@ -135,7 +135,7 @@ def _index(name: str) -> int:
 
 def _config(names: list[str], kwargs: Mapping[str, Any]) -> StyleGAN3Config:
     resolution = int(names[-1].split("_")[1])
-    given = {
+    given: dict[str, Any] = {
         field: None if key == "conv_clamp" and kwargs[key] is None else kind(kwargs[key])
         for key, (field, kind) in KWARGS.items()
         if key in kwargs
