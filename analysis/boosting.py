@@ -86,7 +86,7 @@ class Binned:
         """The sparse matrices of ones, a few codes at a time.
 
         Args:
-            columns: How many gradients they will be multiplied with.
+            columns: How many sums a bin will be kept at most.
         """
         d, n = self.order.shape
         widest = int(self.widths.max())
@@ -258,7 +258,7 @@ def _grow(binned: Binned, gradient: Array, depth: int, rng: np.random.Generator)
         width = 2**level
         split = _Best.none(width * k)
         kept = []
-        for index, (start, ones) in enumerate(binned.chunks(2 * width * k)):
+        for index, (start, ones) in enumerate(binned.chunks(2**depth * k)):
             if level == 0:
                 found = ones.of(gradient)
                 counts = ones.of(np.ones((n, 1)))
