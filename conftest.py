@@ -12,6 +12,7 @@ def pytest_sessionstart() -> None:
     Otherwise pytest's importlib mode would execute a module again when its package imports it,
     and a class would differ from itself.
     """
+    importlib.import_module("directions.memory").keep_freed_memory()
     for package in PACKAGES:
         root = importlib.import_module(package)
         for module in pkgutil.walk_packages(root.__path__, f"{package}."):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from directions.generators.wrap import wrap
     from directions.grids import edit_grid
     from directions.images import grid, save_png
+    from directions.memory import keep_freed_memory
     from directions.mixing import disentangle
     from directions.orthogonal import condition, orthonormalise
     from directions.solver import solve
@@ -52,6 +53,7 @@ __all__ = [
     "grid",
     "edit_grid",
     "save_png",
+    "keep_freed_memory",
 ]
 
 _HOME = {
@@ -74,6 +76,7 @@ _HOME = {
     "grid": "images",
     "save_png": "images",
     "edit_grid": "grids",
+    "keep_freed_memory": "memory",
 }
 
 

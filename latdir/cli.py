@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from pathlib import Path
@@ -12,10 +11,19 @@ import typer
 
 from directions import DirectionBank, LatdirError
 from directions.classifiers import CLASSIFIERS, load_classifier
-from directions.generators import GENERATORS, Generator, load_generator
+from directions.generators import GENERATORS, load_generator
 from discovery.registry import METHODS
+from latdir.measuring import compare, effects, evaluate, report
 from latdir.methods import MethodGroup, split_names
-from latdir.output import Json, figure_format, say, table, write_figure, write_text
+from latdir.options import (
+    BankFile,
+    ClassifierName,
+    GeneratorName,
+    OwnGenerator,
+    Seed,
+    bank_and_generator,
+)
+from latdir.output import Json, say, table
 from latdir.words import MODEL, MODEL_HELP, bank_of_texts, load_model
 
 __all__ = ["app", "main"]
@@ -33,21 +41,11 @@ app.add_typer(discover_app, name="discover")
 app.add_typer(bank_app, name="bank", no_args_is_help=True)
 app.add_typer(list_app, name="list", no_args_is_help=True)
 
-GeneratorName = Annotated[str, typer.Option("--generator", help="Name, or module:function.")]
-OwnGenerator = Annotated[
-    str | None,
-    typer.Option("--generator", help="By default the one the bank names."),
-]
-ClassifierName = Annotated[
-    str, typer.Option("--classifier", help="Names joined by +, or module:function.")
-]
-BankFile = Annotated[Path, typer.Argument(help="Bank file.")]
-Seed = Annotated[int, typer.Option(help="Seed of the codes.")]
-
 
 def main() -> None:
     """Run the command; a user's mistake is one line on stderr and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    keep_freed_memory()
     try:
         app()
     except LatdirError as error:
@@ -167,7 +165,7 @@ def edit(
         typer.echo(f"{out}")
         return
     assert bank is not None
-    loaded, made = _bank_and_generator(bank, generator)
+    loaded, made = bank_and_generator(bank, generator)
     changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
     chosen = loaded.select(changes)
     [space] = {d.space for d in chosen.directions}
@@ -185,50 +183,8 @@ def edit(
     typer.echo(f"{out}")
 
 
-@app.command()
-def effects(
-    bank: BankFile,
-    classifier: ClassifierName = "faces+pixels",
-    count: Annotated[int, typer.Option(help="Held-out codes.")] = 256,
-    step: Annotated[float, typer.Option(help="Length of the step, in sigma.")] = 2.0,
-    out: Annotated[Path | None, typer.Option(help=".json, .png, .pdf or .svg to write.")] = None,
-    generator: OwnGenerator = None,
-    as_json: Json = False,
-) -> None:
-    """Measure what each direction does to every attribute, on held-out codes."""
-    from analysis import measure_effects, plots
-
-    if out is not None and out.suffix != ".json":
-        figure_format(out)
-    loaded, made = _bank_and_generator(bank, generator)
-    measured = measure_effects(made, load_classifier(classifier), loaded, count=count, step=step)
-    data = measured.as_dict()
-    if out is not None and out.suffix == ".json":
-        write_text(out, json.dumps(data, indent=1, allow_nan=False))
-    elif out is not None:
-        write_figure(out, plots.effect_heatmap(measured))
-    rows = [
-        [name, *(f"{v:+.2f}" for v in row)]
-        for name, row in zip(measured.directions, measured.standardised.tolist(), strict=True)
-    ]
-    title = "Change per sigma, in standard deviations of each attribute"
-    say(data, table(title, ["direction", *measured.names], rows), as_json=as_json)
-
-
-@app.command()
-def report(
-    bank: BankFile,
-    out: Annotated[Path, typer.Option(help="HTML file to write.")],
-    classifier: ClassifierName = "faces+pixels",
-    count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
-    generator: OwnGenerator = None,
-) -> None:
-    """Measure a bank and write one self-contained HTML page about it."""
-    from latdir.evaluation import evaluate
-
-    loaded, made = _bank_and_generator(bank, generator)
-    evaluate(made, load_classifier(classifier), loaded, count=count).report(out, made)
-    typer.echo(f"{out}")
+for command in (effects, evaluate, compare, report):
+    app.command()(command)
 
 
 @bank_app.command("show")
@@ -293,7 +249,7 @@ def bank_condition(
     """Disentangle: take out of directions what they share with others."""
     from directions import condition
 
-    loaded, owner = _bank_and_generator(bank, generator)
+    loaded, owner = bank_and_generator(bank, generator)
     listed = split_names(on) or list(loaded)
     plan = {d: [o for o in listed if o != d] for d in direction or loaded}
     on_others = {d: others for d, others in plan.items() if others}
@@ -356,14 +312,6 @@ def list_methods(as_json: Json = False) -> None:
 
 def _list(kind: str, entries: dict[str, str], *, as_json: bool) -> None:
     say({kind: entries}, table(kind, ["name", "what it is"], entries.items()), as_json=as_json)
-
-
-def _bank_and_generator(path: Path, name: str | None) -> tuple[DirectionBank, Generator]:
-    bank = DirectionBank.load(path)
-    if not len(bank):
-        raise LatdirError(f"{path} holds no directions")
-    generator = load_generator(name or bank.generator)
-    return bank.check(generator), generator
 
 
 def _assignment(text: str) -> tuple[str, float]:

@@ -1,0 +1,40 @@
+"""Keeping freed memory is a setting of the C library, and says whether it was taken."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from directions.memory import keep_freed_memory
+
+
+def test_a_freed_block_is_not_given_back() -> None:
+    if not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"):
+        pytest.skip("the C library is not glibc")
+    # Page faults of the last of several allocations of one size: none where memory was kept.
+    code = """
+import resource, sys, torch
+from directions.memory import keep_freed_memory
+print(keep_freed_memory() if sys.argv[1] == "keep" else True)
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    before = faults()
+    block = torch.ones(64 << 20, dtype=torch.uint8)
+    del block
+print(faults() - before)
+"""
+    found = {}
+    for word in ("keep", "leave"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, word], capture_output=True, text=True, check=True
+        )
+        taken, faults = done.stdout.split()
+        assert taken == "True"
+        found[word] = int(faults)
+    assert found["keep"] < 100 < found["leave"]
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert keep_freed_memory() is False
