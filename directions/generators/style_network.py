@@ -1,0 +1,65 @@
+"""The contract that each family of style-based networks keeps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["NEGATIVE_SLOPE", "StyleNetwork"]
+
+NEGATIVE_SLOPE = 0.2
+
+
+class StyleNetwork(nn.Module):
+    """The weights and equations of one style-based generator.
+
+    Attributes:
+        z_dim: Coordinates of z.
+        w_dim: Coordinates of w.
+        c_dim: Number of classes it is conditional on; 0 when it is not.
+        num_ws: Number of w slots the synthesis reads.
+        resolution: Side of its images in pixels.
+        image_channels: Channels of its images.
+        style_slots: For each affine layer, in order of use, the w slot it reads.
+        style_sizes: For each affine layer, its number of channels.
+        style_names: For each affine layer, its name.
+    """
+
+    z_dim: int
+    w_dim: int
+    c_dim: int
+    num_ws: int
+    resolution: int
+    image_channels: int
+    style_slots: tuple[int, ...]
+    style_sizes: tuple[int, ...]
+    style_names: tuple[str, ...]
+    w_avg: Tensor
+
+    @abstractmethod
+    def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
+        """Noise, and a one-hot label for conditional ones, to w."""
+
+    @abstractmethod
+    def affine(self, layer: int) -> nn.Linear:
+        """The affine layer of that number, as an ordinary linear layer."""
+
+    @abstractmethod
+    def synthesis(
+        self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Images of the affine layers' outputs."""
+
+    def prepared(
+        self, *, precision: Precision, noise: str | int
+    ) -> Callable[[Sequence[Tensor]], Tensor]:
+        """`synthesis` without gradients; a subclass with a faster form overrides it."""
+
+        def run(styles: Sequence[Tensor]) -> Tensor:
+            with torch.inference_mode():
+                return self.synthesis(styles, noise=noise)
+
+        return run
