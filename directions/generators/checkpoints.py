@@ -165,6 +165,8 @@ def load_checkpoint(path: Path, *, name: str, options: Options | None = None) ->
         raise LatdirError(f"{path} cannot be loaded: {error}") from error
     except MemoryError as error:
         raise LatdirError(f"{path} cannot be loaded: it needs more memory than there is") from error
+    except _DAMAGE as error:
+        raise LatdirError(f"{path} cannot be loaded: it is damaged") from error
     try:
         return _built(family, contents, name=name, options=wanted)
     except LatdirError as error:
@@ -177,7 +179,10 @@ def load_checkpoint(path: Path, *, name: str, options: Options | None = None) ->
         ) from error
 
 
-_DAMAGE = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
+_DAMAGE = (
+    *(RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
+    MemoryError,
+)
 
 
 def _family(contents: Contents) -> Family:
@@ -224,7 +229,7 @@ def _bound(clamp: Any) -> float | None:
 
 def _positive(value: Any, name: str) -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise LatdirError(f"its {name} is {value!r}, not a positive number")
+        raise LatdirError(f"its {name} is {str(value)[:80]}, not a positive number")
     return float(value)
 
 
@@ -266,7 +271,8 @@ def _of_nvidia(contents: Contents) -> dict[str, Any]:
     `synthesis_kwargs` and clamps nothing, StyleGAN3's takes them flat and clamps at 256.
     """
     arguments, kept = contents.arguments, contents.attributes
-    mapping = arguments.get("mapping_kwargs") or {}
+    mapping = arguments.get("mapping_kwargs")
+    mapping = mapping if isinstance(mapping, dict) else {}
     nested = arguments.get("synthesis_kwargs")
     flat = bool({"channel_base", "channel_max", "num_fp16_res", "conv_clamp"} & set(arguments))
     synthesis = nested if isinstance(nested, dict) else arguments
@@ -314,4 +320,4 @@ def _of_tensorflow(family: Family, contents: Contents) -> tuple[Mapping[str, Any
 
 def _only_leaky(activation: Any) -> None:
     if activation != "lrelu":
-        raise LatdirError(f"its activation is {activation!r}; only 'lrelu' is supported")
+        raise LatdirError(f"its activation is {str(activation)[:80]}; only lrelu is supported")

@@ -30,6 +30,8 @@ INNER = (
 )
 DEEPEST = 32
 MOST_MODULES = 10_000
+MOST_SETTINGS = 10_000
+LARGEST_SETTING = 1 << 24
 LARGEST_JSON = 1 << 20
 
 Parts = dict[str, View | Array]
@@ -181,12 +183,23 @@ def _tensors(parts: Mapping[str, View | Array], *, limit: int) -> dict[str, Tens
     return state
 
 
-def _plain(value: Any, depth: int = 6) -> Any:
+def _plain(value: Any) -> dict[str, Any]:
     """Settings without anything but numbers, text, lists and dictionaries."""
-    if depth and type(value) is dict:
-        return {k: _plain(v, depth - 1) for k, v in list(value.items())[:256] if type(k) is str}
-    if depth and type(value) in (list, tuple):
-        return [_plain(v, depth - 1) for v in value[:256]]
+    made = _plainly(value, DEEPEST, [0])
+    return made if type(made) is dict else {}
+
+
+def _plainly(value: Any, depth: int, count: list[int]) -> Any:
+    # What a file nests in itself or refers to twice would be walked again and again.
+    count[0] += 1
+    if not depth or count[0] > MOST_SETTINGS:
+        raise LatdirError("its network's arguments are without end")
+    if type(value) is dict:
+        return {k: _plainly(v, depth - 1, count) for k, v in value.items() if type(k) is str}
+    if type(value) in (list, tuple):
+        return [_plainly(v, depth - 1, count) for v in value]
+    if type(value) is int and abs(value) > LARGEST_SETTING:
+        raise LatdirError(f"its network was built with {value:.3g}, beyond any real setting")
     return value if type(value) in (int, float, bool, str) else None
 
 

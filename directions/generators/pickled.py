@@ -173,7 +173,8 @@ def _sizes(value: Any) -> tuple[int, ...]:
     if type(value) is not tuple or len(value) > 16:
         raise LatdirError("a tensor in it has no proper shape")
     if any(type(n) is not int or not 0 <= n < 2**40 for n in value):
-        raise LatdirError(f"a tensor in it has the shape {list(value)}")
+        # Not shown: the text of what a file nests can be endless.
+        raise LatdirError("a tensor in it has a shape, strides or offset that none can have")
     return value
 
 
@@ -263,7 +264,8 @@ def _persistent_object(budget: Budget, arguments: tuple[Any, ...]) -> Record:
     (meta,) = arguments
     if type(meta) is not dict or type(meta.get("state")) is not dict:
         raise LatdirError("a network in it is damaged")
-    return Record(str(meta.get("class_name"))[:256], meta["state"])
+    name = meta.get("class_name")
+    return Record(name[:256] if type(name) is str else "network", meta["state"])
 
 
 def _dtype(budget: Budget, arguments: tuple[Any, ...]) -> Kind:

@@ -86,10 +86,11 @@ def read_legacy(data: memoryview, budget: Budget) -> Any:
         raise LatdirError("it was written on a big-endian machine")
     value, at = unpickle(data, at, table(), budget, persistent=persistent)
     keys, at = unpickle(data, at, {}, budget)
-    if type(keys) is not list or sorted(map(str, keys)) != sorted(storages):
+    known = type(keys) is list and all(type(key) is str for key in keys)
+    if not known or sorted(keys) != sorted(storages):
         raise LatdirError("its list of storages does not match its tensors")
     for key in keys:
-        storage = storages[str(key)]
+        storage = storages[key]
         size = storage.count * storage.dtype.itemsize
         if at + 8 + size > len(data) or struct.unpack_from("<q", data, at)[0] != storage.count:
             raise LatdirError("it is cut off or damaged: download or copy it again")

@@ -30,6 +30,10 @@ class _Runs:
         return os.system, ("touch pwned",)
 
 
+# A tuple of 2**200 leaves, as long as nobody walks or prints it.
+ENDLESS = b"N" + b"\x94h\x00\x86" + b"".join(b"\x94h%c\x86" % i for i in range(1, 200))
+
+
 def _load(data: bytes) -> Any:
     return unpickle(memoryview(bytearray(data)), 0, table(), Budget(len(data)))[0]
 
@@ -122,15 +126,28 @@ def test_opcodes_that_make_much_of_little_are_refused(data: bytes) -> None:
 
 
 def test_billions_of_nested_references_stay_references() -> None:
-    # Each tuple holds the last one twice: 2**200 leaves if anything walked them.
-    doubling = (
-        b"\x80\x04N"
-        + b"\x94h\x00\x86"
-        + b"".join(b"\x94h" + bytes([i]) + b"\x86" for i in range(1, 200))
-    )
-    value = _load(doubling + b".")
+    value = _load(b"\x80\x04" + ENDLESS + b".")
     assert isinstance(value, tuple)
-    _refused(b"\x80\x04}" + doubling[2:] + b"Ns.", "has a tuple as a key")
+    _refused(b"\x80\x04}" + ENDLESS + b"Ns.", "has a tuple as a key")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ctorch._utils\n_rebuild_tensor_v2\n(ctorch\nFloatStorage\nK\x00" + ENDLESS + b"K\x00tR",
+        b"ctorch\nSize\n" + ENDLESS + b"\x85\x85R",
+        b"}\x8c\x01x" + ENDLESS + b"s",
+        b"}\x8c\x05G_emactorch_utils.persistence\n_reconstruct_persistent_obj\n"
+        b"}(\x8c\x0aclass_name" + ENDLESS + b"\x8c\x05state}(\x8c\x08_modules}"
+        b"\x8c\x0c_init_kwargs}\x8c\x01ah\x64suu\x85Rs",
+    ],
+    ids=["tensor", "size", "value", "class name and arguments"],
+)
+def test_endless_values_are_neither_walked_nor_printed(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04" + content + b".")
+    with pytest.raises(LatdirError) as refusal:
+        load_generator(tmp_path / "a.pkl")
+    assert len(str(refusal.value)) < 500
 
 
 @pytest.mark.parametrize(
