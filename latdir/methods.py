@@ -47,7 +47,7 @@ class MethodGroup(TyperGroup):
 REQUIRED = inspect.Parameter.empty
 INPUTS: dict[Need, tuple[Any, str, Any]] = {
     "samples": (Path, "Folder written by `latdir sample`.", REQUIRED),
-    "generator": (str, "Name, or module:function of your own.", "digiface64"),
+    "generator": (str, "Name, path of a checkpoint, or module:function of your own.", "digiface64"),
     "classifier": (str, "Names joined by +, or module:function of your own.", REQUIRED),
     "text": (list[str], "What to move towards, in words; 'smiling=a smiling face'.", REQUIRED),
     "clip": (str, MODEL_HELP, MODEL),
