@@ -310,6 +310,11 @@ class Generator(ABC):
         """For each style matrix, the layer of w+ codes it reads; empty where codes have none."""
         return ()
 
+    @property
+    def style_names(self) -> tuple[str, ...]:
+        """For each layer of s codes, its name; empty where there are none."""
+        return ()
+
     def __repr__(self) -> str:
         spaces = ", ".join(f"{s.name}{list(s.shape)}" for s in self.spaces.values())
         size = "×".join(map(str, self.image_shape[1:]))

@@ -273,7 +273,8 @@ class StyleGenerator(Generator):
         self.check(codes, space)
         styles = codes if space == "s" else self._map(codes, space, "s")
         parts = torch.split(styles, list(self.network.style_sizes), 1)
-        return self.network.synthesis(parts, noise=self.noise)
+        images: Tensor = self.network.synthesis(parts, noise=self.noise)
+        return images
 
     def inference(
         self, *, precision: Precision = "float32", space: str = "z"

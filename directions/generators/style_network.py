@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from directions.generators.base import Precision
 
 __all__ = ["NEGATIVE_SLOPE", "StyleNetwork"]
 
