@@ -21,11 +21,15 @@ PANELS = {
     "effect": "effect of one sigma\n(standard deviations)",
     "leakage": "leakage\n(standard deviations)",
     "identity": "identity\n(cosine)",
+    "judged": "effect to the judge\n(standard deviations)",
+    "judged_leakage": "leakage to the judge\n(standard deviations)",
 }
 
 
 def comparison_figure(comparison: Comparison, *, theme: Theme = LIGHT) -> Figure:
     """Effect, leakage, identity of every method and attribute, and what each method cost.
+
+    With a second labeller, what it sees of the same images stands beside.
 
     One row an attribute, one mark a method, with its bootstrap interval; a method without a
     direction for an attribute, or that does not reach the common change, has no mark there.

@@ -12,6 +12,7 @@ import typer
 from directions import DirectionBank, LatdirError
 from directions.classifiers import CLASSIFIERS, load_classifier
 from directions.generators import GENERATORS, load_generator
+from directions.memory import keep_freed_memory
 from discovery.registry import METHODS
 from latdir.measuring import compare, effects, evaluate, report
 from latdir.methods import MethodGroup, split_names

@@ -1,0 +1,187 @@
+"""The commands that measure: effects, evaluate, compare, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from directions import DirectionBank, LatdirError
+from directions.classifiers import load_classifier
+from directions.generators import load_generator
+from latdir.methods import split_names
+from latdir.options import BankFile, ClassifierName, OwnGenerator, bank_and_generator
+from latdir.output import FIGURES, Json, figure_format, say, table, write_figure, write_text
+from latdir.tabular import TABLES, table_format, write_table
+
+__all__ = ["compare", "effects", "evaluate", "report"]
+
+
+def effects(
+    bank: BankFile,
+    classifier: ClassifierName = "faces+pixels",
+    count: Annotated[int, typer.Option(help="Held-out codes.")] = 256,
+    step: Annotated[float, typer.Option(help="Length of the step, in sigma.")] = 2.0,
+    out: Annotated[Path | None, typer.Option(help=".json, .png, .pdf or .svg to write.")] = None,
+    generator: OwnGenerator = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what each direction does to every attribute, on held-out codes."""
+    from analysis import measure_effects, plots
+
+    if out is not None and out.suffix != ".json":
+        figure_format(out)
+    loaded, made = bank_and_generator(bank, generator)
+    measured = measure_effects(made, load_classifier(classifier), loaded, count=count, step=step)
+    data = measured.as_dict()
+    if out is not None and out.suffix == ".json":
+        write_text(out, json.dumps(data, indent=1, allow_nan=False))
+    elif out is not None:
+        write_figure(out, plots.effect_heatmap(measured))
+    rows = [
+        [name, *(f"{v:+.2f}" for v in row)]
+        for name, row in zip(measured.directions, measured.standardised.tolist(), strict=True)
+    ]
+    title = "Change per sigma, in standard deviations of each attribute"
+    say(data, table(title, ["direction", *measured.names], rows), as_json=as_json)
+
+
+def evaluate(
+    bank: BankFile,
+    out: Annotated[Path | None, typer.Option(help="Folder for all tables.")] = None,
+    tables: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
+    classifier: ClassifierName = "faces+pixels",
+    count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
+    null: Annotated[int, typer.Option(help="Random directions.", min=3)] = 16,
+    realism: Annotated[
+        int, typer.Option(help="Codes to judge realism on, 512 say; 0 leaves it out.", min=0)
+    ] = 0,
+    generator: OwnGenerator = None,
+    as_json: Json = False,
+) -> None:
+    """Measure all there is to measure of a bank: effects, leakage, accuracy.
+
+    The folder gets directions and effects as tables, everything as evaluation.json, and the
+    bank with its calibration as bank.safetensors.
+    """
+    from latdir.evaluation import direction_columns, effect_columns, in_use
+    from latdir.evaluation import evaluate as measure
+
+    table_format(Path(f"directions.{tables}"))
+    loaded, made = bank_and_generator(bank, generator)
+    scorer = load_classifier(classifier)
+    found = measure(made, scorer, loaded, count=count, null=null)
+    found = in_use(found, made, scorer, realism=realism)
+    columns, data = direction_columns(found), found.as_dict()
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LatdirError(f"cannot make the folder {out}: {error.strerror}") from error
+        write_table(out / f"directions.{tables}", columns)
+        write_table(out / f"effects.{tables}", effect_columns(found))
+        write_text(out / "evaluation.json", json.dumps(data, indent=1, allow_nan=False))
+        found.bank.save(out / "bank.safetensors")
+    rows = list(zip(*columns.values(), strict=True))
+    said = [f"{r['direction']} {r['text']}".strip() for r in found.remarks()]
+    title = f"{bank} on {count} held-out codes (sd: standard deviations of the attribute)"
+    shown = table(title, [name.replace("_", " ") for name in columns], rows)
+    say(data, shown, *said, as_json=as_json)
+
+
+def compare(
+    banks: Annotated[list[Path], typer.Argument(help="Bank files of one generator.")],
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(help=".csv, .parquet, .json, .png, .pdf or .svg; may be given again."),
+    ] = None,
+    attributes: Annotated[
+        str | None, typer.Option(help="Names with commas; by default all that banks aim at.")
+    ] = None,
+    change: Annotated[
+        float, typer.Option(help="Common change of each target, in its standard deviations.")
+    ] = 1.0,
+    classifier: ClassifierName = "faces+pixels",
+    judge: Annotated[
+        str | None, typer.Option(help="A second classifier to judge the same images.")
+    ] = None,
+    identity: Annotated[bool, typer.Option(help="Measure identity too, if possible.")] = True,
+    count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
+    generator: OwnGenerator = None,
+    as_json: Json = False,
+) -> None:
+    """Set banks side by side on the same held-out codes, at equal effect."""
+    from analysis import compare_methods
+    from analysis.comparison_plots import comparison_figure
+    from analysis.targets import match_targets
+    from latdir.evaluation import embedding
+
+    for path in out or []:
+        if path.suffix.lstrip(".").lower() not in (*TABLES, *FIGURES):
+            kinds = ", ".join((*TABLES, *FIGURES))
+            raise LatdirError(f"a comparison is written as {kinds}, not {path.name!r}")
+    loaded = {path.stem: DirectionBank.load(path) for path in banks}
+    if len(loaded) < len(banks):
+        raise LatdirError("two of the bank files have one name: rename one, names tell them apart")
+    made = load_generator(generator or next(iter(loaded.values())).generator)
+    scorer = load_classifier(classifier)
+    wanted = split_names(attributes)
+    if wanted is None:
+        aims = [set(match_targets(b, scorer.names).values()) for b in loaded.values()]
+        wanted = [name for name in scorer.names if any(name in aim for aim in aims)]
+    found = compare_methods(
+        made,
+        scorer,
+        loaded,
+        attributes=wanted,
+        change=change,
+        count=count,
+        embed=embedding(scorer) if identity else None,
+        judge=None if judge is None else load_classifier(judge),
+    )
+    data = found.as_dict()
+    for path in out or []:
+        kind = path.suffix.lstrip(".").lower()
+        if kind in FIGURES:
+            write_figure(path, comparison_figure(found))
+        elif kind == "json":
+            write_text(path, json.dumps(data, indent=1, allow_nan=False))
+        else:
+            write_table(path, found.columns())
+    shown = ["method", "attribute", "amount", *found.metrics]
+    columns = found.columns()
+    rows = list(zip(*(columns[name] for name in shown), strict=True))
+    means = {
+        metric: {method: mean.mean for method, mean in found.overall(metric).items()}
+        for metric in found.metrics
+    }
+    rows += [
+        (method, "all", None, *(means[metric].get(method) for metric in found.metrics))
+        for method in found.methods
+    ]
+    title = f"At equal effect, {change:g} standard deviation, on {count} held-out codes"
+    say(data, table(title, shown, rows), as_json=as_json)
+
+
+def report(
+    bank: BankFile,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    classifier: ClassifierName = "faces+pixels",
+    count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
+    realism: Annotated[
+        int, typer.Option(help="Codes to judge realism on, 512 say; 0 leaves it out.", min=0)
+    ] = 0,
+    generator: OwnGenerator = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a bank and write one self-contained HTML page about it."""
+    from latdir.evaluation import evaluate as measure
+    from latdir.evaluation import in_use
+
+    loaded, made = bank_and_generator(bank, generator)
+    scorer = load_classifier(classifier)
+    found = in_use(measure(made, scorer, loaded, count=count), made, scorer, realism=realism)
+    found.report(out, made)
+    say({"report": str(out), "remarks": found.remarks()}, f"{out}", as_json=as_json)
