@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from discovery.global_basis import GlobalBasis
     from discovery.gradient import Gradient
     from discovery.local_basis import LocalBasis
+    from discovery.local_channels import LocalChannels
     from discovery.orojar import HessianPenalty, OroJaR
     from discovery.pca import PCA
     from discovery.region import Region
     from discovery.samples import Samples
     from discovery.sampling import sample
     from discovery.sefa import SeFa
+    from discovery.stylespace import StyleSpace
 
 __all__ = [
     "METHODS",
@@ -33,10 +35,12 @@ __all__ = [
     "Gradient",
     "HessianPenalty",
     "LocalBasis",
+    "LocalChannels",
     "OroJaR",
     "PCA",
     "Region",
     "SeFa",
+    "StyleSpace",
 ]
 
 _HOME = {

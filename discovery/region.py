@@ -36,7 +36,7 @@ from discovery.jacobian import eigen_bank, metric, metrics, natural_space
 from discovery.masks import PARTS, bounding_window, box_mask, part_mask
 from discovery.robust_pca import robust_pca
 
-__all__ = ["Region"]
+__all__ = ["Region", "region_masks"]
 
 BATCH = 64
 
@@ -122,7 +122,9 @@ class Region(Method):
         if codes is None:
             codes = generator.sample(self.samples, seed=seed, space=space)
         generator.check(codes, space)
-        masks = self._masks(generator, codes, space, mask, landmarks)
+        masks = region_masks(
+            generator, codes, space=space, region=self.region, mask=mask, landmarks=landmarks
+        )
         count = min(self.components, generator.space(space).size)
         if self.solver == "alone":
             front = self._cropped(generator, codes, space, masks)
@@ -186,37 +188,48 @@ class Region(Method):
         assert total is not None
         return total
 
-    def _masks(
-        self,
-        generator: Generator,
-        codes: Tensor,
-        space: str,
-        mask: Tensor | None,
-        landmarks: Callable[[Tensor], Tensor] | None,
-    ) -> Float[Tensor, "n h w"]:
-        height, width = generator.image_shape[1:]
-        if mask is None and self.region in PARTS:
-            faces = landmarks or getattr(load_classifier("faces"), "landmarks")  # noqa: B009
-            with torch.no_grad():
-                parts = (codes[i : i + BATCH] for i in range(0, len(codes), BATCH))
-                points = torch.cat([faces(generator.synthesize(part, space)) for part in parts])
-            mask = torch.stack(
-                [part_mask(p, self.region, height=height, width=width) for p in points]
-            )
-        elif mask is None:
-            mask = box_mask(_window(self.region), height=height, width=width)
-        if tuple(mask.shape) not in ((height, width), (len(codes), height, width)):
-            raise LatdirError(
-                f"the mask has shape {list(mask.shape)}: give [{height}, {width}], or "
-                f"[{len(codes)}, {height}, {width}] for one a code"
-            )
-        if not ((mask >= 0) & (mask <= 1)).all():
-            raise LatdirError(
-                f"a mask lies in 0 … 1, not {float(mask.min())} … {float(mask.max())}"
-            )
-        if not mask.flatten(-2).any(-1).all():
-            raise LatdirError("a mask is empty: no pixel of the region is in the image")
-        return mask.to(codes).expand(len(codes), height, width)
+
+def region_masks(
+    generator: Generator,
+    codes: Float[Tensor, "n ..."],
+    *,
+    space: str,
+    region: str,
+    mask: Float[Tensor, "..."] | None = None,
+    landmarks: Callable[[Tensor], Tensor] | None = None,
+) -> Float[Tensor, "n h w"]:
+    """One mask for each code's image.
+
+    Args:
+        generator: Makes the images.
+        codes: Whose images are masked.
+        space: Space of the codes.
+        region: A part of the face, found in each image, or a box, `top,left,bottom,right`.
+        mask: `[h, w]` or `[n, h, w]`, to use instead of the region.
+        landmarks: Takes images, returns iBUG's 68 points; by default the built-in net's.
+
+    Raises:
+        LatdirError: An unknown region, a box or mask that does not fit, or an empty one.
+    """
+    height, width = generator.image_shape[1:]
+    if mask is None and region in PARTS:
+        faces = landmarks or getattr(load_classifier("faces"), "landmarks")  # noqa: B009
+        with torch.no_grad():
+            parts = (codes[i : i + BATCH] for i in range(0, len(codes), BATCH))
+            points = torch.cat([faces(generator.synthesize(part, space)) for part in parts])
+        mask = torch.stack([part_mask(p, region, height=height, width=width) for p in points])
+    elif mask is None:
+        mask = box_mask(_window(region), height=height, width=width)
+    if tuple(mask.shape) not in ((height, width), (len(codes), height, width)):
+        raise LatdirError(
+            f"the mask has shape {list(mask.shape)}: give [{height}, {width}], or "
+            f"[{len(codes)}, {height}, {width}] for one a code"
+        )
+    if not ((mask >= 0) & (mask <= 1)).all():
+        raise LatdirError(f"a mask lies in 0 … 1, not {float(mask.min())} … {float(mask.max())}")
+    if not mask.flatten(-2).any(-1).all():
+        raise LatdirError("a mask is empty: no pixel of the region is in the image")
+    return mask.to(codes).expand(len(codes), height, width)
 
 
 def _window(text: str) -> tuple[int, int, int, int]:

@@ -77,6 +77,16 @@ METHODS: dict[str, MethodEntry] = {
         "what changes one region of the image and leaves the rest alone",
         "LowRankGAN, Zhu et al. 2021, arXiv:2106.04488; ReSeFa, Zhu et al. 2022, arXiv:2202.09649",
     ),
+    "stylespace": MethodEntry(
+        "discovery.stylespace:StyleSpace",
+        "single style channels that belong to an attribute",
+        "StyleSpace, Wu et al. 2021, arXiv:2011.12799",
+    ),
+    "local_channels": MethodEntry(
+        "discovery.local_channels:LocalChannels",
+        "single style channels that change one region of the image",
+        "StyleSpace, Wu et al. 2021, arXiv:2011.12799",
+    ),
     "orojar": MethodEntry(
         "discovery.orojar:OroJaR",
         "a basis whose directions change the image orthogonally",

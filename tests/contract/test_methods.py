@@ -66,6 +66,13 @@ CASES = {
     "jacobian": Case({"components": 5, "samples": 8}),
     "local_basis": Case({"components": 5}, ordered="singular_value"),
     "region": Case({"region": "0,0,8,8", "components": 5, "samples": 8, "solver": "alone"}),
+    # Their channels are coordinates, which no rotated factor is: their own tests plant some.
+    "stylespace": Case({"samples": 200, "verify": 4}, cosine=None, ordered=None),
+    "local_channels": Case(
+        {"region": "0,0,8,4", "channels": 5, "samples": 4, "active": 1.0},
+        cosine=None,
+        ordered="inside",
+    ),
     "orojar": Case({"components": 5, "samples": 8}),
     "hessian": Case({"components": 5, "samples": 8, "steps": 20}, cosine=0.95),
     "random": Case({"count": 5}, cosine=None, ordered=None),
