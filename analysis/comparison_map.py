@@ -22,8 +22,10 @@ TITLES: dict[Metric, str] = {
     "leakage": "Leakage: mean change of the other attributes, in their standard deviations",
     "worst": "Largest change of another attribute, in its standard deviations",
     "identity": "Identity: cosine of face embeddings before and after",
+    "judged": "Change of the attribute as the judge sees it, in its standard deviations",
+    "judged_leakage": "Leakage as the judge sees it, in standard deviations",
 }
-UNWANTED: tuple[Metric, ...] = ("leakage", "worst")
+UNWANTED: tuple[Metric, ...] = ("leakage", "worst", "judged_leakage")
 CELL = (0.56, 0.25)  # inches
 STRONG = 0.6
 

@@ -3,7 +3,8 @@
 Supervised methods know the attributes; the directions of unsupervised ones are named by
 `analysis.naming` on codes of their own. Every named direction is then measured on the same
 held-out codes at equal effect. Random directions go through the same naming: whatever they are
-credited with is what the others' names are worth.
+credited with is what the others' names are worth. Costs are seconds of one processor core, so
+that other work on the machine does not count.
 
 A finished method is kept in `--out` and not run again while the settings stay the same.
 
@@ -81,7 +82,7 @@ def main() -> None:
             print(f"{method}: left out: {error}")
             continue
         one = done[method]
-        print(f"{method}: {one.cost.seconds:.1f} s", end="")
+        print(f"{method}: {one.cost.seconds or 0:.1f} s", end="")
         found = ", ".join(f"{e['attribute']} (t {e['t']:.1f})" for e in one.credited)
         print(f"; found without labels: {found or 'nothing'}" if one.naming else "", flush=True)
     comparison = Comparison(
@@ -218,9 +219,9 @@ class Run:
                 given |= {"classifier": self.classifier, "attributes": self.attributes}
             else:
                 given["generator"] = self.generator
-        start = time.perf_counter()
+        start = time.process_time()
         bank = discover(**given)
-        spent = time.perf_counter() - start
+        spent = time.process_time() - start
         if "samples" in kind.needs:
             samples, seconds = self._labels
             return bank, Cost(spent + seconds, len(samples), len(samples))
@@ -228,10 +229,10 @@ class Run:
 
     @cached_property
     def _labels(self) -> tuple[Samples, float]:
-        """Labelled samples, and the seconds that as many take on this machine now."""
+        """Labelled samples, and the seconds that as many take."""
         source = self.options.labels
         if source.isdigit():
-            start = time.perf_counter()
+            start = time.process_time()
             made = sample(
                 self.generator,
                 self.classifier,
@@ -240,10 +241,10 @@ class Run:
                 attributes=self.attributes,
                 precision="bfloat16",
             )
-            return made, time.perf_counter() - start
+            return made, time.process_time() - start
         made = Samples.load(source, partial=True)
         few = 1024
-        start = time.perf_counter()
+        start = time.process_time()
         sample(
             self.generator,
             self.classifier,
@@ -253,7 +254,7 @@ class Run:
             precision="bfloat16",
             progress=False,
         )
-        return made, (time.perf_counter() - start) * len(made) / few
+        return made, (time.process_time() - start) * len(made) / few
 
 
 def show(comparison: Comparison) -> None:
@@ -284,7 +285,7 @@ def markdown(comparison: Comparison, done: dict[str, Done]) -> str:
         for entry in done[method].credited:
             best[entry["attribute"]] = max(best.get(entry["attribute"], 0.0), entry["t"])
         cells = " | ".join(f"{best[a]:.1f}" if a in best else "" for a in attributes)
-        lines.append(f"| {method} | {done[method].cost.seconds:.0f} | {cells} |")
+        lines.append(f"| {method} | {done[method].cost.seconds or 0:.1f} | {cells} |")
     columns = ("amount", "effect", "leakage", "worst", "identity")
     lines += ["", "| attribute | method | " + " | ".join(columns) + " |", "|---|---|" + "---:|" * 5]
     for attribute in attributes:

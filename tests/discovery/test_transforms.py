@@ -114,6 +114,13 @@ def test_an_even_mean_is_refused_and_the_next_layer_taken():
     assert 0.3 < bank["zoom"].evidence["layer_linear"] < 0.9
 
 
+def test_what_a_generator_cannot_do_is_told_and_what_it_can_is_not(caplog):
+    Transforms(transforms="shift_x,brightness", samples=256).discover(load_generator("digiface64"))
+    told = [r.message for r in caplog.records]
+    assert len(told) == 1
+    assert "of shift_x at layer relu.0: do not take its name for it" in told[0]
+
+
 def test_two_runs_are_bit_identical():
     generator, _ = planted_layer("zoom", amount=0.5)
     first, second = (Transforms(samples=300).discover(generator, seed=3) for _ in range(2))
