@@ -12,7 +12,7 @@ from directions.classifiers.text_image import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.effect_space import independent
-from discovery.prompts import Prompt, Texts, prompts_of
+from discovery.prompts import Prompt, Texts, prompts_of, text_directions
 
 __all__ = ["Wording"]
 
@@ -58,7 +58,12 @@ class Wording:
         return cls((*wanted, *held), names)
 
     def judge(self, clip: TextImageModel) -> Classifier:
-        """The model as a classifier of these prompts, each against its neutral text."""
+        """The model as a classifier of these prompts, each against its neutral text.
+
+        Raises:
+            LatdirError: A text that the model cannot tell from its neutral one.
+        """
+        text_directions(clip, self.prompts)
         return clip_classifier(clip, {p.name: (p.text, p.neutral) for p in self.prompts})
 
     def finished(
