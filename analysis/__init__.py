@@ -1,6 +1,6 @@
 """How good directions are: what they move, what they move besides, and how sure that is."""
 
-from analysis import plots
+from analysis import metric_plots, plots
 from analysis.accuracy import Accuracy, editing_accuracy
 from analysis.calibration import (
     CalibrationCurve,
@@ -11,11 +11,17 @@ from analysis.calibration import (
 from analysis.compare import Comparison, Cost, compare_methods
 from analysis.consistency import Consistency, edit_consistency, level_edits, shift_edits
 from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
+from analysis.dci import DCI, dci, stylespace_dci
+from analysis.disentanglement import disentanglement_scores
 from analysis.effects import Effect, Effects, effects_of, measure_effects
+from analysis.explicitness import explicitness
+from analysis.factorvae import factorvae_score
+from analysis.geodesic import Geodesic, find_geodesic, geodesic_between
 from analysis.geometry import cosine_matrix
 from analysis.identity import Identity, identity_preservation
 from analysis.leakage import Leakage, attribute_dependency
 from analysis.linear_range import LinearRange, linear_ranges
+from analysis.mig import mutual_information
 from analysis.naming import Naming, name_directions
 from analysis.nulls import (
     PermutationTest,
@@ -24,10 +30,15 @@ from analysis.nulls import (
     random_directions,
     random_null,
 )
+from analysis.participation import Participation, participation
+from analysis.perceptual import face_features, lpips_features, pixel_features
+from analysis.pullback import LocalMetric, effective_dimension, pullback_metric
 from analysis.realism import Realism, measure_realism
 from analysis.reconstruction import Reconstruction, lpips_distance, reconstruction_quality
 from analysis.remarks import Remark, remarks_on
 from analysis.report import write_report
+from analysis.separability import Separability, linear_separability, measure_separability
+from analysis.smoothness import PathLength, edit_path_length, lipschitz, perceptual_path_length
 from analysis.subspaces import compare_banks, compare_subspaces, principal_angles
 
 __all__ = [
@@ -38,17 +49,23 @@ __all__ = [
     "Consistency",
     "Cost",
     "Curves",
+    "DCI",
     "Effect",
     "Effects",
+    "Geodesic",
     "Identity",
     "Leakage",
     "LinearRange",
+    "LocalMetric",
     "Naming",
+    "Participation",
+    "PathLength",
     "PermutationTest",
     "RandomNull",
     "Realism",
     "Reconstruction",
     "Remark",
+    "Separability",
     "apply_calibrations",
     "attribute_dependency",
     "calibrate",
@@ -57,24 +74,44 @@ __all__ = [
     "compare_methods",
     "compare_subspaces",
     "cosine_matrix",
+    "dci",
+    "disentanglement_scores",
     "edit_consistency",
+    "edit_path_length",
     "editing_accuracy",
+    "effective_dimension",
     "effects_of",
+    "explicitness",
+    "face_features",
+    "factorvae_score",
+    "find_geodesic",
+    "geodesic_between",
     "identity_preservation",
     "level_edits",
     "linear_ranges",
+    "linear_separability",
+    "lipschitz",
     "lpips_distance",
+    "lpips_features",
     "measure_curves",
     "measure_effects",
     "measure_realism",
+    "measure_separability",
+    "metric_plots",
+    "mutual_information",
     "name_directions",
+    "participation",
+    "perceptual_path_length",
     "permuted_labels",
+    "pixel_features",
     "plots",
     "principal_angles",
+    "pullback_metric",
     "random_directions",
     "random_null",
     "reconstruction_quality",
     "remarks_on",
     "shift_edits",
+    "stylespace_dci",
     "write_report",
 ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -79,6 +80,7 @@ def entanglement_sweep(
     count: int = 2000,
     metrics: Sequence[str] = METRICS,
     model: Model = "trees",
+    bins: int | Literal["auto", "exact"] = "auto",
     draws: int = 0,
     seed: int = 0,
 ) -> EntanglementSweep:
@@ -89,6 +91,7 @@ def entanglement_sweep(
         count: Rows of each world.
         metrics: Which of `METRICS`.
         model: Of DCI.
+        bins: Of its trees.
         draws: Half-samples for intervals.
         seed: Of the worlds.
     """
@@ -96,6 +99,8 @@ def entanglement_sweep(
     for level in levels:
         codes, attributes = entangled_world(count, level=level, seed=seed)
         found.append(
-            disentanglement_scores(codes, attributes, metrics=metrics, model=model, draws=draws)
+            disentanglement_scores(
+                codes, attributes, metrics=metrics, model=model, bins=bins, draws=draws
+            )
         )
     return EntanglementSweep(tuple(levels), {m: tuple(f[m] for f in found) for m in metrics})

@@ -282,7 +282,7 @@ def test_intervals_and_names():
 
 def test_every_metric_falls_with_planted_entanglement():
     levels = torch.linspace(0, 1, 8).tolist()
-    sweep = entanglement_sweep(levels, count=1000, model="logistic")
+    sweep = entanglement_sweep(levels, count=800, bins=12)
     assert list(sweep.scores) == list(METRICS)
     for name, found in sweep.scores.items():
         values = [score.value for score in found]

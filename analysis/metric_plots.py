@@ -1,0 +1,204 @@
+"""Figures of the metrics of representations, smoothness and geometry; each returns a Figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from analysis.entangled import EntanglementSweep
+from analysis.geodesic import Geodesic
+from analysis.pullback import LocalMetric, effective_dimension
+from analysis.smoothness import PathLength
+from analysis.style import LIGHT, Theme, canvas, dress
+from directions.errors import LatdirError
+
+__all__ = [
+    "entanglement_figure",
+    "geodesic_figure",
+    "importance_map",
+    "path_length_figure",
+    "spectrum_figure",
+]
+
+
+def entanglement_figure(sweep: EntanglementSweep, *, theme: Theme = LIGHT) -> Figure:
+    """Every metric against the planted entanglement, one small panel a metric.
+
+    Args:
+        sweep: From `entanglement_sweep`.
+        theme: Colours.
+    """
+    names = list(sweep.scores)
+    columns = min(4, len(names))
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(2.5 * columns, 2.2 * lines + 0.3), dpi=100, layout="constrained")
+    figure.set_facecolor(theme.background)
+    for place, name in enumerate(names):
+        axes = figure.add_subplot(lines, columns, place + 1)
+        colour, marker, _ = theme.line(0)
+        scores = sweep.scores[name]
+        low, high = ([getattr(s, end) for s in scores] for end in ("low", "high"))
+        axes.fill_between(sweep.levels, low, high, color=colour, alpha=0.2, linewidth=0)
+        values = [s.value for s in scores]
+        axes.plot(sweep.levels, values, color=colour, marker=marker, markersize=4)
+        axes.set_ylim(-0.05, 1.08)
+        axes.set_xlim(-0.04, 1.04)
+        axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+        axes.set_yticks([0, 0.5, 1], ["0", "½", "1"] if place % columns == 0 else ["", "", ""])
+        if place >= len(names) - columns:
+            axes.set_xlabel("planted entanglement")
+        dress(axes, theme, title=name, size=11)
+    return figure
+
+
+def importance_map(
+    importance: Float[Tensor, "d k"],
+    attributes: Sequence[str],
+    *,
+    codes: Sequence[str] | None = None,
+    most: int = 24,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Which codes predict which attributes, as a map.
+
+    Args:
+        importance: `[d, k]`, from `dci` or the information of `mig`.
+        attributes: One name a column.
+        codes: One name a row; by default their numbers.
+        most: Of more codes than this, those of the largest importance are shown.
+        theme: Colours.
+
+    Raises:
+        LatdirError: Names that do not fit the matrix.
+    """
+    d, k = importance.shape
+    names = [str(i) for i in range(d)] if codes is None else list(codes)
+    if len(attributes) != k or len(names) != d:
+        raise LatdirError(
+            f"a map of {d} codes and {k} attributes needs as many names, not {len(names)} and "
+            f"{len(attributes)}"
+        )
+    rows = importance.amax(1).argsort(descending=True)[:most].sort().values
+    shown = importance[rows].cpu()
+    # Wide rather than tall: codes run along the page.
+    figure, axes = canvas(1.9 + 0.34 * len(rows), 1.5 + 0.34 * k, theme)
+    image = axes.imshow(
+        shown.T.numpy(), cmap=theme.diverging, vmin=-float(shown.max()), aspect="auto"
+    )
+    axes.set_xticks(range(len(rows)), [names[i] for i in rows.tolist()], rotation=60)
+    axes.set_yticks(range(k), attributes)
+    axes.set_xlabel("code" if len(rows) == d else f"code: the {len(rows)} of {d} that count most")
+    bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02)
+    bar.ax.set_ylim(0, float(shown.max()))
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=theme.quiet, labelcolor=theme.ink, labelsize=9)
+    bar.set_label("importance", color=theme.ink, size=10)
+    dress(axes, theme, title="Which codes predict which attributes", grid=False)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def path_length_figure(lengths: Mapping[str, PathLength], *, theme: Theme = LIGHT) -> Figure:
+    """Perceptual path lengths with twice their standard errors, one line each.
+
+    Args:
+        lengths: Label to path length, all of one distance.
+        theme: Colours.
+
+    Raises:
+        LatdirError: None given, or of different distances.
+    """
+    distances = {p.distance for p in lengths.values()}
+    if len(distances) != 1:
+        raise LatdirError(
+            f"one figure shows path lengths of one distance, not {sorted(distances) or 'none'}"
+        )
+    figure, axes = canvas(6.4, 1.3 + 0.42 * len(lengths), theme)
+    for place, (label, length) in enumerate(lengths.items()):
+        colour, marker, _ = theme.line(0)
+        axes.errorbar(
+            length.mean,
+            place,
+            xerr=2 * length.standard_error,
+            fmt=marker,
+            color=colour,
+            capsize=3,
+            label=label,
+        )
+    axes.set_yticks(range(len(lengths)), list(lengths))
+    axes.set_ylim(len(lengths) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"perceptual path length ({next(iter(distances))}), ± 2 standard errors")
+    dress(axes, theme, title="Smoothness")
+    return figure
+
+
+def spectrum_figure(metrics: Sequence[LocalMetric], *, theme: Theme = LIGHT) -> Figure:
+    """Spectra of the pull-back metric at several codes, each relative to its largest value.
+
+    Args:
+        metrics: One a code, all of the same number of eigenvalues.
+        theme: Colours.
+
+    Raises:
+        LatdirError: None given, or of different sizes.
+    """
+    sizes = {len(m.values) for m in metrics}
+    if len(sizes) != 1:
+        raise LatdirError(f"one figure shows spectra of one size, not {sorted(sizes) or 'none'}")
+    values = torch.stack([m.values.double().cpu() for m in metrics])
+    relative = values / values[:, :1]
+    figure, axes = canvas(6.4, 3.6, theme)
+    colour = theme.line(0)[0]
+    index = list(range(1, values.shape[1] + 1))
+    for row in relative:
+        axes.plot(index, row.tolist(), color=colour, alpha=0.25, linewidth=1)
+    median = relative.median(0).values.tolist()
+    axes.plot(index, median, color=colour, linewidth=2.2, label="median of the codes")
+    if values.shape[1] == metrics[0].d:
+        count = effective_dimension(values)
+        label = f"effective dimension {count:.1f}"
+        axes.axvline(count, color=theme.quiet, linestyle="--", linewidth=1.2, label=label)
+    axes.set_yscale("log")
+    axes.set_xlabel("eigenvalue, largest first")
+    axes.set_ylabel("relative to the largest")
+    axes.legend(loc="upper right")
+    dress(axes, theme, title=f"How the generator stretches, at {len(metrics)} codes")
+    return figure
+
+
+def geodesic_figure(geodesic: Geodesic, *, theme: Theme = LIGHT) -> Figure:
+    """Step lengths along the geodesic and along the straight line.
+
+    Args:
+        geodesic: From `geodesic_between` or `find_geodesic`.
+        theme: Colours.
+    """
+    figure, axes = canvas(6.4, 3.2, theme)
+    count = len(geodesic.steps)
+    middles = [(i + 0.5) / count for i in range(count)]
+    pairs = (
+        ("straight line", geodesic.straight_steps, geodesic.straight_length),
+        ("geodesic", geodesic.steps, geodesic.length),
+    )
+    for place, (label, steps, length) in enumerate(pairs):
+        colour, marker, dash = theme.line(place)
+        axes.plot(
+            middles,
+            (count * steps).tolist(),
+            color=colour,
+            marker=marker,
+            linestyle=dash,
+            markersize=4,
+            label=f"{label}, length {length:.3g}",
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("way along the curve")
+    axes.set_ylabel("speed of the image")
+    axes.legend(loc="lower center")
+    dress(axes, theme, title="The shortest way and the straight one")
+    return figure

@@ -1,0 +1,76 @@
+"""Perceptual path length of a generator, and what its exact limit costs.
+
+    python benchmarks/ppl.py --generator digiface64 --count 1000
+
+For every space and sampling, the path length with its standard error. Then, on the same pairs, the
+exact limit against finite differences of several ε: how far they are apart and the processor time
+of one thread, each side's median of `--repeats`, in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from analysis.perceptual import face_features, lpips_features, pixel_features
+from analysis.smoothness import perceptual_path_length
+from directions.generators import load_generator
+
+DISTANCES = {"faces": face_features, "lpips": lpips_features, "pixels": lambda: pixel_features}
+
+
+def timed(function):
+    """Result and processor seconds."""
+    start = time.process_time()
+    result = function()
+    return result, time.process_time() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--generator", default="digiface64")
+    parser.add_argument("--distance", choices=DISTANCES, default="faces")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--compare-count", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--crop", action="store_true", help="FFHQ's crop of the middle of a face")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+
+    generator = load_generator(args.generator)
+    features = DISTANCES[args.distance]()
+    options = {"features": features, "distance": args.distance, "crop": args.crop}
+    for space in [s for s in ("z", "w") if s in generator.spaces]:
+        for sampling in ("full", "end"):
+            found = perceptual_path_length(
+                generator, space=space, sampling=sampling, count=args.count, **options
+            )
+            print(found, flush=True)
+
+    ways = {"exact": {"derivative": "exact"}}
+    for epsilon in (1e-4, 1e-3, 1e-2):
+        ways[f"ε = {epsilon:g}"] = {"derivative": "finite", "epsilon": epsilon}
+    times = {name: [] for name in ways}
+    lengths = {}
+    for _ in range(args.repeats):
+        for name, way in ways.items():
+            lengths[name], seconds = timed(
+                lambda way=way: perceptual_path_length(
+                    generator, count=args.compare_count, **options, **way
+                )
+            )
+            times[name].append(seconds)
+    exact = lengths["exact"]
+    for name, found in lengths.items():
+        apart = 100 * (found.mean / exact.mean - 1)
+        print(
+            f"{name:10} {found.mean:9.4f} ± {found.standard_error:.3f}  {apart:+.2f} %  "
+            f"{statistics.median(times[name]):6.2f} s for {args.compare_count} pairs"
+        )
+
+
+if __name__ == "__main__":
+    main()
