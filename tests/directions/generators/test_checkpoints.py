@@ -89,7 +89,7 @@ def test_the_biggan_file_gives_the_originals_images(whole_folder: bool) -> None:
     expected = load_file(path.with_name("reference.safetensors"))
     keys = [k for k in expected if k.startswith("img_trunc")]
     assert len(keys) == 5
-    for key in keys:
+    for key in keys[:1] if whole_folder else keys:
         truncation = float(key.removeprefix("img_trunc"))
         for i, label in enumerate(expected["class_vector"].argmax(1).tolist()):
             generator = load_generator(
