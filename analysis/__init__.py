@@ -11,10 +11,9 @@ from analysis.calibration import (
 from analysis.compare import Comparison, Cost, compare_methods
 from analysis.consistency import Consistency, edit_consistency, level_edits, shift_edits
 from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
-from analysis.dci import DCI, dci, stylespace_dci
+from analysis.dci import DCI, stylespace_dci
 from analysis.disentanglement import disentanglement_scores
 from analysis.effects import Effect, Effects, effects_of, measure_effects
-from analysis.explicitness import explicitness
 from analysis.factorvae import factorvae_score
 from analysis.geodesic import Geodesic, find_geodesic, geodesic_between
 from analysis.geometry import cosine_matrix
@@ -30,7 +29,7 @@ from analysis.nulls import (
     random_directions,
     random_null,
 )
-from analysis.participation import Participation, participation
+from analysis.participation import Participation
 from analysis.perceptual import face_features, lpips_features, pixel_features
 from analysis.pullback import LocalMetric, effective_dimension, pullback_metric
 from analysis.realism import Realism, measure_realism
@@ -74,14 +73,12 @@ __all__ = [
     "compare_methods",
     "compare_subspaces",
     "cosine_matrix",
-    "dci",
     "disentanglement_scores",
     "edit_consistency",
     "edit_path_length",
     "editing_accuracy",
     "effective_dimension",
     "effects_of",
-    "explicitness",
     "face_features",
     "factorvae_score",
     "find_geodesic",
@@ -100,7 +97,6 @@ __all__ = [
     "metric_plots",
     "mutual_information",
     "name_directions",
-    "participation",
     "perceptual_path_length",
     "permuted_labels",
     "pixel_features",
