@@ -6,7 +6,7 @@
 
 `--labels` is a folder of scores, made by
 
-    latdir sample --generator digiface64 --classifier faces+pixels --n 120000 --seed 2026 …
+    latdir sample --out out/labels --count 65536 --seed 2026
 
 Images are made again from the codes. Each step takes images, moved, scaled, mirrored, recoloured,
 blurred and noised a little; scores of pixels are taken after that. Captions are put together from
@@ -62,7 +62,7 @@ SIZES = {
     "transformer_heads": 2,
     "transformer_layers": 3,
 }
-RATE, DECAY, WARM, COOL = 1.5e-3, 0.05, 100, 150
+RATE, DECAY, WARM, COOL = 1.5e-3, 0.05, 100, 400
 AVERAGE = 0.995
 CHECKPOINT_EVERY = 25
 # Images of an expression rarer than this are shown more often, up to nine times.
@@ -71,11 +71,11 @@ EXPRESSIONS = ("smiling", "surprised", "sad", "angry", "fearful", "disgusted")
 MIRRORED = ("yaw", "roll")
 POOL, EVALUATED, EVALUATION_SEED = 100, 4000, 77
 PAIRS = {
-    "smiling": ("a smiling face", "a face"),
-    "surprised": ("a surprised face", "a face"),
-    "neutral": ("an expressionless face", "a face"),
-    "sad": ("a sad face", "a face"),
-    "angry": ("an angry face", "a face"),
+    "smiling": ("a smiling face", "a face without a smile"),
+    "surprised": ("a surprised face", "a face without surprise"),
+    "neutral": ("an expressionless face", "an expressive face"),
+    "sad": ("a sad face", "a face without sadness"),
+    "angry": ("an angry face", "a face without anger"),
     "fearful": ("a frightened face", "a face"),
     "disgusted": ("a disgusted face", "a face"),
     "male": ("a man", "a woman"),
@@ -320,12 +320,12 @@ def export(trainer: Trainer, zoo: Path) -> None:
 def evaluate(clip: ClipModel, *, count: int, seed: int) -> None:
     """Print zero-shot and retrieval figures on codes that training has not seen."""
     generator = digiface64()
-    samples = sample(generator, load_classifier("faces+pixels"), count, seed=seed)
+    judge = load_classifier("faces+pixels")
+    samples = sample(generator, judge, count, seed=seed, batch=256, precision="float32")
     images = torch.cat([generator.synthesize(c) for c in samples.codes.split(256)]).detach()
-    with torch.no_grad():
-        embedded = clip.encode_images(images)
     classifier = clip_classifier(clip, PAIRS)
-    logits = clip.temperature * embedded @ classifier._axes.T
+    with torch.no_grad():
+        embedded, logits = clip.encode_images(images), classifier.logits(images)
     print(
         "| attribute | prompts | accuracy, extreme deciles | AUC, deciles | AUC, halves | rank r |"
     )
@@ -370,7 +370,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/tinyclip"), help="checkpoint and log")
     parser.add_argument("--images", type=Path, help="file to keep the images in")
     parser.add_argument("--rows", type=int, default=65536, help="how many of the samples to take")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--batch", type=int, default=128, help="images a step")
     parser.add_argument("--captions", type=int, default=64, help="captions a step")
     parser.add_argument("--seed", type=int, default=0)

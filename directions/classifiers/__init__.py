@@ -28,6 +28,10 @@ CLASSIFIERS: dict[str, Entry] = {
         "directions.classifiers.pixels:pixels",
         "brightness, contrast, background, warmth, from pixels alone",
     ),
+    "clip": Entry(
+        "directions.classifiers.clip:clip_faces",
+        "what words say of a face, by the small built-in CLIP; needs latdir[clip]",
+    ),
 }
 
 
@@ -48,7 +52,7 @@ def load_classifier(name: str) -> Classifier:
         >>> load_classifier("cats")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no classifier 'cats': there are faces, pixels; your own
+        directions.errors.LatdirError: no classifier 'cats': there are faces, pixels, clip; your own
             is named 'module:function', where the function returns directions.wrap_classifier(…)
     """
     parts = []

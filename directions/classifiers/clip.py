@@ -143,8 +143,7 @@ class ClipModel:
         return self.towers.tokenize(texts).to(self.device)
 
     def _ensemble(self, text: str, templates: tuple[str, ...]) -> Float[Tensor, "e"]:
-        # Kept for later calls, which may want gradients of images.
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.no_grad():
             tokens = self.tokenize([template.replace("{}", text) for template in templates])
             each = F.normalize(self.towers.text(tokens).float(), dim=1)
             return F.normalize(each.mean(0), dim=0)
@@ -164,8 +163,9 @@ def prepare(
         std: Likewise.
 
     Example:
-        >>> prepare(torch.zeros(2, 3, 64, 80), size=32, mean=(0, 0, 0), std=(1, 1, 1)).shape
-        torch.Size([2, 3, 32, 32])
+        >>> half = (0.5, 0.5, 0.5)
+        >>> prepare(torch.ones(2, 3, 64, 80), size=32, mean=half, std=half).mean()
+        tensor(1.)
     """
     unit = (images.float() + 1) / 2
     height, width = images.shape[2:]
@@ -199,6 +199,9 @@ def load_clip(
         LatdirError: None of these, a package that is missing, or a file that holds no CLIP.
 
     Example:
+        >>> clip = load_clip()
+        >>> clip.encode_texts(["a smiling face", "a face"]).shape
+        torch.Size([2, 128])
         >>> load_clip("ViT-Z/1")
         Traceback (most recent call last):
         ...
@@ -285,6 +288,11 @@ def clip_classifier(
 
     Raises:
         LatdirError: No prompts, or a pair of one text twice.
+
+    Example:
+        >>> classifier = clip_classifier(load_clip(), {"smiling": ("a smiling face", "a face")})
+        >>> classifier(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 1])
     """
     if not prompts:
         raise LatdirError(

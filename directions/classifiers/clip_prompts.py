@@ -88,13 +88,12 @@ TEMPLATES = (
     "a scan of a photo of {}.",
 )
 
-FACE = "a face"
 # Attribute: what it looks like, and what to compare with.
 FACE_PROMPTS: dict[str, tuple[str, str]] = {
-    "clip_smiling": ("a smiling face", FACE),
-    "clip_surprised": ("a surprised face", FACE),
-    "clip_sad": ("a sad face", FACE),
-    "clip_angry": ("an angry face", FACE),
+    "clip_smiling": ("a smiling face", "a face without a smile"),
+    "clip_surprised": ("a surprised face", "a face without surprise"),
+    "clip_sad": ("a sad face", "a face without sadness"),
+    "clip_angry": ("an angry face", "a face without anger"),
     "clip_man": ("a man", "a woman"),
     "clip_old": ("an old person", "a young person"),
     "clip_open_mouth": ("a face with an open mouth", "a face with a closed mouth"),

@@ -20,6 +20,7 @@ CLASSIFIERS = {
     "faces": lambda: (load_classifier("faces"), FACES),
     "pixels": lambda: (load_classifier("pixels"), FACES),
     "faces+pixels": lambda: (load_classifier("faces+pixels"), FACES),
+    "clip": lambda: (load_classifier("clip"), FACES),
     "renamed": lambda: (Renamed(load_classifier("pixels"), {"contrast": "spread"}), FACES),
 }
 
