@@ -1,0 +1,61 @@
+"""The command on a user's own checkpoint file, named by its path wherever a generator is."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from directions import DirectionBank
+from latdir.cli import main
+from tests.directions.generators import written
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Type a command in a folder with a checkpoint of ten classes; (exit code, out, err)."""
+    monkeypatch.chdir(tmp_path)
+    state = written.stylegan2_state(c_dim=10)
+    written.nvidia_file(written.nvidia_module(state, kwargs={}), tmp_path / "net.pkl")
+
+    def typed(line: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["latdir", *line.split()])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return typed
+
+
+def test_a_checkpoint_is_named_by_its_path_and_known_again(run, tmp_path: Path) -> None:
+    code, _, err = run(
+        "discover sefa --generator net.pkl?label=3 --components 2 --out found.safetensors"
+    )
+    assert code == 0, err
+    bank = DirectionBank.load(tmp_path / "found.safetensors")
+    assert bank.generator == "net.pkl?label=3"
+    name = next(iter(bank))
+    code, _, err = run(f"edit found.safetensors --sweep {name} --count 1 --out strip.png")
+    assert code == 0, err
+    assert (tmp_path / "strip.png").exists()
+    written.nvidia_file(
+        written.nvidia_module(written.stylegan2_state(c_dim=10, seed=1), kwargs={}),
+        tmp_path / "net.pkl",
+    )
+    code, _, err = run(f"edit found.safetensors --sweep {name} --out other.png")
+    assert code != 0
+    assert "this bank was made for net.pkl?label=3" in err
+
+
+def test_what_is_wrong_with_a_path_is_one_line(run, tmp_path: Path) -> None:
+    (tmp_path / "page.pkl").write_text("<html>")
+    for given, message in (
+        ("missing.pkl", "there is no such file"),
+        ("page.pkl", "it is a web page"),
+        ("net.pkl?labels=3", "no option 'labels' of a checkpoint"),
+        ("net.pkl?label=ten", "label of net.pkl cannot be 'ten'"),
+        ("net.pkl?label=10", "has 10 classes, so there is no class 10"),
+    ):
+        code, _, err = run(f"discover sefa --generator {given} --out found.safetensors")
+        assert code != 0
+        assert message in " ".join(err.split()), err
