@@ -197,11 +197,15 @@ def test_both_run_on_a_stylegan2_and_make_editable_directions() -> None:
         layer, channel, index = (direction.evidence[k] for k in ("layer", "channel", "index"))
         place = generator.network.style_names.index(layer)
         assert generator.space("s").layers[place][0] + channel == index
-    codes = generator.sample(32, seed=7, space="s")
-    moved = found.directions[0].shift(codes, 1.0)
+    # The effect is what moving the codes it was tried on does, in deviations of the scores.
+    best = found.directions[0]
+    tried = generator.sample(4, seed=0, start=192, space="s")
     with torch.no_grad():
-        change = generator.synthesize(moved, "s") - generator.synthesize(codes, "s")
-    assert float(change.mean()) > 0
+        scores = Mean()(generator.synthesize(generator.sample(192, seed=0, space="s"), "s"))
+        up, down = (Mean()(generator.synthesize(best.shift(tried, a), "s")) for a in (1.0, -1.0))
+    effect = float((up - down).mean() / 2 / scores.std())
+    assert best.evidence["effect"] == pytest.approx(effect, rel=1e-3)
+    assert effect > 0
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
