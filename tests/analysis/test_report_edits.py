@@ -1,0 +1,119 @@
+"""What a report says of edits in use, and of how far its linear ranges reach."""
+
+import dataclasses
+import re
+
+import pytest
+import torch
+
+from analysis import calibration_curves, effects_of, linear_ranges, measure_curves, write_report
+from analysis.accuracy import Accuracy
+from analysis.compare import compare_methods
+from analysis.comparison_plots import comparison_figure
+from analysis.consistency import Consistency
+from analysis.leakage import attribute_dependency
+from analysis.realism import Realism
+from analysis.report_articles import articles
+from analysis.report_edits import accuracy_part, consistency_part, leakage_figure, realism_part
+from analysis.tables import number
+from directions.classifiers import Attribute
+from directions.generators.planted import planted
+from tests.analysis.measured import true_bank
+
+ATTRIBUTES = (Attribute("smiling"), Attribute("age"))
+
+
+def consistency(*, between=0.02, off=0.03):
+    pair = torch.tensor([between, between / 2])
+    gap = torch.tensor([off / 2, off])
+    return Consistency(
+        ("smiling", "age"), (("smiling", "age"), ("age", "smiling")), ATTRIBUTES,
+        pair, pair - 0.01, pair + 0.01, gap, gap - 0.01, gap + 0.01,
+        torch.tensor([1.2, -0.7]), torch.tensor([[1.0, 0.2], [0.2, -0.9]]), 0.1,
+    )  # fmt: skip
+
+
+def test_combinations_are_told_in_words_and_figures():
+    good = consistency_part(consistency(), {"smiling": "direction-0"})
+    assert "In 2 orders they come to the same, within 0.02 sd." in good["text"]
+    assert "add up well" in good["text"]
+    table = good["table"]
+    assert table.columns == ("smiling", "age")
+    assert [row.name for row in table.rows][:3] == ["smiling alone", "age alone", "all together"]
+    assert [row.anchor for row in table.rows][:2] == ["direction-0", ""]
+    assert [cell.value for cell in table.rows[1].cells] == ["+0.20", "−0.90"]
+    assert table.rows[4].cells[0].under == "0.01 … 0.03"
+    bad = consistency_part(consistency(between=0.5, off=0.4), {})
+    assert "do not come to the same: smiling differs by 0.50 sd between two orders" in bad["text"]
+    assert "do not quite add up: the joint change of age is off" in bad["text"]
+    assert "by 0.40 sd on an image" in bad["text"]
+
+
+def test_accuracy_and_realism_are_told_in_words():
+    asked = torch.tensor([[-1.0, 1.0], [-1.0, 1.0]])
+    reached = asked[..., None] + torch.tensor([[[0.5, -0.5]], [[1.0, 1.0]]])
+    accuracy = Accuracy("change", ("a", "b"), ATTRIBUTES, asked, reached, torch.tensor([2.0, 4.0]))
+    assert accuracy_part(accuracy)["text"].endswith("a by 0.25 sd, b by 0.25 sd.")
+    amounts = torch.tensor([-2.0, 0.0, 2.0])
+    figures = torch.tensor([[3.0, 1.0, 2.0], [1.5, 1.0, 5.0]])
+    realism = Realism(("a", "b"), amounts, *[figures] * 5, 10, 20)
+    said = realism_part(realism)["text"]
+    assert said == ("Fréchet distance at −2 sigma above that of unedited images (1): a +2, b +0.5.")
+
+
+@pytest.fixture(scope="module")
+def measured():
+    generator = planted(factors=2, dim=12, names=["smiling", "age"])
+    bank, classifier = true_bank(generator), generator.classifier(kind="probability")
+    return generator, bank, measure_curves(generator, classifier, bank, count=16)
+
+
+def test_ends_of_linear_ranges_are_given_with_their_uncertainty(measured):
+    _, bank, curves = measured
+    effects = effects_of(curves, bootstrap=20)
+    ranges = linear_ranges(curves, bootstrap=40)
+    first = dataclasses.replace(ranges[0], high_interval=(3.0, 3.0), measured=(-3.0, 3.0))
+    anchors = {name: name for name in bank}
+    made = articles(
+        bank, effects, None, calibration_curves(curves, bootstrap=20), [first], [], anchors
+    )
+    low, high = (number(end, sign=True) for end in first.low_interval)
+    assert f"the lower end lies between {low} and {high}" in made[0]["curve_text"]
+    assert "the upper end was not met" in made[0]["curve_text"]
+    assert "lower end" not in made[1]["curve_text"]
+
+
+def test_the_dependency_figure_speaks_its_figures(measured):
+    leakage = attribute_dependency(measured[2], changes=[0.5, 1.0])
+    label = re.search('aria-label="([^"]+)"', leakage_figure(leakage)).group(1)
+    mean, largest = float(leakage.mean_ad[0, 1]), float(leakage.max_ad[0, 1])
+    assert f"At 1 sd: smiling {number(mean)} and {number(largest)}" in label
+
+
+def test_sections_appear_only_where_something_was_measured(measured, tmp_path):
+    _, bank, curves = measured
+    effects = effects_of(curves, bootstrap=20)
+    bare = write_report(tmp_path / "bare.html", bank=bank, effects=effects).read_text("utf-8")
+    assert 'id="edits"' not in bare
+    assert 'href="#edits"' not in bare
+    whole = write_report(
+        tmp_path / "whole.html", bank=bank, effects=effects, consistency=consistency()
+    ).read_text("utf-8")
+    assert 'id="edits"' in whole
+    assert 'href="#edits"' in whole
+    assert "Do edits combine?" in whole
+    assert "Do edited images stay real?" not in whole
+    assert "https://" not in whole
+
+
+def test_a_judge_has_panels_of_its_own():
+    generator = planted(factors=2, dim=12, names=["smiling", "age"])
+    found = compare_methods(
+        generator, generator.classifier(), {"truth": true_bank(generator)},
+        attributes=["smiling"], count=8, judge=generator.classifier(kind="probability"),
+    )  # fmt: skip
+    figure = comparison_figure(found)
+    titles = [axes.get_xlabel().split("\n")[0] for axes in figure.axes]
+    assert titles[-2:] == ["effect to the judge", "leakage to the judge"]
+    marks = figure.axes[titles.index("effect to the judge")].containers[0][0].get_xdata()
+    assert list(marks) == [pytest.approx(found.row("truth", "smiling").judged)]
