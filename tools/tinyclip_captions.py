@@ -303,11 +303,7 @@ CLAIMS: tuple[Claim, ...] = (
             "with open lips",
         ),
     ),
-    Claim(
-        "mouth_open",
-        (0.92, 0.97),
-        after=("with a wide open mouth", "with the mouth wide open"),
-    ),
+    Claim("mouth_open", (0.92, 0.97), after=("with a wide open mouth", "with the mouth wide open")),
     Claim(
         "mouth_open",
         None,
