@@ -37,6 +37,8 @@ TEXTS = {
     "age": "an old person vs a young person",
     "yaw": "a face looking to the right vs a face looking to the left",
     "mouth_open": "a face with an open mouth vs a face with a closed mouth",
+    "pitch": "a face looking up vs a face looking down",
+    "warmth": "a face in warm light vs a face in cold light",
     "brightness": "a bright image of a face vs a dark image of a face",
     "background_brightness": (
         "a face in front of a bright background vs a face in front of a dark background"

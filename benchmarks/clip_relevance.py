@@ -77,7 +77,7 @@ def main() -> None:
 
     whole = {}
     for way, precision in (("differences", "bfloat16"), ("jacobian", "float32")):
-        if way == "jacobian" and not options.jacobian:
+        if way not in options.whole:
             continue
         start, wall = time.process_time(), time.perf_counter()
         relevance = measure_relevance(
@@ -103,7 +103,7 @@ def axes_of(generator: Generator, layer: str) -> Axes:
         Direction(name, row, space, sigma=float(sigma))
         for name, row, sigma in zip(plain.names, torch.eye(len(plain)), plain.sigmas, strict=True)
     ]
-    components = PCA(components=200, samples=20_000, layer=layer).discover(generator)
+    components = PCA(components=200, samples=2000, layer=layer, passes=1).discover(generator)
     bank = DirectionBank((*units, *components.directions), generator.name, generator.fingerprint)
     return Axes.of(bank)
 
@@ -160,7 +160,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--parts", type=int, default=4, help="axes that the loops are timed on")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--jacobian", action="store_true", help="the derivative of all axes too")
+    parser.add_argument(
+        "--whole", nargs="*", default=["differences"], choices=["differences", "jacobian"],
+        help="ways to run on all axes besides",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

@@ -4,6 +4,10 @@ Alec Radford et al.: Learning Transferable Visual Models From Natural Language S
 2021, arXiv:2103.00020, for the zero-shot classifier; Shen et al., InterFaceGAN, arXiv:2005.09635,
 for the boundary. The generator need not be differentiable, and labels are cheap: of the methods
 that start from text it is the one to begin with.
+
+The built-in `tinyclip-faces` knows the faces of the built-in generators. For others pass
+`load_clip("ViT-B/32")` or another real model; OpenAI's weights were not available where these
+methods were written, so that what is measured here is measured with the small one.
 """
 
 from __future__ import annotations

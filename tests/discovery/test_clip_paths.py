@@ -186,6 +186,8 @@ def test_layers_of_w_plus_have_networks_by_group(world, clip):
     other[:, 5] += 1
     one = displacement(codes, path.groups[:1], path.networks[:1])
     assert not one[:, 4:].any()
+    alone = displacement(codes[:, 1:2], ((0, 1),), path.networks[:1])
+    torch.testing.assert_close(one[:, 1:2], alone)
     assert torch.equal(one, displacement(other, path.groups[:1], path.networks[:1]))
     bank = ClipOptimise(steps=30, count=4).discover(
         layered, text="smile", neutral="nothing", clip=clip

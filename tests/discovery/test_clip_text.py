@@ -8,6 +8,8 @@ from directions.classifiers.clip import clip_classifier
 from directions.classifiers.text_image import TextImageModel
 from directions.generators.planted import planted
 from directions.generators.planted_clip import PlantedClip
+from discovery import METHODS as METHODS_KNOWN
+from discovery import find_method
 from discovery.boundary import Boundary
 from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
@@ -87,6 +89,31 @@ def test_what_is_held_still_stays_still_in_images(world, clip, method):
     assert leaks[0] > 0.25
     assert leaks[1] < 0.12
     assert bank["smile"].evidence["disentangled"]["held"] == ["age", "turned"]
+
+
+EVERY = {
+    "clip": {"samples": 200},
+    "clip_gradient": {"count": 12},
+    "clip_global": {"count": 4, "channels": 20},
+    "clip_optimise": {"count": 2, "steps": 8},
+    "clip_mapper": {"steps": 6, "batch": 4},
+}
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS_KNOWN if "text" in find_method(n).needs])
+def test_every_method_of_texts_keeps_the_contract(world, clip, name):
+    method = find_method(name)(**EVERY[name])
+    words = {"text": TEXTS, "neutral": "nothing", "clip": clip, "seed": 3}
+    first, second = (method.discover(world, **words) for _ in range(2))
+    assert list(first) == list(TEXTS)
+    assert torch.equal(first.matrix(), second.matrix())
+    first.check(world)
+    for one, other in zip(first.directions, second.directions, strict=True):
+        assert one.method == name == method.method
+        assert one.config == method.config
+        assert one.evidence == other.evidence
+        assert one.evidence["text"] == TEXTS[one.name]
+        assert one.sigma == pytest.approx(world.prior().sigma(one.vector), rel=0.2)
 
 
 def test_prompts():
