@@ -1,6 +1,6 @@
 """Train `styleface64`: a small StyleGAN2 taught the faces of `digiface64`, image by image.
 
-    python tools/train_styleface.py --out out/styleface64 --hours 2      train, or go on
+    python tools/train_styleface.py --out out/styleface64              train, or go on
     python tools/train_styleface.py --out out/styleface64 --export       write directions/zoo
 
 Teacher and student see the same z, scaled to the sphere of radius √100 that StyleGAN's mapping
@@ -31,6 +31,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from directions import keep_freed_memory
 from directions.files import atomic
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
 from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -38,10 +39,10 @@ from directions.images import grid, save_png
 
 WIDTHS = (256, 256, 128, 64, 32)
 MAPPING = (256, 256, 256, 256)
-STAGES = ((0.08, 16, 64), (0.22, 32, 64), (1.00, 64, 32))  # until, pixels, batch
+STAGES = ((0.04, 16, 16), (0.12, 32, 16), (1.00, 64, 16))  # until, pixels, batch
 HINTS_UNTIL = 0.6
 HINT = 1.0
-MAPPING_RATE = 0.1
+MAPPING_RATE = 0.5
 EMA_IMAGES = 20_000
 HELD_OUT = 256
 MINUTES_BETWEEN_SAVES = 4
@@ -257,8 +258,8 @@ class Student:
             )
 
 
-def train(out: Path, *, hours: float, rate: float, seed: int) -> None:
-    """Train for so many hours of the wall in all, over all runs."""
+def train(out: Path, *, images: int, rate: float, seed: int) -> None:
+    """Train on so many images in all, over all runs."""
     out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher()
     check_codes = teacher.codes(HELD_OUT, seed=seed + 1)
@@ -266,15 +267,15 @@ def train(out: Path, *, hours: float, rate: float, seed: int) -> None:
     student = Student(out, rate=rate, seed=seed)
     saved = time.monotonic()
     running = None
-    while student.seconds < hours * 3600:
+    while student.images < images:
         began = time.monotonic()
-        part = student.seconds / (hours * 3600)
+        part = student.images / images
         pixels, batch = next((p, b) for until, p, b in STAGES if part < until)
         if pixels != student.pixels:
             student.grow(pixels)
         z = teacher.codes(batch, seed=seed, start=student.images)
         wanted, features = teacher(z)
-        warm = min(1.0, student.images / 10_000)
+        warm = min(1.0, student.images / 5_000)
         losses = student.step(
             z,
             functional.avg_pool2d(wanted, 64 // pixels),
@@ -285,7 +286,7 @@ def train(out: Path, *, hours: float, rate: float, seed: int) -> None:
         now = torch.tensor(losses)
         running = now if running is None else running.lerp(now, 0.02)
         student.seconds += time.monotonic() - began
-        last = student.seconds >= hours * 3600
+        last = student.images >= images
         if time.monotonic() - saved > 60 * MINUTES_BETWEEN_SAVES or last:
             saved = time.monotonic()
             shrunk = functional.avg_pool2d(check, 64 // student.pixels)
@@ -335,16 +336,17 @@ def export(out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/styleface64"))
-    parser.add_argument("--hours", type=float, default=2.0, help="of training in all")
-    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--images", type=int, default=1_000_000, help="to train on in all")
+    parser.add_argument("--rate", type=float, default=4e-2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--export", action="store_true", help="write the weights into the zoo")
     options = parser.parse_args()
     if options.export:
         export(options.out)
         return
+    keep_freed_memory()
     torch.set_num_threads(1)
-    train(options.out, hours=options.hours, rate=options.rate, seed=options.seed)
+    train(options.out, images=options.images, rate=options.rate, seed=options.seed)
 
 
 if __name__ == "__main__":

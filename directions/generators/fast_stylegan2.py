@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Float
@@ -158,7 +158,7 @@ class _Prepared:
         if k:
             image = self._upsampled(image)
             if residual:
-                skip = self.network.skips[k - 1].weight.to(x.dtype) * gain
+                skip = cast(Tensor, self.network.skips[k - 1].weight).to(x.dtype) * gain
                 shortcut = self._upsampled(functional.conv2d(x, skip))
             x = self._convolved(x, f"b{size}.conv0", style, drawn, fold=fold, gain=1.0)
         x = self._convolved(x, f"b{size}.conv1", style, drawn, fold=fold, gain=gain)

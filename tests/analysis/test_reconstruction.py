@@ -16,7 +16,7 @@ def pictures(n=3, side=32, *, seed=0):
 
 
 def slow_ssim(x, y):
-    """Wang et al. 2004 with a Gaussian window of 11 pixels and sigma 1.5, mirrored at the border."""
+    """Wang et al. 2004 with a Gaussian window of 11 pixels and sigma 1.5, mirrored at borders."""
 
     def blur(image):
         return gaussian_filter(image, 1.5, truncate=5 / 1.5, mode="mirror")
