@@ -39,6 +39,7 @@ from analysis.report import write_report
 from analysis.separability import Separability, linear_separability, measure_separability
 from analysis.smoothness import PathLength, edit_path_length, lipschitz, perceptual_path_length
 from analysis.subspaces import compare_banks, compare_subspaces, principal_angles
+from analysis.text_naming import name_by_text, nearest_phrases
 
 __all__ = [
     "HELD_OUT_SEED",
@@ -96,7 +97,9 @@ __all__ = [
     "measure_separability",
     "metric_plots",
     "mutual_information",
+    "name_by_text",
     "name_directions",
+    "nearest_phrases",
     "perceptual_path_length",
     "permuted_labels",
     "pixel_features",
