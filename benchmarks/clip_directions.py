@@ -61,7 +61,9 @@ def main() -> None:
     methods = {
         "clip": ClipBoundary(samples=options.samples),
         "clip_gradient": TextGradient(count=options.gradients),
-        "clip_global": ClipGlobal(channels=len(generator.prior().mean), precision="bfloat16"),
+        "clip_global": ClipGlobal(
+            channels=options.channels or len(generator.prior().mean), precision="bfloat16"
+        ),
     }
     banks = {"labels": supervised} | {
         name: methods[name].discover(generator, text=words, clip=clip)
@@ -130,6 +132,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--labels", type=Path, help="folder of samples for the reference")
     parser.add_argument("--samples", type=int, default=4000, help="codes that clip labels")
     parser.add_argument("--gradients", type=int, default=300)
+    parser.add_argument("--channels", type=int, help="of clip_global; by default all")
     parser.add_argument("--codes", type=int, default=128, help="held-out codes")
     parser.add_argument("--random", type=int, default=32, help="random directions")
     parser.add_argument("--json", type=Path)

@@ -11,7 +11,8 @@ with λ_L2 0.8 and λ_ID 0.1.
 Differences from the official code: other spaces than w+ have one network; ‖·‖² is a mean over the
 numbers of a code, as there, in units of the prior's variance, so that one λ serves every space;
 networks are narrower and trained by Adam in hundreds of steps on batches, not by Ranger in 50,000
-on pairs, and their last layer starts at zero, where every code stays in its place.
+on pairs, and their last layer starts at zero, where every code stays in its place. `region`, which
+limits where images may change, is ours; see `clip_optimise.py`.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
-from discovery.clip_optimise import Embed, with_gradient
+from discovery.clip_optimise import Embed, change_outside, with_gradient
 from discovery.mapper_path import Layers, MapperPath, displacement
 from discovery.prompts import NEUTRAL, Texts
+from discovery.region import region_masks
 from discovery.wording import Wording
 
 __all__ = ["ClipMapper"]
@@ -56,6 +58,9 @@ class ClipMapper(Method):
         hidden: Units of the hidden layers; 0 takes as many as a code has numbers.
         depth: Layers of each network.
         space: Latent space; by default `w+` where there is one, otherwise the first.
+        region: Where images may change: a part of the face (eyes, mouth, nose, face, background),
+            or a box in pixels, `top,left,bottom,right`; by default everywhere.
+        outside: λ_out, price of the mean squared change outside of the region.
 
     Example:
         >>> from directions.generators.planted import planted
@@ -76,6 +81,8 @@ class ClipMapper(Method):
     hidden: int = 0
     depth: int = 4
     space: str | None = None
+    region: str | None = None
+    outside: float = 30.0
 
     method: ClassVar[str] = "clip_mapper"
     needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
@@ -86,10 +93,10 @@ class ClipMapper(Method):
                 f"steps {self.steps}, batch {self.batch} and depth {self.depth} are at least 1 "
                 f"and hidden {self.hidden} is not negative"
             )
-        if not self.rate > 0 or min(self.distance, self.identity) < 0:
+        if not self.rate > 0 or min(self.distance, self.identity, self.outside) < 0:
             raise LatdirError(
-                f"rate {self.rate} is positive; distance {self.distance} and identity "
-                f"{self.identity} are not negative"
+                f"rate {self.rate} is positive; distance {self.distance}, identity "
+                f"{self.identity} and outside {self.outside} are not negative"
             )
 
     def discover(
@@ -101,6 +108,7 @@ class ClipMapper(Method):
         neutral: str = NEUTRAL,
         without: Texts = (),
         embed: Embed | None = None,
+        mask: Float[Tensor, "h w"] | None = None,
         seed: int = 0,
     ) -> DirectionBank:
         """The mean steps of trained mappers, one direction a text; `train` gives the path itself.
@@ -112,6 +120,7 @@ class ClipMapper(Method):
             neutral: Names the directions and serves `without`; the loss knows the text alone.
             without: Texts whose effects are taken out of the directions.
             embed: Images to face embeddings, differentiably.
+            mask: `[h, w]` in 0 … 1, to use instead of `region`.
             seed: Seed of the codes and of the networks.
 
         Returns:
@@ -125,7 +134,13 @@ class ClipMapper(Method):
         directions = []
         for prompt in words.prompts:
             path = self.train(
-                generator, clip, text=prompt.text, name=prompt.name, embed=embed, seed=seed
+                generator,
+                clip,
+                text=prompt.text,
+                name=prompt.name,
+                embed=embed,
+                mask=mask,
+                seed=seed,
             )
             steps = _held_out_steps(generator, path)
             unit = steps / steps.norm(dim=1, keepdim=True).clamp_min(1e-12)
@@ -159,6 +174,7 @@ class ClipMapper(Method):
         text: str,
         name: str | None = None,
         embed: Embed | None = None,
+        mask: Float[Tensor, "h w"] | None = None,
         seed: int = 0,
     ) -> MapperPath:
         """Train the networks for one text.
@@ -169,13 +185,15 @@ class ClipMapper(Method):
             text: What images should show.
             name: What the path is called; by default the text.
             embed: Images to face embeddings, differentiably; without it identity is not held.
+            mask: `[h, w]` in 0 … 1, to use instead of `region`.
             seed: Seed of the codes and of the networks.
 
         Returns:
             The path. It is saved with `path.save(file)` and read with `directions.paths.load_path`.
 
         Raises:
-            LatdirError: Nothing is differentiable, training diverged, or codes were not moved.
+            LatdirError: Nothing is differentiable, training diverged, codes were not moved, or a
+                region that `region_masks` refuses.
         """
         natural = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
         space = generator.space(self.space or natural)
@@ -192,7 +210,16 @@ class ClipMapper(Method):
             )
             with torch.enable_grad():
                 loss = self._loss(
-                    generator, clip, codes, space.name, groups, networks, target, variance, embed
+                    generator,
+                    clip,
+                    codes,
+                    space.name,
+                    groups,
+                    networks,
+                    target,
+                    variance,
+                    embed,
+                    mask,
                 )
                 if not torch.isfinite(loss):
                     raise LatdirError(
@@ -246,16 +273,24 @@ class ClipMapper(Method):
         target: Tensor,
         variance: Tensor,
         embed: Embed | None,
+        mask: Float[Tensor, "h w"] | None,
     ) -> Float[Tensor, ""]:
         step = displacement(codes, groups, networks)
         images = generator.synthesize(codes + step, space)
         unlike = 1 - (with_gradient(clip.encode_images(images), clip, generator) @ target).mean()
         loss = unlike + self.distance * step.square().mean() / variance
-        if embed is not None and self.identity:
-            with torch.no_grad():
-                faces = embed(generator.synthesize(codes, space))
-            other = 1 - cosine_similarity(embed(images), faces, dim=1)
+        bounded = self.region is not None or mask is not None
+        if embed is None and not bounded:
+            return loss
+        with torch.no_grad():
+            before = generator.synthesize(codes, space)
+        if embed is not None:
+            other = 1 - cosine_similarity(embed(images), embed(before).detach(), dim=1)
             loss = loss + self.identity * other.mean()
+        if bounded:
+            where = self.region or "mask"
+            inside = region_masks(generator, codes, space=space, region=where, mask=mask)
+            loss = loss + self.outside * change_outside(images, before, inside).mean()
         return loss
 
 

@@ -10,13 +10,19 @@ over the first twentieth and falls over the last half, λ_L2 0.008 and λ_ID 0.0
 Differences from the official code: a whole batch is moved at once, every code as if it were alone;
 any space will do; each code keeps the best it has met; a code that has stopped improving stops,
 though the paper's schedule is not over. What the codes were moved by in common is a direction.
+
+Ours, and not the paper's, is `region`: where an edit may change the image. It adds
+
+    λ_out · mean over pixels of (1 - m) (G(w) - G(w₀))²
+
+to the loss, with m one inside the region, found in the image of w₀.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch
@@ -32,9 +38,10 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.prompts import NEUTRAL, Texts
+from discovery.region import region_masks
 from discovery.wording import Wording
 
-__all__ = ["ClipOptimise", "Embed", "Optimised", "Parts", "with_gradient"]
+__all__ = ["ClipOptimise", "Embed", "Optimised", "Parts", "change_outside", "with_gradient"]
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.5
 DECAY = (0.9, 0.999)
@@ -51,13 +58,18 @@ class Parts:
         clip: 1 - cosine to the text.
         distance: Squared distance from where the code began.
         identity: 1 - cosine to the face it began with; 0 where identity is not measured.
+        outside: Mean squared change of the image outside of the region; 0 without one.
         total: The weighted sum.
     """
 
     clip: Float[Tensor, "steps n"]
     distance: Float[Tensor, "steps n"]
     identity: Float[Tensor, "steps n"]
+    outside: Float[Tensor, "steps n"]
     total: Float[Tensor, "steps n"]
+
+
+PARTS = tuple(part.name for part in fields(Parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +117,9 @@ class ClipOptimise(Method):
         count: Number of codes that `discover` moves.
         space: Latent space; by default `w+` where there is one, otherwise the first.
         batch: Codes at a time; bounds the memory.
+        region: Where images may change: a part of the face (eyes, mouth, nose, face, background),
+            or a box in pixels, `top,left,bottom,right`; by default everywhere.
+        outside: λ_out, price of the mean squared change outside of the region.
 
     Example:
         >>> from directions.generators.planted import planted
@@ -125,6 +140,8 @@ class ClipOptimise(Method):
     count: int = 16
     space: str | None = None
     batch: int = 16
+    region: str | None = None
+    outside: float = 30.0
 
     method: ClassVar[str] = "clip_optimise"
     needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
@@ -135,10 +152,12 @@ class ClipOptimise(Method):
                 f"steps {self.steps}, count {self.count} and batch {self.batch} are at least 1 "
                 f"and patience {self.patience} is not negative"
             )
-        if not self.rate > 0 or min(self.distance, self.identity, self.tolerance) < 0:
+        prices = (self.distance, self.identity, self.outside, self.tolerance)
+        if not self.rate > 0 or min(prices) < 0:
             raise LatdirError(
                 f"rate {self.rate} is positive; distance {self.distance}, identity "
-                f"{self.identity} and tolerance {self.tolerance} are not negative"
+                f"{self.identity}, outside {self.outside} and tolerance {self.tolerance} are not "
+                "negative"
             )
 
     def discover(
@@ -150,6 +169,7 @@ class ClipOptimise(Method):
         neutral: str = NEUTRAL,
         without: Texts = (),
         embed: Embed | None = None,
+        mask: Float[Tensor, "..."] | None = None,
         seed: int = 0,
     ) -> DirectionBank:
         """What codes are moved by in common, one direction a text.
@@ -162,6 +182,7 @@ class ClipOptimise(Method):
                 alone.
             without: Texts whose effects are taken out of the directions.
             embed: Images to face embeddings, differentiably.
+            mask: `[h, w]` in 0 … 1, to use instead of `region`.
             seed: Seed of the codes.
 
         Returns:
@@ -175,14 +196,12 @@ class ClipOptimise(Method):
         words = Wording.of(text, neutral=neutral, without=without)
         space = self._space(generator)
         codes = generator.sample(self.count, seed=seed, space=space)
-        directions = tuple(
-            self._direction(
-                generator, p.name, self.optimise(generator, clip, codes, text=p.text, embed=embed)
-            )
-            for p in words.prompts
-        )
+        directions = []
+        for p in words.prompts:
+            done = self.optimise(generator, clip, codes, text=p.text, embed=embed, mask=mask)
+            directions.append(self._direction(generator, p.name, done))
         return words.finished(
-            DirectionBank(directions, generator.name, generator.fingerprint),
+            DirectionBank(tuple(directions), generator.name, generator.fingerprint),
             generator=generator,
             clip=clip,
             method=self.method,
@@ -199,6 +218,7 @@ class ClipOptimise(Method):
         *,
         text: str,
         embed: Embed | None = None,
+        mask: Float[Tensor, "..."] | None = None,
     ) -> Optimised:
         """Move codes until their images are like a text.
 
@@ -208,24 +228,33 @@ class ClipOptimise(Method):
             codes: Codes of the method's space.
             text: What the images should show.
             embed: Images to face embeddings, differentiably; without it identity is not held.
+            mask: `[h, w]`, or one for each code `[n, h, w]`, in 0 … 1, to use instead of
+                `region`.
 
         Returns:
             The codes, each the best met, and the curves.
 
         Raises:
-            LatdirError: Codes of another space, or a loss that is not finite or has no gradient.
+            LatdirError: Codes of another space, a loss that is not finite or has no gradient, or
+                a region that `region_masks` refuses.
         """
         space = self._space(generator)
         generator.space(space).check(codes)
         if not len(codes):
             raise LatdirError("no codes to move: give at least one")
         target = clip.encode_texts([text]).detach()[0]
+        parts = torch.split(codes.detach(), self.batch)
+        masks: Sequence[Tensor | None] = [None] * len(parts)
+        if self.region is not None or mask is not None:
+            where = self.region or "mask"
+            found = region_masks(generator, codes.detach(), space=space, region=where, mask=mask)
+            masks = torch.split(found, self.batch)
         done = [
-            self._descend(generator, clip, part, space, target, embed)
-            for part in torch.split(codes.detach(), self.batch)
+            self._descend(generator, clip, part, space, target, embed, inside)
+            for part, inside in zip(parts, masks, strict=True)
         ]
         best = torch.cat([codes for codes, _ in done])
-        curves = Parts(*(_joined([list(parts)[k] for _, parts in done]) for k in range(4)))
+        curves = Parts(*(_joined([list(rows)[k] for _, rows in done]) for k in range(len(PARTS))))
         return Optimised(text, space, codes.detach(), best, curves)
 
     def _descend(
@@ -236,10 +265,14 @@ class ClipOptimise(Method):
         space: str,
         target: Tensor,
         embed: Embed | None,
-    ) -> tuple[Tensor, Float[Tensor, "4 steps n"]]:
+        inside: Float[Tensor, "n h w"] | None,
+    ) -> tuple[Tensor, Float[Tensor, "5 steps n"]]:
         """Adam on every code by itself; those that have stopped are left out of the networks."""
-        with torch.no_grad():
-            faces = None if embed is None else embed(generator.synthesize(start, space))
+        before, faces = None, None
+        if embed is not None or inside is not None:
+            with torch.no_grad():
+                before = generator.synthesize(start, space)
+                faces = None if embed is None else embed(before)
         w, mean, square = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
         best, least = start.clone(), torch.full((len(start),), torch.inf).to(start)
         waited = torch.zeros(len(start), dtype=torch.long, device=start.device)
@@ -247,21 +280,29 @@ class ClipOptimise(Method):
         curves = []
         for t in tqdm(range(self.steps), desc="optimise", unit="step", delay=1, leave=False):
             leaf = w[active].clone().requires_grad_(True)
-            own = None if faces is None else faces[active]
             with torch.enable_grad():
-                parts = self._loss(generator, clip, leaf, start[active], space, target, embed, own)
-                [gradient] = torch.autograd.grad(parts[3].sum(), leaf)
+                images = generator.synthesize(leaf, space)
+                unlike = 1 - with_gradient(clip.encode_images(images), clip, generator) @ target
+                distance = (leaf - start[active]).square().flatten(1).sum(1)
+                other = outside = torch.zeros_like(distance)
+                if embed is not None and faces is not None:
+                    other = 1 - cosine_similarity(embed(images), faces[active], dim=1)
+                if inside is not None and before is not None:
+                    outside = change_outside(images, before[active], inside[active])
+                total = unlike + self.distance * distance + self.identity * other
+                total = total + self.outside * outside
+                [gradient] = torch.autograd.grad(total.sum(), leaf)
             if not torch.isfinite(gradient).all():
                 raise LatdirError(
                     f"the gradient of {clip.name} through {generator.name} is NaN or infinite at "
                     f"step {t}: lower rate, or leave these codes out"
                 )
-            row = torch.full((4, len(start)), torch.nan).to(start)
-            row[:, active] = parts.detach().to(row)
+            row = torch.full((len(PARTS), len(start)), torch.nan).to(start)
+            row[:, active] = torch.stack([unlike, distance, other, outside, total]).detach().to(row)
             curves.append(row)
-            improved = active & (row[3] < least - self.tolerance)
-            lower = active & (row[3] < least)
-            best[lower], least[lower] = w[lower], row[3][lower]
+            improved = active & (row[-1] < least - self.tolerance)
+            lower = active & (row[-1] < least)
+            best[lower], least[lower] = w[lower], row[-1][lower]
             waited = torch.where(improved, 0, waited + 1)
             mean[active] = torch.lerp(gradient, mean[active], DECAY[0])
             square[active] = torch.lerp(gradient.square(), square[active], DECAY[1])
@@ -272,27 +313,6 @@ class ClipOptimise(Method):
             if not active.any():
                 break
         return best, torch.stack(curves, 1)
-
-    def _loss(
-        self,
-        generator: Generator,
-        clip: TextImageModel,
-        codes: Tensor,
-        start: Tensor,
-        space: str,
-        target: Tensor,
-        embed: Embed | None,
-        faces: Tensor | None,
-    ) -> Float[Tensor, "4 n"]:
-        """The parts and their weighted sum, in the order of `Parts`."""
-        images = generator.synthesize(codes, space)
-        unlike = 1 - with_gradient(clip.encode_images(images), clip, generator) @ target
-        distance = (codes - start).square().flatten(1).sum(1)
-        other = torch.zeros_like(distance)
-        if embed is not None and faces is not None:
-            other = 1 - cosine_similarity(embed(images), faces, dim=1)
-        total = unlike + self.distance * distance + self.identity * other
-        return torch.stack([unlike, distance, other, total])
 
     def _rate(self, t: int) -> float:
         """The paper's schedule: up over the first twentieth, down a cosine over the last half."""
@@ -344,6 +364,22 @@ def with_gradient(embeddings: Tensor, clip: TextImageModel, generator: Generator
             "not differentiable; use `clip`, which needs scores only"
         )
     return embeddings
+
+
+def change_outside(
+    images: Float[Tensor, "n c h w"],
+    before: Float[Tensor, "n c h w"],
+    inside: Float[Tensor, "n h w"],
+) -> Float[Tensor, "n"]:
+    """Mean squared change of each image where its mask is not one.
+
+    Example:
+        >>> black, inside = torch.zeros(1, 3, 2, 2), torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+        >>> change_outside(black + 2, black, inside)
+        tensor([2.])
+    """
+    change: Tensor = (1 - inside[:, None]) * (images - before).square()
+    return change.flatten(1).mean(1)
 
 
 def _joined(parts: list[Tensor]) -> Float[Tensor, "steps n"]:

@@ -11,8 +11,9 @@ from directions.generators.planted_clip import PlantedClip
 from directions.paths import load_path
 from directions.space import Space
 from discovery.clip_mapper import ClipMapper, _groups
-from discovery.clip_optimise import ClipOptimise
+from discovery.clip_optimise import ClipOptimise, change_outside
 from discovery.mapper_path import MapperPath, displacement
+from discovery.masks import box_mask
 
 NAMES = ("smile", "age", "yaw")
 WORLD = planted(factors=3, dim=12, names=NAMES, seed=2)
@@ -194,6 +195,78 @@ def test_layers_of_w_plus_have_networks_by_group(world, clip):
     )
     assert bank["smile"].vector.shape == (6, 2)
     assert bank["smile"].vector.flatten() @ world.truth[0] > 0.8
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """Two factors: a smile brightens the left half of the image, age the right half."""
+    world = planted(factors=2, dim=6, nuisances=0, names=("smile", "age"), seed=3)
+    sides = torch.ones(2, *world.image_shape)
+    sides[0, :, :, 8:] = 0
+    sides[1, :, :, :8] = 0
+    world._patterns = sides.flatten(1)
+    return world
+
+
+def test_a_region_limits_where_an_image_may_change(halves):
+    both, codes = PlantedClip(halves), halves.sample(6, seed=4)
+    left = box_mask((0, 0, 16, 8), height=16, width=16)
+
+    def changes(mask=None, **settings):
+        method = ClipOptimise(steps=60, patience=0, distance=0.0, outside=300.0, **settings)
+        done = method.optimise(halves, both, codes, text="smile and age", mask=mask)
+        return halves.factors(done.codes) - halves.factors(codes), done
+
+    free, anywhere = changes()
+    held, done = changes(region="0,0,16,8")
+    assert (free > 0.5).all()
+    assert not anywhere.curves.outside.any()
+    assert (held[:, 0] > 0.5).all()
+    assert held[:, 1].abs().max() < 0.1
+    assert torch.equal(changes(mask=left)[1].codes, done.codes)
+    other, _ = changes(mask=1 - left)
+    assert (other[:, 1] > 0.5).all()
+    assert other[:, 0].abs().max() < 0.1
+    # A mask for each code goes with it from batch to batch.
+    masks = torch.stack([left, 1 - left] * 3)
+    mixed, _ = changes(mask=masks, batch=4)
+    own = torch.arange(6) % 2
+    torch.testing.assert_close(
+        mixed, torch.where(own[:, None] == 0, held, other), atol=1e-4, rtol=0
+    )
+    curves = done.curves
+    torch.testing.assert_close(curves.total, curves.clip + 300 * curves.outside)
+    images, before = halves.synthesize(done.codes), halves.synthesize(codes)
+    worst = (images - before)[..., 8:].square().sum((1, 2, 3)) / before[0].numel()
+    torch.testing.assert_close(change_outside(images, before, left.expand(6, 16, 16)), worst)
+
+
+def test_a_mapper_keeps_to_its_region(halves):
+    both, codes = PlantedClip(halves), halves.sample(16, seed=4)
+    found = {}
+    for region in (None, "0,0,16,8"):
+        method = ClipMapper(steps=80, depth=2, distance=0.1, outside=300.0, region=region)
+        path = method.train(halves, both, text="smile and age")
+        found[region] = halves.factors(path.shift(codes, 1.0, unit="edit")) - halves.factors(codes)
+    assert found[None].mean(0).min() > 0.4
+    assert found["0,0,16,8"][:, 0].mean() > 0.4
+    assert found["0,0,16,8"][:, 1].abs().mean() < 0.15
+
+
+def test_regions_that_are_none_are_refused(halves):
+    both, codes = PlantedClip(halves), halves.sample(2, seed=0)
+    words = {"text": "smile", "neutral": "nothing", "clip": both}
+    for method in (ClipOptimise(region="chin"), ClipMapper(region="chin")):
+        with pytest.raises(LatdirError, match="no region 'chin': it is one of eyes, mouth, nose"):
+            method.discover(halves, **words)
+        with pytest.raises(LatdirError, match=r"the mask has shape \[8, 8\]: give \[16, 16\]"):
+            method.discover(halves, mask=torch.ones(8, 8), **words)
+    with pytest.raises(LatdirError, match="a mask is empty"):
+        ClipOptimise().optimise(halves, both, codes, text="smile", mask=torch.zeros(16, 16))
+    with pytest.raises(LatdirError, match=r"outside -1\.0 and tolerance 1e-05 are not negative"):
+        ClipOptimise(outside=-1.0)
+    with pytest.raises(LatdirError, match=r"outside -1\.0 are not negative"):
+        ClipMapper(outside=-1.0)
 
 
 def test_refusals(world, clip):
