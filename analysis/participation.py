@@ -66,8 +66,8 @@ def participation(bank: DirectionBank, prior: Prior) -> Participation:
         >>> v = Direction.from_vector("both", torch.tensor([1.0, 1.0]), space="z")
         >>> bank = DirectionBank((v,), generator="toy", fingerprint="0" * 64)
         >>> found = participation(bank, Prior(torch.zeros(2), torch.diag(torch.tensor([3.0, 1.0]))))
-        >>> found.variance.tolist(), found.relative.tolist(), found.axes.round().tolist()
-        ([2.0], [1.0], [2.0])
+        >>> [round(float(x), 4) for x in (found.variance, found.relative, found.axes)]
+        [2.0, 1.0, 2.0]
     """
     rows = bank.matrix().double()
     covariance = prior.covariance.double().cpu()

@@ -153,7 +153,7 @@ class Prior:
     def _length(self, flat: Float[Tensor, "1 d"]) -> float:
         return float((self.times(flat) @ flat.T).clamp_min(0).sqrt())
 
-    def times(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+    def times(self, vectors: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
         """Rows multiplied by the covariance, on their device and in their dtype."""
         return vectors @ self.covariance.to(vectors)
 
@@ -207,7 +207,7 @@ class LowRankPrior(Prior):
         """`[d, d]`, made at the first use."""
         return self.factor @ self.factor.T
 
-    def times(self, vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+    def times(self, vectors: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
         """Rows multiplied by the covariance, without making it."""
         factor = self.factor.to(vectors)
         return vectors @ factor @ factor.T

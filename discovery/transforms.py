@@ -14,9 +14,10 @@ whose batch norm has one bias a channel: its first usable layer is the ReLU afte
 
 A step exists for every transform, whether or not the generator can follow it; `fit` tells. On the
 built-in digiface64, whose faces are aligned, brightness reaches 0.60, but shift, zoom and rotation
-0.14 to 0.27, their directions resemble each other and the images hardly move; directions of the
-last layer and learned walks do not move them either, so that is the generator's limit. Brightness
-as more of what there is suits layers without negative numbers, such as those after a ReLU.
+0.14 to 0.27, their directions resemble each other and the images hardly move. Directions of the
+last layer do not move them either, and walks learned for shifts turn the head instead: the
+generator has not seen shifted faces. Brightness as more of what there is suits layers without
+negative numbers, such as those after a ReLU.
 """
 
 from __future__ import annotations
