@@ -22,7 +22,7 @@ imports: $(VENV)/.test
 	$(BIN)/lint-imports
 
 tests: $(VENV)/.test  ## unit, contract, doctest, README and notebook tests, one process a core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses=auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses=auto --dist=worksteal
 
 test-slow: $(VENV)/.test  ## what is too slow for every run
 	$(BIN)/python -m pytest -q -m slow --timeout=3000 || test $$? -eq 5  # 5: there are none
