@@ -8,8 +8,8 @@ each channel (see `clip_relevance.py`) and Δt the unit vector between the embed
 
 The channels are those of `s`; a generator without styles has its own coordinates, or any
 directions given as axes. Every channel's movement counts alike, however short: that suits channels
-that do one thing each. Coordinates of z all do a little of everything, and there `clip` and
-`clip_gradient` come nearer. β is a number few know beforehand, so by default it is set by how many
+that do one thing each. Coordinates of z all do a little of everything: there `clip` and
+`clip_gradient` come nearer, and of all channels more is left than of the best half. β is a number few know beforehand, so by default it is set by how many
 channels should be left, or by how much else may change. The step that the paper calls α = 1 is
 kept in the evidence, and sigma makes amounts comparable with those of other methods.
 """

@@ -23,7 +23,8 @@ TINY = {
     "clip": ClipBoundary(samples=60),
     "clip_gradient": TextGradient(count=4, batch=2),
     "clip_global": ClipGlobal(count=2, channels=3, batch=4),
-    "clip_optimise": ClipOptimise(steps=3, count=2, batch=2),
+    # Small steps without a price: of random weights, three at the published rate may all be worse.
+    "clip_optimise": ClipOptimise(steps=4, rate=0.02, distance=0.0, count=2, batch=2),
     "clip_mapper": ClipMapper(steps=2, batch=2, hidden=16, depth=2),
 }
 WORDS = {"smile": "a smiling face", "old": "an old face vs a young face"}
