@@ -3,6 +3,8 @@
 import importlib
 import pkgutil
 
+import pytest
+
 PACKAGES = ("directions", "discovery", "analysis", "latdir")
 
 
@@ -18,3 +20,8 @@ def pytest_sessionstart() -> None:
         for module in pkgutil.walk_packages(root.__path__, f"{package}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks first: they are the longest, and what is left then fills both cores."""
+    items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
