@@ -6,12 +6,13 @@ each channel (see `clip_relevance.py`) and Δt the unit vector between the embed
 
     Δs_c = σ_c R_c·Δt / max|R·Δt|  where |R_c·Δt| ≥ β, and 0 elsewhere.
 
-The channels are those of `s`; a generator without styles has its own coordinates, or any
-directions given as axes. Every channel's movement counts alike, however short: that suits channels
-that do one thing each. Coordinates of z all do a little of everything: there `clip` and
-`clip_gradient` come nearer, and of all channels more is left than of the best half. β is a number few know beforehand, so by default it is set by how many
-channels should be left, or by how much else may change. The step that the paper calls α = 1 is
-kept in the evidence, and sigma makes amounts comparable with those of other methods.
+The channels are those of `s`; a generator without styles has its own coordinates, or any directions
+given as axes. Every channel's movement counts alike, however short: that suits channels that do one
+thing each. Coordinates of z all do a little of everything: there `clip` and `clip_gradient` come
+nearer, and keeping all of them, not the best 50, helps. β is a number few know beforehand, so by
+default it is set by how many channels should be left, or by how much else may change. The step that
+the paper calls α = 1 is kept in the evidence, and sigma makes amounts comparable with those of
+other methods.
 """
 
 from __future__ import annotations
