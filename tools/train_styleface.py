@@ -34,6 +34,7 @@ from torch.nn import functional
 from directions import keep_freed_memory
 from directions.files import atomic
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
+from directions.generators.progressive import pixel_norm
 from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from directions.images import grid, save_png
 
@@ -79,11 +80,6 @@ def initialised(pixels: int, *, seed: int) -> Watched:
     return network
 
 
-def on_sphere(z: Tensor) -> Tensor:
-    """The scale StyleGAN's mapping gives z."""
-    return z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-
-
 class Teacher:
     """digiface64's images and feature maps, fast."""
 
@@ -95,8 +91,8 @@ class Teacher:
         self.rest = [_window_convolution(layer, torch.bfloat16) for layer in rest]
 
     def codes(self, count: int, *, seed: int, start: int = 0) -> Tensor:
-        """Codes of the prior, on the sphere."""
-        return on_sphere(self.generator.sample(count, seed=seed, start=start))
+        """Codes of the prior, at the scale the student's mapping gives them."""
+        return pixel_norm(self.generator.sample(count, seed=seed, start=start))
 
     @torch.no_grad()
     def __call__(self, z: Tensor) -> tuple[Tensor, dict[int, Tensor]]:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from directions.errors import LatdirError
 from directions.generators.biggan import Attention, BigGANDeep, BigGANGenerator, Block, Norm
+from directions.generators.weights import Weights
 
 __all__ = ["biggan_from_state"]
 
-State = dict[str, Tensor]
 
 EPS = 1e-4
 # The published generators of 128, 256 and 512 pixels double the side in every second block.
@@ -47,7 +47,8 @@ def biggan_from_state(
         LatdirError: A key missing or left over, named; resolutions that do not follow; a class
             it does not have; a truncation outside 0 … 1.
     """
-    left = {k: v.detach().to("cpu", torch.float32) for k, v in state.items()}
+    plain = {k: v.detach().to("cpu", torch.float32) for k, v in state.items()}
+    left = Weights(plain, family="BigGAN-deep")
     config = config or {}
     eps = float(config.get("eps", EPS))
     found = {int(m[1]) for k in left if (m := re.match(r"generator\.layers\.(\d+)\.", k))}
@@ -66,22 +67,18 @@ def biggan_from_state(
         for p, attends in zip(prefixes, attention, strict=True)
     ]
     network = BigGANDeep(
-        embeddings=_take(left, "embeddings.weight"),
+        embeddings=left.take("embeddings.weight"),
         first=first,
         layers=layers,
-        last_means=_take(left, f"{last}.running_means"),
-        last_variances=_take(left, f"{last}.running_vars"),
-        last_scale=_take(left, f"{last}.weight"),
-        last_offset=_take(left, f"{last}.bias"),
+        last_means=left.take(f"{last}.running_means"),
+        last_variances=left.take(f"{last}.running_vars"),
+        last_scale=left.take(f"{last}.weight"),
+        last_offset=left.take(f"{last}.bias"),
         # The original computes all its channels and drops all but three.
-        to_rgb=_convolution(_weight(left, rgb)[:3], _take(left, f"{rgb}.bias")[:3]),
+        to_rgb=_convolution(_weight(left, rgb)[:3], left.take(f"{rgb}.bias")[:3]),
         eps=eps,
     )
-    if left:
-        raise LatdirError(
-            f"the checkpoint has {next(iter(left))!r}, which no BigGAN-deep has: "
-            "is it another architecture, or a discriminator?"
-        )
+    left.check_all_taken()
     if "output_dim" in config and config["output_dim"] != network.resolution:
         raise LatdirError(
             f"the layers make images of side {network.resolution}, but the config says "
@@ -103,26 +100,20 @@ def _ups(layers: Sequence[Sequence[Any]] | None, blocks: int) -> list[bool]:
     return [bool(layer[0]) for layer in layers]
 
 
-def _take(left: State, key: str) -> Tensor:
-    if key not in left:
-        raise LatdirError(f"the checkpoint has no {key!r}, which a BigGAN-deep needs")
-    return left.pop(key)
-
-
-def _weight(left: State, key: str) -> Tensor:
+def _weight(left: Weights, key: str) -> Tensor:
     """A weight divided by its spectral norm, as its stored vectors estimate it."""
     if f"{key}.weight" in left:
-        return _take(left, f"{key}.weight")
-    weight = _take(left, f"{key}.weight_orig")
-    u, v = _take(left, f"{key}.weight_u"), _take(left, f"{key}.weight_v")
+        return left.take(f"{key}.weight")
+    weight = left.take(f"{key}.weight_orig")
+    u, v = left.take(f"{key}.weight_u"), left.take(f"{key}.weight_v")
     return weight / torch.dot(u, weight.flatten(1) @ v)
 
 
-def _linear(left: State, key: str) -> nn.Linear:
+def _linear(left: Weights, key: str) -> nn.Linear:
     weight = _weight(left, key)
     linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     linear.weight = nn.Parameter(weight)
-    linear.bias = nn.Parameter(_take(left, f"{key}.bias"))
+    linear.bias = nn.Parameter(left.take(f"{key}.bias"))
     return linear
 
 
@@ -134,11 +125,11 @@ def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
     return made
 
 
-def _block(left: State, key: str, *, up: bool, eps: float) -> Block:
+def _block(left: Weights, key: str, *, up: bool, eps: float) -> Block:
     norms = [
         Norm(
-            means=_take(left, f"{key}.bn_{i}.running_means"),
-            variances=_take(left, f"{key}.bn_{i}.running_vars"),
+            means=left.take(f"{key}.bn_{i}.running_means"),
+            variances=left.take(f"{key}.bn_{i}.running_vars"),
             scale=_weight(left, f"{key}.bn_{i}.scale"),
             offset=_weight(left, f"{key}.bn_{i}.offset"),
             eps=eps,
@@ -146,17 +137,17 @@ def _block(left: State, key: str, *, up: bool, eps: float) -> Block:
         for i in range(4)
     ]
     convolutions = [
-        _convolution(_weight(left, f"{key}.conv_{i}"), _take(left, f"{key}.conv_{i}.bias"))
+        _convolution(_weight(left, f"{key}.conv_{i}"), left.take(f"{key}.conv_{i}.bias"))
         for i in range(4)
     ]
     return Block(norms=norms, convolutions=convolutions, up=up)
 
 
-def _attention(left: State, key: str) -> Attention:
+def _attention(left: Weights, key: str) -> Attention:
     return Attention(
         query=_weight(left, f"{key}.snconv1x1_theta"),
         key=_weight(left, f"{key}.snconv1x1_phi"),
         value=_weight(left, f"{key}.snconv1x1_g"),
         out=_weight(left, f"{key}.snconv1x1_o_conv"),
-        gamma=_take(left, f"{key}.gamma"),
+        gamma=left.take(f"{key}.gamma"),
     )

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from directions.generators.base import Precision
 from directions.generators.resample import upsample2
+from directions.generators.style_network import NEGATIVE_SLOPE
 
 if TYPE_CHECKING:
     from directions.generators.stylegan2 import StyleGAN2
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["prepare"]
 
 EPSILON = 1e-8
-NEGATIVE_SLOPE = 0.2
 
 
 def prepare(
@@ -53,9 +53,15 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Layer:
-    """A modulated convolution, its weights as they are used."""
+    """A modulated convolution.
+
+    Attributes:
+        weight: float32, to fold modulation into.
+        shared: The same in the type and layout that a batch is convolved with.
+    """
 
     weight: Tensor
+    shared: Tensor
     squares: Tensor
     bias: Tensor
     noise: Tensor | None
@@ -98,6 +104,7 @@ class _Prepared:
         fixed = self.noise == "const" and strength != 0
         return _Layer(
             weight=layer.weight.detach(),
+            shared=_laid_out(layer.weight.detach().to(self.dtype), up=layer.up),
             squares=layer.weight.detach().square().sum((2, 3)).T.contiguous(),
             bias=layer.bias.detach(),
             noise=layer.noise_const if fixed else None,
@@ -180,18 +187,16 @@ class _Prepared:
         layer, s = self.layers[name], style[name]
         gain *= math.sqrt(2)
         scale = (s.square() @ layer.squares + EPSILON).rsqrt_().mul_(gain)
-        weight = layer.weight
         if fold:
-            weight = weight * s[0, None, :, None, None]
-            weight = weight.mul_(scale[0, :, None, None, None])
+            folded = layer.weight * s[0, None, :, None, None]
+            folded = folded.mul_(scale[0, :, None, None, None])
+            weight = _laid_out(folded.to(x.dtype), up=layer.up)
         else:
+            weight = layer.shared
             x = x * s[:, :, None, None].to(x.dtype)
-        weight = weight.to(x.dtype)
         if layer.up:
-            weight = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
             x = self._blurred(functional.conv_transpose2d(x, weight, stride=2))
         else:
-            weight = weight.contiguous(memory_format=torch.channels_last)
             x = functional.conv2d(x, weight, padding=1)
         if not fold:
             x = x.mul_(scale[:, :, None, None].to(x.dtype))
@@ -236,3 +241,9 @@ class _Prepared:
             return upsample2(x, self.network.taps)
         kernel = self.transposed.to(x).expand(c, 1, t, t)
         return functional.conv_transpose2d(x, kernel, stride=2, padding=t // 2 - 1, groups=c)
+
+
+def _laid_out(weight: Tensor, *, up: bool) -> Tensor:
+    """A kernel as its convolution takes it, channels last; transposed for doubling."""
+    kernel = weight.transpose(0, 1) if up else weight
+    return kernel.contiguous(memory_format=torch.channels_last)

@@ -33,6 +33,7 @@ from directions.generators.progressive import (
     upconvolve,
     upsampling_kernel,
 )
+from directions.generators.weights import Weights
 from directions.space import Space
 
 __all__ = ["ProGAN", "ProGANConfig", "ProGANNetwork", "progan_from_state"]
@@ -238,25 +239,21 @@ def _network(
     plain = {k: v.detach().to("cpu").float() for k, v in state.items()}
     tensorflow = "4x4/Dense/weight" in plain
     if "layer0.conv.weight" in plain:
-        left = _from_interfacegan(plain)
+        named = _from_interfacegan(plain)
     elif tensorflow:
-        left = _from_tensorflow(plain)
+        named = _from_tensorflow(plain)
     elif "layer0.weight" in plain:
-        left = _from_genforce(plain, fused_scale)
+        named = _from_genforce(plain, fused_scale)
     else:
         raise LatdirError(
             "these keys are of no PGGAN layout this release reads "
             f"(the first is {next(iter(state), 'missing')!r}): it reads genforce's and "
             "InterFaceGAN's state dicts and the variables of the official TensorFlow network"
         )
-
-    def take(key: str) -> Tensor:
-        if key not in left:
-            raise LatdirError(f"the checkpoint has no {key!r}, which a PGGAN needs")
-        return left.pop(key)
+    left = Weights(named, family="PGGAN")
 
     def weight(key: str, gain: float) -> Tensor:
-        value = take(key)
+        value = left.take(key)
         return value * gain / math.sqrt(value[0].numel()) if scaled else value
 
     blocks = len([k for k in left if re.fullmatch(r"output\d+\.weight", k)])
@@ -269,10 +266,10 @@ def _network(
             # A 4×4 convolution of one pixel with padding 3 reads its kernel backwards.
             kernel = kernel.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)
         made[f"weights.{i}"] = upsampling_kernel(kernel) if i and i % 2 == 0 else kernel
-        made[f"biases.{i}"] = take(f"layer{i}.bias")
+        made[f"biases.{i}"] = left.take(f"layer{i}.bias")
     for k in range(blocks):
         made[f"rgbs.{k}.weight"] = weight(f"output{k}.weight", 1.0)
-        made[f"rgbs.{k}.bias"] = take(f"output{k}.bias")
+        made[f"rgbs.{k}.bias"] = left.take(f"output{k}.bias")
     config = ProGANConfig(
         z_dim=made["weights.0"].shape[1] - c_dim,
         channels=tuple(len(made[f"biases.{2 * k}"]) for k in range(blocks)),
@@ -282,11 +279,7 @@ def _network(
         lod=lod,
         final_tanh=final_tanh,
     )
-    if left:
-        raise LatdirError(
-            f"the checkpoint has {next(iter(left))!r}, which no PGGAN of this layout has: "
-            "is it another architecture, or a discriminator?"
-        )
+    left.check_all_taken(known_as="PGGAN of this layout")
     if config.z_dim < 1:
         raise LatdirError(
             f"the first layer reads {config.z_dim + c_dim} coordinates: "

@@ -33,6 +33,7 @@ from directions.generators.progressive import (
 )
 from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
 from directions.generators.stylegan1_layouts import FusedScale, State, stylegan1_names
+from directions.generators.weights import Weights
 
 __all__ = ["StyleGAN1", "StyleGAN1Config", "stylegan1_from_state"]
 
@@ -220,7 +221,7 @@ def stylegan1_from_state(
         LatdirError: An unknown layout, a missing key or one left over, named.
     """
     try:
-        left = stylegan1_names(state, fused_scale=fused_scale)
+        left = Weights(stylegan1_names(state, fused_scale=fused_scale), family="StyleGAN")
         # Stored by InterFaceGAN: ψ for each layer.
         pulled = left.pop("truncation.truncation", torch.ones(1))
         network = _build(
@@ -241,59 +242,57 @@ def stylegan1_from_state(
 
 
 def _build(
-    left: State,
+    left: Weights,
     *,
     lr_multiplier: float,
     scaled: bool,
     normalization: Normalization,
     final_tanh: bool,
 ) -> StyleGAN1:
-    def take(key: str) -> Tensor:
-        if key not in left:
-            raise LatdirError(f"the checkpoint has no {key!r}, which a StyleGAN needs")
-        return left.pop(key)
-
     def weight(key: str, gain: float) -> Tensor:
-        value = take(key)
+        value = left.take(key)
         return value * gain / math.sqrt(value[0].numel()) if scaled else value
 
     config = _config(left, normalization=normalization, final_tanh=final_tanh)
     gain = math.sqrt(2)
-    made: State = {"taps": torch.tensor(config.taps), "const": take("synthesis.layer0.const")[0]}
-    made["w_avg"] = take("truncation.w_avg")
+    made: State = {
+        "taps": torch.tensor(config.taps),
+        "const": left.take("synthesis.layer0.const")[0],
+    }
+    made["w_avg"] = left.take("truncation.w_avg")
     if config.c_dim:
-        made["embed"] = take("mapping.label_weight")
+        made["embed"] = left.take("mapping.label_weight")
     for i in range(len(config.mapping)):
         made[f"dense.{i}.weight"] = weight(f"mapping.dense{i}.weight", gain) * lr_multiplier
-        made[f"dense.{i}.bias"] = take(f"mapping.dense{i}.bias") * lr_multiplier
+        made[f"dense.{i}.bias"] = left.take(f"mapping.dense{i}.bias") * lr_multiplier
     for i in range(2 * len(config.channels)):
         source, target = f"synthesis.layer{i}", f"layers.{i}"
         if i:
             kernel = weight(f"{source}.weight", gain)
             made[f"{target}.weight"] = kernel if i % 2 else upsampling_kernel(kernel)
-        made[f"{target}.bias"] = take(f"{source}.bias")
+        made[f"{target}.bias"] = left.take(f"{source}.bias")
         made[f"{target}.affine.weight"] = weight(f"{source}.style.weight", 1.0)
-        made[f"{target}.affine.bias"] = take(f"{source}.style.bias")
+        made[f"{target}.affine.bias"] = left.take(f"{source}.style.bias")
         if config.noise:
             fixed, scale = _noise_shapes(config, i)
-            made[f"{target}.noise_const"] = take(f"{source}.apply_noise.noise").reshape(fixed)
-            made[f"{target}.noise_weight"] = take(f"{source}.apply_noise.weight").reshape(scale)
+            made[f"{target}.noise_const"] = left.take(f"{source}.apply_noise.noise").reshape(fixed)
+            made[f"{target}.noise_weight"] = left.take(f"{source}.apply_noise.weight").reshape(
+                scale
+            )
     for k in range(len(config.channels)):
         made[f"rgbs.{k}.weight"] = weight(f"synthesis.output{k}.weight", 1.0)
-        made[f"rgbs.{k}.bias"] = take(f"synthesis.output{k}.bias")
-    unknown = [k for k in left if not k.endswith("blur.kernel") and k != "synthesis.lod"]
-    if unknown:
-        raise LatdirError(
-            f"the checkpoint has {unknown[0]!r}, which no StyleGAN of this layout has: "
-            "is it another architecture, or a discriminator?"
-        )
+        made[f"rgbs.{k}.bias"] = left.take(f"synthesis.output{k}.bias")
+    left.check_all_taken(
+        known_as="StyleGAN of this layout",
+        spare=lambda key: key.endswith("blur.kernel") or key == "synthesis.lod",
+    )
     with torch.device("meta"):
         network = StyleGAN1(config)
     load_weights(network, made)
     return network
 
 
-def _config(left: State, *, normalization: Normalization, final_tanh: bool) -> StyleGAN1Config:
+def _config(left: Weights, *, normalization: Normalization, final_tanh: bool) -> StyleGAN1Config:
     """What the shapes tell."""
     depth = len([k for k in left if re.fullmatch(r"mapping\.dense\d+\.weight", k)])
     blocks = len([k for k in left if re.fullmatch(r"synthesis\.output\d+\.weight", k)])
@@ -302,9 +301,7 @@ def _config(left: State, *, normalization: Normalization, final_tanh: bool) -> S
     needed = [f"mapping.dense{i}.weight" for i in range(depth or 1)]
     needed += [f"synthesis.layer{i}.bias" for i in range(2 * blocks)]
     needed += ["synthesis.output0.weight", "synthesis.layer0.style.weight"]
-    for key in needed:
-        if key not in left:
-            raise LatdirError(f"the checkpoint has no {key!r}, which a StyleGAN needs")
+    left.need(*needed)
     embedding = left.get("mapping.label_weight", torch.empty(0, 0))
     noise = left.get("synthesis.layer0.apply_noise.noise")
     blur = next((v for k, v in left.items() if k.endswith("blur.kernel")), None)

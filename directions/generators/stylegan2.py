@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from directions.generators.base import Precision
 from directions.generators.fast_stylegan2 import prepare
+from directions.generators.progressive import pixel_norm
 from directions.generators.resample import blur_transposed, upsample2
 from directions.generators.style import NEGATIVE_SLOPE, StyleNetwork
 
@@ -162,11 +163,11 @@ class StyleGAN2(StyleNetwork):
     def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
         """Noise, and a one-hot label for conditional ones, to w."""
         if self.embed is None:
-            x = _normalised(z)
+            x = pixel_norm(z)
         elif self.config.label_norm:
-            x = torch.cat([_normalised(z), _normalised(self.embed(label))], 1)
+            x = torch.cat([pixel_norm(z), pixel_norm(self.embed(label))], 1)
         else:
-            x = _normalised(torch.cat([z, self.embed(label)], 1))
+            x = pixel_norm(torch.cat([z, self.embed(label)], 1))
         for dense in self.dense:
             x = functional.leaky_relu(dense(x), NEGATIVE_SLOPE) * GAIN
         return x
@@ -239,10 +240,6 @@ class StyleGAN2(StyleNetwork):
         s = style[name] / math.sqrt(rgb.weight.shape[1])
         x = functional.conv2d(x * s[:, :, None, None], rgb.weight.to(x.dtype))
         return _clamped(x + rgb.bias[:, None, None], self.config.conv_clamp, 1.0)
-
-
-def _normalised(x: Tensor) -> Tensor:
-    return x * (x.square().mean(1, keepdim=True) + EPSILON).rsqrt()
 
 
 def _clamped(x: Tensor, bound: float | None, gain: float) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from directions.errors import LatdirError
 from directions.generators.style import StyleGenerator
 from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.weights import Weights
 
 __all__ = ["stylegan2_from_state", "stylegan2_generator"]
 
@@ -73,14 +74,11 @@ def stylegan2_generator(
     return StyleGenerator(network, name=name)
 
 
-def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float) -> StyleGAN2:
-    def take(key: str) -> Tensor:
-        if key not in left:
-            raise LatdirError(f"the checkpoint has no {key!r}, which a StyleGAN2 needs")
-        return left.pop(key)
+def _from_nvidia(state: State, *, conv_clamp: float | None, lr_multiplier: float) -> StyleGAN2:
+    left = Weights(state, family="StyleGAN2")
 
     def scaled(key: str, gain: float = 1.0) -> Tensor:
-        weight = take(key)
+        weight = left.take(key)
         return weight * (gain / math.sqrt(weight[0].numel()))
 
     depth = len([k for k in left if re.fullmatch(r"mapping\.fc\d+\.weight", k)])
@@ -116,15 +114,15 @@ def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float)
     )
     with torch.device("meta"):
         network = StyleGAN2(config)
-    made: State = {"taps": torch.tensor(config.taps), "const": take("synthesis.b4.const")}
+    made: State = {"taps": torch.tensor(config.taps), "const": left.take("synthesis.b4.const")}
     tracked = "mapping.w_avg" in left
     made["w_avg"] = left.pop("mapping.w_avg", torch.zeros(config.w_dim))
     for i in range(depth):
         made[f"dense.{i}.weight"] = scaled(f"mapping.fc{i}.weight", lr_multiplier)
-        made[f"dense.{i}.bias"] = take(f"mapping.fc{i}.bias") * lr_multiplier
+        made[f"dense.{i}.bias"] = left.take(f"mapping.fc{i}.bias") * lr_multiplier
     if c_dim:
         made["embed.weight"] = scaled("mapping.embed.weight")
-        made["embed.bias"] = take("mapping.embed.bias")
+        made["embed.bias"] = left.take("mapping.embed.bias")
     for name in network.style_names:
         source, target = f"synthesis.{name}", network.module_path(name)
         made[f"{target}.affine.weight"] = scaled(f"{source}.affine.weight")
@@ -135,7 +133,7 @@ def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float)
             size = int(name.split(".")[0][1:])
             made[f"{target}.noise_strength"] = torch.zeros(())
             made[f"{target}.noise_const"] = torch.zeros(size, size)
-        made.update({f"{target}.{part}": take(f"{source}.{part}") for part in parts})
+        made.update({f"{target}.{part}": left.take(f"{source}.{part}") for part in parts})
     if resnet:
         made.update(
             {
@@ -143,12 +141,10 @@ def _from_nvidia(left: State, *, conv_clamp: float | None, lr_multiplier: float)
                 for i, s in enumerate(sizes[1:])
             }
         )
-    unknown = [k for k in left if not k.endswith(("resample_filter", "noise_const"))]
-    if unknown:
-        raise LatdirError(
-            f"the checkpoint has {unknown[0]!r}, which no StyleGAN2 of this layout has: "
-            "is it another architecture, or a discriminator?"
-        )
+    left.check_all_taken(
+        known_as="StyleGAN2 of this layout",
+        spare=lambda key: key.endswith(("resample_filter", "noise_const")),
+    )
     try:
         network.load_state_dict(made, assign=True)
     except RuntimeError as error:

@@ -28,6 +28,7 @@ from torch.nn import functional
 from directions.errors import LatdirError
 from directions.generators.base import Precision, fingerprint
 from directions.generators.filtered import filtered_leaky_relu
+from directions.generators.progressive import pixel_norm
 from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
 from directions.generators.stylegan3_schedule import LayerRates, StyleGAN3Config
 
@@ -248,9 +249,9 @@ class StyleGAN3(StyleNetwork):
 
     def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
         """Noise, and a one-hot label for conditional ones, to w."""
-        x = _normalised(z)
+        x = pixel_norm(z)
         if self.embed is not None:
-            x = torch.cat([x, _normalised(self.embed(label))], 1)
+            x = torch.cat([x, pixel_norm(self.embed(label))], 1)
         for dense in self.dense:
             x = functional.leaky_relu(dense(x), NEGATIVE_SLOPE) * GAIN
         return x
@@ -342,7 +343,3 @@ class StyleGAN3Generator(StyleGenerator):
             noise=self.noise,
             truncation_cutoff=self.truncation_cutoff,
         )
-
-
-def _normalised(x: Tensor) -> Tensor:
-    return x * (x.square().mean(1, keepdim=True) + EPSILON).rsqrt()

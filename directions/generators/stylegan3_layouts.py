@@ -25,10 +25,10 @@ from directions.generators.stylegan3 import (
     StyleGAN3Generator,
 )
 from directions.generators.stylegan3_schedule import LayerRates, StyleGAN3Config, schedule
+from directions.generators.weights import Weights
 
 __all__ = ["stylegan3_from_state"]
 
-State = dict[str, Tensor]
 
 LR_MULTIPLIER = 0.01
 # Constructor arguments that decide what the weights do not; others follow from shapes, steer
@@ -68,7 +68,8 @@ def stylegan3_from_state(
         LatdirError: A key missing or left over, named, or layer sizes that do not follow from
             the arguments.
     """
-    left = {k: v.detach().to("cpu", torch.float32) for k, v in state.items()}
+    plain = {k: v.detach().to("cpu", torch.float32) for k, v in state.items()}
+    left = Weights(plain, family="StyleGAN3")
     kwargs = _flat(init_kwargs or {})
     lr_multiplier = dict(kwargs.get("mapping_kwargs") or {}).get("lr_multiplier", LR_MULTIPLIER)
     names = _layer_names(left)
@@ -77,8 +78,7 @@ def stylegan3_from_state(
     _check_sizes(rates)
 
     depth = len([k for k in left if re.fullmatch(r"mapping\.fc\d+\.weight", k)])
-    if not depth:
-        raise LatdirError("the checkpoint has no 'mapping.fc0.weight', which a StyleGAN3 needs")
+    left.need("mapping.fc0.weight")
     dense = [_linear(left, f"mapping.fc{i}", gain=lr_multiplier) for i in range(depth)]
     conditional = "mapping.embed.weight" in left
     first = rates[names[0]]
@@ -92,24 +92,14 @@ def stylegan3_from_state(
         waves=_input(left, first),
         layers={k: _layer(left, k, r, config, last=k == names[-1]) for k, r in rates.items()},
     )
-    if left:
-        raise LatdirError(
-            f"the checkpoint has {next(iter(left))!r}, which no StyleGAN3 has: "
-            "is it another architecture, or a discriminator?"
-        )
+    left.check_all_taken()
     return StyleGAN3Generator(network, name=name, label=label)
 
 
-def _take(left: State, key: str) -> Tensor:
-    if key not in left:
-        raise LatdirError(f"the checkpoint has no {key!r}, which a StyleGAN3 needs")
-    return left.pop(key)
-
-
-def _linear(left: State, key: str, *, gain: float = 1.0) -> nn.Linear:
+def _linear(left: Weights, key: str, *, gain: float = 1.0) -> nn.Linear:
     """An equalised dense layer, its constants folded in."""
-    weight = _take(left, f"{key}.weight")
-    bias = _take(left, f"{key}.bias")
+    weight = left.take(f"{key}.weight")
+    bias = left.take(f"{key}.bias")
     return ExactLinear(weight * (gain / math.sqrt(weight.shape[1])), bias * gain)
 
 
@@ -118,7 +108,7 @@ def _flat(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {**kwargs, **dict(kwargs.get("synthesis_kwargs") or {})}
 
 
-def _layer_names(left: State) -> list[str]:
+def _layer_names(left: Weights) -> list[str]:
     found = {m[1] for k in left if (m := re.match(r"synthesis\.(L\d+_\d+_\d+)\.", k))}
     names = sorted(found, key=_index)
     if [_index(n) for n in names] != list(range(len(names))) or len(names) < 3:
@@ -153,24 +143,24 @@ def _check_sizes(rates: Mapping[str, LayerRates]) -> None:
             )
 
 
-def _input(left: State, layer: LayerRates) -> FourierInput:
+def _input(left: Weights, layer: LayerRates) -> FourierInput:
     key = "synthesis.input"
-    weight = _take(left, f"{key}.weight")
+    weight = left.take(f"{key}.weight")
     return FourierInput(
         affine=_linear(left, f"{key}.affine"),
         weight=weight / math.sqrt(weight.shape[1]),
-        freqs=_take(left, f"{key}.freqs"),
-        phases=_take(left, f"{key}.phases"),
+        freqs=left.take(f"{key}.freqs"),
+        phases=left.take(f"{key}.phases"),
         transform=left.pop(f"{key}.transform", torch.eye(3)),
         layer=layer,
     )
 
 
 def _layer(
-    left: State, name: str, rates: LayerRates, config: StyleGAN3Config, *, last: bool
+    left: Weights, name: str, rates: LayerRates, config: StyleGAN3Config, *, last: bool
 ) -> FilteredLayer:
     key = f"synthesis.{name}"
-    weight = _take(left, f"{key}.weight")
+    weight = left.take(f"{key}.weight")
     power = weight.square().mean((1, 2, 3), keepdim=True)
     scale = torch.tensor(1 / math.sqrt(weight[0].numel())) if last else power.rsqrt()
     up_filter, down_filter = (
@@ -181,8 +171,8 @@ def _layer(
     return FilteredLayer(
         affine=_linear(left, f"{key}.affine"),
         weight=weight * scale,
-        bias=_take(left, f"{key}.bias"),
-        input_gain=_take(left, f"{key}.magnitude_ema").rsqrt(),
+        bias=left.take(f"{key}.bias"),
+        input_gain=left.take(f"{key}.magnitude_ema").rsqrt(),
         up_taps=up_filter,
         down_columns=columns,
         down_rows=rows,
@@ -192,8 +182,8 @@ def _layer(
     )
 
 
-def _filter(left: State, key: str, factor: int) -> Tensor:
+def _filter(left: Weights, key: str, factor: int) -> Tensor:
     """A filter, which is stored only where the sampling rate changes."""
     if key in left or factor > 1:
-        return _take(left, key)
+        return left.take(key)
     return torch.ones(1)
