@@ -92,10 +92,9 @@ class ClipBoundary(Method):
         )
         return words.finished(
             Boundary(estimator=self.estimator, seed=seed).discover(labelled),
+            by=self,
             generator=generator,
             clip=clip,
-            method=self.method,
-            config=self.config,
             provenance={"seed": seed, "samples": len(labelled)},
             batch=BATCH,
         )

@@ -144,10 +144,9 @@ class ClipGlobal(Method):
             directions.append(least.direction(prompt.name, row))
         return words.finished(
             DirectionBank(tuple(directions), generator.name, generator.fingerprint),
+            by=self,
             generator=generator,
             clip=clip,
-            method=self.method,
-            config=self.config,
             provenance={"seed": seed},
             batch=self.batch,
         )

@@ -32,8 +32,8 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
-from discovery.clip_optimise import Embed, change_outside, with_gradient
-from discovery.mapper_path import Layers, MapperPath, displacement
+from discovery.clip_optimise import Embed, change_outside, edited_space, with_gradient
+from discovery.mapper_path import Groups, Layers, MapperPath, displacement
 from discovery.prompts import NEUTRAL, Texts
 from discovery.region import region_masks
 from discovery.wording import Wording
@@ -142,7 +142,7 @@ class ClipMapper(Method):
                 mask=mask,
                 seed=seed,
             )
-            steps = _held_out_steps(generator, path)
+            steps = _held_out_steps(generator, path.space, path.groups, path.networks)
             unit = steps / steps.norm(dim=1, keepdim=True).clamp_min(1e-12)
             directions.append(
                 Direction.from_vector(
@@ -158,10 +158,9 @@ class ClipMapper(Method):
             )
         return words.finished(
             DirectionBank(tuple(directions), generator.name, generator.fingerprint),
+            by=self,
             generator=generator,
             clip=clip,
-            method=self.method,
-            config=self.config,
             provenance={"seed": seed},
             batch=self.batch,
         )
@@ -195,8 +194,7 @@ class ClipMapper(Method):
             LatdirError: Nothing is differentiable, training diverged, codes were not moved, or a
                 region that `region_masks` refuses.
         """
-        natural = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
-        space = generator.space(self.space or natural)
+        space = edited_space(generator, self.space)
         target = clip.encode_texts([text]).detach()[0]
         rng = torch.Generator().manual_seed(seed)
         groups = _groups(space.shape)
@@ -229,9 +227,7 @@ class ClipMapper(Method):
                 torch.autograd.backward(loss, inputs=weights)
             optimiser.step()
         frozen = tuple(tuple((w.detach(), b.detach()) for w, b in layers) for layers in networks)
-        codes = generator.sample(HELD_OUT, seed=HELD_OUT_SEED, space=space.name)
-        with torch.no_grad():
-            steps = displacement(codes, groups, frozen).flatten(1)
+        steps = _held_out_steps(generator, space.name, groups, frozen)
         mean = steps.mean(0)
         if not mean.any():
             raise LatdirError(
@@ -268,7 +264,7 @@ class ClipMapper(Method):
         clip: TextImageModel,
         codes: Tensor,
         space: str,
-        groups: tuple[tuple[int, int], ...],
+        groups: Groups,
         networks: tuple[Layers, ...],
         target: Tensor,
         variance: Tensor,
@@ -294,7 +290,7 @@ class ClipMapper(Method):
         return loss
 
 
-def _groups(shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def _groups(shape: tuple[int, ...]) -> Groups:
     """Coarse, medium and fine layers, as far as there are any."""
     if len(shape) < 2:
         return ((0, 1),)
@@ -302,7 +298,9 @@ def _groups(shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     return tuple(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def _held_out_steps(generator: Generator, path: MapperPath) -> Float[Tensor, "n d"]:
-    codes = generator.sample(HELD_OUT, seed=HELD_OUT_SEED, space=path.space)
+def _held_out_steps(
+    generator: Generator, space: str, groups: Groups, networks: tuple[Layers, ...]
+) -> Float[Tensor, "n d"]:
+    codes = generator.sample(HELD_OUT, seed=HELD_OUT_SEED, space=space)
     with torch.no_grad():
-        return displacement(codes, path.groups, path.networks).flatten(1)
+        return displacement(codes, groups, networks).flatten(1)

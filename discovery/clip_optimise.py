@@ -36,12 +36,21 @@ from directions.classifiers.text_image import TextImageModel
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.space import Space
 from discovery.base import Method, Need
 from discovery.prompts import NEUTRAL, Texts
 from discovery.region import region_masks
 from discovery.wording import Wording
 
-__all__ = ["ClipOptimise", "Embed", "Optimised", "Parts", "change_outside", "with_gradient"]
+__all__ = [
+    "ClipOptimise",
+    "Embed",
+    "Optimised",
+    "Parts",
+    "change_outside",
+    "edited_space",
+    "with_gradient",
+]
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.5
 DECAY = (0.9, 0.999)
@@ -194,7 +203,7 @@ class ClipOptimise(Method):
             LatdirError: As `optimise`, or codes that were not moved.
         """
         words = Wording.of(text, neutral=neutral, without=without)
-        space = self._space(generator)
+        space = edited_space(generator, self.space).name
         codes = generator.sample(self.count, seed=seed, space=space)
         directions = []
         for p in words.prompts:
@@ -202,10 +211,9 @@ class ClipOptimise(Method):
             directions.append(self._direction(generator, p.name, done))
         return words.finished(
             DirectionBank(tuple(directions), generator.name, generator.fingerprint),
+            by=self,
             generator=generator,
             clip=clip,
-            method=self.method,
-            config=self.config,
             provenance={"seed": seed},
             batch=self.batch,
         )
@@ -238,7 +246,7 @@ class ClipOptimise(Method):
             LatdirError: Codes of another space, a loss that is not finite or has no gradient, or
                 a region that `region_masks` refuses.
         """
-        space = self._space(generator)
+        space = edited_space(generator, self.space).name
         generator.space(space).check(codes)
         if not len(codes):
             raise LatdirError("no codes to move: give at least one")
@@ -323,10 +331,6 @@ class ClipOptimise(Method):
     def _going_on(self, active: Bool[Tensor, "n"], waited: Tensor) -> Bool[Tensor, "n"]:
         return active & (waited < self.patience) if self.patience else active
 
-    def _space(self, generator: Generator) -> str:
-        natural = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
-        return generator.space(self.space or natural).name
-
     def _direction(self, generator: Generator, name: str, done: Optimised) -> Direction:
         change = done.change.flatten(1)
         shared = change.mean(0)
@@ -350,6 +354,12 @@ class ClipOptimise(Method):
                 "steps": len(clip),
             },
         )
+
+
+def edited_space(generator: Generator, wanted: str | None) -> Space:
+    """The space asked for; otherwise `w+`, where the paper edits, or the first without one."""
+    natural = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
+    return generator.space(wanted or natural)
 
 
 def with_gradient(embeddings: Tensor, clip: TextImageModel, generator: Generator) -> Tensor:

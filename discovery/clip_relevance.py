@@ -175,15 +175,13 @@ def _differences(
         width = embed(codes[:1]).shape[1]
     means, first = read_partial(path, settings, (len(axes), width))
     chunk = max(1, CHUNK_IMAGES // (2 * len(codes)))
-    saved = time.monotonic()
+    keeper = _Keeper(path, settings, len(axes))
     starts = range(first, len(axes), chunk)
     for start in tqdm(starts, desc="relevance", unit=f"{chunk} axes", delay=1):
         stop = min(start + chunk, len(axes))
         steps = settings["strength"] * axes.steps(start, stop).to(codes)
         means[start:stop] = _unit_differences(embed, codes, steps).mean(1).cpu()
-        if path is not None and (stop == len(axes) or time.monotonic() - saved > SAVE_SECONDS):
-            write_partial(path, settings, means, done=stop)
-            saved = time.monotonic()
+        keeper.keep(means, done=stop)
     return means
 
 
@@ -231,17 +229,28 @@ def _jacobian(
         width = clip.encode_images(generator.synthesize(codes[:1], axes.space)).shape[1]
     sums, first = read_partial(path, settings, (len(axes), width))
     steps = axes.steps(0, len(axes)).to(codes) if axes.vectors is not None else None
-    saved = time.monotonic()
+    keeper = _Keeper(path, settings, len(codes))
     for start in tqdm(range(first, len(codes), batch), desc="relevance", unit="batch", delay=1):
         part = codes[start : start + batch]
         rows = _embedding_jacobian(generator, clip, part, axes.space)
         columns = rows * axes.sigmas.to(rows) if steps is None else rows @ steps.T
         sums += normalize(columns, dim=1).sum(0).T.cpu() / len(codes)
-        done = min(start + batch, len(codes))
-        if path is not None and (done == len(codes) or time.monotonic() - saved > SAVE_SECONDS):
-            write_partial(path, settings, sums, done=done)
-            saved = time.monotonic()
+        keeper.keep(sums, done=min(start + batch, len(codes)))
     return sums
+
+
+class _Keeper:
+    """Writes a run's table at its end and every few seconds before, where a file is kept."""
+
+    def __init__(self, path: str | Path | None, settings: dict[str, Any], total: int) -> None:
+        self.path, self.settings, self.total = path, settings, total
+        self.saved = time.monotonic()
+
+    def keep(self, means: Float[Tensor, "c e"], *, done: int) -> None:
+        due = done == self.total or time.monotonic() - self.saved > SAVE_SECONDS
+        if self.path is not None and due:
+            write_partial(self.path, self.settings, means, done=done)
+            self.saved = time.monotonic()
 
 
 def _embedding_jacobian(

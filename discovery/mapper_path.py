@@ -19,11 +19,12 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths import CurvedPath, StoredPath
 
-__all__ = ["Layers", "MapperPath", "displacement"]
+__all__ = ["Groups", "Layers", "MapperPath", "displacement"]
 
 SLOPE = 0.2
 LEAST_NORM = 1e-8
 
+Groups = tuple[tuple[int, int], ...]
 Layers = tuple[tuple[Tensor, Tensor], ...]
 """Weights `[out, in]` and biases `[out]` of one network, in order."""
 
@@ -59,7 +60,7 @@ class MapperPath(CurvedPath):
     name: str
     space: str
     shape: tuple[int, ...]
-    groups: tuple[tuple[int, int], ...]
+    groups: Groups
     networks: tuple[Layers, ...]
     length: float
     sigma: float
@@ -165,7 +166,7 @@ class MapperPath(CurvedPath):
 
 def displacement(
     codes: Float[Tensor, "n *shape"],
-    groups: tuple[tuple[int, int], ...],
+    groups: Groups,
     networks: tuple[Layers, ...],
 ) -> Float[Tensor, "n *shape"]:
     """What the networks add to codes: each reads every layer of its group by itself.

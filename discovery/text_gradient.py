@@ -88,10 +88,9 @@ class TextGradient(Method):
         ).discover(generator, classifier=words.judge(clip), seed=seed, batch=self.batch)
         return words.finished(
             plain,
+            by=self,
             generator=generator,
             clip=clip,
-            method=self.method,
-            config=self.config,
             provenance={"seed": seed},
             batch=self.batch,
         )

@@ -11,6 +11,7 @@ from directions.classifiers.clip import clip_classifier
 from directions.classifiers.text_image import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from discovery.base import Method
 from discovery.effect_space import independent
 from discovery.prompts import Prompt, Texts, prompts_of, text_directions
 
@@ -70,10 +71,9 @@ class Wording:
         self,
         bank: DirectionBank,
         *,
+        by: Method,
         generator: Generator,
         clip: TextImageModel,
-        method: str,
-        config: dict[str, Any],
         provenance: dict[str, Any],
         batch: int,
     ) -> DirectionBank:
@@ -81,17 +81,16 @@ class Wording:
 
         Args:
             bank: A direction for each prompt, under its name.
+            by: The method that found them; its name and settings are written into them.
             generator: Makes the images to measure on.
             clip: Judges them.
-            method: Name of the method.
-            config: Its hyper-parameters.
             provenance: What made the bank, besides the texts' model.
             batch: Images at a time.
         """
         signed = [
             bank[p.name].evolve(
-                method=method,
-                config=config,
+                method=by.method,
+                config=by.config,
                 evidence={"text": p.text, "neutral": p.neutral, **bank[p.name].evidence},
             )
             for p in self.prompts
