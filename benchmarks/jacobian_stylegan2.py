@@ -11,7 +11,6 @@ it takes above the model. JᵀJ is kept in the folder given and not computed aga
 from __future__ import annotations
 
 import argparse
-import math
 import multiprocessing
 import os
 import resource
@@ -21,12 +20,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from random_stylegan2 import random_stylegan2
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from directions.generators.base import Generator
 from directions.generators.style import StyleGenerator
-from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from discovery.eigen import eigh
 from discovery.jacobian import columns, gram, leading
 
@@ -127,27 +126,6 @@ def _subject(resolution: int) -> tuple[StyleGenerator, Tensor]:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     generator = random_stylegan2(resolution)
     return generator, generator.sample(1, seed=0, space="w")[0]
-
-
-def random_stylegan2(resolution: int, *, seed: int = 0) -> StyleGenerator:
-    """A generator of the official shape, its weights drawn as before any training."""
-    sizes = [4 << k for k in range(int(math.log2(resolution)) - 1)]
-    channels = tuple(min(16384 // size, 512) for size in sizes)
-    network = StyleGAN2(StyleGAN2Config(512, 512, resolution, channels, mapping=(512,) * 8))
-    rng = torch.Generator().manual_seed(seed)
-    for name, tensor in network.state_dict().items():
-        if name == "taps":
-            continue
-        if name.endswith("affine.bias"):
-            tensor.fill_(1)
-        elif name.endswith(("bias", "strength")) or name == "w_avg":
-            tensor.zero_()
-        else:
-            # Pictures and colour kernels are kept unscaled, other kernels as they act.
-            scaled = not name.startswith(("const", "rgbs")) and "noise" not in name
-            fan = tensor[0].numel() if scaled or name.endswith("affine.weight") else 1
-            tensor.copy_(torch.randn(tensor.shape, generator=rng) / fan**0.5)
-    return StyleGenerator(network, name=f"random-stylegan2-{resolution}")
 
 
 if __name__ == "__main__":

@@ -19,32 +19,11 @@ import time
 from collections.abc import Callable
 
 import torch
+from random_stylegan2 import random_stylegan2
 from torch import Tensor
 from torch.nn import functional
 
-from directions.generators.style import StyleGenerator
-from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-
-
-def random_network(resolution: int, *, seed: int = 0) -> StyleGAN2:
-    """The published widths (channel base 32,768, at most 512), random weights and noise."""
-    blocks = int(math.log2(resolution)) - 1
-    channels = tuple(min(32_768 // (4 << k), 512) for k in range(blocks))
-    config = StyleGAN2Config(512, 512, resolution, channels, (512,) * 8)
-    network = StyleGAN2(config)
-    rng = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("affine.bias"):
-                parameter.fill_(1)
-            elif parameter.ndim > 1:
-                scale = 1.0 if name == "const" else parameter[0].numel() ** -0.5
-                parameter.normal_(generator=rng).mul_(scale)
-            elif name.endswith("noise_strength"):
-                parameter.fill_(0.1)
-        for module in network.layers:
-            module.noise_const.normal_(generator=rng)
-    return network
+from directions.generators.stylegan2 import StyleGAN2
 
 
 def resample(x: Tensor, kernel: Tensor, *, up: int, pad: tuple[int, int], gain: float) -> Tensor:
@@ -108,8 +87,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    network = random_network(options.resolution)
-    generator = StyleGenerator(network, name="random")
+    generator = random_stylegan2(options.resolution, base=32_768, strength=0.1)
+    network = generator.network
     codes = generator.sample(options.batch, seed=0, space="w")
     styles = list(generator.map(codes, "w", "s").split(network.style_sizes, 1))
     sides: dict[str, Callable[[], Tensor]] = {
