@@ -1,7 +1,6 @@
 """StyleGAN2 against images, styles and codes computed by the original projects."""
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,16 +11,14 @@ from directions import LatdirError
 from directions.generators.style import StyleGenerator
 from directions.generators.stylegan2 import StyleGAN2
 from directions.generators.stylegan2_layouts import stylegan2_from_state
+from tests.parity import agree, fixture
 
-FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 NAMES = ["sg2ada_skip64_map8", "sg2ada_cond10", "ros_narrow64_converted", "gf_stylegan2_64"]
 
 
 @cache
 def _loaded(name: str) -> tuple[StyleGAN2, dict[str, Tensor]]:
-    folder = FIXTURES / name
-    if not folder.is_dir():
-        pytest.skip(f"the parity fixtures are not at {FIXTURES}")
+    folder = fixture(name)
     reference = load_file(folder / "reference.safetensors")
     state = load_file(folder / "state_dict.safetensors")
     if "latent_avg" in reference:
@@ -30,17 +27,12 @@ def _loaded(name: str) -> tuple[StyleGAN2, dict[str, Tensor]]:
     return stylegan2_from_state(state), reference
 
 
-def _agree(got: Tensor, expected: Tensor) -> None:
-    tolerance = 1e-4 * max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_mapping_agrees(name: str) -> None:
     network, reference = _loaded(name)
     with torch.no_grad():
         w = network.mapping(reference["z"], reference.get("c"))
-    _agree(w[:, None].expand_as(reference["ws"]), reference["ws"])
+    agree(w[:, None].expand_as(reference["ws"]), reference["ws"])
 
 
 @pytest.mark.parametrize("name", NAMES[:2])
@@ -49,7 +41,7 @@ def test_every_style_of_an_independent_wplus_agrees(name: str) -> None:
     generator = StyleGenerator(network, name=name)
     styles = generator.map(reference["wplus"], "w+", "s").split(network.style_sizes, 1)
     for got, layer in zip(styles, network.style_names, strict=True):
-        _agree(got.detach(), reference[f"style_wplus.synthesis.{layer}.affine"])
+        agree(got.detach(), reference[f"style_wplus.synthesis.{layer}.affine"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,7 +58,7 @@ def test_images_agree(name: str) -> None:
     with torch.no_grad():
         for key, codes in cases.items():
             if key in reference:
-                _agree(generator.synthesize(codes, "w+"), reference[key])
+                agree(generator.synthesize(codes, "w+"), reference[key])
 
 
 @pytest.mark.parametrize("name", NAMES[:2])
@@ -74,7 +66,7 @@ def test_images_without_noise_agree(name: str) -> None:
     network, reference = _loaded(name)
     generator = StyleGenerator(network, name=name, noise="none")
     with torch.no_grad():
-        _agree(generator.synthesize(reference["wplus"], "w+"), reference["img_wplus_nonoise"])
+        agree(generator.synthesize(reference["wplus"], "w+"), reference["img_wplus_nonoise"])
 
 
 def test_seeded_noise_repeats_and_differs_by_seed() -> None:
@@ -136,9 +128,7 @@ def test_a_conditional_network_asks_for_a_label() -> None:
 def test_a_foreign_key_is_named() -> None:
     with pytest.raises(LatdirError, match="of no StyleGAN2 layout"):
         stylegan2_from_state({"conv.weight": torch.zeros(1)})
-    if not FIXTURES.is_dir():
-        pytest.skip(f"the parity fixtures are not at {FIXTURES}")
-    state = load_file(FIXTURES / NAMES[0] / "state_dict.safetensors")
+    state = load_file(fixture(NAMES[0]) / "state_dict.safetensors")
     with pytest.raises(LatdirError, match=r"has 'synthesis\.b64\.extra', which no StyleGAN2"):
         stylegan2_from_state({**state, "synthesis.b64.extra": torch.zeros(1)})
     del state["synthesis.b8.conv0.bias"]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from PIL import Image
 
 from directions import DirectionBank
 from discovery import METHODS, find_method
-from latdir.cli import main
 
 OWN = """
 from directions.generators.planted import planted
@@ -27,20 +25,9 @@ def not_a_generator():
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Type a command in an empty folder beside the user's own module; (exit code, out, err)."""
-    (tmp_path / "mine.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
-
-    def typed(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["latdir", *line.split()])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
+def run(typed, beside):
+    """Type a command in a folder that holds the user's own module; (exit code, out, err)."""
+    beside(OWN)
     return typed
 
 

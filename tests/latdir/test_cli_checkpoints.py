@@ -1,29 +1,18 @@
 """The command on a user's own checkpoint file, named by its path wherever a generator is."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from directions import DirectionBank
-from latdir.cli import main
 from tests.directions.generators import written
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run(typed, tmp_path: Path):
     """Type a command in a folder with a checkpoint of ten classes; (exit code, out, err)."""
-    monkeypatch.chdir(tmp_path)
     state = written.stylegan2_state(c_dim=10)
     written.nvidia_file(written.nvidia_module(state, kwargs={}), tmp_path / "net.pkl")
-
-    def typed(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["latdir", *line.split()])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
     return typed
 
 

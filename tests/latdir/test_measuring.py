@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pyarrow.parquet
@@ -11,7 +10,6 @@ import torch
 
 from directions import DirectionBank
 from directions.generators.planted import planted
-from latdir.cli import main
 from latdir.tabular import write_table
 from tests.analysis.measured import bank_of, true_bank
 
@@ -38,20 +36,9 @@ def generator():
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run(typed, beside):
     """Type a command in a folder that holds the user's own module; (exit code, out, err)."""
-    (tmp_path / "mine.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
-
-    def typed(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["latdir", *line.split()])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
+    beside(OWN)
     return typed
 
 

@@ -1,12 +1,9 @@
 """Texts at the command line, with a generator and a model of words of one's own."""
 
-import sys
-
 import pytest
 from PIL import Image
 
 from directions import DirectionBank
-from latdir.cli import main
 
 OWN = """
 from directions.generators.planted import planted
@@ -25,21 +22,10 @@ MINE = "--generator mine:generator --clip mine:clip --neutral nothing"
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Type a command in an empty folder beside the user's own module; (exit code, out, err)."""
-    (tmp_path / "mine.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
-
-    def typed(*words, line=""):
-        monkeypatch.setattr(sys, "argv", ["latdir", *line.split(), *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return typed
+def run(typed, beside):
+    """Type a command, texts after it, beside the user's own module; (exit code, out, err)."""
+    beside(OWN)
+    return lambda *words, line="": typed(line, *words)
 
 
 def test_directions_of_texts(run, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,17 +12,15 @@ from directions import LatdirError
 from directions.generators.biggan import statistics
 from directions.generators.biggan_layouts import biggan_from_state
 from discovery.sefa import SeFa
+from tests.parity import fixture
 from tests.waves import LAYERS, biggan_state, small_biggan
 
-FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 TRUNCATIONS = (1.0, 0.7, 0.4, 0.345, 0.14)
 
 
 @cache
 def loaded():
-    folder = FIXTURES / "biggan_deep64"
-    if not folder.is_dir():
-        pytest.skip(f"the parity fixtures are not at {FIXTURES}")
+    folder = fixture("biggan_deep64")
     config = json.loads((folder / "biggan_config.json").read_text())
     state = torch.load(folder / "pytorch_model.bin", weights_only=True)
     generator = biggan_from_state(state, name="deep64", config=config)
@@ -147,7 +144,7 @@ def test_derivatives_are_the_difference_quotient():
 
 def test_eleven_rows_and_attention_elsewhere():
     """The second published layout of statistics; attention is where its keys are."""
-    keys = FIXTURES / "KEYS.txt"
+    keys = fixture("KEYS.txt")
     if not keys.is_file():
         pytest.skip(f"the parity fixtures are not at {FIXTURES}")
     lines = keys.read_text().splitlines()

@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from directions import load_generator
 from directions.generators.style import StyleGenerator
 from directions.generators.stylegan2_layouts import stylegan2_from_state
 from tests.directions.generators import written
 from tests.directions.generators.original_stylegan2 import Original
+from tests.parity import agree, fixture
 
-FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 FILES = {
     "sg2ada_skip64_map8": "network-snapshot.pkl",
     "sg2ada_cond10": "network-snapshot.pkl",
@@ -32,14 +31,7 @@ FILES = {
 
 
 def _file(folder: str, name: str) -> Path:
-    if not FIXTURES.is_dir():
-        pytest.skip(f"the parity fixtures are not at {FIXTURES}")
-    return FIXTURES / folder / name
-
-
-def _agree(got: Tensor, expected: Tensor) -> None:
-    tolerance = 1e-4 * max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
+    return fixture(folder) / name
 
 
 @pytest.mark.parametrize("folder", FILES)
@@ -53,10 +45,10 @@ def test_a_file_of_every_style_family_gives_the_originals_codes_styles_and_image
     network = generator.network
     with torch.no_grad():
         w = network.mapping(expected["z"], expected.get("c"))
-        _agree(w[:, None].expand_as(expected["ws"]), expected["ws"])
+        agree(w[:, None].expand_as(expected["ws"]), expected["ws"])
         for key in (k for k in expected if k.startswith("ws_psi")):
             psi, _, cut = key.removeprefix("ws_psi").partition("_cut")
-            _agree(
+            agree(
                 generator.truncate(expected["ws"], float(psi), cutoff=int(cut) if cut else None),
                 expected[key],
             )
@@ -64,23 +56,23 @@ def test_a_file_of_every_style_family_gives_the_originals_codes_styles_and_image
         for layer, got in zip(network.style_names, styles, strict=True):
             key = f"style_wplus.synthesis.{layer}.affine"
             if key in expected:
-                _agree(got, expected[key])
-        _agree(generator.synthesize(expected["wplus"], "w+"), expected["img_wplus"])
-        _agree(generator.synthesize(expected["ws"], "w+"), expected["img_psi1"])
+                agree(got, expected[key])
+        agree(generator.synthesize(expected["wplus"], "w+"), expected["img_wplus"])
+        agree(generator.synthesize(expected["ws"], "w+"), expected["img_psi1"])
         for psi, cutoff, key in ((0.7, None, "img_psi0.7"), (0.5, 4, "img_psi0.5_cut4")):
             if key in expected:
                 ws = generator.truncate(expected["ws"], psi, cutoff=cutoff)
-                _agree(generator.synthesize(ws, "w+"), expected[key])
+                agree(generator.synthesize(ws, "w+"), expected[key])
         if "img_wplus_nonoise" in expected:
             quiet = load_generator(path, noise="none")
-            _agree(quiet.synthesize(expected["wplus"], "w+"), expected["img_wplus_nonoise"])
+            agree(quiet.synthesize(expected["wplus"], "w+"), expected["img_wplus_nonoise"])
 
 
 def test_the_pggan_file_gives_the_originals_images() -> None:
     path = _file("gf_pggan64", "gf_pggan64.pth")
     expected = load_file(path.with_name("reference.safetensors"))
     with torch.no_grad():
-        _agree(load_generator(path).synthesize(expected["z"]), expected["img_psi1"])
+        agree(load_generator(path).synthesize(expected["z"]), expected["img_psi1"])
 
 
 @pytest.mark.parametrize("whole_folder", [True, False])
@@ -97,7 +89,7 @@ def test_the_biggan_file_gives_the_originals_images(whole_folder: bool) -> None:
             )
             z = expected[f"z_trunc{truncation}"][i : i + 1]
             with torch.no_grad():
-                _agree(generator.synthesize(z), expected[key][i : i + 1])
+                agree(generator.synthesize(z), expected[key][i : i + 1])
 
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
@@ -136,8 +128,8 @@ def test_a_stylegan2_pickle_of_any_configuration_makes_the_originals_images(
     label = torch.eye(5)[:2] if settings.get("c_dim") else None
     original = Original(state, settings.get("architecture", "skip"), clamp)
     with torch.no_grad():
-        _agree(generator.network.mapping(z, label), original.mapping(z, label))
-        _agree(generator.synthesize(ws, "w+"), original.images(ws))
+        agree(generator.network.mapping(z, label), original.mapping(z, label))
+        agree(generator.synthesize(ws, "w+"), original.images(ws))
     torch.testing.assert_close(generator.network.w_avg, state["mapping.w_avg"])
 
 
@@ -230,7 +222,7 @@ def test_labels_looked_up_are_normalised_with_z(tmp_path: Path) -> None:
     assert z.shape == (3, 7)
     with torch.no_grad():
         expected = Original(state).mapping(z, torch.eye(4)[[2, 2, 2]])
-        _agree(generator.map(z, "z", "w"), expected)
+        agree(generator.map(z, "z", "w"), expected)
 
 
 def test_a_training_file_of_rosinality_loads_with_its_arguments_and_a_sampled_mean(
@@ -253,7 +245,7 @@ def test_a_training_file_of_rosinality_loads_with_its_arguments_and_a_sampled_me
     images = stylegan2_from_state(state).eval()
     ws = w[:2, None].expand(-1, 6, -1)
     with torch.no_grad():
-        _agree(
+        agree(
             generator.synthesize(ws, "w+"),
             StyleGenerator(images, name="n").synthesize(ws, "w+"),
         )

@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,31 +12,25 @@ from torch import Tensor
 from directions import LatdirError
 from directions.generators.progan import ProGAN, progan_from_state
 from discovery.sefa import SeFa
+from tests.parity import agree, fixture
 
-FIXTURE = Path(__file__).parents[4] / "shared" / "fixtures" / "gf_pggan64"
+NAME = "gf_pggan64"
 
 
 @cache
 def _state() -> dict[str, Tensor]:
-    if not FIXTURE.is_dir():
-        pytest.skip(f"the parity fixtures are not at {FIXTURE.parent}")
-    return load_file(FIXTURE / "state_dict.safetensors")
+    return load_file(fixture(NAME) / "state_dict.safetensors")
 
 
 @cache
 def _loaded() -> tuple[ProGAN, dict[str, Tensor]]:
     generator = progan_from_state(_state(), name="gf_pggan64")
-    return generator, load_file(FIXTURE / "reference.safetensors")
-
-
-def _agree(got: Tensor, expected: Tensor) -> None:
-    tolerance = 1e-4 * max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(got.detach(), expected, rtol=0, atol=tolerance)
+    return generator, load_file(fixture(NAME) / "reference.safetensors")
 
 
 def test_images_agree() -> None:
     generator, reference = _loaded()
-    _agree(generator.synthesize(reference["z"]), reference["img_psi1"])
+    agree(generator.synthesize(reference["z"]), reference["img_psi1"])
 
 
 @pytest.mark.parametrize("lod", ["0.4", "1.0", "1.7"])
@@ -45,17 +38,17 @@ def test_a_growing_generator_blends_its_last_two_levels(lod: str) -> None:
     _, reference = _loaded()
     state = {**_state(), "lod": torch.tensor(float(lod))}
     growing = progan_from_state(state, name="growing")
-    _agree(growing.synthesize(reference["z"]), reference[f"img_lod{lod}"])
+    agree(growing.synthesize(reference["z"]), reference[f"img_lod{lod}"])
 
 
 def test_only_the_direction_of_a_code_counts() -> None:
     generator, reference = _loaded()
-    _agree(generator.synthesize(reference["z"] * 3), reference["img_psi1"])
+    agree(generator.synthesize(reference["z"] * 3), reference["img_psi1"])
 
 
 def test_sefa_and_its_edit_agree() -> None:
     generator, _ = _loaded()
-    official = np.load(FIXTURE / "sefa.npz")
+    official = np.load(fixture(NAME) / "sefa.npz")
     vectors = torch.from_numpy(official["eigh64_vectors_all"])
     for i, direction in enumerate(SeFa(components=10).discover(generator).directions):
         assert direction.evidence["eigenvalue"] == pytest.approx(
@@ -65,12 +58,12 @@ def test_sefa_and_its_edit_agree() -> None:
     code, boundary = (torch.from_numpy(official[f"edit_{k}"]) for k in ("code", "boundary"))
     for distance, expected in zip(official["edit_distances"], official["edit_images"], strict=True):
         moved = code + boundary * float(distance)
-        _agree(generator.synthesize(moved)[0], torch.from_numpy(expected))
+        agree(generator.synthesize(moved)[0], torch.from_numpy(expected))
 
 
 def test_the_official_variables_give_the_same_network() -> None:
     _, reference = _loaded()
-    names = json.loads((FIXTURE / "config.json").read_text())["pth_to_tf_var_mapping"]
+    names = json.loads((fixture(NAME) / "config.json").read_text())["pth_to_tf_var_mapping"]
     variables = {}
     for ours, theirs in names.items():
         value = _state()[ours]
@@ -80,11 +73,9 @@ def test_the_official_variables_give_the_same_network() -> None:
         elif value.ndim == 4:
             value = value.permute(2, 3, 1, 0)
         variables[theirs] = value
-    _agree(
-        progan_from_state(variables, name="tf").synthesize(reference["z"]), reference["img_psi1"]
-    )
+    agree(progan_from_state(variables, name="tf").synthesize(reference["z"]), reference["img_psi1"])
     fused = {k.replace("Conv0/", "Conv0_up/"): v for k, v in variables.items()}
-    _agree(
+    agree(
         progan_from_state(fused, name="tf").synthesize(reference["z"]),
         progan_from_state(_fused(_state()), name="gf", fused_scale=True)
         .synthesize(reference["z"])
@@ -102,7 +93,7 @@ def test_fused_layers_are_told_by_their_shapes() -> None:
     _, reference = _loaded()
     told = progan_from_state(_fused(_state()), name="gf").synthesize(reference["z"]).detach()
     asked = progan_from_state(_fused(_state()), name="gf", fused_scale=True)
-    _agree(told, asked.synthesize(reference["z"]).detach())
+    agree(told, asked.synthesize(reference["z"]).detach())
     assert float((told - reference["img_psi1"]).abs().max()) > 0.1
 
 
@@ -121,7 +112,7 @@ def test_interfacegans_layout_gives_the_same_network(fused: bool) -> None:
             ] = value
     theirs = progan_from_state(renamed, name="ifg").synthesize(reference["z"])
     ours = progan_from_state(_fused(_state()) if fused else _state(), name="gf")
-    _agree(theirs, ours.synthesize(reference["z"]).detach())
+    agree(theirs, ours.synthesize(reference["z"]).detach())
 
 
 def test_classes_and_tanh() -> None:
@@ -136,7 +127,7 @@ def test_classes_and_tanh() -> None:
     plain = progan_from_state(_state(), name="plain")
     unit = z / z.square().mean(1, keepdim=True).sqrt()
     both = torch.cat([unit, torch.tensor([[0.0, 1, 0, 0, 0]]).expand(2, -1)], 1)
-    _agree(images[1], plain.synthesize(both).tanh().detach())
+    agree(images[1], plain.synthesize(both).tanh().detach())
     with pytest.raises(LatdirError, match="has 5 classes, so there is no class 5"):
         generator.with_label(5)
     assert generator.with_label(0).fingerprint != generator.with_label(1).fingerprint

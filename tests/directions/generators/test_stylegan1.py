@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,31 +15,25 @@ from directions.generators.progressive import upconvolve, upsampling_kernel
 from directions.generators.style import StyleGenerator
 from directions.generators.stylegan1 import stylegan1_from_state
 from discovery.sefa import SeFa
+from tests.parity import agree, fixture
 
-FIXTURE = Path(__file__).parents[4] / "shared" / "fixtures" / "gf_stylegan1_64"
+NAME = "gf_stylegan1_64"
 
 
 @cache
 def _state() -> dict[str, Tensor]:
-    if not FIXTURE.is_dir():
-        pytest.skip(f"the parity fixtures are not at {FIXTURE.parent}")
-    return load_file(FIXTURE / "state_dict.safetensors")
+    return load_file(fixture(NAME) / "state_dict.safetensors")
 
 
 @cache
 def _loaded() -> tuple[StyleGenerator, dict[str, Tensor]]:
     generator = stylegan1_from_state(_state(), name="gf_stylegan1_64")
-    return generator, load_file(FIXTURE / "reference.safetensors")
-
-
-def _agree(got: Tensor, expected: Tensor) -> None:
-    tolerance = 1e-4 * max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(got.detach(), expected, rtol=0, atol=tolerance)
+    return generator, load_file(fixture(NAME) / "reference.safetensors")
 
 
 def test_mapping_agrees() -> None:
     generator, reference = _loaded()
-    _agree(generator.map(reference["z"], "z", "w+"), reference["ws"])
+    agree(generator.map(reference["z"], "z", "w+"), reference["ws"])
 
 
 @pytest.mark.parametrize(("codes", "prefix"), [("ws", "style"), ("wplus", "style_wplus")])
@@ -49,7 +42,7 @@ def test_every_style_agrees(codes: str, prefix: str) -> None:
     styles = generator.map(reference[codes], "w+", "s").split(generator.network.style_sizes, 1)
     assert len(styles) == 10
     for i, style in enumerate(styles):
-        _agree(style, reference[f"{prefix}.style{i:02d}"])
+        agree(style, reference[f"{prefix}.style{i:02d}"])
 
 
 def test_images_agree_truncated_or_not() -> None:
@@ -62,7 +55,7 @@ def test_images_agree_truncated_or_not() -> None:
         "img_psi0.5_cut4": generator.truncate(ws, 0.5, cutoff=4),
     }
     for key, codes in cases.items():
-        _agree(generator.synthesize(codes, "w+"), reference[key])
+        agree(generator.synthesize(codes, "w+"), reference[key])
 
 
 @pytest.mark.parametrize("lod", ["0.4", "1.0"])
@@ -70,13 +63,13 @@ def test_a_growing_generator_blends_its_last_two_levels(lod: str) -> None:
     _, reference = _loaded()
     state = {**_state(), "synthesis.lod": torch.tensor(float(lod))}
     growing = stylegan1_from_state(state, name="growing")
-    _agree(growing.synthesize(reference["wplus"], "w+"), reference[f"img_wplus_lod{lod}"])
+    agree(growing.synthesize(reference["wplus"], "w+"), reference[f"img_wplus_lod{lod}"])
 
 
 @pytest.mark.parametrize("layers", ["all", "0-1", "2-5", "0,3"])
 def test_sefa_agrees(layers: str) -> None:
     generator, _ = _loaded()
-    official = np.load(FIXTURE / "sefa.npz")
+    official = np.load(fixture(NAME) / "sefa.npz")
     suffix = {"0,3": "0_and_3"}.get(layers, layers)
     values = torch.from_numpy(official[f"eigh64_values_{suffix}"])
     vectors = torch.from_numpy(official[f"eigh64_vectors_{suffix}"])
@@ -90,17 +83,17 @@ def test_sefa_agrees(layers: str) -> None:
 
 def test_sefas_edit_agrees() -> None:
     generator, _ = _loaded()
-    official = np.load(FIXTURE / "sefa.npz")
+    official = np.load(fixture(NAME) / "sefa.npz")
     code, boundary = (torch.from_numpy(official[f"edit_{k}"]) for k in ("code", "boundary"))
     for distance, expected in zip(official["edit_distances"], official["edit_images"], strict=True):
         moved = code.clone()
         moved[:, official["edit_layers"]] += boundary * float(distance)
-        _agree(generator.synthesize(moved, "w+")[0], torch.from_numpy(expected))
+        agree(generator.synthesize(moved, "w+")[0], torch.from_numpy(expected))
 
 
 def test_the_official_variables_give_the_same_network() -> None:
     _, reference = _loaded()
-    names = json.loads((FIXTURE / "config.json").read_text())["pth_to_tf_var_mapping"]
+    names = json.loads((fixture(NAME) / "config.json").read_text())["pth_to_tf_var_mapping"]
     variables = {}
     for ours, theirs in names.items():
         value = _state()[ours]
@@ -112,8 +105,8 @@ def test_the_official_variables_give_the_same_network() -> None:
     for prefix in ("", "G_synthesis/"):
         prefixed = {prefix + k if k[0] not in "Dd" else k: v for k, v in variables.items()}
         rebuilt = stylegan1_from_state(prefixed, name="tf")
-        _agree(rebuilt.synthesize(reference["wplus"], "w+"), reference["img_wplus"])
-        _agree(rebuilt.map(reference["z"], "z", "w+"), reference["ws"])
+        agree(rebuilt.synthesize(reference["wplus"], "w+"), reference["img_wplus"])
+        agree(rebuilt.map(reference["z"], "z", "w+"), reference["ws"])
 
 
 def _as_interfacegan(state: dict[str, Tensor], *, fused: tuple[int, ...] = ()) -> dict[str, Tensor]:
@@ -146,7 +139,7 @@ def _as_interfacegan(state: dict[str, Tensor], *, fused: tuple[int, ...] = ()) -
 def test_interfacegans_layout_gives_the_same_network() -> None:
     _, reference = _loaded()
     rebuilt = stylegan1_from_state(_as_interfacegan(_state()), name="ifg")
-    _agree(rebuilt.synthesize(reference["wplus"], "w+"), reference["img_wplus"])
+    agree(rebuilt.synthesize(reference["wplus"], "w+"), reference["img_wplus"])
     assert rebuilt.truncation_cutoff == 8
 
 
@@ -155,7 +148,7 @@ def test_fused_layers_agree_between_layouts_and_differ_from_plain_ones() -> None
     ours = stylegan1_from_state(_state(), name="fused", fused_scale=True)
     theirs = stylegan1_from_state(_as_interfacegan(_state(), fused=(2, 4, 6, 8)), name="ifg")
     image = ours.synthesize(reference["wplus"], "w+")
-    _agree(theirs.synthesize(reference["wplus"], "w+"), image.detach())
+    agree(theirs.synthesize(reference["wplus"], "w+"), image.detach())
     assert float((image.detach() - reference["img_wplus"]).abs().max()) > 0.1
 
 
@@ -184,7 +177,7 @@ def test_a_label_changes_w_as_the_paper_concatenates_it() -> None:
     for i in range(8):
         weight, bias = (state[f"mapping.dense{i}.{part}"] * 0.01 for part in ("weight", "bias"))
         x = functional.leaky_relu(x @ weight.T * (2 / weight.shape[1]) ** 0.5 + bias, 0.2)
-    _agree(generator.map(z, "z", "w"), x)
+    agree(generator.map(z, "z", "w"), x)
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -3,7 +3,6 @@
 import json
 import math
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,25 +13,17 @@ from directions import LatdirError
 from directions.generators.filtered import CPU_CHUNK, DENSE, resample, separable
 from directions.generators.stylegan3_layouts import stylegan3_from_state
 from directions.generators.stylegan3_schedule import StyleGAN3Config, schedule
+from tests.parity import agree, fixture
 from tests.waves import SMALL, low_pass, small_stylegan3, stylegan3_state
-
-FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 
 
 @cache
 def loaded():
-    folder = FIXTURES / "sg3_t64"
-    if not folder.is_dir():
-        pytest.skip(f"the parity fixtures are not at {FIXTURES}")
+    folder = fixture("sg3_t64")
     config = json.loads((folder / "config.json").read_text())
     state = load_file(folder / "state_dict.safetensors")
     generator = stylegan3_from_state(state, name="t64", init_kwargs=config["constructor"])
     return generator, load_file(folder / "reference.safetensors"), config, state
-
-
-def agree(got, expected):
-    tolerance = 1e-4 * max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
 
 
 @torch.no_grad()
@@ -328,7 +319,7 @@ def test_arguments_and_labels():
 )
 def test_layouts_of_other_configurations(layout, kwargs, shape):
     """Radial, conditional, and one with few layers, small margins and one channel of colour."""
-    keys = FIXTURES / "KEYS.txt"
+    keys = fixture("KEYS.txt")
     if not keys.is_file():
         pytest.skip(f"the parity fixtures are not at {FIXTURES}")
     lines = keys.read_text().splitlines()

@@ -1,0 +1,22 @@
+"""Files and figures of the original implementations, kept beside the repository."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
+
+
+def fixture(name: str) -> Path:
+    """The folder of one original; the test is skipped where there are none."""
+    if not FIXTURES.is_dir():
+        pytest.skip(f"the parity fixtures are not at {FIXTURES}")
+    return FIXTURES / name
+
+
+def agree(got: Tensor, expected: Tensor) -> None:
+    """Equal within 1e-4 of the largest value, or of 1 where that is more."""
+    tolerance = 1e-4 * max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(got.detach(), expected, rtol=0, atol=tolerance)
