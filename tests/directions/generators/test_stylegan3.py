@@ -320,8 +320,6 @@ def test_arguments_and_labels():
 def test_layouts_of_other_configurations(layout, kwargs, shape):
     """Radial, conditional, and one with few layers, small margins and one channel of colour."""
     keys = fixture("KEYS.txt")
-    if not keys.is_file():
-        pytest.skip(f"the parity fixtures are not at {FIXTURES}")
     lines = keys.read_text().splitlines()
     listed = lines[lines.index(f"== {layout}/state_dict.safetensors") + 1].split()
     rng = torch.Generator().manual_seed(0)
