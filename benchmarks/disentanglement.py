@@ -1,7 +1,7 @@
 """MIG, SAP and DCI against the same figures computed one pair of columns at a time.
 
     python benchmarks/disentanglement.py --skip-dci     # a minute
-    python benchmarks/disentanglement.py                # the slow side of DCI takes ten
+    python benchmarks/disentanglement.py                # the slow side of DCI takes three
 
 The other side is a plain port of how disentanglement_lib computes them: scikit-learn's
 `mutual_info_score`, `LinearSVC` and `GradientBoostingClassifier`, called for one code and one

@@ -10,6 +10,7 @@ import torch
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import mutual_info_score
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeRegressor
 
 from analysis.boosting import Binned, boost
 from analysis.dci import completeness, dci, disentanglement, stylespace_dci
@@ -19,9 +20,11 @@ from analysis.explicitness import explicitness
 from analysis.factors import as_classes, split_rows
 from analysis.factorvae import factorvae_score
 from analysis.half_samples import half_sample_scores
+from analysis.histogram_trees import grow_on_histograms
 from analysis.mig import mig, mutual_information
 from analysis.modularity import modularity, modularity_of
 from analysis.sap import sap
+from analysis.sorted_trees import grow_on_sorted_rows
 from directions.errors import LatdirError
 
 COUNTS = (4, 3, 2)
@@ -211,11 +214,46 @@ def test_exact_trees_are_scikit_learns(attribute):
     assert np.array_equal(found.fitted, model.predict(x[:160]))
 
 
+@pytest.mark.parametrize("decimals", [12, 2])  # every value once, and many values twice
+def test_trees_part_single_rows_as_scikit_learns_do(decimals):
+    random = np.random.default_rng(0)
+    x = random.standard_normal((1500, 6)).round(decimals)
+    # Few large residuals, as of boosting's late stages.
+    residuals = random.standard_normal((1500, 4)) ** 5 + x[:, :1]
+    exact, binned = (Binned.of(x, x, bins=b) for b in (None, 15))
+    found = grow_on_sorted_rows(exact, residuals, 3, random)
+    coarse = grow_on_histograms(binned, residuals, 3, random)
+    assert np.array_equal(found.walk(exact.test_places), found.leaves)
+    for c, y in enumerate(residuals.T):
+        tree = DecisionTreeRegressor(max_depth=3, random_state=0).fit(x, y)
+        taken = len(y) * (tree.tree_.impurity[0] - np.mean((y - tree.predict(x)) ** 2))
+        assert found.gains[:, c].sum() == pytest.approx(taken, rel=1e-9)
+        means = [y[found.leaves[:, c] == leaf].mean() for leaf in found.leaves[:, c]]
+        np.testing.assert_allclose(means, tree.predict(x), atol=1e-9)
+    # Bins of 100 rows cannot, and take away less.
+    assert coarse.gains.sum() < 0.9 * found.gains.sum()
+
+
+def test_sorted_rows_and_histograms_grow_the_same_trees():
+    random = np.random.default_rng(0)
+    x, residuals = random.standard_normal((700, 5)), random.standard_normal((700, 3))
+    x[:, 4] = 1.0  # a dead code
+    binned = Binned.of(x, x[:50], bins=40)
+    first, second = (
+        grow(binned, residuals, 3, random) for grow in (grow_on_histograms, grow_on_sorted_rows)
+    )
+    for ours, theirs in zip(first, second, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+    constant = grow_on_sorted_rows(binned, np.ones((700, 2)), 3, random)
+    assert constant.leaves.max() == constant.gains.max() == 0
+    assert constant.walk(binned.test_places).max() == 0
+
+
 def test_trees_in_pieces_are_the_same(monkeypatch):
     x, y = (t.numpy() for t in mixed(300, codes=6))
     binned = Binned.of(x, x, bins=16)
     whole = boost(binned, y[:, 0], stages=5).importance
-    monkeypatch.setattr("analysis.boosting.CHUNK", 2 * 300)
+    monkeypatch.setattr("analysis.binned.CHUNK", 2 * 300)
     pieces = Binned.of(x, x, bins=16)
     assert len(list(pieces.chunks(1))) == 3
     np.testing.assert_allclose(boost(pieces, y[:, 0], stages=5).importance, whole, atol=1e-12)
