@@ -162,11 +162,12 @@ def editing_accuracy(
     for direction, calibration in chosen:
         [column] = classifier.columns([calibration.attribute])
         attributes.append(classifier.attributes[column])
-        codes = generator.sample(count, seed=seed, space=direction.space)
+        space = direction.acts_in(generator.spaces)
+        codes = generator.sample(count, seed=seed, space=space)
         score = scorer(
             generator,
             classifier,
-            space=direction.space,
+            space=space,
             names=[calibration.attribute],
             precision=precision,
             batch=batch,

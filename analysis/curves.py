@@ -199,8 +199,9 @@ def measure_curves(
     strangers = None
     zero = int((steps == 0).nonzero()[0])
     with tqdm(total=scores[..., 0].numel(), desc="moving codes", unit="image", delay=1) as bar:
-        for space in dict.fromkeys(spaces):
-            mine = [k for k, own in enumerate(spaces) if own == space]
+        moved_in = [d.acts_in(generator.spaces) for d in bank.directions]
+        for space in dict.fromkeys(moved_in):
+            mine = [k for k, own in enumerate(moved_in) if own == space]
             codes = generator.sample(count, seed=seed, space=space, truncation=truncation)
             render = generator.inference(precision=precision, space=space)
             images = [render(part) for part in torch.split(codes, batch)]

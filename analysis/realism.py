@@ -286,7 +286,8 @@ def measure_realism(
     steps = torch.tensor(sorted({0.0, *map(float, amounts)}), dtype=torch.float64)
     figures = torch.full((5, len(bank), len(steps)), torch.nan)
     with tqdm(total=figures[0].numel(), desc="realism", unit="set", delay=1) as bar:
-        for space in dict.fromkeys(d.space for d in bank.directions):
+        spaces = [d.acts_in(generator.spaces) for d in bank.directions]
+        for space in dict.fromkeys(spaces):
             codes = generator.sample(count + reference, seed=seed, space=space)
             moving, others = codes[:count], codes[count:]
             render = generator.inference(precision=precision, space=space)
@@ -294,7 +295,7 @@ def measure_realism(
             judge = _judge(describe(others), others, neighbours)
             unmoved: Tensor | None = None
             for k, direction in enumerate(bank.directions):
-                if direction.space != space:
+                if spaces[k] != space:
                     continue
                 for t, step in enumerate(steps.tolist()):
                     if step == 0:

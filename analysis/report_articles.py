@@ -124,10 +124,11 @@ def strips(
     source = effects.source
     made = {}
     for d in bank.directions:
+        space = d.acts_in(generator.spaces)
         codes = generator.sample(
-            samples, seed=source.seed, space=d.space, truncation=source.truncation
+            samples, seed=source.seed, space=space, truncation=source.truncation
         )
-        render = generator.inference(space=d.space)
+        render = generator.inference(space=space)
         moved = sweep(codes, d, steps)
         images = torch.stack([render(part).float().cpu() for part in moved], 1)
         picture = mosaic(images.clamp(-1, 1))

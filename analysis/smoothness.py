@@ -263,12 +263,13 @@ def edit_path_length(
     if len(places) < 2 or bool((places.diff() <= 0).any()):
         raise LatdirError(f"amounts ascend, at least two of them, not {places.tolist()}")
     perceive = face_features(device=generator.device) if features is None else features
-    codes = generator.sample(count, seed=seed, space=direction.space)
+    space = direction.acts_in(generator.spaces)
+    codes = generator.sample(count, seed=seed, space=space)
     moved = torch.stack([direction.shift(codes, float(a)) for a in places], 1)
     steps, ends = [], []
     with torch.inference_mode():
         for part in torch.split(moved, max(1, batch // len(places))):
-            images = generator.synthesize(part.flatten(0, 1), direction.space)
+            images = generator.synthesize(part.flatten(0, 1), space)
             seen = _vectors(perceive(images)).reshape(*part.shape[:2], -1)
             steps.append((seen[:, 1:] - seen[:, :-1]).norm(dim=2))
             ends.append((seen[:, -1] - seen[:, 0]).norm(dim=1))
@@ -310,11 +311,12 @@ def lipschitz(
         tells how unevenly the direction acts.
     """
     perceive = face_features(device=generator.device) if features is None else features
-    codes = generator.sample(count, seed=seed, space=direction.space)
+    space = direction.acts_in(generator.spaces)
+    codes = generator.sample(count, seed=seed, space=space)
     speeds = []
     for part in torch.split(codes, batch):
         tangent = direction.shift(part, 1.0) - part
-        function = _through(generator, perceive, direction.space)
+        function = _through(generator, perceive, space)
         with torch.no_grad():
             speeds.append(directional(function, part, tangent).derivative.norm(dim=1))
     return torch.cat(speeds)

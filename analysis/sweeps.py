@@ -78,8 +78,9 @@ def scored_sweep(
         raise LatdirError(f"a sweep of {count} codes shows nothing: give 1 or more")
     columns = classifier.columns(attributes)
     steps = sorted({0.0, *map(float, amounts)})
-    codes = generator.sample(count, seed=seed, start=start, space=direction.space)
-    render = generator.inference(space=direction.space)
+    space = direction.acts_in(generator.spaces)
+    codes = generator.sample(count, seed=seed, start=start, space=space)
+    render = generator.inference(space=space)
     read = classifier.inference(names=list(attributes))
     rows = [render(part) for part in sweep(codes, direction, steps).transpose(0, 1)]
     return ScoredSweep(

@@ -132,8 +132,9 @@ def nearest_phrases(
     texts = _changes(clip, phrases, neutral)
     named = {}
     for direction in tqdm(bank.check(generator).directions, desc="phrases", delay=1):
-        codes = generator.sample(count, seed=seed, space=direction.space)
-        embed = _embedder(generator, clip, direction.space, precision, batch)
+        space = direction.acts_in(generator.spaces)
+        codes = generator.sample(count, seed=seed, space=space)
+        embed = _embedder(generator, clip, space, precision, batch)
         ahead, behind = (embed(direction.shift(codes, amount)) for amount in (step, -step))
         moved = (ahead - behind).mean(0)
         if float(moved.norm()) < 1e-5:

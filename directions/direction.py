@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
+from directions.space import Space
 
 __all__ = ["Calibration", "Direction"]
 
@@ -231,6 +232,33 @@ class Direction:
                 self.name,
             )
         return amount / scale.per_sigma * self.sigma
+
+    def acts_in(self, spaces: Mapping[str, Space]) -> str:
+        """Name of the space whose codes it moves.
+
+        Its own; but a direction of w that acts on some layers moves codes of w+, which have them.
+
+        Args:
+            spaces: The generator's, `generator.spaces`.
+
+        Raises:
+            LatdirError: It acts on layers, and the generator has no space with layers for it.
+
+        Example:
+            >>> spaces = {"w": Space("w", (2,)), "w+": Space("w+", (4, 2))}
+            >>> whole = Direction("yaw", torch.tensor([1.0, 0.0]), "w")
+            >>> whole.acts_in(spaces), whole.evolve(layers=(0, 1)).acts_in(spaces)
+            ('w', 'w+')
+        """
+        if self.layers is None or self.vector.ndim > 1:
+            return self.space
+        layered = f"{self.space}+"
+        if layered not in spaces:
+            raise LatdirError(
+                f"direction {self.name!r} acts on layers {list(self.layers)}, and the generator "
+                f"has no space {layered!r}, whose codes have layers: it has {', '.join(spaces)}"
+            )
+        return layered
 
     def shift(
         self, codes: Float[Tensor, "n ..."], amount: float | Tensor, *, unit: str = "sigma"

@@ -94,9 +94,9 @@ def _space_of(generator: Generator, codes: Tensor, name: str) -> str:
     shape = tuple(codes.shape[1:])
     if generator.space(name).shape == shape:
         return name
-    for space in generator.spaces.values():
-        if space.shape == shape:
-            return space.name
+    layered = generator.spaces.get(f"{name}+")
+    if layered is not None and layered.shape == shape:
+        return layered.name
     generator.check(codes, name)
     return name
 

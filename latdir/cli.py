@@ -11,7 +11,7 @@ import typer
 
 from directions import DirectionBank, LatdirError
 from directions.classifiers import CLASSIFIERS, load_classifier
-from directions.generators import GENERATORS, load_generator
+from directions.generators import GENERATORS, Generator, load_generator
 from directions.memory import keep_freed_memory
 from discovery.registry import METHODS
 from latdir.measuring import compare, effects, evaluate, report
@@ -169,7 +169,7 @@ def edit(
     loaded, made = bank_and_generator(bank, generator)
     changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
     chosen = loaded.select(changes)
-    [space] = {d.space for d in chosen.directions}
+    space = _common_space(chosen, made)
     codes = made.sample(count, seed=seed, space=space)
     if sweep:
         steps = [_number(a, "--amounts") for a in amounts.split(",")]
@@ -186,6 +186,18 @@ def edit(
 
 for command in (effects, evaluate, compare, report):
     app.command()(command)
+
+
+def _common_space(bank: DirectionBank, generator: Generator) -> str:
+    """The space whose codes all directions move; codes with layers take those of all layers too."""
+    spaces = {d.acts_in(generator.spaces) for d in bank.directions}
+    [space, *others] = sorted(s for s in spaces if f"{s}+" not in spaces)
+    if others:
+        raise LatdirError(
+            f"directions of {space} and {', '.join(others)} cannot move one code: choose "
+            "directions of one space"
+        )
+    return space
 
 
 @bank_app.command("show")

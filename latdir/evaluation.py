@@ -165,8 +165,9 @@ def in_use(
             generator, classifier, bank, count=count, seed=TRIAL_SEED, precision=source.precision
         )
         evaluation = replace(evaluation, accuracy=accuracy)
-    space = bank[ready[0]].space if ready else ""
-    together = [name for name in ready if bank[name].space == space][:COMBINED]
+    spaces = {name: bank[name].acts_in(generator.spaces) for name in ready}
+    space = spaces[ready[0]] if ready else ""
+    together = [name for name in ready if spaces[name] == space][:COMBINED]
     if len(together) > 1:
         consistency = edit_consistency(
             generator,
