@@ -1,8 +1,8 @@
 """Directional derivatives of batches through a network, at the price of two forward passes.
 
 PyTorch's forward mode convolves three times where a convolution's input has a tangent: the input,
-the tangent, and once more with a weight whose tangent is zero. Here layers that are linear in
-their input take the tangent through alone.
+the tangent, and once more with a weight whose tangent is zero; products of matrices alike. Here
+layers that are linear in their input, and products with a constant, take the tangent through alone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ LINEAR = {
     torch.nn.functional.conv_transpose2d,
     torch.nn.functional.linear,
 }
+
+# Linear in each of two operands; a quotient is in its first.
+PRODUCTS = {torch.matmul, torch.Tensor.matmul}
+QUOTIENTS = {torch.div, torch.Tensor.div, torch.Tensor.true_divide}
 
 
 class Directional(NamedTuple):
@@ -91,6 +95,8 @@ class _TangentsAlone(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func in PRODUCTS | QUOTIENTS and len(args) == 2 and not kwargs:
+            return _product(func, *args)
         if func not in LINEAR or len(args) < 2:
             return func(*args, **kwargs)
         value, tangent = _parts(args[0])
@@ -107,11 +113,23 @@ class _TangentsAlone(TorchFunctionMode):
         return _joined(made, func(tangent, *rest, **unbiased))
 
 
+def _product(func: Any, a: Any, b: Any) -> Any:
+    """A product or quotient, with the tangent of one operand alone where the other stays."""
+    (left, turned), (right, moved) = _parts(a), _parts(b)
+    if turned is not None and moved is None:
+        return _joined(func(left, right), func(turned, right))
+    if turned is None and moved is not None and func in PRODUCTS:
+        return _joined(func(left, right), func(left, moved))
+    return func(a, b)
+
+
 def _joined(value: Tensor, tangent: Tensor) -> Tensor:
     dual: Tensor = forward_ad.make_dual(value, tangent)  # type: ignore[no-untyped-call]
     return dual
 
 
-def _parts(dual: Tensor) -> tuple[Tensor, Tensor | None]:
+def _parts(dual: Any) -> tuple[Any, Tensor | None]:
+    if not isinstance(dual, Tensor):
+        return dual, None
     value, tangent = forward_ad.unpack_dual(dual)  # type: ignore[no-untyped-call]
     return value, tangent

@@ -109,6 +109,8 @@ def test_crop_and_shrink_of_the_originals(reference, factor):
 
 
 def test_directional_derivatives_of_a_network():
+    matrix = torch.tensor([[1.0, 2.0], [-0.5, 3.0]]).double()
+
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -120,11 +122,14 @@ def test_directional_derivatives_of_a_network():
             y = nn.functional.max_pool2d(torch.relu(self.up(x)), 2)
             y = nn.functional.leaky_relu(self.conv(y), 0.2).mean((2, 3))
             # A weight that moves with the input, as in StyleGAN2's modulation.
-            return nn.functional.linear(self.out(y), y[:2, :2] ** 2, bias=y[0, :2])
+            y = nn.functional.linear(self.out(y), y[:2, :2] ** 2, bias=y[0, :2])
+            # Products and quotients with one operand that stays, and with none.
+            turned = (matrix @ y @ matrix / 3) @ y
+            return turned / 2 + 1 / y + y / y.flip(1) + y @ turned / matrix
 
     torch.manual_seed(0)
     net = Net().double()
-    x, t = torch.randn(2, 3, 3, 8, 8).double()
+    x, t = torch.randn(2, 2, 3, 8, 8).double()
     found = directional(net, x, t)
     with torch.no_grad():
         torch.testing.assert_close(found.value, net(x))
