@@ -28,8 +28,9 @@ __all__ = ["Binned", "Boosted", "boost"]
 STAGES = 100
 DEPTH = 3
 RATE = 0.1
-# Up to so many bins a code, histograms are faster than sorted rows.
+# Up to so many bins a code, and with so many rows a bin, histograms are faster than sorted rows.
 FEW_BINS = 300
+ROWS_A_BIN = 4
 SMALLEST = 1e-150
 SAFE_RANGE = 600.0
 
@@ -82,7 +83,8 @@ def boost(
         prior, factor = np.log(share), 1 - 1 / len(present)
     scores = np.tile(prior, (len(labels), 1))
     test_scores = np.tile(prior, (len(binned.test_places), 1))
-    grow = grow_on_histograms if binned.widths.max() <= FEW_BINS else grow_on_sorted_rows
+    few = binned.widths.max() <= min(FEW_BINS, len(labels) / ROWS_A_BIN)
+    grow = grow_on_histograms if few else grow_on_sorted_rows
     for _ in range(stages):
         gradient = target - _probabilities(scores)
         trees = grow(binned, gradient, depth, rng)

@@ -15,11 +15,14 @@ from analysis.binned import TIE, UNSPLIT, Array, Binned, Ints, Trees
 
 __all__ = ["grow_on_histograms"]
 
+# Entries of histograms kept from level to level, 256 MB.
+KEPT = 32_000_000
+
 
 def grow_on_histograms(
     binned: Binned, gradient: Array, depth: int, rng: np.random.Generator
 ) -> Trees:
-    """Grow one tree a class, all of them at once.
+    """Grow one tree a class, as many at once as `KEPT` allows.
 
     Args:
         binned: The codes.
@@ -27,6 +30,18 @@ def grow_on_histograms(
         depth: How many splits from root to leaf.
         rng: Chooses between codes that split equally well.
     """
+    k = gradient.shape[1]
+    # Sums and counts of the nodes of the last level but one.
+    one = 2 ** max(depth - 1, 0) * len(binned.widths) * int(binned.widths.max())
+    step = max(1, min(k, KEPT // one))
+    parts = [
+        _grow_together(binned, gradient[:, start : start + step], depth, rng)
+        for start in range(0, k, step)
+    ]
+    return Trees(*(np.concatenate(part, 1) for part in zip(*parts, strict=True)))
+
+
+def _grow_together(binned: Binned, gradient: Array, depth: int, rng: np.random.Generator) -> Trees:
     n, k = gradient.shape
     node = np.zeros((n, k), np.int16)
     features, cuts, gains = [], [], []

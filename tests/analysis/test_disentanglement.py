@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -249,6 +250,23 @@ def test_sorted_rows_and_histograms_grow_the_same_trees():
     assert constant.walk(binned.test_places).max() == 0
 
 
+def test_memory_of_wide_codes_does_not_grow_with_classes(monkeypatch):
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((200, 2000)), random.integers(0, 12, 200)
+    binned = Binned.of(x, x[:2], bins=20)
+    assert binned.widths.max() * 4 <= len(x)
+    whole = boost(binned, y, stages=1).importance
+    monkeypatch.setattr("analysis.binned.CHUNK", 40_000)
+    monkeypatch.setattr("analysis.histogram_trees.KEPT", 200_000)
+    tracemalloc.start()
+    found = boost(Binned.of(x, x[:2], bins=20), y, stages=1).importance
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(found.sum(), whole.sum())
+    # The histograms of all classes and both children alone are 20 times 2,000 codes × 20 bins.
+    assert peak < 10 * 8 * 2000 * 20 + 3 * x.nbytes
+
+
 def test_trees_in_pieces_are_the_same(monkeypatch):
     x, y = (t.numpy() for t in mixed(300, codes=6))
     binned = Binned.of(x, x, bins=16)
@@ -329,12 +347,12 @@ def test_every_metric_falls_with_planted_entanglement():
 
 
 @pytest.mark.slow
-def test_trees_fall_with_planted_entanglement_too_and_bins_cost_little():
+def test_trees_fall_with_planted_entanglement_too_and_bins_cost_two_percent():
     found = []
     for level in (0.0, 0.3, 0.6, 1.0):
         x, y = entangled_world(4500, level=level)
         binned, exact = (dci(x, y, bins=b) for b in (255, "exact"))
         for name in ("disentanglement", "completeness", "informativeness"):
-            assert getattr(binned, name) == pytest.approx(getattr(exact, name), abs=0.01), name
+            assert getattr(binned, name) == pytest.approx(getattr(exact, name), abs=0.025), name
         found.append(exact.disentanglement)
     assert sorted(found, reverse=True) == found
