@@ -76,6 +76,8 @@ def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") ->
 
     def features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         x = normalise(crop(images.float(), size=SIZE, margin=margin))
+        # Convolutions and the pooling are faster with a position's channels side by side.
+        x = x.contiguous(memory_format=torch.channels_last)
         x = nn.functional.max_pool2d(net.conv32_down(x).relu(), 3, 2)
         found = []
         for name, block in net.blocks.items():

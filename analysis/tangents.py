@@ -3,6 +3,9 @@
 PyTorch's forward mode convolves three times where a convolution's input has a tangent: the input,
 the tangent, and once more with a weight whose tangent is zero; products of matrices alike. Here
 layers that are linear in their input, and products with a constant, take the tangent through alone.
+
+Alone, it may be rounded: values stay in float32, since rounding them moves the point where the
+derivative is taken, while bfloat16 convolutions of tangents only add noise of 0.4 % to each.
 """
 
 from __future__ import annotations
@@ -18,19 +21,20 @@ from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from directions.errors import LatdirError
+from directions.generators.base import Precision
 
 __all__ = ["Directional", "directional"]
 
 # Each takes the input first, the weight second and, by place or name, the bias third.
-LINEAR = {
+CONVOLUTIONS = {
     torch.conv1d,
     torch.conv2d,
     torch.conv3d,
     torch.conv_transpose2d,
     torch.nn.functional.conv2d,
     torch.nn.functional.conv_transpose2d,
-    torch.nn.functional.linear,
 }
+LINEAR = CONVOLUTIONS | {torch.nn.functional.linear}
 
 # Linear in each of two operands; a quotient is in its first.
 PRODUCTS = {torch.matmul, torch.Tensor.matmul}
@@ -53,6 +57,8 @@ def directional(
     function: Callable[[Tensor], Tensor],
     points: Float[Tensor, "n *shape"],
     tangents: Float[Tensor, "n *shape"],
+    *,
+    precision: Precision = "float32",
 ) -> Directional:
     """f(x) and J(x) t for a batch of points with one tangent each.
 
@@ -60,6 +66,8 @@ def directional(
         function: Takes a batch and returns a batch, each element by itself.
         points: `[n, …]`.
         tangents: `[n, …]`.
+        precision: Of the convolutions of tangents by weights that stay. Values, every other
+            operation and the types of both results are the same with `bfloat16`.
 
     Raises:
         LatdirError: An operation of the map has no forward-mode derivative, or the map does not
@@ -69,12 +77,13 @@ def directional(
         >>> directional(torch.square, torch.tensor([3.0]), torch.tensor([0.5]))
         Directional(value=tensor([9.]), derivative=tensor([3.]))
     """
-    with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level(), _TangentsAlone():
+    with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level():
         # torch 2.14 warns of its own use of torch.jit when forward mode is first used.
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
         dual = _joined(points.detach().contiguous(), tangents.detach().contiguous())
         try:
-            value, derivative = _parts(function(dual))
+            with _TangentsAlone(precision):
+                value, derivative = _parts(function(dual))
         except NotImplementedError as error:
             raise LatdirError(
                 f"this map has an operation without a forward-mode derivative ({error}): "
@@ -90,6 +99,10 @@ def directional(
 
 class _TangentsAlone(TorchFunctionMode):
     """Sends the tangent of an input through linear layers by itself."""
+
+    def __init__(self, precision: Precision) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.low = precision == "bfloat16"
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -110,7 +123,9 @@ class _TangentsAlone(TorchFunctionMode):
         if len(rest) > 1:
             rest[1] = None
         unbiased = {name: a for name, a in kwargs.items() if name != "bias"}
-        return _joined(made, func(tangent, *rest, **unbiased))
+        if self.low and func in CONVOLUTIONS and isinstance(rest[0], Tensor):
+            tangent, rest[0] = tangent.bfloat16(), rest[0].bfloat16()
+        return _joined(made, func(tangent, *rest, **unbiased).to(made.dtype))
 
 
 def _product(func: Any, a: Any, b: Any) -> Any:

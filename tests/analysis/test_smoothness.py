@@ -205,12 +205,30 @@ def test_refusals():
         perceptual_path_length(world, count=1)
     with pytest.raises(LatdirError, match="no space 's'"):
         perceptual_path_length(world, space="s")
+    with pytest.raises(LatdirError, match=r"cannot be taken in bfloat16.*derivative='exact'"):
+        perceptual_path_length(world, derivative="finite", precision="bfloat16")
     with pytest.raises(LatdirError, match=r"features are vectors \[n, f\]"):
         perceptual_path_length(world, features=lambda x: x, count=4)
     with pytest.raises(LatdirError, match="amounts ascend"):
         edit_path_length(world, direction(world), amounts=torch.tensor([1.0, 0.0]))
     with pytest.raises(LatdirError, match="leaves some images as they are"):
         edit_path_length(world, direction(world), features=lambda x: 0 * x.flatten(1), count=4)
+
+
+def test_tangents_in_bfloat16_and_values_in_float32():
+    generator = load_generator("digiface64")
+    exact = perceptual_path_length(generator, count=12, trim=0.0)
+    low = perceptual_path_length(generator, count=12, trim=0.0, precision="bfloat16")
+    assert low.mean == pytest.approx(exact.mean, rel=0.01)
+    torch.testing.assert_close(low.values, exact.values, rtol=0.02, atol=0.0)
+    # Rounded indeed, or the precision would not have reached the convolutions.
+    assert float((low.values / exact.values - 1).abs().max()) > 1e-4
+    assert low.precision == "bfloat16"
+    net = nn.Conv2d(3, 2, 3).double()
+    x, t = torch.randn(2, 1, 3, 5, 5, generator=torch.Generator().manual_seed(0)).double()
+    found = directional(net, x, t, precision="bfloat16")
+    assert found.derivative.dtype == torch.float64
+    torch.testing.assert_close(found.value, net(x).detach())
 
 
 @pytest.mark.slow
