@@ -101,7 +101,7 @@ class _TangentsAlone(TorchFunctionMode):
     """Sends the tangent of an input through linear layers by itself."""
 
     def __init__(self, precision: Precision) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.low = precision == "bfloat16"
 
     def __torch_function__(

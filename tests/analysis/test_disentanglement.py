@@ -19,7 +19,7 @@ from analysis.disentanglement import METRICS, disentanglement_scores
 from analysis.entangled import entangled_world, entanglement_sweep
 from analysis.explicitness import explicitness
 from analysis.factors import as_classes, split_rows
-from analysis.factorvae import factorvae_score
+from analysis.factorvae import _least_varying, factorvae_score
 from analysis.half_samples import half_sample_scores
 from analysis.histogram_trees import grow_on_histograms
 from analysis.mig import mig, mutual_information
@@ -291,6 +291,23 @@ def test_factorvae_against_a_plain_loop():
             votes[part, j, np.argmin(batch.var(0, ddof=1) / spread)] += 1
     slow = votes[1, votes[0].argmax(0), range(x.shape[1])].sum() / 1000
     assert found.score == pytest.approx(slow, abs=0.05)
+
+
+@pytest.mark.parametrize("chunk", [8_000_000, 90])
+def test_votes_from_sums_are_those_of_gathered_rows(monkeypatch, chunk):
+    monkeypatch.setattr("analysis.factorvae.CHUNK", chunk)
+    monkeypatch.setattr("analysis.factorvae.STRIP", 1000)
+    x, y = mixed(300)
+    nearly = x + 1e-7 * torch.randn(x.shape, generator=rng(3), dtype=x.dtype)
+    # Far from zero, nearly equal, constant where the attribute is held, and equal twice.
+    codes = torch.cat([x + 1000, nearly, y.double(), y.double(), x], 1)
+    rows = torch.randint(300, (200, 16), generator=rng(1))
+    rows[::2] = torch.randint(30, (100, 16), generator=rng(2))
+    order = y[:, 0].argsort()
+    rows[::4] = order[rows[::4] % 30]
+    slow = codes[rows].var(1).argmin(1)
+    assert torch.equal(_least_varying(codes, rows), slow)
+    assert len(slow.unique()) > 5
 
 
 def test_stylespace_protocol_keeps_what_varies_and_takes_the_extremes():
