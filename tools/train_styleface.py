@@ -1,33 +1,43 @@
 """Train `styleface64`: a small StyleGAN2 taught the faces of `digiface64`, image by image.
 
-    python tools/train_styleface.py --out out/styleface64              train, or go on
-    python tools/train_styleface.py --out out/styleface64 --export       write directions/zoo
+    python tools/train_styleface.py              train, or go on
+    python tools/train_styleface.py --export     write directions/zoo
 
 Teacher and student see the same z, scaled to the sphere of radius √100 that StyleGAN's mapping
-scales it to anyway. The student's loss is L1 on a pyramid of both images and on their edges: no
-discriminator, so nothing can diverge. For the first part of training its feature maps are also
-asked to hold the teacher's, up to a linear map (hints: Romero et al. 2015, arXiv:1412.6550),
-which carries pose and identity to where they are needed much sooner than pixels do; the weight
-of the hints falls to zero, and the end of training is free to use the styles as it likes.
-Training grows from 16 to 64 pixels, in bf16 where convolutions are, and keeps an exponential
-mean of its weights, which is what is exported. Codes are fresh in every batch.
+scales it to anyway. Training has three parts, by the share of images seen:
 
-Learning rates follow the equalised learning rate: weights are stored as they act, so a weight's
-rate is divided by the root of its fan-in. All state is written beside and renamed every few
-minutes; the same command goes on from it.
+1. It grows from 16 to 64 pixels. The loss is L1 on a pyramid of both images and on their edges;
+   the student's feature maps are also asked to hold the teacher's, up to a linear map (hints:
+   Romero et al. 2015, arXiv:1412.6550). Student and teacher begin alike where they can:
+   `warm_start` lets w carry all of z and the first layer half of the teacher's.
+2. The weight of the hints has fallen to zero: images alone count.
+3. Sharpening: a critic that learns to tell student from teacher adds the difference of its
+   feature maps and its opinion, also of images of mixed styles, and path-length regularisation
+   keeps steps in w of even effect.
+
+Two processes of one thread step on the same weights without locks (Hogwild: Recht et al. 2011,
+arXiv:1106.5730), which uses both cores at small batches, learning soonest at equal images. Two
+runs are therefore alike, not the same. Convolutions are in bf16. Learning rates follow the
+equalised learning rate: weights are stored as they act, so a weight's rate is divided by the
+root of its fan-in. An exponential mean of the weights is what is exported. All state is written
+beside and renamed every few minutes; the same command goes on from it. Codes are never repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
 import math
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,32 +45,31 @@ from directions import keep_freed_memory
 from directions.files import atomic
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
 from directions.generators.progressive import pixel_norm
-from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.style_network import NEGATIVE_SLOPE
+from directions.generators.stylegan2 import GAIN, STYLEFACE64, StyleGAN2, StyleGAN2Config
 from directions.images import grid, save_png
 
-WIDTHS = (256, 256, 128, 64, 32)
-MAPPING = (256, 256, 256, 256)
+WIDTHS = STYLEFACE64.channels
 STAGES = ((0.04, 16, 16), (0.12, 32, 16), (1.00, 64, 16))  # until, pixels, batch
 HINTS_UNTIL = 0.6
 HINT = 1.0
-MAPPING_RATE = 0.5
+MAPPING_RATE = 0.1
+SHARPEN = (0.60, 0.70)  # begins, is whole
+CRITIC = (32, 64, 128, 256)
+CRITIC_RATE = 1e-3
+FEATURES, ADVERSARIAL, PATH, R1 = 1.0, 0.2, 0.003, 1.0
+CONST_GAIN = 5.0  # brings the warm start's first activations to a spread of about 1
+MIXING, LAZY = 4, 16  # a step of these kinds every so many
 EMA_IMAGES = 20_000
 HELD_OUT = 256
 MINUTES_BETWEEN_SAVES = 4
-ZOO = Path(__file__).parents[1] / "directions" / "zoo" / "styleface64"
+ZOO = Path(__file__).parents[1] / "directions" / "zoo"
 
 
 def config(pixels: int) -> StyleGAN2Config:
     """The student, grown up to that many pixels."""
     blocks = int(math.log2(pixels)) - 1
-    return StyleGAN2Config(
-        z_dim=100,
-        w_dim=256,
-        resolution=pixels,
-        channels=WIDTHS[:blocks],
-        mapping=MAPPING,
-        noise=False,
-    )
+    return replace(STYLEFACE64, resolution=pixels, channels=WIDTHS[:blocks])
 
 
 def initialised(pixels: int, *, seed: int) -> Watched:
@@ -107,6 +116,52 @@ class Teacher:
         return x.float().tanh().expand(-1, 3, -1, -1), features
 
 
+def warm_start(network: StyleGAN2, teacher: Teacher, *, seed: int) -> None:
+    """Let w carry all of z, and the 4-pixel layer compute half of the teacher's first layer.
+
+    Left to itself the mapping forgets most of z. Here each coordinate of z passes through the
+    mapping as a pair of units, ±z, whose leaky ReLUs differ by a multiple of z. The styles of
+    the 4-pixel layer are those coordinates, two channels for each: nine shifts each of two random
+    pictures span all sixteen pixels, so that any linear map from z to pixels is one convolution
+    of them. It is chosen to be the teacher's, for the channels whose activations its second layer
+    uses most.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    first, second = teacher.generator._layers[:2]
+    d = len(first.folded)
+    plus, minus = torch.eye(d), -torch.eye(d)
+    back = 1 / ((1 + NEGATIVE_SLOPE) * GAIN)
+    width = WIDTHS[0]
+    weights = teacher.first.float().view(d, 16, -1)
+    activation = weights.square().sum((0, 1))
+    used = (activation * second.folded.square().sum((1, 2, 3))).topk(width).indices
+    with torch.no_grad():
+        for k, dense in enumerate(network.dense):
+            dense.bias.zero_()
+            dense.weight[: 2 * d] = torch.cat([plus, minus]) if k == 0 else 0
+            if k:
+                dense.weight[:d, : 2 * d] = back * torch.cat([plus, minus], 1)
+                dense.weight[d : 2 * d, : 2 * d] = -back * torch.cat([plus, minus], 1)
+        for layer in range(len(network.style_sizes)):
+            network.affine(layer).weight.mul_(0.2)
+        affine = network.affine(network.style_names.index("b4.conv1"))
+        affine.weight.zero_()
+        affine.bias[: 2 * d] = 0
+        for copy in range(2):
+            affine.weight[copy * d : (copy + 1) * d, : 2 * d] = back * torch.cat([plus, minus], 1)
+        network.const[: 2 * d] *= CONST_GAIN
+        patches = functional.unfold(network.const[: 2 * d, None], 3, padding=1).view(2, d, 9, 16)
+        patches = patches.transpose(0, 1).flatten(1, 2)
+        wanted = weights[:, :, used].transpose(1, 2)
+        kernels = (wanted @ torch.linalg.pinv(patches, rtol=0.03)).view(d, width, 2, 3, 3)
+        scale = (width * 9) ** -0.5 / kernels.square().mean().sqrt()
+        layer = network._layer("b4.conv1")
+        layer.weight.normal_(generator=rng).mul_(0.1 * (width * 9) ** -0.5)
+        layer.weight[:, : 2 * d] = scale * kernels.permute(1, 2, 0, 3, 4).flatten(1, 2)
+        demodulation = layer.weight.square().sum((1, 2, 3)).rsqrt()
+        layer.bias.copy_(scale * demodulation * teacher.generator._layers[0].bias[used])
+
+
 class Watched(StyleGAN2):
     """A StyleGAN2 that keeps each block's last feature map."""
 
@@ -119,7 +174,7 @@ class Watched(StyleGAN2):
     seen: dict[int, Tensor]
 
 
-def rates(network: StyleGAN2, rate: float) -> list[dict[str, object]]:
+def rates(network: StyleGAN2) -> list[dict[str, object]]:
     """Optimiser groups with the equalised learning rate's effective rates."""
     groups = []
     for name, parameter in network.named_parameters():
@@ -127,7 +182,7 @@ def rates(network: StyleGAN2, rate: float) -> list[dict[str, object]]:
         scale = (MAPPING_RATE if name.startswith("dense") else 1.0) / math.sqrt(fan_in)
         if parameter.ndim == 0:
             continue
-        groups.append({"params": [parameter], "lr": rate * scale, "scale": scale})
+        groups.append({"params": [parameter], "scale": scale})
     return groups
 
 
@@ -171,65 +226,96 @@ def psnr(made: Tensor, wanted: Tensor) -> float:
     return float(10 * torch.log10(4 / (made.clamp(-1, 1) - wanted).square().mean()))
 
 
+class Critic(nn.Module):
+    """A small discriminator of 64-pixel images, whose layers are also a perceptual measure."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pairs = itertools.pairwise((3, *CRITIC))
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairs)
+        self.score = nn.Linear(CRITIC[-1] * 16, 1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """A score per image, higher for real ones, and the feature maps it came from."""
+        maps = []
+        x = images
+        for layer in self.layers:
+            x = functional.leaky_relu(layer(x), 0.2)
+            maps.append(x)
+        return self.score(x.flatten(1)).flatten(), maps
+
+
 class Student:
-    """The network, its mean, its optimiser, and how far they have come."""
+    """The network, its mean, its critic and their optimisers, in memory that workers share."""
 
-    def __init__(self, out: Path, *, rate: float, seed: int) -> None:
-        self.out, self.rate, self.seed = out, rate, seed
-        self.seconds, self.images = 0.0, 0
-        self.state = out / "state.pt"
-        self.pixels = STAGES[0][1]
-        saved = torch.load(self.state, weights_only=True) if self.state.exists() else None
-        if saved:
-            self.pixels = saved["pixels"]
-        self._build()
-        if saved:
-            self.network.load_state_dict(saved["network"])
-            self.mean.load_state_dict(saved["mean"])
-            self.heads.load_state_dict(saved["heads"])
-            self.optimiser.load_state_dict(saved["optimiser"])
-            self.seconds, self.images = saved["seconds"], saved["images"]
-
-    def _build(self) -> None:
-        self.network = initialised(self.pixels, seed=self.seed)
-        self.network.to(memory_format=torch.channels_last)
-        self.mean = initialised(self.pixels, seed=self.seed)
+    def __init__(self, pixels: int, *, seed: int) -> None:
+        self.pixels = pixels
+        self.network = initialised(pixels, seed=seed).to(memory_format=torch.channels_last)
+        self.mean = initialised(pixels, seed=seed).to(memory_format=torch.channels_last)
         sizes = [4 << k for k in range(4)]
         self.heads = nn.ModuleDict(
             {str(r): nn.Conv2d(WIDTHS[k], 512 >> k, 1) for k, r in enumerate(sizes)}
         )
-        groups = rates(self.network, self.rate)
-        for head in self.heads.values():
-            groups.append({"params": list(head.parameters()), "scale": 0.06})
-        self.optimiser = torch.optim.Adam(groups, lr=self.rate, betas=(0.9, 0.99))
+        torch.manual_seed(seed)
+        self.critic = Critic().to(memory_format=torch.channels_last)
+        self.lengths = torch.zeros(())
+        groups = rates(self.network)
+        groups.append({"params": list(self.heads.parameters()), "scale": 0.06})
+        self.optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+        self.critics = torch.optim.Adam(
+            self.critic.parameters(), lr=CRITIC_RATE, betas=(0.0, 0.99), fused=True
+        )
+        for optimiser in (self.optimiser, self.critics):
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:
+                    optimiser.state[parameter] = {
+                        "step": torch.tensor(0.0),
+                        "exp_avg": torch.zeros_like(parameter),
+                        "exp_avg_sq": torch.zeros_like(parameter),
+                    }
 
-    def grow(self, pixels: int) -> None:
-        """Add blocks up to that many pixels; what was learnt stays."""
-        learnt, mean = self.network.state_dict(), self.mean.state_dict()
-        heads = self.heads.state_dict()
-        self.pixels = pixels
-        self._build()
-        self.heads.load_state_dict(heads)
-        self.network.load_state_dict(learnt, strict=False)
-        self.mean.load_state_dict(mean, strict=False)
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state, by name."""
+        named = {"lengths": self.lengths}
+        for part in ("network", "mean", "heads", "critic"):
+            for name, parameter in getattr(self, part).named_parameters():
+                named[f"{part}.{name}"] = parameter
+                optimiser = self.critics if part == "critic" else self.optimiser
+                for key, value in optimiser.state.get(parameter, {}).items():
+                    named[f"{part}.{name}.{key}"] = value
+        return named
+
+    def load(self, saved: dict[str, Tensor]) -> None:
+        """Copy what was saved; layers that were not there yet stay as they were drawn."""
+        with torch.no_grad():
+            for name, tensor in self.tensors().items():
+                if name in saved:
+                    tensor.copy_(saved[name])
+
+    def share(self) -> dict[str, Tensor]:
+        """The tensors, moved to memory that other processes can use."""
+        return {name: tensor.detach().share_memory_() for name, tensor in self.tensors().items()}
+
+    def join(self, shared: dict[str, Tensor]) -> None:
+        """Use another process's tensors in place of these."""
+        for name, tensor in self.tensors().items():
+            tensor.data = shared[name]
 
     def step(
-        self, z: Tensor, wanted: Tensor, features: dict[int, Tensor], *, rate: float, hint: float
+        self, z: Tensor, wanted: Tensor, features: dict[int, Tensor], plan: Plan
     ) -> tuple[float, float]:
         """One step of Adam on one batch; the image loss and the hint loss."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["scale"]
-        picture = loss(render(self.network, z), wanted)
+        made = render(self.network, z)
+        total = picture = loss(made, wanted)
         hinted = picture.new_zeros(())
-        if hint:
+        if plan.hint:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 hinted = hint_loss(self.network.seen, self.heads, features)
-        value = picture + hint * hinted
-        self.optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        self.optimiser.step()
-        self.images += len(z)
-        keep = 0.5 ** (len(z) / min(EMA_IMAGES, 0.05 * self.images + 1))
+            total = total + plan.hint * hinted
+        if plan.sharpen:
+            total = total + plan.sharpen * self._sharpness(made, wanted)
+        self._descend(total, plan)
+        keep = 0.5 ** (len(z) / plan.remember)
         with torch.no_grad():
             for mean, current in zip(
                 self.mean.parameters(), self.network.parameters(), strict=True
@@ -237,104 +323,258 @@ class Student:
                 mean.lerp_(current, 1 - keep)
         return picture.item(), hinted.item()
 
-    def save(self) -> None:
-        """Write everything that going on needs."""
-        with atomic(self.state) as temporary:
-            torch.save(
-                {
-                    "pixels": self.pixels,
-                    "network": self.network.state_dict(),
-                    "mean": self.mean.state_dict(),
-                    "heads": self.heads.state_dict(),
-                    "optimiser": self.optimiser.state_dict(),
-                    "seconds": self.seconds,
-                    "images": self.images,
-                },
-                temporary,
-            )
+    def _descend(self, total: Tensor, plan: Plan) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = plan.rate * group["scale"]
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimiser.step()
+
+    def _sharpness(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """Difference of the critic's feature maps and its opinion; the critic learns first."""
+        self._teach_critic(made.detach(), wanted)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            score, maps = self.critic(made)
+            with torch.no_grad():
+                _, targets = self.critic(wanted)
+        gaps = [
+            (a.float() - b.float()).abs().mean() / b.float().abs().mean()
+            for a, b in zip(maps, targets, strict=True)
+        ]
+        opinion = functional.softplus(-score.float()).mean()
+        return FEATURES * torch.stack(gaps).mean() + ADVERSARIAL * opinion
+
+    def _teach_critic(self, made: Tensor, wanted: Tensor) -> None:
+        """One step of the critic on images of both; now and then with R1 (arXiv:1801.04406)."""
+        self.critic.requires_grad_(True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            scores, _ = self.critic(torch.cat([made, wanted]))
+        fake, real = scores.float().chunk(2)
+        total = functional.softplus(fake).mean() + functional.softplus(-real).mean()
+        if torch.rand(()) < 1 / LAZY:
+            images = wanted.detach().clone().requires_grad_(True)
+            score, _ = self.critic(images)
+            (slope,) = torch.autograd.grad(score.sum(), images, create_graph=True)
+            total = total + LAZY * R1 / 2 * slope.square().sum((1, 2, 3)).mean()
+        self.critics.zero_grad(set_to_none=True)
+        total.backward()
+        self.critics.step()
+        self.critic.requires_grad_(False)
+
+    def mix(self, z: Tensor, wanted: Tensor, plan: Plan) -> None:
+        """A step on images whose coarse and fine styles come from two codes: the critic judges."""
+        w = self.network.mapping(z, None)
+        count = len(self.network.style_sizes)
+        cut = int(torch.randint(1, count, ()))
+        styles = [self.network.affine(i)(w if i < cut else w.flip(0)) for i in range(count)]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            made = self.network.synthesis(styles, noise="none").float()
+        self._teach_critic(made.detach(), wanted)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            score, _ = self.critic(made)
+        opinion = functional.softplus(-score.float()).mean()
+        self._descend(plan.sharpen * ADVERSARIAL * opinion, plan)
+
+    def straighten(self, z: Tensor, plan: Plan) -> None:
+        """A step of path-length regularisation (arXiv:1912.04958): steps in w of even effect."""
+        w = self.network.mapping(z, None).detach().requires_grad_(True)
+        styles = [self.network.affine(i)(w) for i in range(len(self.network.style_sizes))]
+        images = self.network.synthesis(styles, noise="none")
+        noise = torch.randn_like(images) / images.shape[-1]
+        (slope,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
+        lengths = slope.square().sum(1).sqrt()
+        with torch.no_grad():
+            first = bool(self.lengths == 0)
+            self.lengths.lerp_(lengths.mean(), 1.0 if first else 0.01)
+        penalty = ((lengths - self.lengths) / self.lengths).square().mean()
+        self._descend(plan.sharpen * PATH * penalty, plan)
 
 
-def train(out: Path, *, images: int, rate: float, seed: int) -> None:
+class Plan(NamedTuple):
+    """What a step weighs, by how much of training has gone."""
+
+    rate: float
+    hint: float
+    sharpen: float
+    remember: float
+
+    @classmethod
+    def at(cls, done: int, images: int, rate: float) -> Plan:
+        """The plan after so many of all images."""
+        part = min(1.0, done / images)
+        warm, cosine = min(1.0, done / 5_000), 0.5 + 0.5 * math.cos(math.pi * part)
+        begin, full = SHARPEN
+        return cls(
+            rate=rate * warm * (0.02 + 0.98 * cosine),
+            hint=HINT * max(0.0, 1 - part / HINTS_UNTIL),
+            sharpen=min(1.0, max(0.0, (part - begin) / (full - begin))),
+            remember=min(EMA_IMAGES, 0.05 * done + 1),
+        )
+
+
+def work(
+    shared: dict[str, Tensor],
+    running: Tensor,
+    counter: Any,
+    *,
+    pixels: int,
+    batch: int,
+    until: int,
+    images: int,
+    rate: float,
+    seed: int,
+) -> None:
+    """One worker: steps on the shared tensors, without locks, until the stage has its images."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    torch.manual_seed(counter.value)
+    teacher = Teacher()
+    student = Student(pixels, seed=seed)
+    student.join(shared)
+    student.critic.requires_grad_(False)
+    parent = os.getppid()
+    for turn in itertools.count():
+        if os.getppid() != parent:  # it was killed
+            return
+        with counter.get_lock():
+            done = counter.value
+            counter.value += batch
+        if done >= until:
+            with counter.get_lock():
+                counter.value -= batch
+            return
+        plan = Plan.at(done, images, rate)
+        z = teacher.codes(batch, seed=seed, start=done)
+        wanted, features = teacher(z)
+        target = functional.avg_pool2d(wanted, 64 // pixels)
+        losses = torch.tensor(student.step(z, target, features, plan))
+        running.lerp_(losses, 1.0 if not running.any() else 0.02)
+        if plan.sharpen and turn % MIXING == 0:
+            student.mix(z, target, plan)
+        if plan.sharpen and turn % LAZY == 0:
+            student.straighten(z[: batch // 4], plan)
+
+
+def train(out: Path, *, images: int, rate: float, seed: int, workers: int) -> None:
     """Train on so many images in all, over all runs."""
     out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher()
-    check_codes = teacher.codes(HELD_OUT, seed=seed + 1)
-    check = torch.cat([teacher(z)[0] for z in check_codes.split(32)])
-    student = Student(out, rate=rate, seed=seed)
-    saved = time.monotonic()
-    running = None
-    while student.images < images:
-        began = time.monotonic()
-        part = student.images / images
-        pixels, batch = next((p, b) for until, p, b in STAGES if part < until)
-        if pixels != student.pixels:
-            student.grow(pixels)
-        z = teacher.codes(batch, seed=seed, start=student.images)
-        wanted, features = teacher(z)
-        warm = min(1.0, student.images / 5_000)
-        losses = student.step(
-            z,
-            functional.avg_pool2d(wanted, 64 // pixels),
-            features,
-            rate=rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part))),
-            hint=HINT * max(0.0, 1 - part / HINTS_UNTIL),
-        )
-        now = torch.tensor(losses)
-        running = now if running is None else running.lerp(now, 0.02)
-        student.seconds += time.monotonic() - began
-        last = student.images >= images
-        if time.monotonic() - saved > 60 * MINUTES_BETWEEN_SAVES or last:
-            saved = time.monotonic()
-            shrunk = functional.avg_pool2d(check, 64 // student.pixels)
-            report(student, check_codes, shrunk, running.tolist())
-            student.save()
+    codes = teacher.codes(HELD_OUT, seed=seed + 1)
+    check = torch.cat([teacher(z)[0] for z in codes.split(32)])
+    saved = load_state(out)
+    context = torch.multiprocessing.get_context("spawn")
+    counter = context.Value("q", saved["images"])
+    seconds = saved["seconds"]
+    running = torch.zeros(2).share_memory_()
+    while counter.value < images:
+        until, pixels, batch = next(stage for stage in STAGES if counter.value < stage[0] * images)
+        student = Student(pixels, seed=seed)
+        if not saved["tensors"]:
+            for part in (student.network, student.mean):
+                warm_start(part, teacher, seed=seed)
+        student.load(saved["tensors"])
+        options = {"pixels": pixels, "batch": batch, "until": round(until * images)}
+        options |= {"images": images, "rate": rate, "seed": seed}
+        shared = student.share()
+        crew = [
+            context.Process(target=work, args=(shared, running, counter), kwargs=options)
+            for _ in range(workers)
+        ]
+        for worker in crew:
+            worker.start()
+        while any(worker.is_alive() for worker in crew):
+            began = time.monotonic()
+            for worker in crew:
+                left = began + 60 * MINUTES_BETWEEN_SAVES - time.monotonic()
+                worker.join(max(0.0, left))
+            if any(worker.exitcode for worker in crew):
+                for worker in crew:
+                    worker.terminate()
+                raise SystemExit("a worker failed; its error is above")
+            seconds += time.monotonic() - began
+            saved = {
+                "images": counter.value,
+                "seconds": seconds,
+                "pixels": pixels,
+                "tensors": student.tensors(),
+            }
+            with atomic(out / "state.pt") as temporary:
+                torch.save(saved, temporary)
+            report(out, student, saved, codes, functional.avg_pool2d(check, 64 // pixels), running)
 
 
-def report(student: Student, codes: Tensor, wanted: Tensor, running: list[float]) -> None:
+def load_state(out: Path) -> dict[str, Any]:
+    """What the last run left, or a beginning."""
+    if (out / "state.pt").exists():
+        return torch.load(out / "state.pt", weights_only=True)
+    return {"images": 0, "seconds": 0.0, "pixels": 16, "tensors": {}}
+
+
+def report(
+    out: Path,
+    student: Student,
+    saved: dict[str, Any],
+    codes: Tensor,
+    wanted: Tensor,
+    running: Tensor,
+) -> None:
     """One line of the log, and a picture: teacher above, student below."""
     with torch.inference_mode():
         made = torch.cat([render(student.mean, z) for z in codes.split(32)])
     line = {
-        "minutes": round(student.seconds / 60, 1),
-        "images": student.images,
+        "minutes": round(saved["seconds"] / 60, 1),
+        "images": saved["images"],
         "pixels": student.pixels,
-        "loss": round(running[0], 4),
-        "hint": round(running[1], 4),
+        "loss": round(float(running[0]), 4),
+        "hint": round(float(running[1]), 4),
         "psnr": round(psnr(made, wanted), 2),
     }
-    with (student.out / "log.jsonl").open("a") as file:
+    with (out / "log.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     large = [
         functional.interpolate(x[:32].clamp(-1, 1), scale_factor=64 // student.pixels)
         for x in (wanted, made)
     ]
     rows = torch.stack([x.unflatten(0, (4, 8)) for x in large], 1).flatten(0, 1)
-    save_png(grid(rows), student.out / "pairs.png")
+    save_png(grid(rows), out / "pairs.png")
 
 
 def export(out: Path) -> None:
-    """Write the mean weights in half precision into the zoo, with w's mean over 100,000 codes."""
-    student = Student(out, rate=1.0, seed=0)
+    """Put the mean weights, halved, and the mean of w into the zoo, their sha256 into its list."""
+    saved = load_state(out)
+    student = Student(64, seed=0)
+    student.load(saved["tensors"])
     network = student.mean.eval()
     rng = torch.Generator().manual_seed(0)
     with torch.inference_mode():
         w = network.mapping(torch.randn(100_000, 100, generator=rng), None)
-    network.w_avg.copy_(w.mean(0))
-    ZOO.mkdir(exist_ok=True)
-    state = {
-        key: (value.half() if value.ndim > 1 else value.float()).contiguous()
-        for key, value in network.state_dict().items()
-        if "noise" not in key
-    }
-    save_file(state, ZOO / "weights.safetensors")
+        network.w_avg.copy_(w.mean(0))
+    data = save(
+        {
+            key: (value.half() if value.ndim > 1 else value.float()).contiguous()
+            for key, value in network.state_dict().items()
+            if "noise" not in key
+        }
+    )
+    sha256 = hashlib.sha256(data).hexdigest()
+    file = "styleface64/weights.safetensors"
+    (ZOO / file).parent.mkdir(exist_ok=True)
+    (ZOO / file).write_bytes(data)
+    manifest = ZOO / "manifest.json"
+    entries = json.loads(manifest.read_text())
+    source = {"command": "tools/train_styleface.py", "images": saved["images"]}
+    entries["styleface64"] = {"file": file, "sha256": sha256, "source": source}
+    manifest.write_text(json.dumps(entries, indent=2) + "\n")
+    print(f"{len(data):,} bytes, sha256 {sha256}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/styleface64"))
-    parser.add_argument("--images", type=int, default=1_000_000, help="to train on in all")
-    parser.add_argument("--rate", type=float, default=4e-2)
+    parser.add_argument("--images", type=int, default=260_000, help="to train on in all")
+    parser.add_argument("--rate", type=float, default=1e-2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--export", action="store_true", help="write the weights into the zoo")
     options = parser.parse_args()
     if options.export:
@@ -342,7 +582,13 @@ def main() -> None:
         return
     keep_freed_memory()
     torch.set_num_threads(1)
-    train(options.out, images=options.images, rate=options.rate, seed=options.seed)
+    train(
+        options.out,
+        images=options.images,
+        rate=options.rate,
+        seed=options.seed,
+        workers=options.workers,
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ GENERATORS: dict[str, Entry] = {
         "directions.generators.dcgan:digiface64",
         "DCGAN faces, 64×64, z of 100, trained on DigiFace-1M; ships with the package",
     ),
+    "styleface64": Entry(
+        "directions.generators.stylegan2:styleface64",
+        "StyleGAN2 faces, 64×64, all style spaces, taught by digiface64; ships with the package",
+    ),
     "planted": Entry(
         "directions.generators.planted:planted",
         "analytic images of known factors, for tests and benchmarks",
@@ -68,7 +72,7 @@ def load_generator(
         Traceback (most recent call last):
         ...
         directions.errors.LatdirError: no generator 'nvidia-magic': there are digiface64,
-            planted; your own is named 'module:function', where the function returns
+            styleface64, planted; your own is named 'module:function', where the function returns
             directions.wrap(…); a checkpoint is named by its path
         >>> load_generator("network-snapshot.pkl")
         Traceback (most recent call last):

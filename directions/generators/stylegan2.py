@@ -22,13 +22,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from directions import zoo
 from directions.generators.base import Precision
 from directions.generators.fast_stylegan2 import prepare
 from directions.generators.progressive import pixel_norm
 from directions.generators.resample import blur_transposed, upsample2
-from directions.generators.style import NEGATIVE_SLOPE, StyleNetwork
+from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
 
-__all__ = ["StyleGAN2", "StyleGAN2Config"]
+__all__ = ["STYLEFACE64", "StyleGAN2", "StyleGAN2Config", "styleface64"]
 
 EPSILON = 1e-8
 GAIN = math.sqrt(2)
@@ -68,6 +69,16 @@ class StyleGAN2Config:
     conv_clamp: float | None = None
     noise: bool = True
     label_norm: bool = True
+
+
+STYLEFACE64 = StyleGAN2Config(
+    z_dim=100,
+    w_dim=256,
+    resolution=64,
+    channels=(256, 256, 128, 64, 32),
+    mapping=(256, 256, 256, 256),
+    noise=False,
+)
 
 
 class _Layer(nn.Module):
@@ -240,6 +251,22 @@ class StyleGAN2(StyleNetwork):
         s = style[name] / math.sqrt(rgb.weight.shape[1])
         x = functional.conv2d(x * s[:, :, None, None], rgb.weight.to(x.dtype))
         return _clamped(x + rgb.bias[:, None, None], self.config.conv_clamp, 1.0)
+
+
+def styleface64(*, device: str | torch.device = "cpu") -> StyleGenerator:
+    """The built-in StyleGAN2 of 64×64 faces; `directions/zoo/styleface64` has its card.
+
+    Args:
+        device: Where it runs.
+
+    Example:
+        >>> generator = styleface64()
+        >>> generator.synthesize(generator.sample(2, seed=0, space="w"), "w").shape
+        torch.Size([2, 3, 64, 64])
+    """
+    network = StyleGAN2(STYLEFACE64)
+    network.load_state_dict(network.state_dict() | zoo.load("styleface64"))
+    return StyleGenerator(network.to(device), name="styleface64")
 
 
 def _clamped(x: Tensor, bound: float | None, gain: float) -> Tensor:

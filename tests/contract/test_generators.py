@@ -11,6 +11,7 @@ from directions import LatdirError
 from directions.generators.base import BLOCK, Generator, check_images
 from directions.generators.dcgan import DCGAN, digiface64
 from directions.generators.style import StyleGenerator
+from directions.generators.stylegan2 import styleface64
 from directions.generators.wrap import wrap
 from tests.styles import small_progan, small_stylegan1, small_stylegan2
 from tests.waves import small_biggan, small_stylegan3
@@ -43,6 +44,7 @@ GENERATORS = {
     "mapped": lambda: Mapped(world("anisotropic")),
     "small_dcgan": small_dcgan,
     "digiface64": digiface64,
+    "styleface64": styleface64,
     "wrapped": wrapped,
     "small_stylegan2": small_stylegan2,
     "small_stylegan1": small_stylegan1,

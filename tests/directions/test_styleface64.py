@@ -1,0 +1,49 @@
+"""The built-in StyleGAN2 makes the faces it was taught, in every space and precision."""
+
+import pytest
+import torch
+
+from directions import LatdirError, load_generator
+from directions.generators.dcgan import digiface64
+from directions.generators.progressive import pixel_norm
+
+
+@pytest.fixture(scope="module")
+def student():
+    return load_generator("styleface64")
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(10 * torch.log10(4 / (a - b).square().mean()))
+
+
+def test_same_codes_are_the_same_faces(student) -> None:
+    teacher = digiface64()
+    codes = pixel_norm(teacher.sample(64, seed=5))
+    with torch.inference_mode():
+        wanted, made = (g.inference()(codes).clone() for g in (teacher, student))
+    assert psnr(made, wanted) > 21
+    # Better than the best constant picture by far, and than another code's.
+    assert psnr(made, wanted) > psnr(wanted.mean(0), wanted) + 7
+    assert psnr(made, wanted) > psnr(made.flip(0), wanted) + 9
+
+
+def test_the_stored_mean_of_w_is_the_mean(student) -> None:
+    w = student.sample(4000, seed=3, space="w")
+    spread = w.std(0)
+    assert ((w.mean(0) - student.network.w_avg).abs() < 6 * spread / 4000**0.5 + 1e-4).all()
+
+
+def test_low_precision_agrees(student) -> None:
+    codes = student.sample(16, seed=1, space="w")
+    with torch.inference_mode():
+        exact, fast = (
+            student.inference(precision=p, space="w")(codes).float().clone()
+            for p in ("float32", "bfloat16")
+        )
+    assert psnr(fast, exact) > 40
+
+
+def test_codes_of_other_generators_are_refused_with_the_space_they_look_like(student) -> None:
+    with pytest.raises(LatdirError, match="10"):
+        student.check(torch.zeros(1, 18, 256), "w+")
