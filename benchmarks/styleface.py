@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -59,9 +58,9 @@ def main() -> None:
         PARTS[part](teacher, student, options.count)
 
 
-def codes_of(teacher: Generator, count: int, *, start: int = 0) -> Tensor:
+def codes_of(teacher: Generator, count: int) -> Tensor:
     """Codes at the one scale at which both generators mean the same."""
-    return pixel_norm(teacher.sample(count, seed=SEED, start=start))
+    return pixel_norm(teacher.sample(count, seed=SEED))
 
 
 @torch.inference_mode()
@@ -141,9 +140,8 @@ def separability(teacher: Generator, student: Generator, count: int) -> None:
         print("   ", dict(zip(judge.names, result.entropy.tolist(), strict=False)))
 
 
-@cache
 def labelled(student: Generator, count: int) -> Samples:
-    """Labelled codes of the student's z, which become codes of w."""
+    """Labelled codes of w."""
     judge = load_classifier("faces+pixels")
     return sample(student, judge, count, seed=2026, space="w", precision="bfloat16")
 

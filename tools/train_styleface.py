@@ -215,8 +215,12 @@ def hint_loss(seen: dict[int, Tensor], heads: nn.ModuleDict, wanted: dict[int, T
 
 def render(network: StyleGAN2, z: Tensor) -> Tensor:
     """Images of z, convolutions in bf16, results in float32."""
-    w = network.mapping(z, None)
-    styles = [network.affine(i)(w) for i in range(len(network.style_sizes))]
+    return painted(network, [network.mapping(z, None)] * len(network.style_sizes))
+
+
+def painted(network: StyleGAN2, ws: list[Tensor]) -> Tensor:
+    """Images of one w for each style, convolutions in bf16, results in float32."""
+    styles = [network.affine(i)(w) for i, w in enumerate(ws)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         return network.synthesis(styles, noise="none").float()
 
@@ -366,9 +370,7 @@ class Student:
         w = self.network.mapping(z, None)
         count = len(self.network.style_sizes)
         cut = int(torch.randint(1, count, ()))
-        styles = [self.network.affine(i)(w if i < cut else w.flip(0)) for i in range(count)]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            made = self.network.synthesis(styles, noise="none").float()
+        made = painted(self.network, [w] * cut + [w.flip(0)] * (count - cut))
         self._teach_critic(made.detach(), wanted)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             score, _ = self.critic(made)
