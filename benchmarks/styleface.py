@@ -132,12 +132,18 @@ def ppl(teacher: Generator, student: Generator, count: int) -> None:
 def separability(teacher: Generator, student: Generator, count: int) -> None:
     """Linear separability of z and of w, on the same images."""
     judge = load_classifier("faces+pixels")
-    found = measure_separability(
-        student, judge, spaces=["z", "w"], count=4 * count, precision="bfloat16"
-    )
-    for space, result in found.items():
-        print(f"{space}: {result.score:.3f} [{result.low:.3f}, {result.high:.3f}]")
-        print("   ", dict(zip(judge.names, result.entropy.tolist(), strict=False)))
+    for as_published in (False, True):
+        found = measure_separability(
+            student,
+            judge,
+            spaces=["z", "w"],
+            count=4 * count,
+            as_published=as_published,
+            precision="bfloat16",
+        )
+        for space, result in found.items():
+            interval = f"[{result.low:.3f}, {result.high:.3f}]"
+            print(f"{space}: {result.score:.3f} {interval} on {result.scored_on} rows")
 
 
 def labelled(student: Generator, count: int) -> Samples:
