@@ -314,7 +314,7 @@ def test_safetensors_take_their_settings_from_json_beside_them(tmp_path: Path) -
     _same(load_generator(tmp_path / "a.safetensors"), state, conv_clamp=2.0)
 
 
-def test_tensorflow_pggan_and_stylegan_reach_their_readers_whole(tmp_path: Path) -> None:
+def test_a_conditional_tensorflow_pggan_takes_its_label(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
 
     def normal(*shape: int) -> Any:

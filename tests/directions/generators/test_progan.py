@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from directions import LatdirError
+from directions import LatdirError, load_generator
 from directions.generators.progan import ProGAN, progan_from_state
 from discovery.sefa import SeFa
+from tests.directions.generators import written
 from tests.parity import agree, fixture
 
 NAME = "gf_pggan64"
@@ -61,8 +63,7 @@ def test_sefa_and_its_edit_agree() -> None:
         agree(generator.synthesize(moved)[0], torch.from_numpy(expected))
 
 
-def test_the_official_variables_give_the_same_network() -> None:
-    _, reference = _loaded()
+def _official_variables() -> dict[str, Tensor]:
     names = json.loads((fixture(NAME) / "config.json").read_text())["pth_to_tf_var_mapping"]
     variables = {}
     for ours, theirs in names.items():
@@ -73,6 +74,12 @@ def test_the_official_variables_give_the_same_network() -> None:
         elif value.ndim == 4:
             value = value.permute(2, 3, 1, 0)
         variables[theirs] = value
+    return variables
+
+
+def test_the_official_variables_give_the_same_network() -> None:
+    _, reference = _loaded()
+    variables = _official_variables()
     agree(progan_from_state(variables, name="tf").synthesize(reference["z"]), reference["img_psi1"])
     fused = {k.replace("Conv0/", "Conv0_up/"): v for k, v in variables.items()}
     agree(
@@ -81,6 +88,17 @@ def test_the_official_variables_give_the_same_network() -> None:
         .synthesize(reference["z"])
         .detach(),
     )
+
+
+def test_the_official_pickle_gives_the_same_network(tmp_path: Path) -> None:
+    _, reference = _loaded()
+    variables = {name: value.numpy() for name, value in _official_variables().items()}
+    network = written.tensorflow_network(
+        variables, kwargs={"num_channels": 3, "resolution": 64, "label_size": 0}, progan=True
+    )
+    generator = load_generator(written.dump((network,) * 3, tmp_path / "karras2018iclr.pkl"))
+    with torch.no_grad():
+        agree(generator.synthesize(reference["z"]), reference["img_psi1"])
 
 
 def _fused(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -98,7 +116,7 @@ def test_fused_layers_are_told_by_their_shapes() -> None:
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_interfacegans_layout_gives_the_same_network(fused: bool) -> None:
+def test_interfacegans_file_gives_the_same_network(fused: bool, tmp_path: Path) -> None:
     _, reference = _loaded()
     renamed = {}
     for key, value in _state().items():
@@ -110,7 +128,8 @@ def test_interfacegans_layout_gives_the_same_network(fused: bool) -> None:
             renamed[
                 {"weight": f"{name}.conv.weight", "bias": f"{name}.wscale.bias"}.get(part, key)
             ] = value
-    theirs = progan_from_state(renamed, name="ifg").synthesize(reference["z"])
+    torch.save(renamed, tmp_path / "pggan_celebahq.pth")
+    theirs = load_generator(tmp_path / "pggan_celebahq.pth").synthesize(reference["z"])
     ours = progan_from_state(_fused(_state()) if fused else _state(), name="gf")
     agree(theirs, ours.synthesize(reference["z"]).detach())
 

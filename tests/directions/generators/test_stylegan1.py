@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from directions import LatdirError
+from directions import LatdirError, load_generator
 from directions.generators.progressive import upconvolve, upsampling_kernel
 from directions.generators.style import StyleGenerator
 from directions.generators.stylegan1 import stylegan1_from_state
 from discovery.sefa import SeFa
+from tests.directions.generators import written
 from tests.parity import agree, fixture
 
 NAME = "gf_stylegan1_64"
@@ -91,8 +93,7 @@ def test_sefas_edit_agrees() -> None:
         agree(generator.synthesize(moved, "w+")[0], torch.from_numpy(expected))
 
 
-def test_the_official_variables_give_the_same_network() -> None:
-    _, reference = _loaded()
+def _official_variables() -> dict[str, Tensor]:
     names = json.loads((fixture(NAME) / "config.json").read_text())["pth_to_tf_var_mapping"]
     variables = {}
     for ours, theirs in names.items():
@@ -102,11 +103,41 @@ def test_the_official_variables_give_the_same_network() -> None:
         elif theirs.endswith("/weight") and value.ndim == 4:
             value = value.permute(2, 3, 1, 0)
         variables[theirs] = value
+    return variables
+
+
+def test_the_official_variables_give_the_same_network() -> None:
+    _, reference = _loaded()
     for prefix in ("", "G_synthesis/"):
-        prefixed = {prefix + k if k[0] not in "Dd" else k: v for k, v in variables.items()}
-        rebuilt = stylegan1_from_state(prefixed, name="tf")
+        variables = {
+            prefix + k if k[0] not in "Dd" else k: v for k, v in _official_variables().items()
+        }
+        rebuilt = stylegan1_from_state(variables, name="tf")
         agree(rebuilt.synthesize(reference["wplus"], "w+"), reference["img_wplus"])
         agree(rebuilt.map(reference["z"], "z", "w+"), reference["ws"])
+
+
+def test_the_official_pickle_gives_the_same_network(tmp_path: Path) -> None:
+    _, reference = _loaded()
+    places: dict[str, dict[str, object]] = {"": {}, "mapping": {}, "synthesis": {}}
+    for name, value in _official_variables().items():
+        outer = name in ("lod", "dlatent_avg")
+        place = "" if outer else "mapping" if name.startswith("Dense") else "synthesis"
+        places[place][name] = value.numpy()
+    # A training run leaves the level of detail it ended at in both; the outer one counts.
+    places["synthesis"]["lod"] = np.float32(3)
+    parts = {name: written.tensorflow_network(places[name]) for name in ("synthesis", "mapping")}
+    network = written.tensorflow_network(
+        places[""], kwargs={"num_channels": 3, "resolution": 64, "label_size": 0}, components=parts
+    )
+    path = written.dump((network,) * 3, tmp_path / "karras2019stylegan.pkl")
+    generator = load_generator(path)
+    with torch.no_grad():
+        agree(generator.map(reference["z"], "z", "w+"), reference["ws"])
+        agree(generator.synthesize(reference["wplus"], "w+"), reference["img_wplus"])
+        agree(generator.synthesize(reference["ws"], "w+"), reference["img_psi1"])
+        truncated = generator.truncate(reference["ws"], 0.7)
+        agree(generator.synthesize(truncated, "w+"), reference["img_psi0.7"])
 
 
 def _as_interfacegan(state: dict[str, Tensor], *, fused: tuple[int, ...] = ()) -> dict[str, Tensor]:
@@ -141,6 +172,15 @@ def test_interfacegans_layout_gives_the_same_network() -> None:
     rebuilt = stylegan1_from_state(_as_interfacegan(_state()), name="ifg")
     agree(rebuilt.synthesize(reference["wplus"], "w+"), reference["img_wplus"])
     assert rebuilt.truncation_cutoff == 8
+
+
+def test_interfacegans_file_gives_the_same_network(tmp_path: Path) -> None:
+    _, reference = _loaded()
+    torch.save(_as_interfacegan(_state()), tmp_path / "stylegan_ffhq.pth")
+    generator = load_generator(tmp_path / "stylegan_ffhq.pth")
+    with torch.no_grad():
+        agree(generator.map(reference["z"], "z", "w+"), reference["ws"])
+        agree(generator.synthesize(reference["wplus"], "w+"), reference["img_wplus"])
 
 
 def test_fused_layers_agree_between_layouts_and_differ_from_plain_ones() -> None:
