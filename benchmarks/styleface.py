@@ -24,12 +24,14 @@ from scipy.stats import ks_2samp, spearmanr
 from torch import Tensor
 from torch.nn import functional
 
+from analysis.curves import HELD_OUT_SEED
 from analysis.naming import name_directions
 from analysis.realism import frechet_distance
 from analysis.reconstruction import reconstruction_quality
-from analysis.separability import measure_separability
+from analysis.separability import linear_separability
 from analysis.smoothness import perceptual_path_length
 from directions import DirectionBank, load_classifier, load_generator, sweep
+from directions.classifiers.base import logit
 from directions.classifiers.faces import faces
 from directions.generators.base import Generator
 from directions.generators.progressive import pixel_norm
@@ -130,20 +132,31 @@ def ppl(teacher: Generator, student: Generator, count: int) -> None:
 
 
 def separability(teacher: Generator, student: Generator, count: int) -> None:
-    """Linear separability of z and of w, on the same images."""
+    """Linear separability of z and of w on the same images.
+
+    The probabilities are what training asked w to tell; the values, split at their medians, are
+    not.
+    """
     judge = load_classifier("faces+pixels")
-    for as_published in (False, True):
-        found = measure_separability(
-            student,
-            judge,
-            spaces=["z", "w"],
-            count=4 * count,
-            as_published=as_published,
-            precision="bfloat16",
-        )
-        for space, result in found.items():
-            interval = f"[{result.low:.3f}, {result.high:.3f}]"
-            print(f"{space}: {result.score:.3f} {interval} on {result.scored_on} rows")
+    told = sample(student, judge, 4 * count, seed=HELD_OUT_SEED, precision="bfloat16")
+    logits = logit(told.scores, judge.attributes)
+    kinds = [a.kind == "probability" for a in judge.attributes]
+    values = [not kind and a.name != "age" for kind, a in zip(kinds, judge.attributes, strict=True)]
+    sets = {
+        "asked for, held out": (logits[:, kinds], False),
+        "asked for, as published": (logits[:, kinds], True),
+        "not asked for, held out": (logits[:, values] - logits[:, values].median(0).values, False),
+    }
+    for title, (table, as_published) in sets.items():
+        for space in ("z", "w"):
+            codes = student.sample(4 * count, seed=HELD_OUT_SEED, space=space)
+            found = linear_separability(codes, table, as_published=as_published)
+            entropies = " ".join(f"{float(h):.3f}" for h in found.entropy)
+            print(
+                f"{title:24} {space} {found.score:.3f} [{found.low:.3f}, {found.high:.3f}]  "
+                f"{entropies}",
+                flush=True,
+            )
 
 
 def labelled(student: Generator, count: int) -> Samples:

@@ -13,7 +13,9 @@ scales it to anyway. Training has three parts, by the share of images seen:
 2. The weight of the hints has fallen to zero: images alone count.
 3. Sharpening: a critic that learns to tell student from teacher adds the difference of its
    feature maps and its opinion, also of images of mixed styles, and path-length regularisation
-   keeps steps in w of even effect.
+   keeps steps in w of even effect. And w is asked to mean something: what a face classifier says
+   of the teacher's image is read from w by one linear map; the student's image is asked to show
+   the same, and images between two w what is read there.
 
 Two processes of one thread step on the same weights without locks (Hogwild: Recht et al. 2011,
 arXiv:1106.5730), which uses both cores at small batches, learning soonest at equal images. Two
@@ -42,6 +44,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions import keep_freed_memory
+from directions.classifiers.base import logit
+from directions.classifiers.faces import faces
 from directions.files import atomic
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
 from directions.generators.progressive import pixel_norm
@@ -53,13 +57,16 @@ WIDTHS = STYLEFACE64.channels
 STAGES = ((0.04, 16, 16), (0.12, 32, 16), (1.00, 64, 16))  # until, pixels, batch
 HINTS_UNTIL = 0.6
 HINT = 1.0
-MAPPING_RATE = 0.1
+MAPPING_RATE, READER_RATE = 0.1, 0.25  # the mapping's grows to 1 with sharpening
 SHARPEN = (0.60, 0.70)  # begins, is whole
 CRITIC = (32, 64, 128, 256)
 CRITIC_RATE = 1e-3
 FEATURES, ADVERSARIAL, PATH, R1 = 1.0, 0.2, 0.003, 1.0
+READ = faces().names[:9]  # expressions, gender and age: what w is to tell by a linear map
+READING, SHOWING = 3.0, 0.5  # weights of what is read from w, and of images that show it
+BETWEEN = 0.5  # how far towards another w
 CONST_GAIN = 5.0  # brings the warm start's first activations to a spread of about 1
-MIXING, LAZY = 4, 16  # a step of these kinds every so many
+MIXING, SHOWS, LAZY = 4, 4, 16  # a step of these kinds every so many
 EMA_IMAGES = 20_000
 HELD_OUT = 256
 MINUTES_BETWEEN_SAVES = 4
@@ -179,10 +186,10 @@ def rates(network: StyleGAN2) -> list[dict[str, object]]:
     groups = []
     for name, parameter in network.named_parameters():
         fan_in = parameter[0].numel() if parameter.ndim > 1 and name != "const" else 1
-        scale = (MAPPING_RATE if name.startswith("dense") else 1.0) / math.sqrt(fan_in)
         if parameter.ndim == 0:
             continue
-        groups.append({"params": [parameter], "scale": scale})
+        mapping = name.startswith("dense")
+        groups.append({"params": [parameter], "scale": fan_in**-0.5, "mapping": mapping})
     return groups
 
 
@@ -249,6 +256,29 @@ class Critic(nn.Module):
         return self.score(x.flatten(1)).flatten(), maps
 
 
+class Judge:
+    """What the face classifier says, in units of its spread over the teacher's faces."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.classifier = faces()
+        self.fast = self.classifier.inference(precision="bfloat16", names=READ)
+        self.kinds = [a for a in self.classifier.attributes if a.name in READ]
+        self.mean, self.spread = torch.zeros(()), torch.ones(())
+        said = self.of(images)
+        self.mean, self.spread = said.mean(0), said.std(0)
+
+    @torch.no_grad()
+    def of(self, images: Tensor) -> Tensor:
+        """Of images as they are."""
+        return (logit(self.fast(images.clamp(-1, 1)).float(), self.kinds) - self.mean) / self.spread
+
+    def through(self, images: Tensor) -> Tensor:
+        """The same, with gradients."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            said = self.classifier.logits_of(images, READ)
+        return (said.float() - self.mean) / self.spread
+
+
 class Student:
     """The network, its mean, its critic and their optimisers, in memory that workers share."""
 
@@ -261,10 +291,13 @@ class Student:
             {str(r): nn.Conv2d(WIDTHS[k], 512 >> k, 1) for k, r in enumerate(sizes)}
         )
         torch.manual_seed(seed)
+        self.reader = nn.Linear(STYLEFACE64.w_dim, len(READ))
+        nn.init.zeros_(self.reader.weight)
         self.critic = Critic().to(memory_format=torch.channels_last)
         self.lengths = torch.zeros(())
         groups = rates(self.network)
-        groups.append({"params": list(self.heads.parameters()), "scale": 0.06})
+        for part, scale in ((self.heads, 0.06), (self.reader, READER_RATE)):
+            groups.append({"params": list(part.parameters()), "scale": scale, "mapping": False})
         self.optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
         self.critics = torch.optim.Adam(
             self.critic.parameters(), lr=CRITIC_RATE, betas=(0.0, 0.99), fused=True
@@ -281,7 +314,7 @@ class Student:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state, by name."""
         named = {"lengths": self.lengths}
-        for part in ("network", "mean", "heads", "critic"):
+        for part in ("network", "mean", "heads", "reader", "critic"):
             for name, parameter in getattr(self, part).named_parameters():
                 named[f"{part}.{name}"] = parameter
                 optimiser = self.critics if part == "critic" else self.optimiser
@@ -306,18 +339,21 @@ class Student:
             tensor.data = shared[name]
 
     def step(
-        self, z: Tensor, wanted: Tensor, features: dict[int, Tensor], plan: Plan
-    ) -> tuple[float, float]:
-        """One step of Adam on one batch; the image loss and the hint loss."""
-        made = render(self.network, z)
+        self, z: Tensor, wanted: Tensor, features: dict[int, Tensor], judge: Judge, plan: Plan
+    ) -> tuple[float, float, float]:
+        """One step of Adam on one batch; the loss of images, of hints, and of what w tells."""
+        w = self.network.mapping(z, None)
+        made = painted(self.network, [w] * len(self.network.style_sizes))
         total = picture = loss(made, wanted)
-        hinted = picture.new_zeros(())
+        hinted, read = picture.new_zeros(2)
         if plan.hint:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 hinted = hint_loss(self.network.seen, self.heads, features)
             total = total + plan.hint * hinted
         if plan.sharpen:
             total = total + plan.sharpen * self._sharpness(made, wanted)
+            read = (self.reader(w) - judge.of(wanted)).square().mean()
+            total = total + plan.sharpen * READING * read
         self._descend(total, plan)
         keep = 0.5 ** (len(z) / plan.remember)
         with torch.no_grad():
@@ -325,11 +361,11 @@ class Student:
                 self.mean.parameters(), self.network.parameters(), strict=True
             ):
                 mean.lerp_(current, 1 - keep)
-        return picture.item(), hinted.item()
+        return picture.item(), hinted.item(), read.item()
 
     def _descend(self, total: Tensor, plan: Plan) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = plan.rate * group["scale"]
+            group["lr"] = plan.rate * group["scale"] * (plan.mapping if group["mapping"] else 1.0)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         self.optimiser.step()
@@ -377,6 +413,19 @@ class Student:
         opinion = functional.softplus(-score.float()).mean()
         self._descend(plan.sharpen * ADVERSARIAL * opinion, plan)
 
+    def show(self, z: Tensor, wanted: Tensor, judge: Judge, plan: Plan) -> None:
+        """A step on what images show: as the teacher's; between two codes, what w tells."""
+        w = self.network.mapping(z, None)
+        single, first = w.chunk(2)
+        between = first.lerp(single, BETWEEN * torch.rand(len(first), 1))
+        images = painted(
+            self.network, [torch.cat([single, between])] * len(self.network.style_sizes)
+        )
+        said = judge.of(wanted[: len(single)])
+        told = self.reader(between).detach()
+        amiss = (judge.through(images) - torch.cat([said, told])).square().mean()
+        self._descend(plan.sharpen * SHOWING * amiss, plan)
+
     def straighten(self, z: Tensor, plan: Plan) -> None:
         """A step of path-length regularisation (arXiv:1912.04958): steps in w of even effect."""
         w = self.network.mapping(z, None).detach().requires_grad_(True)
@@ -396,6 +445,7 @@ class Plan(NamedTuple):
     """What a step weighs, by how much of training has gone."""
 
     rate: float
+    mapping: float
     hint: float
     sharpen: float
     remember: float
@@ -406,10 +456,12 @@ class Plan(NamedTuple):
         part = min(1.0, done / images)
         warm, cosine = min(1.0, done / 5_000), 0.5 + 0.5 * math.cos(math.pi * part)
         begin, full = SHARPEN
+        sharpen = min(1.0, max(0.0, (part - begin) / (full - begin)))
         return cls(
             rate=rate * warm * (0.02 + 0.98 * cosine),
+            mapping=MAPPING_RATE + (1 - MAPPING_RATE) * sharpen,
             hint=HINT * max(0.0, 1 - part / HINTS_UNTIL),
-            sharpen=min(1.0, max(0.0, (part - begin) / (full - begin))),
+            sharpen=sharpen,
             remember=min(EMA_IMAGES, 0.05 * done + 1),
         )
 
@@ -431,6 +483,7 @@ def work(
     torch.set_num_threads(1)
     torch.manual_seed(counter.value)
     teacher = Teacher()
+    judge = Judge(teacher(teacher.codes(8 * HELD_OUT, seed=seed + 2))[0])
     student = Student(pixels, seed=seed)
     student.join(shared)
     student.critic.requires_grad_(False)
@@ -449,10 +502,12 @@ def work(
         z = teacher.codes(batch, seed=seed, start=done)
         wanted, features = teacher(z)
         target = functional.avg_pool2d(wanted, 64 // pixels)
-        losses = torch.tensor(student.step(z, target, features, plan))
+        losses = torch.tensor(student.step(z, target, features, judge, plan))
         running.lerp_(losses, 1.0 if not running.any() else 0.02)
         if plan.sharpen and turn % MIXING == 0:
             student.mix(z, target, plan)
+        if plan.sharpen and turn % SHOWS == SHOWS // 2:
+            student.show(z, target, judge, plan)
         if plan.sharpen and turn % LAZY == 0:
             student.straighten(z[: batch // 4], plan)
 
@@ -467,7 +522,7 @@ def train(out: Path, *, images: int, rate: float, seed: int, workers: int) -> No
     context = torch.multiprocessing.get_context("spawn")
     counter = context.Value("q", saved["images"])
     seconds = saved["seconds"]
-    running = torch.zeros(2).share_memory_()
+    running = torch.zeros(3).share_memory_()
     while counter.value < images:
         until, pixels, batch = next(stage for stage in STAGES if counter.value < stage[0] * images)
         student = Student(pixels, seed=seed)
@@ -529,6 +584,7 @@ def report(
         "pixels": student.pixels,
         "loss": round(float(running[0]), 4),
         "hint": round(float(running[1]), 4),
+        "read": round(float(running[2]), 4),
         "psnr": round(psnr(made, wanted), 2),
     }
     with (out / "log.jsonl").open("a") as file:
@@ -573,7 +629,7 @@ def export(out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/styleface64"))
-    parser.add_argument("--images", type=int, default=260_000, help="to train on in all")
+    parser.add_argument("--images", type=int, default=480_000, help="to train on in all")
     parser.add_argument("--rate", type=float, default=1e-2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
