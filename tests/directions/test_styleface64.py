@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from analysis.separability import measure_separability
 from directions import LatdirError, load_generator
+from directions.classifiers.faces import faces
 from directions.generators.dcgan import digiface64
 from directions.generators.progressive import pixel_norm
 
@@ -42,6 +44,14 @@ def test_low_precision_agrees(student) -> None:
             for p in ("float32", "bfloat16")
         )
     assert psnr(fast, exact) > 40
+
+
+def test_hyperplanes_separate_expressions_better_in_w_than_in_z(student) -> None:
+    found = measure_separability(
+        student, faces(), attributes=["smiling", "neutral"], count=1500, precision="bfloat16"
+    )
+    assert found["w"].scored_on == "held-out"
+    assert found["w"].high < found["z"].low
 
 
 def test_codes_of_other_generators_are_refused_with_the_space_they_look_like(student) -> None:
