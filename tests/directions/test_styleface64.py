@@ -46,6 +46,7 @@ def test_low_precision_agrees(student) -> None:
     assert psnr(fast, exact) > 40
 
 
+@pytest.mark.slow
 def test_hyperplanes_separate_expressions_better_in_w_than_in_z(student) -> None:
     found = measure_separability(
         student, faces(), attributes=["smiling", "neutral"], count=1500, precision="bfloat16"
