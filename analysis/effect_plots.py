@@ -34,7 +34,8 @@ def effect_heatmap(
     mean, low, high = (m / std for m in (effects.mean, effects.low, effects.high))
     counts = evident(effects, null)
     rows, columns = mean.shape
-    figure, axes = canvas(2.2 + 0.92 * columns, 1.9 + 0.52 * rows, theme)
+    labels = 0.08 * max(map(len, effects.directions))
+    figure, axes = canvas(1.4 + labels + 0.92 * columns, 1.9 + 0.52 * rows, theme)
     limit = max(float(mean.nan_to_num().abs().max()), 0.1)
     image = axes.imshow(mean.numpy(), cmap=theme.diverging, vmin=-limit, vmax=limit, aspect="auto")
     for k in range(rows):
