@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
+# Packages are installed uncompiled: the first import compiles what it needs, once and not every time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint types imports tests test-slow format clean
 
 demo: $(VENV)/.run  ## install, run the main job on the built-in generator, leave a report in out/demo
