@@ -147,9 +147,9 @@ def separability(teacher: Generator, student: Generator, count: int) -> None:
         "asked for, as published": (logits[:, kinds], True),
         "not asked for, held out": (logits[:, values] - logits[:, values].median(0).values, False),
     }
+    spaces = {"z": told.codes, "w": student.sample(4 * count, seed=HELD_OUT_SEED, space="w")}
     for title, (table, as_published) in sets.items():
-        for space in ("z", "w"):
-            codes = student.sample(4 * count, seed=HELD_OUT_SEED, space=space)
+        for space, codes in spaces.items():
             found = linear_separability(codes, table, as_published=as_published)
             entropies = " ".join(f"{float(h):.3f}" for h in found.entropy)
             print(
