@@ -49,7 +49,7 @@ class Binned:
 
     @classmethod
     def of(cls, codes: Array, test_codes: Array, *, bins: int | None) -> Binned:
-        """Cut codes at the middle between neighbouring values, or at quantiles if those are many.
+        """Cut codes at the middle between neighboring values, or at quantiles if those are many.
 
         Args:
             codes: `[n, d]`.
@@ -159,7 +159,7 @@ class Trees(NamedTuple):
 
 
 def _edges(values: Array, bins: int | None) -> Array:
-    """Where to cut values: between neighbours, or between the quantiles."""
+    """Where to cut values: between neighbors, or between the quantiles."""
     distinct = np.unique(values)
     middles = (distinct[1:] + distinct[:-1]) / 2
     if bins is None or len(distinct) <= bins:

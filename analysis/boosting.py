@@ -10,7 +10,7 @@ What differs is how a split is found. scikit-learn sorts the rows of every node 
 rows are sorted once and stay so (`sorted_trees`), with the same splits; for codes of few distinct
 values, or cut into few bins, splits are found in sums over those (`histogram_trees`). Bins are not
 the same: late trees gain most from single rows at the ends of a node, which no bin can part from
-its neighbours. At 10,000 rows, 255 bins lost a quarter of that and moved DCI by 0.017.
+its neighbors. At 10,000 rows, 255 bins lost a quarter of that and moved DCI by 0.017.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Boosted:
 
     Attributes:
         importance: `[d]`, at least 0, summing to 1 unless no code was of use.
-        fitted: `[n]`, predicted classes of the rows learnt from.
+        fitted: `[n]`, predicted classes of the rows learned from.
         predicted: `[m]`, predicted classes of the rows tested on.
     """
 
@@ -109,8 +109,8 @@ def _probabilities(scores: Array) -> Array:
     # Rows need a maximum of their own only where one for all would underflow.
     alike = scores.max() - scores.min() < SAFE_RANGE
     powers = np.exp(scores - (scores.max() if alike else scores.max(1, keepdims=True)))
-    normalised: Array = powers / (powers @ np.ones((scores.shape[1], 1)))
-    return normalised
+    normalized: Array = powers / (powers @ np.ones((scores.shape[1], 1)))
+    return normalized
 
 
 def _decide(scores: Array) -> Ints:

@@ -85,14 +85,14 @@ def mean_interval(
         )
     flat = values.reshape(len(values), -1).double()
     mean = flat.mean(0)
-    centred = flat - mean
+    centered = flat - mean
     weights = resamples(len(flat), draws=draws, seed=seed).to(flat.device)
     ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     # In chunks of columns: the resampled means of a large measurement would not fit at once.
     offsets = torch.cat(
         [
             torch.quantile(weights @ part, ends.to(flat.device), dim=0)
-            for part in torch.split(centred, CHUNK, 1)
+            for part in torch.split(centered, CHUNK, 1)
         ],
         1,
     )

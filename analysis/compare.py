@@ -7,7 +7,7 @@ read there. Since all methods edit the same codes, differences between them are 
 bootstrap intervals resample codes, not methods, and are far narrower than those of each alone.
 
 A method that was fitted to a classifier may have found what pleases that classifier rather than
-what people would call the attribute. A second labeller as the judge sees the same edited images:
+what people would call the attribute. A second labeler as the judge sees the same edited images:
 at equal effect for the first, a direction that means what it says moves the second's attribute as
 much as the others do.
 """
@@ -75,9 +75,9 @@ def compare_methods(
         count: Number of held-out codes.
         seed: Seed of the codes; not one that names or directions were found with.
         embed: Images to embeddings, for identity.
-        judge: A second labeller, that no method was fitted to, to judge the same images.
+        judge: A second labeler, that no method was fitted to, to judge the same images.
         judged: Attribute to the judge's name for it, where they differ; attributes the judge
-            does not know get no judgement.
+            does not know get no judgment.
         bootstrap: Number of resamples.
         level: Share of the resampled means inside an interval.
         precision: Arithmetic of generator and classifier.

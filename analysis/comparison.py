@@ -51,9 +51,9 @@ class Row:
         leakage: Mean absolute change of the other attributes there, in their standard deviations.
         worst: Mean over codes of the largest of those changes.
         identity: Mean cosine between embeddings before and after; None without embeddings.
-        judged: Change of the attribute there as the second labeller sees it, in its standard
+        judged: Change of the attribute there as the second labeler sees it, in its standard
             deviations; None without one.
-        judged_leakage: Mean absolute change of the second labeller's other attributes.
+        judged_leakage: Mean absolute change of the second labeler's other attributes.
     """
 
     method: str
@@ -118,7 +118,7 @@ class Comparison:
         per_code: `[n]` of each metric, by (method, attribute, metric): what the means are of.
         bootstrap: Number of resamples.
         level: Share of the resampled means inside an interval.
-        judge: Name of the second labeller, if there was one.
+        judge: Name of the second labeler, if there was one.
     """
 
     rows: tuple[Row, ...]

@@ -45,7 +45,7 @@ def comparison_map(
     Args:
         comparison: What was measured.
         metrics: Which to show; those without a single figure are left out.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: None of the metrics has a figure.
@@ -81,7 +81,7 @@ def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> 
     values = np.array([[_number(getattr(row, metric)) for row in line] for line in found])
     low, high = (0.0, float(np.nanmax(values))) if metric != "identity" else (0.5, 1.0)
     high = high if high > low else low + 1.0
-    axes.imshow(values, cmap=_colours(metric, theme), vmin=low, vmax=high, aspect="auto")
+    axes.imshow(values, cmap=_colors(metric, theme), vmin=low, vmax=high, aspect="auto")
     for y, line in enumerate(found):
         for x, row in enumerate(line):
             value = getattr(row, metric)
@@ -114,8 +114,8 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _colours(metric: Metric, theme: Theme) -> Colormap:
-    """From nothing to strong, in the half of the theme's colours that says wanted or unwanted."""
+def _colors(metric: Metric, theme: Theme) -> Colormap:
+    """From nothing to strong, in the half of the theme's colors that says wanted or unwanted."""
     end = 1.0 if metric in UNWANTED else 0.0
     chosen = ListedColormap(theme.diverging(np.linspace(0.5, end, 256)))
     return chosen.with_extremes(bad=theme.background)

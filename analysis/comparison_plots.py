@@ -29,14 +29,14 @@ PANELS = {
 def comparison_figure(comparison: Comparison, *, theme: Theme = LIGHT) -> Figure:
     """Effect, leakage, identity of every method and attribute, and what each method cost.
 
-    With a second labeller, what it sees of the same images stands beside.
+    With a second labeler, what it sees of the same images stands beside.
 
     One row an attribute, one mark a method, with its bootstrap interval; a method without a
     direction for an attribute, or that does not reach the common change, has no mark there.
 
     Args:
         comparison: What was measured.
-        theme: Colours.
+        theme: Colors.
     """
     shown = [m for m in PANELS if any(getattr(r, m) is not None for r in comparison.rows)]
     spent = any(c.seconds is not None for c in comparison.costs.values())
@@ -59,8 +59,8 @@ def comparison_figure(comparison: Comparison, *, theme: Theme = LIGHT) -> Figure
         for i, method in enumerate(methods):
             seconds = comparison.costs[method].seconds
             if seconds is not None:
-                colour, marker, _ = theme.line(i)
-                axes.plot(seconds, i, marker=marker, color=colour, markersize=7, linestyle="")
+                color, marker, _ = theme.line(i)
+                axes.plot(seconds, i, marker=marker, color=color, markersize=7, linestyle="")
         axes.set_xscale("log")
         axes.set_yticks(range(len(methods)), methods)
         axes.set_ylim(len(methods) - 0.5, -0.5)
@@ -81,7 +81,7 @@ def _marks(axes: Axes, comparison: Comparison, metric: str, theme: Theme) -> Non
     methods = comparison.methods
     band = 0.8 / len(methods)
     for i, method in enumerate(methods):
-        colour, marker, _ = theme.line(i)
+        color, marker, _ = theme.line(i)
         places, means, ends = [], [], []
         for y, attribute in enumerate(comparison.attributes):
             row = comparison.row(method, attribute)
@@ -98,7 +98,7 @@ def _marks(axes: Axes, comparison: Comparison, metric: str, theme: Theme) -> Non
             places,
             xerr=spread,
             fmt=marker,
-            color=colour,
+            color=color,
             markersize=5,
             capsize=2,
             linewidth=1.2,
@@ -117,7 +117,7 @@ def principal_angle_curves(
 
     Args:
         comparisons: Label to comparison, all of subspaces of the same sizes in one space.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: None given, or of different sizes: the null would not be theirs.
@@ -135,12 +135,12 @@ def principal_angle_curves(
     index = range(1, null.shape[1] + 1)
     axes.fill_between(index, low, high, color=theme.grid, linewidth=0, label="random subspaces")
     for k, (label, comparison) in enumerate(comparisons.items()):
-        colour, marker, dash = theme.line(k)
+        color, marker, dash = theme.line(k)
         axes.plot(
             index,
             comparison.angles.rad2deg().tolist(),
             label=f"{label} (p = {comparison.p:.3g})",
-            color=colour,
+            color=color,
             marker=marker,
             linestyle=dash,
             markersize=5,
@@ -166,8 +166,8 @@ def distance_map(
     Args:
         distances: `[n, n]`, from `pairwise_distances`.
         names: One a subspace.
-        null_mean: Mean distance of random subspaces; the middle of the colour scale.
-        theme: Colours.
+        null_mean: Mean distance of random subspaces; the middle of the color scale.
+        theme: Colors.
 
     Raises:
         LatdirError: Not as many names as subspaces.

@@ -197,7 +197,7 @@ def edit_consistency(
     differences = torch.stack([(scores[i] - scores[j]).abs() for i, j in pairs]).mean(0) / std
     interaction = (scores[0] - before - alone.sum(0)).abs() / std
     ways = torch.stack([end.flatten(1).double() for end in ends])
-    travelled = (ways - codes.flatten(1).double()).norm(dim=2).mean()
+    traveled = (ways - codes.flatten(1).double()).norm(dim=2).mean()
     gaps = torch.stack([(ways[i] - ways[j]).norm(dim=1).mean() for i, j in pairs]).mean()
     return Consistency(
         names,
@@ -207,7 +207,7 @@ def edit_consistency(
         *mean_interval(interaction, draws=bootstrap, level=level),
         joint=(scores[0] - before).mean(0) / std,
         single=alone.mean(1) / std,
-        apart=float(gaps / travelled) if travelled > 0 else 0.0,
+        apart=float(gaps / traveled) if traveled > 0 else 0.0,
     )
 
 

@@ -14,7 +14,7 @@ from analysis.accuracy import Accuracy
 from analysis.calibration import CalibrationCurve
 from analysis.identity import Identity
 from analysis.leakage import Leakage
-from analysis.plot_parts import band_curve, labelled, legend_beside, panels
+from analysis.plot_parts import band_curve, labeled, legend_beside, panels
 from analysis.realism import Realism
 from analysis.style import LIGHT, Theme, canvas, dress
 from directions.errors import LatdirError
@@ -36,7 +36,7 @@ def calibration_grid(calibrations: Sequence[CalibrationCurve], *, theme: Theme =
 
     Args:
         calibrations: At least one curve.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: There are none.
@@ -69,7 +69,7 @@ def calibration_grid(calibrations: Sequence[CalibrationCurve], *, theme: Theme =
         margin = 0.15 * (top - bottom)
         axes.set_ylim(bottom - margin, top + margin)
         axes.set_xlabel("amount (sigma)")
-        axes.set_ylabel(labelled(curve.attribute.name, curve.unit))
+        axes.set_ylabel(labeled(curve.attribute.name, curve.unit))
         found = f"{curve.slope:+.3g} per sigma" if curve.significant else "no effect"
         dress(axes, theme, title=f"{curve.direction}: {found}", size=10)
     return figure
@@ -80,7 +80,7 @@ def leakage_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Figure:
 
     Args:
         leakage: What was measured.
-        theme: Colours.
+        theme: Colors.
     """
     figure, axes = canvas(6.6, 4.2, theme)
     for k, name in enumerate(leakage.directions):
@@ -103,7 +103,7 @@ def attribute_dependency_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Fi
 
     Args:
         leakage: What was measured.
-        theme: Colours.
+        theme: Colors.
     """
     figure = panels(2, width=3.5, height=3.6, theme=theme)
     x = leakage.changes.tolist()
@@ -133,7 +133,7 @@ def identity_curves(identity: Identity, *, theme: Theme = LIGHT) -> Figure:
 
     Args:
         identity: What was measured.
-        theme: Colours.
+        theme: Colors.
     """
     figure, axes = canvas(6.6, 4.2, theme)
     axes.axhline(identity.strangers, color=theme.quiet, linestyle="--", linewidth=1.2)
@@ -172,7 +172,7 @@ def angle_curve(
         angles: For each curve, an angle in degrees at each count.
         spread: For some curves, the low and the high ends at each count.
         goal: An angle to mark, in degrees.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: A curve is not as long as `counts`.
@@ -193,7 +193,7 @@ def angle_curve(
     axes.set_xticks(counts, [f"{c:,}" for c in counts])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("labelled samples")
+    axes.set_xlabel("labeled samples")
     axes.set_ylabel("angle (degrees)")
     legend_beside(axes)
     dress(axes, theme, title="How many samples a direction takes")
@@ -205,7 +205,7 @@ def accuracy_curves(accuracy: Accuracy, *, theme: Theme = LIGHT) -> Figure:
 
     Args:
         accuracy: What was measured.
-        theme: Colours.
+        theme: Colors.
     """
     figure = panels(len(accuracy.directions), width=3.4, height=3.2, theme=theme)
     levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95])
@@ -214,20 +214,20 @@ def accuracy_curves(accuracy: Accuracy, *, theme: Theme = LIGHT) -> Figure:
     for k, axes in enumerate(figure.axes):
         asked = accuracy.asked[k].tolist()
         ends = reached[:, k].tolist()
-        colour = theme.series[0]
+        color = theme.series[0]
         axes.fill_between(
-            asked, ends[0], ends[4], color=colour, alpha=0.14, linewidth=0, label="90% of codes"
+            asked, ends[0], ends[4], color=color, alpha=0.14, linewidth=0, label="90% of codes"
         )
         axes.fill_between(
-            asked, ends[1], ends[3], color=colour, alpha=0.28, linewidth=0, label="half of codes"
+            asked, ends[1], ends[3], color=color, alpha=0.28, linewidth=0, label="half of codes"
         )
-        axes.plot(asked, ends[2], color=colour, marker="o", markersize=4, label="median")
+        axes.plot(asked, ends[2], color=color, marker="o", markersize=4, label="median")
         axes.plot(
             asked, asked, color=theme.series[1], linestyle="--", linewidth=1.5, label="as asked"
         )
         attribute = accuracy.attributes[k]
         axes.set_xlabel(f"{verb} asked")
-        axes.set_ylabel(f"{verb} of {labelled(attribute.name, attribute.unit or attribute.name)}")
+        axes.set_ylabel(f"{verb} of {labeled(attribute.name, attribute.unit or attribute.name)}")
         missed = float(accuracy.relative[k].mean())
         if k == len(figure.axes) - 1:
             legend_beside(axes)
@@ -240,7 +240,7 @@ def realism_curves(realism: Realism, *, theme: Theme = LIGHT) -> Figure:
 
     Args:
         realism: What was measured.
-        theme: Colours.
+        theme: Colors.
     """
     figure = panels(2, width=3.5, height=3.6, theme=theme)
     distance, density = figure.axes
@@ -279,7 +279,7 @@ def spectrum(
         null: The same values of shuffled or random data, one row a draw.
         level: Share of the draws inside the band.
         what: What the values are.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: No values, or none that is positive.

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 AMOUNTS = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
-# Far from the small seeds that people sample with: held-out codes must be codes not learnt from.
+# Far from the small seeds that people sample with: held-out codes must be codes not learned from.
 HELD_OUT_SEED = 920_419_823
 
 Scale = Literal["score", "logit"]

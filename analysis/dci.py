@@ -61,7 +61,7 @@ class DCI:
         informativeness: Mean test accuracy.
         importance: `[d, k]`, each column summing to 1 unless no code was of use.
         accuracy: `[k]`, test accuracy of each attribute.
-        train_accuracy: `[k]`, accuracy on the rows learnt from.
+        train_accuracy: `[k]`, accuracy on the rows learned from.
         left_out: `[k]`, attributes that do not vary, or that a protocol left out.
     """
 
@@ -148,7 +148,7 @@ def stylespace_dci(
 
     Attributes one of whose signs is rarer than `least` are left out. Of each other attribute, the
     codes with the highest and the lowest `extreme` of its logits are its two classes; half of
-    them are learnt from and half tested on.
+    them are learned from and half tested on.
 
     Args:
         codes: `[n, …]`, such as the style channels of `generator.sample(…, space="s")`.

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from analysis.effects import Effects
 from analysis.nulls import RandomNull, evident
-from analysis.plot_parts import colour_bar
+from analysis.plot_parts import color_bar
 from analysis.style import LIGHT, Theme, canvas, dress
 
 __all__ = ["effect_bars", "effect_heatmap"]
@@ -28,7 +28,7 @@ def effect_heatmap(
     Args:
         effects: What was measured.
         null: Effects of random directions, measured alike.
-        theme: Colours.
+        theme: Colors.
     """
     std = torch.where(effects.std > 0, effects.std, torch.nan)
     mean, low, high = (m / std for m in (effects.mean, effects.low, effects.high))
@@ -46,17 +46,17 @@ def effect_heatmap(
                 continue
             strong = abs(value) > 0.62 * limit
             ink = theme.background if strong else theme.ink
-            colour = ink if bool(counts[k, a]) else theme.quiet
-            axes.text(a, k - 0.1, f"{value:+.2f}", ha="center", va="center", size=10, color=colour)
+            color = ink if bool(counts[k, a]) else theme.quiet
+            axes.text(a, k - 0.1, f"{value:+.2f}", ha="center", va="center", size=10, color=color)
             ends = f"{float(low[k, a]):+.2f} … {float(high[k, a]):+.2f}"
-            axes.text(a, k + 0.27, ends, ha="center", va="center", size=7, color=colour)
+            axes.text(a, k + 0.27, ends, ha="center", va="center", size=7, color=color)
     for k, direction in enumerate(effects.directions):
         target = effects.targets.get(direction)
         if target is not None:
             _frame(axes, k, effects.names.index(target), theme)
     axes.set_xticks(range(columns), effects.names, rotation=35, ha="right")
     axes.set_yticks(range(rows), effects.directions)
-    colour_bar(figure, axes, image, "standard deviations per sigma", theme)
+    color_bar(figure, axes, image, "standard deviations per sigma", theme)
     title = "Effect of one sigma, in standard deviations of the attribute"
     if effects.curves.scale == "logit":
         title += " (log-odds)"
@@ -77,8 +77,8 @@ def effect_bars(
     Args:
         effects: What was measured.
         direction: Name of the direction.
-        null: Effects of random directions, measured alike; drawn as a grey band.
-        theme: Colours.
+        null: Effects of random directions, measured alike; drawn as a gray band.
+        theme: Colors.
 
     Raises:
         LatdirError: No direction of that name.
@@ -87,26 +87,26 @@ def effect_bars(
     shown = [
         (i, name)
         for i, name in enumerate(effects.names)
-        if not math.isnan(cells[name].standardised)
+        if not math.isnan(cells[name].standardized)
     ]
-    shown.sort(key=lambda item: -abs(cells[item[1]].standardised))
+    shown.sort(key=lambda item: -abs(cells[item[1]].standardized))
     figure, axes = canvas(6.2, 1.1 + 0.3 * len(shown), theme)
     ends = None if null is None else null.matching(effects)
     for y, (i, name) in enumerate(shown):
         cell, std = cells[name], float(effects.std[i])
         own = effects.targets.get(direction) == name
-        colour = theme.series[1] if own else theme.series[0]
+        color = theme.series[1] if own else theme.series[0]
         if ends is not None:
             low, high = float(ends[0][i]) / std, float(ends[1][i]) / std
             label = "random directions" if y == 0 else None
             axes.barh(y, high - low, left=low, height=0.72, color=theme.grid, label=label)
         spread = [[(cell.mean - cell.low) / std], [(cell.high - cell.mean) / std]]
         axes.errorbar(
-            cell.standardised,
+            cell.standardized,
             y,
             xerr=spread,
             fmt="D" if own else "o",
-            color=colour,
+            color=color,
             markersize=6,
             capsize=3,
             label="its own attribute" if own else None,

@@ -37,14 +37,14 @@ class Effect:
         mean: Mean change of the attribute per sigma.
         low: Lower end of its bootstrap interval.
         high: Upper end.
-        standardised: The mean in standard deviations of the attribute; NaN for a constant one.
+        standardized: The mean in standard deviations of the attribute; NaN for a constant one.
         rises: Share of the codes whose score is higher after a step forward.
     """
 
     mean: float
     low: float
     high: float
-    standardised: float
+    standardized: float
     rises: float
 
 
@@ -113,7 +113,7 @@ class Effects:
         return (self.curves.changes[:, self.curves.at(self.step)] > 0).float().mean(1)
 
     @property
-    def standardised(self) -> Float[Tensor, "k a"]:
+    def standardized(self) -> Float[Tensor, "k a"]:
         """Mean change per sigma in standard deviations of the attribute; NaN if constant."""
         return self.mean / torch.where(self.std > 0, self.std, torch.nan)
 
@@ -136,12 +136,12 @@ class Effects:
         """
         k = _index(direction, self.directions, "direction")
         a = _index(attribute, self.names, "attribute")
-        columns = (self.mean, self.low, self.high, self.standardised, self.rises)
+        columns = (self.mean, self.low, self.high, self.standardized, self.rises)
         return Effect(*(float(column[k, a]) for column in columns))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON; null where a figure is not defined."""
-        columns = ("mean", "low", "high", "standardised", "rises")
+        columns = ("mean", "low", "high", "standardized", "rises")
         return {
             "directions": list(self.directions),
             "attributes": [asdict(a) for a in self.attributes],

@@ -1,9 +1,9 @@
 """Explicitness: whether all codes together tell each attribute linearly.
 
 Karl Ridgeway, Michael C. Mozer: Learning Deep Disentangled Embeddings with the F-Statistic Loss,
-NeurIPS 2018, arXiv:1802.05312. Logistic regression from the standardised codes to the classes of
+NeurIPS 2018, arXiv:1802.05312. Logistic regression from the standardized codes to the classes of
 an attribute; the score is the area under the ROC curve of one class against the rest, averaged
-over the classes, on rows that were not learnt from, as in disentanglement_lib. 0.5 is chance.
+over the classes, on rows that were not learned from, as in disentanglement_lib. 0.5 is chance.
 
 Defined here, and an error there: a class that the rows tested on lack, or are all of, has no
 curve and is left out; an attribute that has none is NaN and is left out of the mean.

@@ -1,6 +1,6 @@
 """The FactorVAE score: whether holding one attribute holds one code.
 
-Hyunjik Kim, Andriy Mnih: Disentangling by Factorising, ICML 2018, arXiv:1802.05983. Draw a batch
+Hyunjik Kim, Andriy Mnih: Disentangling by Factorizing, ICML 2018, arXiv:1802.05983. Draw a batch
 of rows that share the class of one attribute; vote for the code whose variance in the batch,
 relative to its variance over all rows, is least. A code stands for the attribute that most of the
 votes for it come from; the score is the share of further votes that agree. Chance is about one in
@@ -12,7 +12,7 @@ independent factors the two are the same. Codes whose standard deviation is belo
 are dead and take no part, 0.05 as in disentanglement_lib's configuration for VAE codes.
 
 A batch's variances follow from its sums of codes and of their squares, which need no copy of its
-rows: in float32, of centred codes, they rule out all codes but one or a few, whose variances are
+rows: in float32, of centered codes, they rule out all codes but one or a few, whose variances are
 then computed in float64.
 """
 

@@ -177,7 +177,7 @@ def geodesic_between(
         space: Their space; by default the first.
         features: φ; by default pixels, each squared distance the mean over them.
         segments: Segments of the curve.
-        rounds: Rounds of the optimiser, at most.
+        rounds: Rounds of the optimizer, at most.
         tolerance: Relative change of the energy in a round below which it has converged.
 
     Raises:

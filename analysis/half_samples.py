@@ -3,7 +3,7 @@
 The score of half of the rows, drawn without replacement, varies about as much as the score of
 all rows does from sample to sample: for a mean, the variance of half-samples around the whole is
 exactly σ²/n. Resampling with replacement would not do here. A row drawn twice can land among the
-rows learnt from and the rows tested on, and repeated rows inflate mutual information.
+rows learned from and the rows tested on, and repeated rows inflate mutual information.
 
 Source: P. J. McCarthy, "Pseudo-Replication: Half Samples", Review of the ISI 1969; J. Shao &
 C. F. J. Wu, "A General Theory for Jackknife Variance Estimation", Annals of Statistics 1989.

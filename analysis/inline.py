@@ -15,7 +15,7 @@ from torch import Tensor
 from analysis.style import LIGHT, Theme
 from directions.images import resize, to_pil
 
-__all__ = ["css_colours", "data_url", "inline_svg", "mosaic"]
+__all__ = ["css_colors", "data_url", "inline_svg", "mosaic"]
 
 _IDENTIFIER = re.compile(r'(?<=id=")[^"]+(?=")')
 _REFERENCE = re.compile(r'(?<=href="#)[^"]+(?=")|(?<=url\(#)[^)]+(?=\))')
@@ -28,32 +28,32 @@ def _tokens(theme: Theme) -> dict[str, str]:
         "quiet": theme.quiet,
         "line": theme.grid,
     }
-    return plain | {f"series-{i}": colour for i, colour in enumerate(theme.series)}
+    return plain | {f"series-{i}": color for i, color in enumerate(theme.series)}
 
 
-def css_colours(theme: Theme) -> str:
-    """A theme's colours as CSS custom properties, for the page and the figures in it.
+def css_colors(theme: Theme) -> str:
+    """A theme's colors as CSS custom properties, for the page and the figures in it.
 
     Example:
-        >>> css_colours(LIGHT)[:32]
+        >>> css_colors(LIGHT)[:32]
         '--paper: #ffffff; --ink: #1c2430'
     """
     down, up = (_hex(theme.diverging(end)) for end in (0.0, 1.0))
-    colours = {**_tokens(theme), "down": down, "up": up}
-    return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
+    colors = {**_tokens(theme), "down": down, "up": up}
+    return "; ".join(f"--{name}: {color}" for name, color in colors.items())
 
 
-def _hex(colour: tuple[float, float, float, float]) -> str:
-    return "#" + "".join(f"{round(255 * c):02x}" for c in colour[:3])
+def _hex(color: tuple[float, float, float, float]) -> str:
+    return "#" + "".join(f"{round(255 * c):02x}" for c in color[:3])
 
 
 def inline_svg(figure: Figure, *, label: str, prefix: str) -> str:
-    """A figure in the light theme as SVG for a page, its colours those of `css_colours`.
+    """A figure in the light theme as SVG for a page, its colors those of `css_colors`.
 
     Drawn once, it follows the reader's light or dark setting. Equal figures give equal text.
 
     Args:
-        figure: Drawn in the light theme, without colour maps.
+        figure: Drawn in the light theme, without color maps.
         label: What it shows, for those who do not see it.
         prefix: Unique in the page; keeps the identifiers of several figures apart.
 
@@ -67,8 +67,8 @@ def inline_svg(figure: Figure, *, label: str, prefix: str) -> str:
     names = {old: f"{prefix}-{i}" for i, old in enumerate(dict.fromkeys(_IDENTIFIER.findall(text)))}
     for pattern in (_IDENTIFIER, _REFERENCE):
         text = pattern.sub(lambda found: names[found.group()], text)
-    for name, colour in _tokens(LIGHT).items():
-        text = re.sub(re.escape(colour), f"var(--{name})", text, flags=re.IGNORECASE)
+    for name, color in _tokens(LIGHT).items():
+        text = re.sub(re.escape(color), f"var(--{name})", text, flags=re.IGNORECASE)
     head = f'<svg role="img" aria-label="{escape(label, quote=True)}"'
     return text.replace("<svg", head, 1)
 

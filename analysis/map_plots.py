@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.plot_parts import colour_bar
+from analysis.plot_parts import color_bar
 from analysis.style import LIGHT, Theme, canvas, dress
 from directions.errors import LatdirError
 
@@ -28,7 +28,7 @@ def cosine_map(
         cosines: As `cosine_matrix` returns.
         names: Names of the rows.
         title: Above the map; say which metric.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: Not as many names as rows.
@@ -45,7 +45,7 @@ def cosine_map(
             axes.text(j, i, f"{value:.2f}", ha="center", va="center", size=9, color=ink)
     axes.set_xticks(range(count), names, rotation=35, ha="right")
     axes.set_yticks(range(count), names)
-    colour_bar(figure, axes, image, "cosine", theme)
+    color_bar(figure, axes, image, "cosine", theme)
     dress(axes, theme, title=title, grid=False)
     axes.spines[:].set_visible(False)
     return figure
@@ -62,7 +62,7 @@ def principal_angle_map(
     Args:
         angles: Radians, as `analysis.principal_angles` gives them for each pair.
         names: One a subspace.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: Not as many names as subspaces.
@@ -92,7 +92,7 @@ def principal_angle_map(
             axes.text(j, i + 0.26, text, ha="center", va="center", size=7, color=ink)
     axes.set_xticks(range(count), names, rotation=35, ha="right")
     axes.set_yticks(range(count), names)
-    colour_bar(figure, axes, image, "mean principal angle (degrees)", theme)
+    color_bar(figure, axes, image, "mean principal angle (degrees)", theme)
     dress(axes, theme, title="How far subspaces agree", grid=False)
     axes.spines[:].set_visible(False)
     return figure

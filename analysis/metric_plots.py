@@ -30,7 +30,7 @@ def entanglement_figure(sweep: EntanglementSweep, *, theme: Theme = LIGHT) -> Fi
 
     Args:
         sweep: From `entanglement_sweep`.
-        theme: Colours.
+        theme: Colors.
     """
     names = list(sweep.scores)
     columns = min(4, len(names))
@@ -39,12 +39,12 @@ def entanglement_figure(sweep: EntanglementSweep, *, theme: Theme = LIGHT) -> Fi
     figure.set_facecolor(theme.background)
     for place, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, place + 1)
-        colour, marker, _ = theme.line(0)
+        color, marker, _ = theme.line(0)
         scores = sweep.scores[name]
         low, high = ([getattr(s, end) for s in scores] for end in ("low", "high"))
-        axes.fill_between(sweep.levels, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(sweep.levels, low, high, color=color, alpha=0.2, linewidth=0)
         values = [s.value for s in scores]
-        axes.plot(sweep.levels, values, color=colour, marker=marker, markersize=4)
+        axes.plot(sweep.levels, values, color=color, marker=marker, markersize=4)
         axes.set_ylim(-0.05, 1.08)
         axes.set_xlim(-0.04, 1.04)
         axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
@@ -70,7 +70,7 @@ def importance_map(
         attributes: One name a column.
         codes: One name a row; by default their numbers.
         most: Of more codes than this, those of the largest importance are shown.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: Names that do not fit the matrix.
@@ -107,7 +107,7 @@ def path_length_figure(lengths: Mapping[str, PathLength], *, theme: Theme = LIGH
 
     Args:
         lengths: Label to path length, all of one distance.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: None given, or of different distances.
@@ -119,13 +119,13 @@ def path_length_figure(lengths: Mapping[str, PathLength], *, theme: Theme = LIGH
         )
     figure, axes = canvas(6.4, 1.3 + 0.42 * len(lengths), theme)
     for place, (label, length) in enumerate(lengths.items()):
-        colour, marker, _ = theme.line(0)
+        color, marker, _ = theme.line(0)
         axes.errorbar(
             length.mean,
             place,
             xerr=2 * length.standard_error,
             fmt=marker,
-            color=colour,
+            color=color,
             capsize=3,
             label=label,
         )
@@ -142,7 +142,7 @@ def spectrum_figure(metrics: Sequence[LocalMetric], *, theme: Theme = LIGHT) -> 
 
     Args:
         metrics: One a code, all of the same number of eigenvalues.
-        theme: Colours.
+        theme: Colors.
 
     Raises:
         LatdirError: None given, or of different sizes.
@@ -153,12 +153,12 @@ def spectrum_figure(metrics: Sequence[LocalMetric], *, theme: Theme = LIGHT) -> 
     values = torch.stack([m.values.double().cpu() for m in metrics])
     relative = values / values[:, :1]
     figure, axes = canvas(6.4, 3.6, theme)
-    colour = theme.line(0)[0]
+    color = theme.line(0)[0]
     index = list(range(1, values.shape[1] + 1))
     for row in relative:
-        axes.plot(index, row.tolist(), color=colour, alpha=0.25, linewidth=1)
+        axes.plot(index, row.tolist(), color=color, alpha=0.25, linewidth=1)
     median = relative.median(0).values.tolist()
-    axes.plot(index, median, color=colour, linewidth=2.2, label="median of the codes")
+    axes.plot(index, median, color=color, linewidth=2.2, label="median of the codes")
     if values.shape[1] == metrics[0].d:
         count = effective_dimension(values)
         label = f"effective dimension {count:.1f}"
@@ -176,7 +176,7 @@ def geodesic_figure(geodesic: Geodesic, *, theme: Theme = LIGHT) -> Figure:
 
     Args:
         geodesic: From `geodesic_between` or `find_geodesic`.
-        theme: Colours.
+        theme: Colors.
     """
     figure, axes = canvas(6.4, 3.2, theme)
     count = len(geodesic.steps)
@@ -186,11 +186,11 @@ def geodesic_figure(geodesic: Geodesic, *, theme: Theme = LIGHT) -> Figure:
         ("geodesic", geodesic.steps, geodesic.length),
     )
     for place, (label, steps, length) in enumerate(pairs):
-        colour, marker, dash = theme.line(place)
+        color, marker, dash = theme.line(place)
         axes.plot(
             middles,
             (count * steps).tolist(),
-            color=colour,
+            color=color,
             marker=marker,
             linestyle=dash,
             markersize=4,

@@ -46,7 +46,7 @@ BEST_RATIO = 100.0
 
 @dataclass(frozen=True)
 class NamedDirection:
-    """What was learnt about one direction.
+    """What was learned about one direction.
 
     Attributes:
         name: Proposed name, unique: `yaw`, `yaw.2`, `unknown.1`.
@@ -240,7 +240,7 @@ def _named(
     corrected = stats.false_discovery_control(p[:, varying].flatten().numpy())
     q[:, varying] = torch.from_numpy(corrected).reshape(len(bank), -1)
 
-    profiles = torch.where(varying, effects.standardised, torch.nan)
+    profiles = torch.where(varying, effects.standardized, torch.nan)
     errors = effects.deltas.std(1) / math.sqrt(effects.source.count) / effects.std
     entries = [
         _entry(d, effects.names, profiles[k], errors[k], t[k], p[k], q[k], alpha)

@@ -297,7 +297,7 @@ def permuted_labels(
         )
     if scores.min() == scores.max():
         raise LatdirError(
-            f"all {len(scores)} scores are {float(scores[0]):g}: nothing can be learnt from a "
+            f"all {len(scores)} scores are {float(scores[0]):g}: nothing can be learned from a "
             "constant attribute"
         )
     flat = codes.flatten(1)

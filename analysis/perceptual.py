@@ -21,7 +21,7 @@ from directions.classifiers.crop import crop
 from directions.classifiers.face_nets import (
     RecognitionNet,
     ScaledConv,
-    normalise,
+    normalize,
     recognition_net,
 )
 from directions.errors import LatdirError, require
@@ -60,7 +60,7 @@ def pixel_features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
 def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") -> Features:
     """Activations of the built-in face recognition network at four depths, as in LPIPS.
 
-    The network knows faces and nothing else, and its channels count alike where LPIPS has learnt
+    The network knows faces and nothing else, and its channels count alike where LPIPS has learned
     weights: distances compare generators of faces with each other, not with published figures.
 
     Args:
@@ -75,7 +75,7 @@ def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") ->
         net = _folded(recognition_net()).to(device)
 
     def features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
-        x = normalise(crop(images.float(), size=SIZE, margin=margin))
+        x = normalize(crop(images.float(), size=SIZE, margin=margin))
         # Convolutions and the pooling are faster with a position's channels side by side.
         x = x.contiguous(memory_format=torch.channels_last)
         x = nn.functional.max_pool2d(net.conv32_down(x).relu(), 3, 2)

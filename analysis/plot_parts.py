@@ -1,4 +1,4 @@
-"""What several figures draw alike: curves with bands, colour bars, legends beside the axes."""
+"""What several figures draw alike: curves with bands, color bars, legends beside the axes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.image import AxesImage
 
 from analysis.style import Theme
 
-__all__ = ["band_curve", "colour_bar", "labelled", "legend_beside", "panels"]
+__all__ = ["band_curve", "color_bar", "labeled", "legend_beside", "panels"]
 
 
 def panels(count: int, *, width: float, height: float, theme: Theme, most: int = 3) -> Figure:
@@ -34,24 +34,24 @@ def band_curve(
     theme: Theme,
 ) -> None:
     """A curve of the index's look, over its band of uncertainty."""
-    colour, marker, dash = theme.line(index)
-    axes.plot(x, y, label=name, color=colour, marker=marker, linestyle=dash, markersize=5)
+    color, marker, dash = theme.line(index)
+    axes.plot(x, y, label=name, color=color, marker=marker, linestyle=dash, markersize=5)
     if band is not None:
-        axes.fill_between(x, *band, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(x, *band, color=color, alpha=0.15, linewidth=0)
 
 
-def labelled(name: str, unit: str) -> str:
+def labeled(name: str, unit: str) -> str:
     """A name with its unit, unless that is its name.
 
     Example:
-        >>> labelled("yaw", "degrees"), labelled("contrast", "contrast")
+        >>> labeled("yaw", "degrees"), labeled("contrast", "contrast")
         ('yaw (degrees)', 'contrast')
     """
     return name if unit == name else f"{name} ({unit})"
 
 
-def colour_bar(figure: Figure, axes: Axes, image: AxesImage, label: str, theme: Theme) -> None:
-    """A quiet colour bar with a label."""
+def color_bar(figure: Figure, axes: Axes, image: AxesImage, label: str, theme: Theme) -> None:
+    """A quiet color bar with a label."""
     bar = figure.colorbar(image, ax=axes, shrink=0.85, aspect=24, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=theme.quiet, labelcolor=theme.ink, labelsize=9)

@@ -7,7 +7,7 @@ same reference is the floor, and an edit is as real as it stays near it.
 - Fréchet distance of features (FID, Heusel et al. 2017, arXiv:1706.08500) and kernel distance
   (KID, Bińkowski et al. 2018, arXiv:1801.01401) by torchmetrics, over any feature function; on
   other features than Inception's they are not the published figures' scale.
-- Density (Naeem et al. 2020, arXiv:2002.09797): how many nearest-neighbour balls of the reference
+- Density (Naeem et al. 2020, arXiv:2002.09797): how many nearest-neighbor balls of the reference
   a point falls into, 1 on average for points of the reference's own distribution, 0 for points
   where the reference has none. Of the codes it says whether an edit leaves the prior; of the
   features whether the images leave the generator's usual ones.
@@ -36,11 +36,11 @@ __all__ = [
     "frechet_distance",
     "kernel_distance",
     "measure_realism",
-    "neighbour_density",
+    "neighbor_density",
 ]
 
 AMOUNTS = (-3.0, -1.5, 1.5, 3.0)
-NEIGHBOURS = 5
+NEIGHBORS = 5
 SUBSETS = 50
 # Distances of this many points at a time: bounds the memory to some tens of megabytes.
 CHUNK = 1024
@@ -149,47 +149,47 @@ def kernel_distance(
     return float(mean), float(spread)
 
 
-def neighbour_density(
+def neighbor_density(
     points: Float[Tensor, "n *shape"],
     reference: Float[Tensor, "m *shape"],
     *,
-    neighbours: int = NEIGHBOURS,
+    neighbors: int = NEIGHBORS,
 ) -> Float[Tensor, "n"]:
     """How densely a reference lies around each point, 1 on average for its own kind.
 
     Args:
         points: Codes or features.
         reference: Others of the distribution to compare with.
-        neighbours: The ball of a reference point reaches to its neighbour of this rank.
+        neighbors: The ball of a reference point reaches to its neighbor of this rank.
 
     Returns:
-        Number of balls that hold the point, divided by `neighbours`.
+        Number of balls that hold the point, divided by `neighbors`.
 
     Raises:
-        LatdirError: Not more reference points than neighbours, or points of another shape.
+        LatdirError: Not more reference points than neighbors, or points of another shape.
 
     Example:
         >>> rng = torch.Generator().manual_seed(0)
         >>> reference, near = torch.randn(1000, 3, generator=rng), torch.zeros(1, 3)
-        >>> neighbour_density(torch.cat([near, near + 9]), reference).tolist()[1]
+        >>> neighbor_density(torch.cat([near, near + 9]), reference).tolist()[1]
         0.0
     """
-    if points.shape[1:] != reference.shape[1:] or not 1 <= neighbours < len(reference):
+    if points.shape[1:] != reference.shape[1:] or not 1 <= neighbors < len(reference):
         raise LatdirError(
             f"{len(reference)} reference points of shape {list(reference.shape[1:])}, "
-            f"{neighbours} neighbours, points of shape {list(points.shape[1:])}: the shapes must "
-            "agree, and there must be more reference points than neighbours"
+            f"{neighbors} neighbors, points of shape {list(points.shape[1:])}: the shapes must "
+            "agree, and there must be more reference points than neighbors"
         )
-    return _density_around(reference, neighbours)(points)
+    return _density_around(reference, neighbors)(points)
 
 
-def _density_around(reference: Tensor, neighbours: int) -> Callable[[Tensor], Tensor]:
-    """Densities in one reference, whose neighbours are searched once."""
+def _density_around(reference: Tensor, neighbors: int) -> Callable[[Tensor], Tensor]:
+    """Densities in one reference, whose neighbors are searched once."""
     others = reference.flatten(1).float()
     # Each point is its own nearest, at distance 0.
     radii = torch.cat(
         [
-            torch.cdist(part, others).kthvalue(neighbours + 1, dim=1).values
+            torch.cdist(part, others).kthvalue(neighbors + 1, dim=1).values
             for part in torch.split(others, CHUNK)
         ]
     )
@@ -197,7 +197,7 @@ def _density_around(reference: Tensor, neighbours: int) -> Callable[[Tensor], Te
     def density(points: Tensor) -> Tensor:
         flat = points.flatten(1).to(others)
         parts = [(torch.cdist(part, others) <= radii).sum(1) for part in torch.split(flat, CHUNK)]
-        return torch.cat(parts) / neighbours
+        return torch.cat(parts) / neighbors
 
     return density
 
@@ -256,7 +256,7 @@ def measure_realism(
     amounts: Sequence[float] = AMOUNTS,
     count: int = 512,
     reference: int = 1024,
-    neighbours: int = NEIGHBOURS,
+    neighbors: int = NEIGHBORS,
     seed: int = HELD_OUT_SEED,
     precision: Precision = "float32",
     batch: int = 128,
@@ -270,7 +270,7 @@ def measure_realism(
         amounts: In sigma of each direction; 0 is added.
         count: Number of codes that are moved; more than features for a Fréchet distance.
         reference: Number of other codes, unmoved, to compare with.
-        neighbours: Rank of the neighbour that the densities' balls reach to.
+        neighbors: Rank of the neighbor that the densities' balls reach to.
         seed: Seed of both sets of codes.
         precision: Arithmetic of the generator.
         batch: Images at a time.
@@ -292,7 +292,7 @@ def measure_realism(
             moving, others = codes[:count], codes[count:]
             render = generator.inference(precision=precision, space=space)
             describe = _in_batches(render, features, batch)
-            judge = _judge(describe(others), others, neighbours)
+            judge = _judge(describe(others), others, neighbors)
             unmoved: Tensor | None = None
             for k, direction in enumerate(bank.directions):
                 if spaces[k] != space:
@@ -330,12 +330,12 @@ def _in_batches(
 
 
 def _judge(
-    known: Tensor, codes: Tensor, neighbours: int
+    known: Tensor, codes: Tensor, neighbors: int
 ) -> Callable[[Tensor, Tensor], Float[Tensor, "5"]]:
     """Features and codes to the five figures of `Realism`, in its order."""
     frechet = _frechet_to(known)
-    around_features = _density_around(known, neighbours)
-    around_codes = _density_around(codes, neighbours)
+    around_features = _density_around(known, neighbors)
+    around_codes = _density_around(codes, neighbors)
 
     def figures(seen: Tensor, moved: Tensor) -> Tensor:
         densities = (around_features(seen).mean(), around_codes(moved).mean())

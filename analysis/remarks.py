@@ -69,7 +69,7 @@ def remarks_on(
 def _on_direction(
     effects: Effects, k: int, counts: Tensor
 ) -> list[tuple[Literal["warning", "note"], str]]:
-    sizes = effects.standardised[k]
+    sizes = effects.standardized[k]
     moved = [a for a in sizes.nan_to_num().abs().argsort(descending=True).tolist() if counts[a]]
     target = effects.targets.get(effects.directions[k])
     if target is None:
@@ -106,7 +106,7 @@ def _leaks(effects: Effects, k: int, leaks: Sequence[int], own: int) -> list[str
     """Attributes that move at least half as much as the target, by how much they do."""
     if not leaks:
         return []
-    sizes = effects.standardised[k]
+    sizes = effects.standardized[k]
     target, size = effects.names[own], abs(float(sizes[own]))
 
     def told(chosen: Sequence[int]) -> str:

@@ -21,7 +21,7 @@ from analysis.consistency import Consistency
 from analysis.effects import Effects
 from analysis.geometry import cosine_matrix
 from analysis.identity import Identity, identity_preservation
-from analysis.inline import css_colours
+from analysis.inline import css_colors
 from analysis.leakage import Leakage, attribute_dependency
 from analysis.linear_range import LinearRange, linear_ranges
 from analysis.nulls import RandomNull, evident
@@ -183,8 +183,8 @@ def _context(
     return {
         "title": title,
         "lead": _lead(bank, effects, null),
-        "light": Markup(css_colours(LIGHT)),
-        "dark": Markup(css_colours(DARK)),
+        "light": Markup(css_colors(LIGHT)),
+        "dark": Markup(css_colors(DARK)),
         "css": Markup(_resource("report.css")),
         "anchors": anchors,
         "interval": f"The {effects.level:.0%} range",

@@ -70,7 +70,7 @@ def _subtitle(direction: Direction) -> str:
 
 
 def _bars_text(effects: Effects, name: str) -> str:
-    sizes = {n: effects.at(name, n).standardised for n in effects.names}
+    sizes = {n: effects.at(name, n).standardized for n in effects.names}
     ordered = sorted((n for n in sizes if sizes[n] == sizes[n]), key=lambda n: -abs(sizes[n]))
     listed = ", ".join(f"{n} {number(sizes[n], sign=True)}" for n in ordered)
     return f"Effects of {name} in standard deviations per sigma: {listed}."

@@ -8,9 +8,9 @@ better its best code predicts it than the second best does:
 
 For values, S is the squared correlation. For classes, S is the test accuracy of a linear support
 vector machine on that one code, as disentanglement_lib has it: `LinearSVC(C=0.01,
-class_weight="balanced")`, one class against the rest, whose intercept is regularised too,
+class_weight="balanced")`, one class against the rest, whose intercept is regularized too,
 
-    minimise over w, b   ½ (w² + b²) + Σᵢ cᵢ max(0, 1 − yᵢ (w xᵢ + b))².
+    minimize over w, b   ½ (w² + b²) + Σᵢ cᵢ max(0, 1 − yᵢ (w xᵢ + b))².
 
 In one dimension the rows inside the margin of either class are those beyond a threshold, so that
 with sums over sorted codes a step of Newton's method costs two searches, whatever the number of

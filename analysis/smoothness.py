@@ -15,7 +15,7 @@ limit may convolve its tangents in bfloat16, with values in float32 still: round
 would be faster still, but gave a mean 6 % off on digiface64, and single values up to 40 %.
 
 Differences from the official code: great circles have the radius √d that codes of a normal prior
-have, where the official code's have radius 1. StyleGAN's mapping normalises its input, so that it
+have, where the official code's have radius 1. StyleGAN's mapping normalizes its input, so that it
 does not notice; other generators do. Both of its successors' croppings are there, by name.
 """
 

@@ -3,7 +3,7 @@
 Robert Tibshirani: Regression Shrinkage and Selection via the Lasso, JRSS B 1996. For classes
 y of rows x, scaled to mean 0 and variance 1,
 
-    minimise over W, b   mean of −log softmax(W x + b)[y]  +  λ Σ |W|,
+    minimize over W, b   mean of −log softmax(W x + b)[y]  +  λ Σ |W|,
 
 by proximal gradient steps with momentum and restarts (Beck & Teboulle 2009; O'Donoghue & Candès
 2015), until the largest step of a weight is a 10⁻⁴th of the largest weight.
@@ -35,7 +35,7 @@ class SparseLogistic(NamedTuple):
 
     Attributes:
         importance: `[d]`, Σ over the classes of |W|, summing to 1 unless all are 0.
-        fitted: `[n]`, predicted classes of the rows learnt from.
+        fitted: `[n]`, predicted classes of the rows learned from.
         predicted: `[m]`, predicted classes of the rows tested on.
     """
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.plot_parts import labelled
+from analysis.plot_parts import labeled
 from analysis.style import LIGHT, Theme, dress
 from analysis.sweeps import ScoredSweep
 from directions.images import to_uint8
@@ -25,7 +25,7 @@ def sweep_strips(swept: ScoredSweep, *, theme: Theme = LIGHT) -> Figure:
 
     Args:
         swept: Images and scores.
-        theme: Colours.
+        theme: Colors.
     """
     n, t = swept.images.shape[:2]
     height, width = swept.images.shape[-2:]
@@ -72,17 +72,17 @@ def _strip(axes: Axes, swept: ScoredSweep, i: int, zero: int, theme: Theme) -> N
 
 
 def _trace(axes: Axes, swept: ScoredSweep, i: int, j: int, zero: int, theme: Theme) -> None:
-    colour, marker, dash = theme.line(j)
+    color, marker, dash = theme.line(j)
     values = swept.scores[i, :, j].tolist()
     low, high = (float(v) for v in swept.scores[..., j].aminmax())
     margin = 0.12 * (high - low) or 1.0
     axes.axhline(values[zero], color=theme.quiet, linewidth=0.8, linestyle=":")
-    axes.plot(range(len(values)), values, color=colour, marker=marker, linestyle=dash, markersize=4)
+    axes.plot(range(len(values)), values, color=color, marker=marker, linestyle=dash, markersize=4)
     axes.set_xlim(-0.5, len(values) - 0.5)
     axes.set_ylim(low - margin, high + margin)
     attribute = swept.attributes[j]
     axes.set_ylabel(
-        labelled(attribute.name, attribute.unit or attribute.name).replace(" (", "\n("),
+        labeled(attribute.name, attribute.unit or attribute.name).replace(" (", "\n("),
         rotation=0,
         ha="right",
         va="center",
@@ -90,4 +90,4 @@ def _trace(axes: Axes, swept: ScoredSweep, i: int, j: int, zero: int, theme: The
     axes.locator_params(axis="y", nbins=3)
     dress(axes, theme)
     axes.tick_params(labelsize=8)
-    axes.yaxis.label.set(color=colour, size=9)
+    axes.yaxis.label.set(color=color, size=9)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 __all__ = ["DARK", "LIGHT", "Theme", "canvas", "dress"]
 
-# Okabe and Ito's colours, told apart by every kind of colour vision; jfly.uni-koeln.de/color
+# Okabe and Ito's colors, told apart by every kind of color vision; jfly.uni-koeln.de/color
 _SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
 _SERIES_DARK = ("#56B4E9", "#F0803C", "#2BC79A", "#E29CC4", "#F0C24B", "#8FB8FF", "#C9B27C")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -18,14 +18,14 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a figure.
+    """Colors of a figure.
 
     Attributes:
         background: Of figure and axes.
         ink: Of text.
         quiet: Of ticks, secondary text and reference lines.
         grid: Of grid lines.
-        series: Colours of curves, in order.
+        series: Colors of curves, in order.
         diverging: From strongly negative over nothing to strongly positive.
         sequential: From nothing to much.
     """
@@ -39,13 +39,13 @@ class Theme:
     sequential: Colormap
 
     def line(self, index: int) -> tuple[str, str, str]:
-        """Colour, marker and dash of the curve of some index; the first 28 all differ."""
+        """Color, marker and dash of the curve of some index; the first 28 all differ."""
         turn, place = divmod(index, len(self.series))
         dashes = ("-", "--", ":", "-.")
         return self.series[place], _MARKERS[(place + turn) % len(_MARKERS)], dashes[turn % 4]
 
 
-# Blue to orange: apart in lightness and hue for every kind of colour vision, and in grey print
+# Blue to orange: apart in lightness and hue for every kind of color vision, and in gray print
 # by the signs that the cells carry.
 LIGHT = Theme(
     background="#ffffff",
@@ -79,7 +79,7 @@ def canvas(width: float, height: float, theme: Theme) -> tuple[Figure, Axes]:
 
 
 def dress(axes: Axes, theme: Theme, *, title: str = "", size: int = 12, grid: bool = True) -> None:
-    """Give axes the theme's colours, quiet spines and readable type."""
+    """Give axes the theme's colors, quiet spines and readable type."""
     axes.set_facecolor(theme.background)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))

@@ -39,7 +39,7 @@ class Cell:
         value: What it says.
         under: A second, smaller line.
         classes: CSS classes: `up`, `down`, `strong`, `faint`, `own`.
-        heat: How deep its colour is, in percent.
+        heat: How deep its color is, in percent.
         word: Whether it reads as a word rather than a figure.
     """
 
@@ -119,7 +119,7 @@ def effect_table(
         m / torch.where(effects.std > 0, scale, torch.nan)
         for m in (effects.mean, effects.low, effects.high)
     )
-    tint = effects.standardised.nan_to_num()
+    tint = effects.standardized.nan_to_num()
     limit = max(float(tint.abs().max()), 0.1)
     rows = []
     for k, name in enumerate(effects.directions):
@@ -215,13 +215,13 @@ def _own(effects: Effects, name: str, target: str | None) -> list[Cell]:
     return [
         Cell(target, _unit(attribute.kind, attribute.unit), word=True),
         Cell(number(cell.mean, sign=True), f"{number(cell.low)} … {number(cell.high)}"),
-        Cell(hundredths(effects.logit.at(name, target).standardised, sign=True)),
+        Cell(hundredths(effects.logit.at(name, target).standardized, sign=True)),
         Cell(f"{100 * cell.rises:.3g}%"),
     ]
 
 
 def _side(effects: Effects, name: str, target: str | None) -> Cell:
-    sizes = effects.logit.standardised[effects.directions.index(name)]
+    sizes = effects.logit.standardized[effects.directions.index(name)]
     others = {
         a: float(size)
         for a, size in zip(effects.names, sizes, strict=True)

@@ -54,7 +54,7 @@ SEED = 2026
 
 
 def drawn(folder: Path, n: int) -> Samples:
-    """At least some of n labelled samples: those of the folder, or drawn into it."""
+    """At least some of n labeled samples: those of the folder, or drawn into it."""
     if (folder / "manifest.json").exists():
         there = load(folder, partial=True)
         if len(there) >= n or there.seed != SEED:
@@ -161,7 +161,7 @@ def curve(samples: Samples, *, path: Path | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=Path, required=True, help="folder of labelled samples")
+    parser.add_argument("--samples", type=Path, required=True, help="folder of labeled samples")
     parser.add_argument("--n", type=int, default=REFERENCE + max(SIZES), help="samples wanted")
     parser.add_argument("--images", type=int, default=200, help="codes that are moved and rendered")
     parser.add_argument("--figure", type=Path, help="PNG of the angle against the samples")

@@ -1,4 +1,4 @@
-"""Labelled samples per second: the naive loop against the prepared forms, net by net.
+"""Labeled samples per second: the naive loop against the prepared forms, net by net.
 
     python benchmarks/classifiers.py [--count 128] [--repeats 3]
 
@@ -36,7 +36,7 @@ def naive(net: torch.nn.Module) -> Callable[[Tensor], Tensor]:
 
     def run(images: Tensor) -> Tensor:
         resized = F.interpolate(images, size=112, mode="bicubic", align_corners=False)
-        answer = net(face_nets.normalise(resized.clamp(-1, 1)))
+        answer = net(face_nets.normalize(resized.clamp(-1, 1)))
         return answer if isinstance(answer, Tensor) else answer.gender
 
     return run

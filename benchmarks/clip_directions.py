@@ -85,7 +85,7 @@ def main() -> None:
     for k, name in enumerate(whole):
         target = targets[name]
         a = effects.names.index(target)
-        row = effects.standardised[k]
+        row = effects.standardized[k]
         top = int(row.abs().nan_to_num().argmax())
         own = supervised[target].vector.flatten()
         line = {

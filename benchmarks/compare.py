@@ -229,7 +229,7 @@ class Run:
 
     @cached_property
     def _labels(self) -> tuple[Samples, float]:
-        """Labelled samples, and the seconds that as many take."""
+        """Labeled samples, and the seconds that as many take."""
         source = self.options.labels
         if source.isdigit():
             start = time.process_time()

@@ -69,7 +69,7 @@ def main() -> None:
         "gradient": (per_gradient, lambda rows, j: one(found, rows, j, prior, Gradient())),
         "plain mean gradient": (
             per_gradient,
-            lambda rows, j: one(found, rows, j, prior, Gradient(centre="mean", values=False)),
+            lambda rows, j: one(found, rows, j, prior, Gradient(center="mean", values=False)),
         ),
         "ridge": (per_label, lambda rows, j: labels_only(rest, rows, attributes[j], "ridge")),
         "interfacegan": (
@@ -145,11 +145,11 @@ def draw(results: dict[str, dict[str, list[tuple[int, float, float]]]]) -> Figur
         for column, label in enumerate(("codes", "seconds")):
             axes = figure.add_subplot(len(results), 2, 2 * row + column + 1)
             for i, (method, curve) in enumerate(curves.items()):
-                colour, marker, dash = LIGHT.line(i)
+                color, marker, dash = LIGHT.line(i)
                 axes.plot(
                     [point[column] for point in curve],
                     [point[2] for point in curve],
-                    color=colour, marker=marker, linestyle=dash, markersize=5, label=method,
+                    color=color, marker=marker, linestyle=dash, markersize=5, label=method,
                 )  # fmt: skip
             axes.set_xscale("log")
             axes.set_ylim(0, 90)

@@ -30,7 +30,7 @@ from discovery.eigen import eigh
 from discovery.jacobian import columns, gram, leading
 
 COUNT = 20
-# Relative gap to both neighbours above which an eigenvector is well defined.
+# Relative gap to both neighbors above which an eigenvector is well defined.
 GAP = 0.05
 
 

@@ -75,7 +75,7 @@ def labels(folder: Path, judge: Classifier) -> Samples:
 
 def show(effects: Effects, low: Tensor, high: Tensor) -> None:
     """Effects per sigma in standard deviations, log-odds for probabilities."""
-    plain, conditioned = effects.standardised.tolist()
+    plain, conditioned = effects.standardized.tolist()
     spread = effects.std.tolist()
     lows, highs = ((x / effects.std).tolist() for x in (low, high))
     print(f"effect kept: {conditioned[0] / plain[0]:.1%} of {plain[0]:+.3f} sd per sigma")

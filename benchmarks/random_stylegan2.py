@@ -35,7 +35,7 @@ def random_stylegan2(
         elif name.endswith("bias") or name == "w_avg":
             tensor.zero_()
         else:
-            # Pictures and colour kernels are kept unscaled, other kernels as they act.
+            # Pictures and color kernels are kept unscaled, other kernels as they act.
             scaled = not name.startswith(("const", "rgbs")) and "noise" not in name
             fan = tensor[0].numel() if scaled or name.endswith("affine.weight") else 1
             tensor.copy_(torch.randn(tensor.shape, generator=rng) / fan**0.5)

@@ -23,7 +23,7 @@ SETS = [range(18), range(2), range(2, 6), range(6, 14), *((i,) for i in range(18
 
 
 def official(weights: list[np.ndarray], chosen: range | tuple[int, ...]) -> np.ndarray:
-    """Normalised columns, then `numpy.linalg.eig`; sorted here, which the original is not."""
+    """Normalized columns, then `numpy.linalg.eig`; sorted here, which the original is not."""
     matrix = np.concatenate([weights[i].T for i in chosen], 1).astype(np.float32)
     matrix = matrix / np.linalg.norm(matrix, axis=0, keepdims=True)
     values, vectors = np.linalg.eig(matrix @ matrix.T)

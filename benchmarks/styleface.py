@@ -159,8 +159,8 @@ def separability(teacher: Generator, student: Generator, count: int) -> None:
             )
 
 
-def labelled(student: Generator, count: int) -> Samples:
-    """Labelled codes of w."""
+def labeled(student: Generator, count: int) -> Samples:
+    """Labeled codes of w."""
     judge = load_classifier("faces+pixels")
     return sample(student, judge, count, seed=2026, space="w", precision="bfloat16")
 
@@ -173,7 +173,7 @@ def directions(teacher: Generator, student: Generator, count: int) -> None:
         "SeFa": SeFa(components=16).discover(student),
         "SeFa, late layers": SeFa(components=8, layers="5-9").discover(student),
         "PCA": PCA(components=16, space="w").discover(student),
-        "boundary": Boundary().discover(labelled(student, 2 * count), attributes=SHOWN),
+        "boundary": Boundary().discover(labeled(student, 2 * count), attributes=SHOWN),
         "StyleSpace": StyleSpace(channels=1, samples=1500).discover(
             student, classifier=judge, attributes=SHOWN
         ),
@@ -199,7 +199,7 @@ def pictures(teacher: Generator, student: Generator, out: Path) -> None:
     coarse, fine = (student.sample(7, seed=seed, space="w+") for seed in (11, 12))
     mixed = torch.cat([coarse[:, :2], fine[:, 2:]], 1)
     made = [paint(c).clone() for c in (coarse, fine, mixed)]
-    bank = Boundary().discover(labelled(student, 4096), attributes=SHOWN)
+    bank = Boundary().discover(labeled(student, 4096), attributes=SHOWN)
     names = ("smiling", "yaw", "mouth_open", "brightness", "warmth")
     swept = [sweep(fine[:1, 0], bank[name], range(-3, 4))[:, 0] for name in names]
     paint = student.inference(space="w")

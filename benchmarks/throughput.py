@@ -1,4 +1,4 @@
-"""Labelled samples a second: `discovery.sample` against the loop one would write first.
+"""Labeled samples a second: `discovery.sample` against the loop one would write first.
 
 Both draw codes, make digiface64's images and score expression, landmarks, age and gender. The
 naive loop: float32, batches of 128, every batch norm as trained, a bicubic resize for each network,
@@ -27,7 +27,7 @@ from directions.classifiers.face_nets import (
     age_gender_net,
     expression_net,
     landmark_net,
-    normalise,
+    normalize,
 )
 from directions.classifiers.faces import CLASSES, faces
 from directions.generators.dcgan import digiface64
@@ -95,7 +95,7 @@ def naive_loop() -> Callable[[Tensor], dict[str, Tensor]]:
                 images = net(batch[:, :, None, None])
                 for name, network in nets.items():
                     seen = functional.interpolate(images, (112, 112), mode="bicubic")
-                    answer = network(normalise(seen))
+                    answer = network(normalize(seen))
                     if name == "age_gender":
                         parts["age"].append(answer.age)
                         parts["male"].append(answer.gender.softmax(1)[:, 0])

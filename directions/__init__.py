@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from directions.images import grid, save_png
     from directions.memory import keep_freed_memory
     from directions.mixing import disentangle
-    from directions.orthogonal import condition, orthonormalise
+    from directions.orthogonal import condition, orthonormalize
     from directions.solver import solve
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
     "import_bank",
     "export_bank",
     "condition",
-    "orthonormalise",
+    "orthonormalize",
     "disentangle",
     "move",
     "set_level",
@@ -64,7 +64,7 @@ _HOME = {
     "import_bank": "foreign",
     "export_bank": "foreign",
     "condition": "orthogonal",
-    "orthonormalise": "orthogonal",
+    "orthonormalize": "orthogonal",
     "disentangle": "mixing",
     "move": "edit",
     "set_level": "edit",

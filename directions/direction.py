@@ -107,7 +107,7 @@ class Direction:
         if abs(norm - 1) > UNIT_TOLERANCE:
             raise LatdirError(
                 f"direction {self.name!r} has norm {norm:.6g}, not 1: "
-                "use Direction.from_vector, which normalises"
+                "use Direction.from_vector, which normalizes"
             )
         if not (self.sigma > 0 and math.isfinite(self.sigma)):
             raise LatdirError(
@@ -168,7 +168,7 @@ class Direction:
         norm = float(exact.norm())
         if not (norm > 0 and math.isfinite(norm)):
             raise LatdirError(
-                f"direction {name!r} cannot be normalised: its vector has norm {norm}"
+                f"direction {name!r} cannot be normalized: its vector has norm {norm}"
             )
         dtype = torch.float64 if vector.dtype == torch.float64 else torch.float32
         return cls(

@@ -164,7 +164,7 @@ def _numpy(path: Path) -> Tensor:
 
 
 def _ganspace(path: Path) -> dict[str, Tensor]:
-    """The components, their centre and scale; the activations are left unread."""
+    """The components, their center and scale; the activations are left unread."""
     with zipfile.ZipFile(path) as archive:
         members = {Path(m.filename).stem: m for m in archive.infolist()}
         missing = [field for field in GANSPACE[:3] if field not in members]
@@ -260,7 +260,7 @@ def _named(
 
 
 def _components(content: Mapping[str, Any], *, place: Space, name: str) -> list[Direction]:
-    """Principal components with their own scale, centred on their own mean."""
+    """Principal components with their own scale, centered on their own mean."""
     comp = _field(content, "comp")
     count = len(comp)
     comp = _field(content, "comp", count * place.size, place).reshape(count, *place.shape)
@@ -301,7 +301,7 @@ def _field(
 
 def _sigma(prior: Prior, vector: Tensor) -> float:
     norm = float(vector.double().norm())
-    # A vector that cannot be normalised is refused, with its name, by Direction.
+    # A vector that cannot be normalized is refused, with its name, by Direction.
     return prior.sigma(vector) / norm if norm > 0 and math.isfinite(norm) else 1.0
 
 

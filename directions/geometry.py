@@ -1,4 +1,4 @@
-"""Vectors of a bank as rows in a metric: what orthogonalising and mixing have in common."""
+"""Vectors of a bank as rows in a metric: what orthogonalizing and mixing have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels: [-1, 1] to bytes and back, resizing, labelled grids. Nothing else knows what a pixel is.
+"""Pixels: [-1, 1] to bytes and back, resizing, labeled grids. Nothing else knows what a pixel is.
 
 Images are float tensors `[n, 3, H, W]` in [-1, 1]. Bytes are `round((x + 1) · 127.5)`, which every
 byte survives there and back.
@@ -60,7 +60,7 @@ def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
 
 
 def from_pil(image: Image.Image) -> Float[Tensor, "1 3 h w"]:
-    """A picture from PIL as a batch of one, in three colours."""
+    """A picture from PIL as a batch of one, in three colors."""
     pixels = torch.from_numpy(np.array(image.convert("RGB")))
     return from_uint8(pixels.permute(2, 0, 1)[None].contiguous())
 
@@ -103,7 +103,7 @@ def grid(
     marked: int | None = None,
     tile: int | None = None,
 ) -> Image.Image:
-    """A labelled picture of many images.
+    """A labeled picture of many images.
 
     Args:
         images: `[rows, columns, 3, H, W]` in [-1, 1].

@@ -3,7 +3,7 @@
 A bank's steps, with what each was measured to do to the attributes, make a small linear model of
 editing: amounts c (in sigma) move the codes by Sᵀ c and the attributes by Eᵀ c. `disentangle`
 inverts it for whole directions, `solver.py` for one edit at a time. In whitened amounts
-y = Lᵀ c, with S Sᵀ = L Lᵀ, the length of y is the distance travelled in the latent space.
+y = Lᵀ c, with S Sᵀ = L Lᵀ, the length of y is the distance traveled in the latent space.
 """
 
 from __future__ import annotations

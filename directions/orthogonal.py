@@ -5,7 +5,7 @@ Three ways, from the cheapest to the most telling:
 * `condition` projects directions onto the complement of others, so that moving along one leaves
   the others' linear scores alone (InterFaceGAN, Shen et al. 2020, arXiv:2005.09635, section 3.2;
   any number of conditions, by their Gram system).
-* `orthonormalise` makes a whole bank orthogonal, in order (QR) or as little as possible
+* `orthonormalize` makes a whole bank orthogonal, in order (QR) or as little as possible
   (Löwdin 1950).
 * `disentangle` (in `mixing.py`) mixes the bank's directions so that the *measured* effects become
   diagonal. Small cosines are no evidence of disentangled effects; this works on the evidence.
@@ -40,7 +40,7 @@ from directions.geometry import (
 from directions.mixing import disentangle
 from directions.space import Prior
 
-__all__ = ["condition", "disentangle", "orthonormalise"]
+__all__ = ["condition", "disentangle", "orthonormalize"]
 
 
 def condition(
@@ -53,7 +53,7 @@ def condition(
 ) -> DirectionBank:
     """Take out of directions what they share with others.
 
-    n' = n - Cᵀ (C M Cᵀ)⁻¹ C M n, normalised, where C's rows are the conditions and M is the
+    n' = n - Cᵀ (C M Cᵀ)⁻¹ C M n, normalized, where C's rows are the conditions and M is the
     metric (the identity, or the prior's covariance). All conditions are taken as they stand in
     the bank, before any of them is changed.
 
@@ -139,7 +139,7 @@ def _conditioned(
     )
 
 
-def orthonormalise(
+def orthonormalize(
     bank: DirectionBank,
     *,
     order: str = "qr",
@@ -156,7 +156,7 @@ def orthonormalise(
         prior: Prior to measure the new sigma with, as in `condition`.
 
     Returns:
-        The bank, each direction with `evidence["orthonormalised"]`: `order`, `metric` and the
+        The bank, each direction with `evidence["orthonormalized"]`: `order`, `metric` and the
         `cosine` to the original.
 
     Raises:
@@ -171,7 +171,7 @@ def orthonormalise(
         ...     generator="toy",
         ...     fingerprint="0" * 64,
         ... )
-        >>> orthonormalise(bank).matrix()
+        >>> orthonormalize(bank).matrix()
         tensor([[1., 0.],
                 [0., 1.]])
     """
@@ -197,7 +197,7 @@ def orthonormalise(
             d,
             vector := row.reshape(d.vector.shape),
             sigma=new_sigma(vector, bank.directions, prior or metric),
-            key="orthonormalised",
+            key="orthonormalized",
             record={**record, "cosine": float(cosine)},
         )
         for d, row, cosine in zip(bank.directions, orthogonal, cosines, strict=True)

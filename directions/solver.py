@@ -36,7 +36,7 @@ class Solution:
     Attributes:
         amounts: For each direction, `[n]` amounts in sigma; as `move` takes them.
         changes: For each attribute measured, `[n]` predicted changes.
-        distance: `[n]`, distance travelled in latent units.
+        distance: `[n]`, distance traveled in latent units.
     """
 
     amounts: dict[str, Float[Tensor, "n"]]

@@ -132,8 +132,8 @@ class Prior:
             raise LatdirError(f"{len(codes)} codes have no covariance: give at least two")
         flat = codes.flatten(1).double()
         mean = flat.mean(0)
-        centred = flat - mean
-        covariance = centred.T @ centred / (len(flat) - 1)
+        centered = flat - mean
+        covariance = centered.T @ centered / (len(flat) - 1)
         return cls(mean.float(), covariance.float())
 
     def sigma(self, vector: Float[Tensor, "*shape"]) -> float:

@@ -36,7 +36,7 @@ def text(bank: DirectionBank) -> str:
 
 
 def html(bank: DirectionBank) -> str:
-    """The bank as an HTML table that takes its colours from the page."""
+    """The bank as an HTML table that takes its colors from the page."""
     cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
 
     def line(tag: str, row: tuple[str, ...]) -> str:

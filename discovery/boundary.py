@@ -1,4 +1,4 @@
-"""Directions as normals of linear boundaries between labelled codes.
+"""Directions as normals of linear boundaries between labeled codes.
 
 Yujun Shen, Jinjin Gu, Xiaoou Tang, Bolei Zhou: "Interpreting the Latent Space of GANs for
 Semantic Face Editing" (InterFaceGAN), CVPR 2020, arXiv:1907.10786, and "InterFaceGAN:
@@ -27,7 +27,7 @@ from directions.errors import LatdirError
 from discovery.base import Method, Need
 from discovery.cone import angles, cone_angle, split_half
 from discovery.heldout import evidence
-from discovery.labels import Labelled, Scale, Threshold, extremes, labelled
+from discovery.labels import Labeled, Scale, Threshold, extremes, labeled
 from discovery.linear import Hyperplanes, lda, mean_difference, ridge
 from discovery.samples import Samples
 from discovery.smooth import smooth_margin
@@ -43,7 +43,7 @@ MARGIN = ("logistic", "squared_hinge", "hinge")
 TOLERANCE = 1e-5
 PARITY_TOLERANCE = 1e-8
 CONE_LEVEL = 0.95
-# A replicate turns by degrees, so its own optimisation error of about one may be traded for time.
+# A replicate turns by degrees, so its own optimization error of about one may be traded for time.
 REPLICATE_TOLERANCE = 1e-2
 REPLICATE_BUDGET = 2**23  # labels held at once, of all replicates together
 
@@ -62,7 +62,7 @@ class Boundary(Method):
         scale: What `ridge` regresses: normal quantiles of the ranks, log-odds, or raw scores.
         threshold: Score between negative and positive, or `median`.
         C: Price of a margin violation for `logistic`, `squared_hinge`, `hinge`, `interfacegan`.
-        penalty: Squared penalty of `ridge`; None chooses it by generalised cross-validation.
+        penalty: Squared penalty of `ridge`; None chooses it by generalized cross-validation.
         ambiguous: Share of the samples, those nearest the threshold in rank, left out.
         balanced: Weigh the classes equally (`lda`, `logistic`, `squared_hinge`, `hinge`).
         validation: Share of the samples held out for the evidence; 0 for none.
@@ -121,7 +121,7 @@ class Boundary(Method):
         names = list(samples.names if attributes is None else attributes)
         if not names:
             raise LatdirError(f"name at least one attribute of {', '.join(samples.names)}")
-        data = labelled(
+        data = labeled(
             samples, names, scale=self.scale, threshold=self.threshold, ambiguous=self.ambiguous
         )
         n = len(samples)
@@ -185,7 +185,7 @@ class Boundary(Method):
             )
 
     def _fit(
-        self, data: Labelled, *, weights: Tensor | None = None, fast: bool = False
+        self, data: Labeled, *, weights: Tensor | None = None, fast: bool = False
     ) -> Hyperplanes:
         """Hyperplanes of all targets; a label of 0 leaves a row out of that target's fit."""
         codes, labels = data.codes, data.labels
@@ -220,13 +220,13 @@ class Boundary(Method):
             return Hyperplanes(*(torch.cat(values) for values in zip(*parts, strict=True)))
         return self._closed_form(data)
 
-    def _closed_form(self, data: Labelled) -> Hyperplanes:
+    def _closed_form(self, data: Labeled) -> Hyperplanes:
         if self.estimator == "lda":
             return lda(data.codes, data.labels, balanced=self.balanced)
         plane = ridge(data.codes, data.targets, penalty=self.penalty)
         return Hyperplanes(plane.weights, plane.intercepts - data.levels)
 
-    def _cones(self, data: Labelled, planes: Hyperplanes) -> list[float | None]:
+    def _cones(self, data: Labeled, planes: Hyperplanes) -> list[float | None]:
         """Cone angles in degrees; None where no bootstrap was asked for or none is possible."""
         K, n = data.labels.shape
         if self.bootstrap == 0:
@@ -257,7 +257,7 @@ class Boundary(Method):
             turned.append(angles(again.weights.reshape(count, K, -1), planes.weights))
         return [float(q) for q in torch.cat(turned).quantile(CONE_LEVEL, dim=0)]
 
-    def _halved(self, data: Labelled, generator: torch.Generator) -> Tensor:
+    def _halved(self, data: Labeled, generator: torch.Generator) -> Tensor:
         """Split-half angle of the recipe, its selection made anew in each half."""
         n = len(data.codes)
         order = torch.randperm(n, generator=generator).to(data.codes.device)
@@ -267,7 +267,7 @@ class Boundary(Method):
         ]
         return split_half(*halves)
 
-    def _extremes(self, data: Labelled) -> Labelled:
+    def _extremes(self, data: Labeled) -> Labeled:
         return extremes(
             data,
             chosen_num_or_ratio=self.chosen_num_or_ratio,

@@ -76,7 +76,7 @@ class ClipBoundary(Method):
             clip: Embeds images and texts.
             neutral: Where from.
             without: Texts whose effects are taken out of the directions, such as `a man`.
-            out: Folder to keep the labelled codes in and to go on from.
+            out: Folder to keep the labeled codes in and to go on from.
             seed: Seed of the codes.
 
         Returns:
@@ -87,14 +87,14 @@ class ClipBoundary(Method):
             LatdirError: Texts or settings that `Wording`, `sample` or `Boundary` refuse.
         """
         words = Wording.of(text, neutral=neutral, without=without)
-        labelled = sample(
+        labeled = sample(
             generator, words.judge(clip), self.samples, seed=seed, out=out, space=self.space
         )
         return words.finished(
-            Boundary(estimator=self.estimator, seed=seed).discover(labelled),
+            Boundary(estimator=self.estimator, seed=seed).discover(labeled),
             by=self,
             generator=generator,
             clip=clip,
-            provenance={"seed": seed, "samples": len(labelled)},
+            provenance={"seed": seed, "samples": len(labeled)},
             batch=BATCH,
         )

@@ -52,7 +52,7 @@ class ClipGlobal(Method):
         leakage: Keep as many channels as the mean effect on other attributes allows, as a share of
             the effect on the text's own; used instead of `channels`.
         way: `differences` of images as published, or the `jacobian`, faster for many channels.
-        renormalise: Whether a channel's relevance is brought to unit length over the codes, as
+        renormalize: Whether a channel's relevance is brought to unit length over the codes, as
             the official code does; otherwise channels whose codes disagree count less.
         precision: Arithmetic of the networks.
         batch: Images at a time.
@@ -74,7 +74,7 @@ class ClipGlobal(Method):
     channels: int = 50
     leakage: float | None = None
     way: Way = "differences"
-    renormalise: bool = True
+    renormalize: bool = True
     precision: Precision = "float32"
     batch: int = 64
 
@@ -134,7 +134,7 @@ class ClipGlobal(Method):
         found = relevance or self.relevance_of(generator, clip, axes=axes, state=state, seed=seed)
         channels = Channels(generator, found.axes)
         directions = []
-        rows = found.along(towards, renormalise=self.renormalise)
+        rows = found.along(towards, renormalize=self.renormalize)
         for prompt, row in zip(words.prompts, rows, strict=True):
             if self.leakage is None:
                 beta = self._beta(row)

@@ -2,7 +2,7 @@
 
 Patashnik et al.: StyleCLIP, ICCV 2021, arXiv:2103.17249, section 5. A network M gives every code
 its own step; the layers of w+ are cut into coarse (the first four), medium (the next four) and
-fine ones with a network each. Over codes w from the prior, training minimises
+fine ones with a network each. Over codes w from the prior, training minimizes
 
     (1 - cos(E(G(w + M(w))), E(text))) + λ_L2 ‖M(w)‖² + λ_ID (1 - cos(R(G(w + M(w))), R(G(w))))
 
@@ -12,7 +12,7 @@ Differences from the official code: other spaces than w+ have one network; ‖·
 numbers of a code, as there, in units of the prior's variance, so that one λ serves every space;
 networks are narrower and trained by Adam in hundreds of steps on batches, not by Ranger in 50,000
 on pairs, and their last layer starts at zero, where every code stays in its place. `region`, which
-limits where images may change, is ours; see `clip_optimise.py`.
+limits where images may change, is ours; see `clip_optimize.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
-from discovery.clip_optimise import Embed, change_outside, edited_space, with_gradient
+from discovery.clip_optimize import Embed, change_outside, edited_space, with_gradient
 from discovery.mapper_path import Groups, Layers, MapperPath, displacement
 from discovery.prompts import NEUTRAL, Texts
 from discovery.region import region_masks
@@ -201,7 +201,7 @@ class ClipMapper(Method):
         networks = tuple(self._network(space.shape[-1], rng, generator.device) for _ in groups)
         weights = [tensor for layers in networks for pair in layers for tensor in pair]
         variance = generator.prior(space.name).covariance.diagonal().mean().to(generator.device)
-        optimiser = torch.optim.Adam(weights, lr=self.rate)
+        optimizer = torch.optim.Adam(weights, lr=self.rate)
         for step in tqdm(range(self.steps), desc="mapper", unit="step", delay=1, leave=False):
             codes = generator.sample(
                 self.batch, seed=seed, start=step * self.batch, space=space.name
@@ -223,9 +223,9 @@ class ClipMapper(Method):
                     raise LatdirError(
                         f"the mapper's loss is {float(loss)} at step {step}: lower rate"
                     )
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 torch.autograd.backward(loss, inputs=weights)
-            optimiser.step()
+            optimizer.step()
         frozen = tuple(tuple((w.detach(), b.detach()) for w, b in layers) for layers in networks)
         steps = _held_out_steps(generator, space.name, groups, frozen)
         mean = steps.mean(0)

@@ -66,16 +66,16 @@ class Relevance:
     settings: dict[str, Any]
 
     def along(
-        self, texts: Float[Tensor, "k e"], *, renormalise: bool = True
+        self, texts: Float[Tensor, "k e"], *, renormalize: bool = True
     ) -> Float[Tensor, "k c"]:
         """Relevance of each axis to each text direction, in [-1, 1].
 
         Args:
             texts: Unit text directions Δt.
-            renormalise: Bring the means to unit length first, as the official code does; the
+            renormalize: Bring the means to unit length first, as the official code does; the
                 paper's formula leaves them short where the codes disagree.
         """
-        rows = normalize(self.means, dim=1) if renormalise else self.means
+        rows = normalize(self.means, dim=1) if renormalize else self.means
         relevance: Tensor = texts.to(rows) @ rows.T
         return relevance
 

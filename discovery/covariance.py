@@ -1,6 +1,6 @@
 """Mean and covariance of any number of rows, one chunk at a time, in memory O(d²).
 
-Each chunk is centred by its own mean before its products are taken, so that float32 suffices for
+Each chunk is centered by its own mean before its products are taken, so that float32 suffices for
 the products however far the data lie from the origin; everything that accumulates over chunks is
 float64. Chunks are merged by the exact pairwise update of Chan, Golub and LeVeque (Updating
 Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979), so the result is the
@@ -74,10 +74,10 @@ class StreamingCovariance:
         if not len(rows):
             return
         mean = rows.mean(0)
-        centred = rows - mean
-        product = gram(centred, precision=self.precision)
+        centered = rows - mean
+        product = gram(centered, precision=self.precision)
         # Far from the origin the float32 mean is off by its rounding; what is left over tells.
-        rest = (rows.new_ones(len(rows)) @ centred).double() / len(rows)
+        rest = (rows.new_ones(len(rows)) @ centered).double() / len(rows)
         # One sum is finite only if every value is, and costs nothing beside the product.
         if not torch.isfinite(product.diagonal().sum()):
             raise LatdirError(

@@ -38,7 +38,7 @@ def off_diagonal(matrices: Float[Tensor, "n d d"]) -> float:
 def diagonalize(
     matrices: Float[Tensor, "n d d"], *, start: Float[Tensor, "d d"] | None = None
 ) -> Float[Tensor, "d d"]:
-    """Minimise the summed squares off the diagonals of A Mᵢ Aᵀ over orthonormal A.
+    """Minimize the summed squares off the diagonals of A Mᵢ Aᵀ over orthonormal A.
 
     Args:
         matrices: Symmetric.
@@ -73,7 +73,7 @@ def diagonalize(
         if before - after <= LEAST_FALL * before or after < ROUNDING:
             return a
     raise LatdirError(
-        f"joint diagonalisation still improves after {MAX_SWEEPS} sweeps, from {before:.6g} to "
+        f"joint diagonalization still improves after {MAX_SWEEPS} sweeps, from {before:.6g} to "
         f"{after:.6g} of the squares off the diagonal: use more samples"
     )
 

@@ -1,4 +1,4 @@
-"""Edits of pictures by a known amount: shift, zoom, rotate, brightness and colour.
+"""Edits of pictures by a known amount: shift, zoom, rotate, brightness and color.
 
 They act on images and on feature maps alike, differentiably, and say which pixels of the result
 they know: what has come into the frame from outside is unknown.
@@ -32,7 +32,7 @@ class Edit:
         reach: A large amount: what a generator may be expected to follow.
         placement: For geometric edits, amounts `[n]` to the maps `[n, 2, 3]` from places in the
             result to places in the original, in `affine_grid`'s coordinates.
-        tint: For colour edits, what an amount of 1 adds to red, green and blue.
+        tint: For color edits, what an amount of 1 adds to red, green and blue.
 
     Example:
         >>> picture = torch.arange(16.0).reshape(1, 1, 4, 4)
@@ -98,10 +98,10 @@ EDITS: dict[str, Edit] = {
         Edit("shift_y", "frame heights down", 0.15, _shift_y),
         Edit("zoom", "doublings in size", 0.4, _zoom),
         Edit("rotate", "degrees counter-clockwise", 20.0, _rotate),
-        Edit("brightness", "of the range from grey to white", 0.5, tint=(1.0, 1.0, 1.0)),
-        Edit("red", "of the range from grey to red", 0.5, tint=(1.0, 0.0, 0.0)),
-        Edit("green", "of the range from grey to green", 0.5, tint=(0.0, 1.0, 0.0)),
-        Edit("blue", "of the range from grey to blue", 0.5, tint=(0.0, 0.0, 1.0)),
+        Edit("brightness", "of the range from gray to white", 0.5, tint=(1.0, 1.0, 1.0)),
+        Edit("red", "of the range from gray to red", 0.5, tint=(1.0, 0.0, 0.0)),
+        Edit("green", "of the range from gray to green", 0.5, tint=(0.0, 1.0, 0.0)),
+        Edit("blue", "of the range from gray to blue", 0.5, tint=(0.0, 0.0, 1.0)),
     )
 }
 

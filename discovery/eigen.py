@@ -24,7 +24,7 @@ from directions.errors import LatdirError
 __all__ = ["Spectrum", "eigh", "generalized_eigh", "near_ties", "signed"]
 
 TIE_TOLERANCE = 1e-3
-"""Relative gap below which two neighbouring eigenvalues count as equal."""
+"""Relative gap below which two neighboring eigenvalues count as equal."""
 
 SYMMETRY_TOLERANCE = 1e-4
 ROUNDING = 1e-12
@@ -96,9 +96,9 @@ def signed(vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
 def near_ties(
     values: Float[Tensor, "k"], *, tolerance: float = TIE_TOLERANCE
 ) -> tuple[tuple[int, ...], ...]:
-    """Groups of neighbouring eigenvalues that cannot be told apart.
+    """Groups of neighboring eigenvalues that cannot be told apart.
 
-    Two neighbours are tied when their gap is at most `tolerance` times the larger of them; values
+    Two neighbors are tied when their gap is at most `tolerance` times the larger of them; values
     that are zero up to the rounding of the largest are tied with each other.
 
     Args:
@@ -132,7 +132,7 @@ def eigh(matrix: Tensor, *, count: int | None = None, tolerance: float = TIE_TOL
     Args:
         matrix: `[d, d]`, symmetric, of any float dtype; solved in float64 on its device.
         count: How many; all by default.
-        tolerance: Relative gap below which neighbours are reported as tied.
+        tolerance: Relative gap below which neighbors are reported as tied.
 
     Returns:
         Float64 values and row vectors, on the matrix's device.
@@ -172,7 +172,7 @@ def generalized_eigh(
         b: `[d, d]`, symmetric and positive definite, after the ridge.
         ridge: Added to the diagonal of b, as a fraction of its mean diagonal.
         count: How many; all by default.
-        tolerance: Relative gap below which neighbours are reported as tied.
+        tolerance: Relative gap below which neighbors are reported as tied.
 
     Returns:
         λ in descending order. The vectors have unit length but, unlike those of `eigh`, are
@@ -192,7 +192,7 @@ def generalized_eigh(
         raise LatdirError(f"ridge is {ridge}: give 0 or a small positive number, such as 1e-4")
     lift = ridge * exact_b.diagonal().mean()
     lower, failed = torch.linalg.cholesky_ex(exact_b + lift * torch.eye(len(exact_b)).to(exact_b))
-    # A pivot at the rounding error passes the factorisation but makes λ meaningless.
+    # A pivot at the rounding error passes the factorization but makes λ meaningless.
     pivots = lower.diagonal().square()
     floor = len(pivots) * torch.finfo(torch.float64).eps * float(exact_b.diagonal().amax())
     if bool(failed) or float(pivots.amin()) <= floor:

@@ -13,9 +13,9 @@ A gradient gives d numbers where a label gives one. Two additions make the most 
 - Gradients of ratios (angles from landmarks) have outliers that ruin a plain mean, so their norms
   are clipped at the median; less noisy codes thereby count more.
 - The scores of the same codes come for free. With r = s - s̄ - β·(z - μ) the mean of Σ⁻¹(z - μ) r
-  estimates the error of β. It is added with the weight that minimises the total variance of the
+  estimates the error of β. It is added with the weight that minimizes the total variance of the
   sum, (V_g - C) / (V_g + V_v - 2C), estimated from both terms' variances and their covariance C;
-  labelled samples, if there are any, take part in the same way.
+  labeled samples, if there are any, take part in the same way.
 
 It saves codes, not always time: on digiface64 a gradient of three attributes costs about forty
 times a label in the fast forms, and each further attribute one more backward pass, so where
@@ -40,7 +40,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.space import Prior
 from discovery.base import Method, Need
-from discovery.robust import CENTRES, Centre, clipped
+from discovery.robust import CENTERS, Center, clipped
 from discovery.samples import Samples
 from discovery.score_gradients import ScoreGradients, score_gradients
 
@@ -58,7 +58,7 @@ class Gradient(Method):
 
     Attributes:
         count: Number of codes to take gradients at.
-        centre: Mean of the gradients: `clipped` at the median norm, geometric `median`,
+        center: Mean of the gradients: `clipped` at the median norm, geometric `median`,
             `median_of_means`, or the plain `mean`, which a few outliers may ruin.
         values: Whether the scores take part as well.
         space: Latent space of the codes; by default the generator's first.
@@ -75,7 +75,7 @@ class Gradient(Method):
     needs: ClassVar[tuple[Need, ...]] = ("generator", "classifier")
 
     count: int = 300
-    centre: Centre = "clipped"
+    center: Center = "clipped"
     values: bool = True
     space: str | None = None
 
@@ -95,7 +95,7 @@ class Gradient(Method):
             generator: Makes the images, differentiably.
             classifier: Scores them, differentiably.
             attributes: Which to find; by default all of the classifier's.
-            samples: Labelled codes of the same generator, classifier and space, whose scores
+            samples: Labeled codes of the same generator, classifier and space, whose scores
                 take part; gradients are then taken at other codes.
             seed: Seed of the codes.
             batch: Codes at a time; bounds the memory.
@@ -112,8 +112,8 @@ class Gradient(Method):
             LatdirError: Something is not differentiable, an attribute does not answer to the
                 code, samples belong to something else, or too few codes.
         """
-        if self.centre not in CENTRES:
-            raise LatdirError(f"centre {self.centre!r} is none of {', '.join(CENTRES)}")
+        if self.center not in CENTERS:
+            raise LatdirError(f"center {self.center!r} is none of {', '.join(CENTERS)}")
         if self.count < 4:
             raise LatdirError(
                 f"count {self.count} is too few to estimate an error from: give at least 4, "
@@ -199,9 +199,9 @@ class _Estimate:
             # Halves share nothing: that with code 0 takes the even labels, the other the odd.
             odd = int(not (rows == 0).any())
             own = labels and (labels[0][odd::2], labels[1][odd::2])
-            return _slope(z[rows], s[rows], g[rows], prior, metric, own, settings.centre)[0]
+            return _slope(z[rows], s[rows], g[rows], prior, metric, own, settings.center)[0]
 
-        b, weight = _slope(z, s, g, prior, metric, labels, settings.centre)
+        b, weight = _slope(z, s, g, prior, metric, labels, settings.center)
         unit = b / b.norm()
         along = g @ unit
         slope = along.quantile(0.5)
@@ -236,7 +236,7 @@ def estimate_direction(
     """
     z, s, g = found.codes.double(), found.values[:, column].double(), found.gradients[:, column]
     metric = _whitener(prior, z) if settings.values else None
-    return _slope(z, s, g.double(), prior, metric, None, settings.centre)[0]
+    return _slope(z, s, g.double(), prior, metric, None, settings.center)[0]
 
 
 def _slope(
@@ -246,10 +246,10 @@ def _slope(
     prior: Prior,
     metric: Tensor | None,
     labels: tuple[Tensor, Tensor] | None,
-    centre: Centre,
+    center: Center,
 ) -> tuple[Float[Tensor, "d"], float]:
     """β of s ≈ s̄ + β·(z - μ), and the weight of the scores in it."""
-    b = CENTRES[centre](g)
+    b = CENTERS[center](g)
     if metric is None or not b.any():
         return b, 0.0
     n = len(z)
@@ -263,7 +263,7 @@ def _slope(
     length = (projected @ s) / projected.square().sum()
     if length <= 0:
         return b, 0.0
-    c = (g if centre == "mean" else clipped(g)) * length
+    c = (g if center == "mean" else clipped(g)) * length
     v = (z @ metric) * (s - length * projected)[:, None]
     deviations, errors = c - c.mean(0), v - v.mean(0)
     of_gradients = deviations.square().sum() / n**2

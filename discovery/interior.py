@@ -2,7 +2,7 @@
 
 Solves, in the notation of `discovery.svm`,
 
-    minimise over u = (w, b)   ½‖w‖² − qᵀu + Σᵢ cᵢ max(0, 1 − yᵢ(xᵢᵀw + b))
+    minimize over u = (w, b)   ½‖w‖² − qᵀu + Σᵢ cᵢ max(0, 1 − yᵢ(xᵢᵀw + b))
 
 by Mehrotra's predictor-corrector method (Mehrotra 1992, "On the Implementation of a
 Primal-Dual Interior Point Method", SIAM J. Optim. 2(4)). The linear term q carries rows that
@@ -37,7 +37,7 @@ def interior_point(
 
     Args:
         features: `[r, n]`, float64: yᵢ(xᵢ, 1) as columns; the last coordinate, the
-            intercept's, is not penalised.
+            intercept's, is not penalized.
         bounds: `[n]`, the cᵢ > 0.
         linear: `[r]`, the vector q.
         constant: Added to the objective, which the stopping rule is relative to.
@@ -81,8 +81,8 @@ def interior_point(
         ahead = solve(zero, zero)
         mu = complementarity / (2 * len(c))
         there = at.moved(ahead, at.length(ahead))
-        centre = ((there.alpha @ there.over + there.room @ there.under) / complementarity) ** 3 * mu
-        step = solve(centre - ahead.alpha * ahead.over, centre - ahead.room * ahead.under)
+        center = ((there.alpha @ there.over + there.room @ there.under) / complementarity) ** 3 * mu
+        step = solve(center - ahead.alpha * ahead.over, center - ahead.room * ahead.under)
         at = at.moved(step, min(1.0, TO_BOUNDARY * at.length(step)))
         taken += 1
     return at.u, at.alpha, taken

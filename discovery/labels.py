@@ -14,7 +14,7 @@ from directions.errors import LatdirError
 from discovery.heldout import ranks
 from discovery.samples import Samples
 
-__all__ = ["Labelled", "Scale", "Threshold", "extremes", "interfacegan_rows", "labelled"]
+__all__ = ["Labeled", "Scale", "Threshold", "extremes", "interfacegan_rows", "labeled"]
 
 Scale = Literal["rank", "log_odds", "raw"]
 Threshold = float | Literal["median"]
@@ -22,7 +22,7 @@ Threshold = float | Literal["median"]
 MIN_SAMPLES = 10
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """What the estimators of K attributes are fitted to.
 
     Attributes:
@@ -39,16 +39,16 @@ class Labelled(NamedTuple):
     labels: Tensor
     cuts: Tensor
 
-    def rows(self, rows: Tensor) -> Labelled:
+    def rows(self, rows: Tensor) -> Labeled:
         """All targets on some rows."""
         scores, targets, labels = (t[:, rows] for t in self[1:4])
-        return Labelled(self.codes[rows], scores, targets, labels, self.cuts)
+        return Labeled(self.codes[rows], scores, targets, labels, self.cuts)
 
-    def target(self, k: int) -> Labelled:
+    def target(self, k: int) -> Labeled:
         """One target, on the rows that it uses."""
         rows = self.labels[k] != 0
         scores, targets, labels = (t[k : k + 1, rows] for t in self[1:4])
-        return Labelled(self.codes[rows], scores, targets, labels, self.cuts[k : k + 1])
+        return Labeled(self.codes[rows], scores, targets, labels, self.cuts[k : k + 1])
 
     @property
     def levels(self) -> Tensor:
@@ -58,14 +58,14 @@ class Labelled(NamedTuple):
         return (above + below) / 2
 
 
-def labelled(
+def labeled(
     samples: Samples,
     names: Sequence[str],
     *,
     scale: Scale = "rank",
     threshold: Threshold = "median",
     ambiguous: float = 0.0,
-) -> Labelled:
+) -> Labeled:
     """Flat codes, fitting targets and labels of some attributes of samples.
 
     Args:
@@ -83,7 +83,7 @@ def labelled(
         >>> from directions.classifiers.base import Attribute
         >>> x = torch.arange(12.0)[:, None]
         >>> samples = Samples(x, x, (Attribute("a"),), "z", "g", "0" * 64, "c", "0" * 64, seed=0)
-        >>> data = labelled(samples, ["a"], ambiguous=0.5)
+        >>> data = labeled(samples, ["a"], ambiguous=0.5)
         >>> data.labels.int().tolist()
         [[-1, -1, -1, 0, 0, 0, 0, 0, 0, 1, 1, 1]]
     """
@@ -112,7 +112,7 @@ def labelled(
         targets = logit(scores.T, known).T
     elif scale == "rank":
         targets = torch.stack([torch.special.ndtri((ranks(s) - 0.5) / n) for s in scores])
-    return Labelled(codes, scores, targets.to(codes), torch.stack(labels), torch.stack(cuts))
+    return Labeled(codes, scores, targets.to(codes), torch.stack(labels), torch.stack(cuts))
 
 
 def _cut(name: str, scores: Tensor, threshold: Threshold) -> Tensor:
@@ -137,8 +137,8 @@ def _cut(name: str, scores: Tensor, threshold: Threshold) -> Tensor:
 
 
 def extremes(
-    data: Labelled, *, chosen_num_or_ratio: float, split_ratio: float, seed: int
-) -> Labelled:
+    data: Labeled, *, chosen_num_or_ratio: float, split_ratio: float, seed: int
+) -> Labeled:
     """The data with the labels of InterFaceGAN's selection: ±1 for training rows, 0 elsewhere.
 
     Raises:

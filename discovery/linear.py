@@ -1,7 +1,7 @@
 """Linear estimators in closed form: ridge on soft scores, Fisher's discriminant, class means.
 
 Each takes codes `[n, d]` and the targets of K attributes as rows `[k, n]`, and shares one
-factorisation of the codes among all of them. For standard normal codes each is consistent for
+factorization of the codes among all of them. For standard normal codes each is consistent for
 a direction β whenever the target depends on the code only through βᵀx (Brillinger 1982, "A
 generalized linear model with Gaussian regressor variables"), whatever the link.
 """
@@ -30,13 +30,13 @@ class Hyperplanes(NamedTuple):
 
 
 class Rotated(NamedTuple):
-    """Centred codes in the eigenbasis of their scatter matrix.
+    """Centered codes in the eigenbasis of their scatter matrix.
 
     Attributes:
         mean: `[d]`, subtracted from the codes.
         basis: `[d, r]`, eigenvectors with eigenvalues above rounding, descending.
         spectrum: `[r]`, those eigenvalues.
-        codes: `[r, n]`, the centred codes in that basis, transposed.
+        codes: `[r, n]`, the centered codes in that basis, transposed.
     """
 
     mean: Tensor
@@ -51,22 +51,22 @@ class Rotated(NamedTuple):
 
 
 def rotate(codes: Float[Tensor, "n d"]) -> Rotated:
-    """Centre codes and turn them into the eigenbasis of their scatter matrix.
+    """Center codes and turn them into the eigenbasis of their scatter matrix.
 
-    A penalised linear fit lies in the span of the centred codes, so null directions are
+    A penalized linear fit lies in the span of the centered codes, so null directions are
     dropped, and with fewer rows than coordinates only as many as the rows' rank are left.
     """
     mean = codes.mean(0)
-    centred = codes - mean
+    centered = codes - mean
     n, d = codes.shape
     if n >= d:
-        spectrum, basis = torch.linalg.eigh(centred.T @ centred)
+        spectrum, basis = torch.linalg.eigh(centered.T @ centered)
     else:
-        spectrum, left = torch.linalg.eigh(centred @ centred.T)
-        basis = centred.T @ (left / spectrum.clamp_min(torch.finfo(codes.dtype).tiny).sqrt())
+        spectrum, left = torch.linalg.eigh(centered @ centered.T)
+        basis = centered.T @ (left / spectrum.clamp_min(torch.finfo(codes.dtype).tiny).sqrt())
     kept = spectrum > spectrum[-1].clamp_min(0) * max(n, d) * torch.finfo(codes.dtype).eps
     spectrum, basis = spectrum[kept].flip(0), basis[:, kept].flip(1)
-    return Rotated(mean, basis, spectrum, basis.T @ centred.T)
+    return Rotated(mean, basis, spectrum, basis.T @ centered.T)
 
 
 def ridge(
@@ -77,12 +77,12 @@ def ridge(
 ) -> Hyperplanes:
     """Least squares of each target on the codes, with an intercept and a squared penalty.
 
-    Minimises Σᵢ (tᵢ − xᵢᵀw − b)² + penalty ‖w‖².
+    Minimizes Σᵢ (tᵢ − xᵢᵀw − b)² + penalty ‖w‖².
 
     Args:
         codes: `[n, d]`, any n > 1 and d.
         targets: `[k, n]`, numbers on any scale.
-        penalty: At least 0; by default chosen for each target by generalised cross-validation
+        penalty: At least 0; by default chosen for each target by generalized cross-validation
             (Golub, Heath & Wahba 1979, Technometrics 21(2)), which costs nothing here.
 
     Returns:

@@ -47,7 +47,7 @@ class LocalChannels(Method):
         probes: Draws of random signs an image.
         active: Share of the channels that are ranked, those that change the region most for
             each sigma.
-        rgb: Whether channels of the colour layers count.
+        rgb: Whether channels of the color layers count.
         space: Latent space whose coordinates are the channels; by default `s` where there is one,
             otherwise the generator's own.
 

@@ -68,7 +68,7 @@ def part_mask(
 
     Args:
         landmarks: One face's 68 points, iBUG order, in pixels: x to the right, y down, the
-            centre of the first pixel at (0.5, 0.5).
+            center of the first pixel at (0.5, 0.5).
         part: Which part.
         height: Of the image.
         width: Of the image.
@@ -108,7 +108,7 @@ def bounding_window(mask: Float[Tensor, "h w"]) -> Window:
 
 
 def _distance(points: Float[Tensor, "n 2"], height: int, width: int) -> Float[Tensor, "h w"]:
-    """How far each pixel's centre lies outside the hull's nearest side; negative inside."""
+    """How far each pixel's center lies outside the hull's nearest side; negative inside."""
     try:
         sides = torch.from_numpy(ConvexHull(points.numpy()).equations)
     except QhullError as error:

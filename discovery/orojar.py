@@ -3,15 +3,15 @@
 `OroJaR` — Yuxiang Wei, Yupeng Shi, Xiao Liu, Zhilong Ji, Yuan Gao, Zhongqin Wu, Wangmeng Zuo:
 Orthogonal Jacobian Regularization for Unsupervised Disentanglement in Image Generation, ICCV
 2021, arXiv:2108.07668. The changes that two directions make in the image should be orthogonal at
-every code: AᵀJᵀJA diagonal. The paper penalises the variance of ‖J A v‖² over random signs v,
-which is twice the sum of squares off the diagonal. `exact` computes JᵀJ at the codes and minimises
-that sum itself, by joint diagonalisation; `sampled` descends on the paper's estimate, for spaces
+every code: AᵀJᵀJA diagonal. The paper penalizes the variance of ‖J A v‖² over random signs v,
+which is twice the sum of squares off the diagonal. `exact` computes JᵀJ at the codes and minimizes
+that sum itself, by joint diagonalization; `sampled` descends on the paper's estimate, for spaces
 so large that exact metrics cost too much.
 
 `HessianPenalty` — William Peebles, John Peebles, Jun-Yan Zhu, Alexei Efros, Antonio Torralba: The
 Hessian Penalty: A Weak Prior for Unsupervised Disentanglement, ECCV 2020, arXiv:2008.10599. The
 change one direction makes should not depend on another: AᵀHA diagonal for every pixel's Hessian H,
-penalised through the variance of a second difference over random signs.
+penalized through the variance of a second difference over random signs.
 
 Differences from the official code: OroJaR's is evaluated at codes of the prior, not at zero, with
 exact Jacobian products instead of differences; the Hessian penalty is averaged over pixels, where
@@ -55,9 +55,9 @@ class OroJaR(Method):
 
     Attributes:
         components: How many directions, at most; fewer where the codes have fewer dimensions.
-        samples: Number of codes whose JᵀJ are diagonalised, or that start a sampled descent.
+        samples: Number of codes whose JᵀJ are diagonalized, or that start a sampled descent.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
-        solver: `exact` joint diagonalisation, or `sampled` descent.
+        solver: `exact` joint diagonalization, or `sampled` descent.
         steps: Of the descent.
         batch: Codes a step of the descent.
         rate: Learning rate of the descent, in radians.
@@ -222,8 +222,8 @@ def _descend(
     images = _images(generator, space)
     rng = torch.Generator().manual_seed(seed % 2**63)
     turn = torch.zeros_like(start, requires_grad=True)
-    optimiser = torch.optim.Adam([turn], lr=method.rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, method.steps)
+    optimizer = torch.optim.Adam([turn], lr=method.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, method.steps)
     first = method.samples + JUDGED
     scale: float | None = None
     with torch.enable_grad():
@@ -242,7 +242,7 @@ def _descend(
             # Adam does not mind the scale of the loss, except where it nears its epsilon.
             scale = scale or max(float(loss.detach()), 1e-300)
             (turn.grad,) = torch.autograd.grad(loss / scale, turn)
-            optimiser.step()
+            optimizer.step()
             schedule.step()
     with torch.no_grad():
         return torch.matrix_exp(turn - turn.T) @ start

@@ -1,7 +1,7 @@
 """An orthonormal basis of where high-dimensional rows vary most, seen in a few passes.
 
 Nathan Halko, Per-Gunnar Martinsson, Joel A. Tropp: Finding structure with randomness,
-SIAM Review 2011, arXiv:0909.4061, algorithm 4.4 (randomised subspace iteration), with the rows
+SIAM Review 2011, arXiv:0909.4061, algorithm 4.4 (randomized subspace iteration), with the rows
 streamed: memory is O(D l) for D coordinates and l basis vectors, however many rows there are.
 """
 
@@ -62,7 +62,7 @@ def find_range(
     first = next(iter(chunks()), None)
     if first is None:
         raise LatdirError("a range needs at least 2 rows, not 0")
-    # Rows are centred by the first chunk's mean; what that leaves is of rank one.
+    # Rows are centered by the first chunk's mean; what that leaves is of rank one.
     shift = first.mean(0)
     basis = _random_basis(first, rank, seed)
     for _ in range(passes):
@@ -70,10 +70,10 @@ def find_range(
         total = torch.zeros_like(shift, dtype=torch.float64)
         image = torch.zeros_like(basis)
         for rows in chunks():
-            centred = rows - shift
-            image += centred.T @ (centred @ basis)
-            total += centred.sum(0)
-            squares += float(centred.square().sum(dtype=torch.float64))
+            centered = rows - shift
+            image += centered.T @ (centered @ basis)
+            total += centered.sum(0)
+            squares += float(centered.square().sum(dtype=torch.float64))
             count += len(rows)
         if count < 2:
             raise LatdirError(f"a range needs at least 2 rows, not {count}")

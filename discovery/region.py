@@ -6,7 +6,7 @@ Yinghao Xu, Deli Zhao, Qifeng Chen: Region-Based Semantic Factorization in GANs 
 2022, arXiv:2202.09649.
 
 With M_f = JᵀJ over the region's pixels and M_b over the others: `contrast` is ReSeFa's, the
-generalised eigenvectors of (M_f, M_b); `null_space` is LowRankGAN's, what the background's leading
+generalized eigenvectors of (M_f, M_b); `null_space` is LowRankGAN's, what the background's leading
 eigenvectors leave of the foreground; `alone` ignores the background.
 
 Differences from the official code: the Jacobian is made in forward mode, by columns; metrics are

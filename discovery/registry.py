@@ -29,7 +29,7 @@ class MethodEntry:
 METHODS: dict[str, MethodEntry] = {
     "boundary": MethodEntry(
         "discovery.boundary:Boundary",
-        "normals of linear boundaries between labelled codes",
+        "normals of linear boundaries between labeled codes",
         "InterFaceGAN, Shen et al. 2020, arXiv:2005.09635",
     ),
     "gradient": MethodEntry(
@@ -112,9 +112,9 @@ METHODS: dict[str, MethodEntry] = {
         "style channels that move images the way the words point",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
-    "clip_optimise": MethodEntry(
-        "discovery.clip_optimise:ClipOptimise",
-        "what codes optimised towards a text were moved by in common",
+    "clip_optimize": MethodEntry(
+        "discovery.clip_optimize:ClipOptimize",
+        "what codes optimized towards a text were moved by in common",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "clip_mapper": MethodEntry(

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 
-__all__ = ["CENTRES", "Centre", "clipped", "clipped_mean", "geometric_median", "median_of_means"]
+__all__ = ["CENTERS", "Center", "clipped", "clipped_mean", "geometric_median", "median_of_means"]
 
-Centre = Literal["clipped", "median", "median_of_means", "mean"]
+Center = Literal["clipped", "median", "median_of_means", "mean"]
 
 TOLERANCE = 1e-6
 MAX_ITERATIONS = 1000
@@ -133,7 +133,7 @@ def median_of_means(
     return geometric_median(torch.stack([part.mean(0) for part in parts]))
 
 
-CENTRES: dict[Centre, Callable[[Tensor], Tensor]] = {
+CENTERS: dict[Center, Callable[[Tensor], Tensor]] = {
     "clipped": clipped_mean,
     "median": geometric_median,
     "median_of_means": median_of_means,

@@ -1,7 +1,7 @@
 """The low-rank part of a symmetric matrix, apart from a sparse one.
 
 Emmanuel Candès, Xiaodong Li, Yi Ma, John Wright: Robust Principal Component Analysis?, 2009,
-arXiv:0912.3599: minimise ‖L‖_* + λ‖S‖₁ subject to L + S = M, with λ = 1/√d.
+arXiv:0912.3599: minimize ‖L‖_* + λ‖S‖₁ subject to L + S = M, with λ = 1/√d.
 
 Solved by the alternating direction method with a fixed penalty, which converges to the optimum;
 the common variant that raises the penalty at each step stops wherever it happens to be. For a

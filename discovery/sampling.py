@@ -1,4 +1,4 @@
-"""Codes and their scores: drawn, generated, labelled and stored, as fast as the machine allows.
+"""Codes and their scores: drawn, generated, labeled and stored, as fast as the machine allows.
 
 Bits depend on the seed, the models, and the three settings (batch, precision, compile), which are
 chosen once and kept with the samples: codes are cut into tiles at multiples of the batch in the
@@ -188,12 +188,12 @@ class _Run:
                 if have >= rows:
                     continue
                 first = self.store.header.start + i * ROWS
-                codes, scores = self._labelled(first + have, rows - have, bar)
+                codes, scores = self._labeled(first + have, rows - have, bar)
                 if old is not None:
                     codes, scores = torch.cat([old[0], codes]), torch.cat([old[1], scores])
                 self.store.put(i, codes, scores)
 
-    def _labelled(self, first: int, count: int, bar: Any) -> tuple[Tensor, Tensor]:
+    def _labeled(self, first: int, count: int, bar: Any) -> tuple[Tensor, Tensor]:
         """Codes and scores of some places of the sequence, computed in whole tiles."""
         low = first // self._batch * self._batch
         high = math.ceil((first + count) / self._batch) * self._batch

@@ -1,6 +1,6 @@
 """Logistic regression and the squared-hinge SVM, for many targets at once.
 
-Both minimise ½‖w‖² + Σᵢ cᵢ ℓ(yᵢ(xᵢᵀw + b)) with a free intercept, by a truncated Newton method
+Both minimize ½‖w‖² + Σᵢ cᵢ ℓ(yᵢ(xᵢᵀw + b)) with a free intercept, by a truncated Newton method
 (Dembo & Steihaug 1983, "Truncated-Newton algorithms for large-scale unconstrained
 optimization"): conjugate gradients in the codes' eigenbasis, where a diagonal preconditioner
 is nearly exact, so that all targets share the matrix products and few are needed.

@@ -9,7 +9,7 @@ Differences from the paper: the examples are the codes that a classifier scores 
 of your own. The paper looks at the channels of highest θ by eye; here each is moved by one
 standard deviation both ways, and those that move the attribute's own score most come first
 (`verify=0` keeps the order of θ). The population's mean and deviation follow from those of w
-exactly. Channels of the colour layers, which tint the whole image, are left out unless asked for.
+exactly. Channels of the color layers, which tint the whole image, are left out unless asked for.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StyleSpace(Method):
         channels: Directions for each attribute, at most.
         candidates: Channels of highest θ that are tried out.
         verify: Number of codes to try them on; 0 keeps the paper's order and tries nothing.
-        rgb: Whether channels of the colour layers count.
+        rgb: Whether channels of the color layers count.
         space: Latent space whose coordinates are the channels; by default `s` where there is one,
             otherwise the generator's own.
 
@@ -245,7 +245,7 @@ def channel_names(generator: Generator, space: str) -> list[tuple[str, int]]:
 
 
 def usable_channels(generator: Generator, space: str, *, rgb: bool) -> Tensor:
-    """Which coordinates count, `[d]`, boolean: those of colour layers only with `rgb`."""
+    """Which coordinates count, `[d]`, boolean: those of color layers only with `rgb`."""
     names = channel_names(generator, space)
     return torch.tensor([rgb or not layer.endswith("rgb") for layer, _ in names])
 

@@ -2,7 +2,7 @@
 
 Solves, for every target k, the problem of `sklearn.svm.SVC(kernel="linear")`:
 
-    minimise over w, b   ½‖w‖² + Σᵢ cᵢ max(0, 1 − yᵢ(xᵢᵀw + b)),
+    minimize over w, b   ½‖w‖² + Σᵢ cᵢ max(0, 1 − yᵢ(xᵢᵀw + b)),
 
 with a free intercept b and cᵢ = C · (row weight) · (class weight). Two stages share one
 eigendecomposition of the codes' Gram matrix:
@@ -50,7 +50,7 @@ class HingeFit:
     """Optimal hyperplanes of K targets, with the certificate of their optimality.
 
     Attributes:
-        weights: `[k, d]`, one normal (not normalised) a target.
+        weights: `[k, d]`, one normal (not normalized) a target.
         intercepts: `[k]`.
         objective: `[k]`, float64, the primal objective.
         gap: `[k]`, float64, relative duality gap: the objective is within
@@ -161,7 +161,7 @@ def _solve(codes: Tensor, labels: Tensor, bounds: Tensor, tolerance: float) -> H
         # Separable problems have tiny objectives, which float32 rounding would swamp.
         codes, labels, bounds = codes.double(), labels.double(), bounds.double()
     turned = rotate(codes)
-    # The intercept is one more coordinate, of a constant feature, that is not penalised.
+    # The intercept is one more coordinate, of a constant feature, that is not penalized.
     features = torch.cat([turned.codes, turned.codes.new_ones(1, len(codes))])
     problem = _Problem(features, labels, bounds)
     if small:

@@ -18,7 +18,7 @@ from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.gradient import Gradient
 from discovery.prompts import NEUTRAL, Texts
-from discovery.robust import Centre
+from discovery.robust import Center
 from discovery.wording import Wording
 
 __all__ = ["TextGradient"]
@@ -30,7 +30,7 @@ class TextGradient(Method):
 
     Attributes:
         count: Number of codes to take gradients at.
-        centre: Mean of the gradients: `clipped` at the median norm, geometric `median`,
+        center: Mean of the gradients: `clipped` at the median norm, geometric `median`,
             `median_of_means`, or the plain `mean`, which a few outliers may ruin.
         values: Whether the likenesses themselves take part as well.
         space: Latent space of the codes; by default the generator's first.
@@ -47,7 +47,7 @@ class TextGradient(Method):
     """
 
     count: int = 300
-    centre: Centre = "clipped"
+    center: Center = "clipped"
     values: bool = True
     space: str | None = None
     batch: int = 32
@@ -84,7 +84,7 @@ class TextGradient(Method):
         """
         words = Wording.of(text, neutral=neutral, without=without)
         plain = Gradient(
-            count=self.count, centre=self.centre, values=self.values, space=self.space
+            count=self.count, center=self.center, values=self.values, space=self.space
         ).discover(generator, classifier=words.judge(clip), seed=seed, batch=self.batch)
         return words.finished(
             plain,

@@ -56,7 +56,7 @@ class Transforms(Method):
     """Closed-form directions of shift, zoom, rotation and brightness.
 
     Attributes:
-        transforms: Which, commas between; colours other than brightness are for images only.
+        transforms: Which, commas between; colors other than brightness are for images only.
         layer: Layer to read the transforms from; by default the first whose mean has a shape.
         strength: How much of each transform is asked for, 1 being a quarter of the frame, half
             a doubling, 20 degrees, and half as bright again.
@@ -98,9 +98,9 @@ class Transforms(Method):
             LatdirError: An unknown transform or layer, or a layer that no transform changes.
         """
         edits = edits_named(self.transforms)
-        colours = [e.name for e in edits if e.placement is None and e.name != "brightness"]
-        if colours:
-            raise LatdirError(f"layers have no {colours[0]}: use the learned walks for colours")
+        colors = [e.name for e in edits if e.placement is None and e.name != "brightness"]
+        if colors:
+            raise LatdirError(f"layers have no {colors[0]}: use the learned walks for colors")
         space = generator.space(next(iter(generator.spaces)))
         if self.samples <= space.size or self.ridge < 0 or not self.strength:
             raise LatdirError(

@@ -1,7 +1,7 @@
 """Learned walks: latent steps whose images are nearest to an edit of the image by hand.
 
 Ali Jahanian, Lucy Chai, Phillip Isola: On the "steerability" of generative adversarial networks,
-ICLR 2020, arXiv:1907.07171. A linear walk w minimises the mean over codes z and amounts α of
+ICLR 2020, arXiv:1907.07171. A linear walk w minimizes the mean over codes z and amounts α of
 
     ‖M (G(z + α w) - edit(G(z), α))‖²,
 
@@ -51,11 +51,11 @@ class Walks(Method):
     Attributes:
         transforms: Which of shift_x, shift_y, zoom, rotate, brightness, red, green, blue.
         space: Latent space to walk in; by default `w` where there is one, otherwise the first.
-        steps: Steps of the optimiser.
+        steps: Steps of the optimizer.
         batch: Codes a step.
         rate: Length of the first steps, in latent units at the largest amount.
         reach: How far the edits go, 1 being 0.15 frames, 0.4 doublings, 20 degrees or half the
-            range of a colour, both ways.
+            range of a color, both ways.
         hidden: Units of the neural walk's field.
 
     Example:
@@ -200,7 +200,7 @@ class _Fit:
     def _train(self, edit: Edit, move: Move, parameters: Sequence[Tensor]) -> None:
         walks = self.walks
         rng = torch.Generator().manual_seed(self.seed % 2**63)
-        optimiser = _Descent(parameters)
+        optimizer = _Descent(parameters)
         for step in tqdm(range(walks.steps), desc=f"walk: {edit.name}", leave=False, delay=1):
             codes = self._codes(walks.batch, start=HELD_OUT + step * walks.batch)
             fractions = 2 * torch.rand(walks.batch, generator=rng).to(codes.device) - 1
@@ -212,7 +212,7 @@ class _Fit:
                 )
             gradients = torch.autograd.grad(loss / scale.clamp_min(1e-12), parameters)
             # The rate falls to zero, so that the last steps average out the noise of the batches.
-            optimiser.step(gradients, walks.rate * (1 + math.cos(math.pi * step / walks.steps)) / 2)
+            optimizer.step(gradients, walks.rate * (1 + math.cos(math.pi * step / walks.steps)) / 2)
 
     def _explained(self, edit: Edit, move: Move) -> float:
         rng = torch.Generator().manual_seed((self.seed + 1) % 2**63)

@@ -213,8 +213,8 @@ def effect_columns(evaluation: Evaluation) -> dict[str, list[Any]]:
                 "per_sigma": cell.mean,
                 "low": cell.low,
                 "high": cell.high,
-                "in_sd": cell.standardised,
-                "logit_in_sd": float(effects.logit.standardised[k, a]),
+                "in_sd": cell.standardized,
+                "logit_in_sd": float(effects.logit.standardized[k, a]),
                 "rises": cell.rises,
                 "random_low": float(ends[0, a]),
                 "random_high": float(ends[1, a]),
@@ -235,7 +235,7 @@ def direction_columns(evaluation: Evaluation) -> dict[str, list[Any]]:
         "direction": list(names),
         "attribute": aims,
         "per_sigma": [c and c.mean for c in own],
-        "in_sd": [c and c.standardised for c in own],
+        "in_sd": [c and c.standardized for c in own],
         "rises": [c and c.rises for c in own],
     }
     aimed = any(t is not None and curves.std[curves.names.index(t)] > 0 for t in aims)

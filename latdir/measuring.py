@@ -42,7 +42,7 @@ def effects(
         write_figure(out, plots.effect_heatmap(measured))
     rows = [
         [name, *(f"{v:+.2f}" for v in row)]
-        for name, row in zip(measured.directions, measured.standardised.tolist(), strict=True)
+        for name, row in zip(measured.directions, measured.standardized.tolist(), strict=True)
     ]
     title = "Change per sigma, in standard deviations of each attribute"
     say(data, table(title, ["direction", *measured.names], rows), as_json=as_json)

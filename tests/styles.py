@@ -42,7 +42,7 @@ def small_stylegan2(
         channels: Of each block.
         depth: Mapping layers.
         c_dim: Number of classes.
-        scale: Of the colours, to keep images within [-1, 1].
+        scale: Of the colors, to keep images within [-1, 1].
     """
     draw = _Random(seed)
     embed = w_dim if c_dim else 0

@@ -101,7 +101,7 @@ class Mapped(PlantedGenerator):
         return super().synthesize(self.map(codes, space, "z"), "z")
 
 
-def labelled(
+def labeled(
     generator: Generator,
     classifier: Classifier,
     count: int,

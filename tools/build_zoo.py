@@ -140,7 +140,7 @@ def digiface64(package: Package) -> dict[str, Tensor]:
 
 
 def face_net(package: Package, stem: str) -> dict[str, Tensor]:
-    """One net's weights in PyTorch's axis order; quantised ones stay uint8."""
+    """One net's weights in PyTorch's axis order; quantized ones stay uint8."""
     (group,) = json.loads(package.member(f"package/model/{stem}-weights_manifest.json"))
     data = package.member(f"package/model/{stem}.bin")
     separable = {w["name"].rpartition("/")[0] for w in group["weights"] if "depthwise" in w["name"]}

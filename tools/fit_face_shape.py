@@ -2,7 +2,7 @@
 
     python tools/fit_face_shape.py [--count 4000]
 
-Rank-3 factorisation of tracked points under a scaled orthographic camera (Tomasi and Kanade,
+Rank-3 factorization of tracked points under a scaled orthographic camera (Tomasi and Kanade,
 "Shape and motion from image streams under orthography", IJCV 1992; the metric step as in Poelman
 and Kanade 1997). Each digiface64 face counts as one view of one head; each comes with its
 mirror image, which makes the shape symmetric. Depth is told from its reversal by the nose, which
@@ -28,7 +28,7 @@ BATCH = 128
 
 
 def views(count: int) -> Float[Tensor, "n p 2"]:
-    """Points of faces and their mirror images: x to the right, y up, centred."""
+    """Points of faces and their mirror images: x to the right, y up, centered."""
     generator, classifier = digiface64(), faces()
     with torch.inference_mode():
         points = [
@@ -41,7 +41,7 @@ def views(count: int) -> Float[Tensor, "n p 2"]:
     return both - both.mean(1, keepdim=True)
 
 
-def factorise(seen: Float[Tensor, "n p 2"]) -> Float[Tensor, "p 3"]:
+def factorize(seen: Float[Tensor, "n p 2"]) -> Float[Tensor, "p 3"]:
     """The rigid shape whose views these are, up to rotation, scale and depth reversal."""
     rows = seen.transpose(1, 2).reshape(-1, seen.shape[1])
     u, s, v = torch.linalg.svd(rows, full_matrices=False)
@@ -83,7 +83,7 @@ def upright(shape: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=4000, help="faces")
-    shape = upright(factorise(views(parser.parse_args().count)))
+    shape = upright(factorize(views(parser.parse_args().count)))
     for point, position in zip(POINTS, shape.tolist(), strict=True):
         print(f"    {point}: ({', '.join(f'{value + 0.0:.3f}' for value in position)}),")
     stated = torch.tensor(list(SHAPE.values()), dtype=torch.float64)

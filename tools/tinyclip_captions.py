@@ -407,7 +407,7 @@ CLAIMS: tuple[Claim, ...] = (
         "warmth",
         (0.68, 0.86),
         before=("reddish",),
-        after=("in warm light", "in reddish light", "in orange light", "with warm colours"),
+        after=("in warm light", "in reddish light", "in orange light", "with warm colors"),
         around=("a warm image of {}", "a reddish photo of {}"),
     ),
     Claim(
@@ -415,7 +415,7 @@ CLAIMS: tuple[Claim, ...] = (
         None,
         (0.14, 0.32),
         before=("bluish",),
-        after=("in cold light", "in bluish light", "in blue light", "with cold colours"),
+        after=("in cold light", "in bluish light", "in blue light", "with cold colors"),
         around=("a cold image of {}", "a bluish photo of {}"),
     ),
 )

@@ -12,7 +12,7 @@ scales it to anyway. Training has three parts, by the share of images seen:
    `warm_start` lets w carry all of z and the first layer half of the teacher's.
 2. The weight of the hints has fallen to zero: images alone count.
 3. Sharpening: a critic that learns to tell student from teacher adds the difference of its
-   feature maps and its opinion, also of images of mixed styles, and path-length regularisation
+   feature maps and its opinion, also of images of mixed styles, and path-length regularization
    keeps steps in w of even effect. And w is asked to mean something: what a face classifier says
    of the teacher's image is read from w by one linear map; the student's image is asked to show
    the same, and images between two w what is read there.
@@ -20,7 +20,7 @@ scales it to anyway. Training has three parts, by the share of images seen:
 Two processes of one thread step on the same weights without locks (Hogwild: Recht et al. 2011,
 arXiv:1106.5730), which uses both cores at small batches, learning soonest at equal images. Two
 runs are therefore alike, not the same. Convolutions are in bf16. Learning rates follow the
-equalised learning rate: weights are stored as they act, so a weight's rate is divided by the
+equalized learning rate: weights are stored as they act, so a weight's rate is divided by the
 root of its fan-in. An exponential mean of the weights is what is exported. All state is written
 beside and renamed every few minutes; the same command goes on from it. Codes are never repeated.
 """
@@ -79,7 +79,7 @@ def config(pixels: int) -> StyleGAN2Config:
     return replace(STYLEFACE64, resolution=pixels, channels=WIDTHS[:blocks])
 
 
-def initialised(pixels: int, *, seed: int) -> Watched:
+def initialized(pixels: int, *, seed: int) -> Watched:
     """Weights as StyleGAN2 draws them; ToRGB starts at zero, so growing adds nothing at first."""
     network = Watched(config(pixels))
     network.seen = {}
@@ -182,7 +182,7 @@ class Watched(StyleGAN2):
 
 
 def rates(network: StyleGAN2) -> list[dict[str, object]]:
-    """Optimiser groups with the equalised learning rate's effective rates."""
+    """Optimizer groups with the equalized learning rate's effective rates."""
     groups = []
     for name, parameter in network.named_parameters():
         fan_in = parameter[0].numel() if parameter.ndim > 1 and name != "const" else 1
@@ -280,12 +280,12 @@ class Judge:
 
 
 class Student:
-    """The network, its mean, its critic and their optimisers, in memory that workers share."""
+    """The network, its mean, its critic and their optimizers, in memory that workers share."""
 
     def __init__(self, pixels: int, *, seed: int) -> None:
         self.pixels = pixels
-        self.network = initialised(pixels, seed=seed).to(memory_format=torch.channels_last)
-        self.mean = initialised(pixels, seed=seed).to(memory_format=torch.channels_last)
+        self.network = initialized(pixels, seed=seed).to(memory_format=torch.channels_last)
+        self.mean = initialized(pixels, seed=seed).to(memory_format=torch.channels_last)
         sizes = [4 << k for k in range(4)]
         self.heads = nn.ModuleDict(
             {str(r): nn.Conv2d(WIDTHS[k], 512 >> k, 1) for k, r in enumerate(sizes)}
@@ -298,14 +298,14 @@ class Student:
         groups = rates(self.network)
         for part, scale in ((self.heads, 0.06), (self.reader, READER_RATE)):
             groups.append({"params": list(part.parameters()), "scale": scale, "mapping": False})
-        self.optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
         self.critics = torch.optim.Adam(
             self.critic.parameters(), lr=CRITIC_RATE, betas=(0.0, 0.99), fused=True
         )
-        for optimiser in (self.optimiser, self.critics):
-            for group in optimiser.param_groups:
+        for optimizer in (self.optimizer, self.critics):
+            for group in optimizer.param_groups:
                 for parameter in group["params"]:
-                    optimiser.state[parameter] = {
+                    optimizer.state[parameter] = {
                         "step": torch.tensor(0.0),
                         "exp_avg": torch.zeros_like(parameter),
                         "exp_avg_sq": torch.zeros_like(parameter),
@@ -317,8 +317,8 @@ class Student:
         for part in ("network", "mean", "heads", "reader", "critic"):
             for name, parameter in getattr(self, part).named_parameters():
                 named[f"{part}.{name}"] = parameter
-                optimiser = self.critics if part == "critic" else self.optimiser
-                for key, value in optimiser.state.get(parameter, {}).items():
+                optimizer = self.critics if part == "critic" else self.optimizer
+                for key, value in optimizer.state.get(parameter, {}).items():
                     named[f"{part}.{name}.{key}"] = value
         return named
 
@@ -364,11 +364,11 @@ class Student:
         return picture.item(), hinted.item(), read.item()
 
     def _descend(self, total: Tensor, plan: Plan) -> None:
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = plan.rate * group["scale"] * (plan.mapping if group["mapping"] else 1.0)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        self.optimiser.step()
+        self.optimizer.step()
 
     def _sharpness(self, made: Tensor, wanted: Tensor) -> Tensor:
         """Difference of the critic's feature maps and its opinion; the critic learns first."""
@@ -427,7 +427,7 @@ class Student:
         self._descend(plan.sharpen * SHOWING * amiss, plan)
 
     def straighten(self, z: Tensor, plan: Plan) -> None:
-        """A step of path-length regularisation (arXiv:1912.04958): steps in w of even effect."""
+        """A step of path-length regularization (arXiv:1912.04958): steps in w of even effect."""
         w = self.network.mapping(z, None).detach().requires_grad_(True)
         styles = [self.network.affine(i)(w) for i in range(len(self.network.style_sizes))]
         images = self.network.synthesis(styles, noise="none")

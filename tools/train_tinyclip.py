@@ -8,11 +8,11 @@
 
     latdir sample --out out/labels --count 65536 --seed 2026
 
-Images are made again from the codes. Each step takes images, moved, scaled, mirrored, recoloured,
+Images are made again from the codes. Each step takes images, moved, scaled, mirrored, recolored,
 blurred and noised a little; scores of pixels are taken after that. Captions are put together from
 claims that hold (`tools/tinyclip_captions.py`). Of every image and caption of a batch it is known
 how far the caption holds, and both directions of the contrastive loss aim at that, row and column
-normalised: with one-hot targets, a second smiling face would be a wrong answer to "a smiling face".
+normalized: with one-hot targets, a second smiling face would be a wrong answer to "a smiling face".
 
 To learn faster, a linear head reads the scores from the image embedding, by squared error; it is
 thrown away at the end. Steps draw from streams of their own, so that a run killed and taken up
@@ -192,7 +192,7 @@ def loss_of(logits: Float[Tensor, "n m"], truth: Float[Tensor, "n m"]) -> Tensor
 
 
 class Trainer:
-    """The model, its optimiser and where it stands."""
+    """The model, its optimizer and where it stands."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
@@ -208,7 +208,7 @@ class Trainer:
         decayed = [p for p in self.model.parameters() if p.ndim > 1] + [self.head.weight]
         others = [p for p in self.model.parameters() if p.ndim <= 1] + [self.head.bias]
         groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), eps=1e-6)
+        self.optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), eps=1e-6)
         self.path = options.out / "checkpoint.pt"
         if self.path.exists():
             state = torch.load(self.path, weights_only=True)
@@ -216,14 +216,14 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self.head.load_state_dict(state["head"])
             self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            self.optimizer.load_state_dict(state["optimizer"])
             log.info("going on at step %d", self.step)
 
     def keep(self) -> None:
         """Write the checkpoint, whole or not at all."""
         parts = {"model": self.model, "head": self.head, "average": self.average}
         state = {name: part.state_dict() for name, part in parts.items()}
-        state |= {"step": self.step, "optimiser": self.optimiser.state_dict()}
+        state |= {"step": self.step, "optimizer": self.optimizer.state_dict()}
         torch.save(state, self.path.with_suffix(".tmp"))
         self.path.with_suffix(".tmp").rename(self.path)
 
@@ -273,7 +273,7 @@ class Trainer:
     ) -> tuple[float, float]:
         """One step of AdamW; the rate rises, stays, and falls to zero. Gives the two losses."""
         rate = RATE * min((step + 1) / WARM, 1.0, (self.options.steps - step) / COOL)
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
         prepared = prepare(shown, size=SIDE, mean=MEAN, std=STD)
         prepared = prepared.contiguous(memory_format=torch.channels_last)
@@ -284,10 +284,10 @@ class Trainer:
         image, text = F.normalize(image.float(), dim=1), F.normalize(text.float(), dim=1)
         contrast = loss_of(self.model.logit_scale.exp() * image @ text.T, truth)
         loss = contrast + distilled
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
+        self.optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=math.log(100))
         self.average.update_parameters(self.model)

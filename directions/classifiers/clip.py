@@ -152,7 +152,7 @@ class ClipModel:
 def prepare(
     images: Float[Tensor, "n 3 h w"], *, size: int, mean: Sequence[float], std: Sequence[float]
 ) -> Float[Tensor, "n 3 size size"]:
-    """Images as CLIP sees them: the shorter side resized, the centre cut out, normalised.
+    """Images as CLIP sees them: the shorter side resized, the center cut out, normalized.
 
     Bicubic and antialiased, with PIL's kernel (a = -1/2); overshoot is clipped as bytes would be.
 

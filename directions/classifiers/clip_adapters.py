@@ -46,7 +46,7 @@ class Towers:
         module: Holds the weights of both.
         size: Side of the square images it takes.
         temperature: Factor from cosines to logits.
-        image: Normalised images `[n, 3, size, size]` to embeddings `[n, e]`.
+        image: Normalized images `[n, 3, size, size]` to embeddings `[n, e]`.
         text: Tokens `[k, length]` to embeddings `[k, e]`.
         tokenize: Texts to tokens.
         mean: Of each channel in [0, 1], taken off images.

@@ -70,7 +70,7 @@ TEMPLATES = (
     "a simple picture of {}.",
     "a typical photo of {}.",
     "an ordinary image of {}.",
-    "a colour photo of {}.",
+    "a color photo of {}.",
     "a rendering of {}.",
     "a rendered image of {}.",
     "a computer image of {}.",

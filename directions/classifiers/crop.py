@@ -44,7 +44,7 @@ def crop(
 ) -> Float[Tensor, "n 3 size size"]:
     """The central square of images, resized.
 
-    Bilinear with pixel centres at half-integers, so that it commutes with a flip; a triangle
+    Bilinear with pixel centers at half-integers, so that it commutes with a flip; a triangle
     filter as wide as needed where it shrinks. Beyond the image, its nearest pixel is repeated.
 
     Args:

@@ -2,7 +2,7 @@
 
 Ported from the TypeScript of `@vladmandic/face-api` 1.7.15 (MIT), itself the continuation of
 Vincent Mühler's face-api.js; the recognition net is dlib's ResNet-34 variant (King 2009). Each
-module takes RGB images that `normalise` has put on the nets' scale. TensorFlow's `same` padding
+module takes RGB images that `normalize` has put on the nets' scale. TensorFlow's `same` padding
 puts the odd pixel at the end, which PyTorch's own `padding=` cannot say for stride 2.
 """
 
@@ -25,7 +25,7 @@ __all__ = [
     "age_gender_net",
     "expression_net",
     "landmark_net",
-    "normalise",
+    "normalize",
     "recognition_net",
 ]
 
@@ -34,7 +34,7 @@ M = TypeVar("M", bound=nn.Module)
 MEAN_RGB = (122.782, 117.001, 104.298)
 
 
-def normalise(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+def normalize(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """Images in [-1, 1] on the nets' scale: (RGB in 0 … 255 − the training mean) / 255."""
     mean = torch.tensor(MEAN_RGB, dtype=images.dtype, device=images.device)
     scaled: Tensor = (images * 127.5 + (127.5 - mean)[:, None, None]) / 255

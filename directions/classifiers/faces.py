@@ -21,7 +21,7 @@ from directions.classifiers import fast_faces as fast
 from directions.classifiers import landmarks as lm
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.crop import checked, crop
-from directions.classifiers.face_nets import EXPRESSIONS, normalise
+from directions.classifiers.face_nets import EXPRESSIONS, normalize
 from directions.errors import LatdirError
 from directions.generators.base import Precision, fingerprint
 
@@ -162,7 +162,7 @@ class FaceClassifier(Classifier):
     def landmarks(self, images: Tensor) -> Float[Tensor, "n 68 2"]:
         """68 points as iBUG numbers them, in pixels: x to the right, y down.
 
-        The centre of the first pixel is at (0.5, 0.5).
+        The center of the first pixel is at (0.5, 0.5).
         """
         found: Tensor = self._net("landmarks", images.device)(self._seen(images, SIZE))
         height, width = images.shape[-2:]
@@ -218,7 +218,7 @@ class FaceClassifier(Classifier):
         return _collected({net: self._net(net, images.device)(seen) for net in nets})
 
     def _seen(self, images: Tensor, size: int) -> Tensor:
-        return normalise(crop(checked(images).float(), size=size, margin=self.margin))
+        return normalize(crop(checked(images).float(), size=size, margin=self.margin))
 
     def _net(self, name: Net, device: torch.device) -> nn.Module:
         if (name, device) not in self._nets:

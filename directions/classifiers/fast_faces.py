@@ -35,7 +35,7 @@ from directions.classifiers.face_nets import (
     DenseNet,
     ReductionBlock,
     SeparableConv,
-    normalise,
+    normalize,
 )
 
 __all__ = ["TILE", "Prepare", "fast_age_gender", "fast_dense", "fast_seen", "tiled"]
@@ -178,7 +178,7 @@ def fast_seen(
     rows, columns = (
         _padded(length, side, size, margin, prepare.device) for length in (height, width)
     )
-    narrow = normalise(images) @ columns.T
+    narrow = normalize(images) @ columns.T
     # A row of pixels with its channels last is one row of the second product. Both stay in
     # float32: rounding the weights of the resize would double the scores' whole error.
     seen = rows @ narrow.permute(0, 2, 3, 1).reshape(count, height, -1)
@@ -200,7 +200,7 @@ def fast_dense(net: DenseNet, prepare: Prepare) -> Callable[[Tensor], Tensor]:
         prepare: Where and in which precision to run.
 
     Returns:
-        A function of normalised images `[n, 3, 113, 113]`, zero in the last row and column,
+        A function of normalized images `[n, 3, 113, 113]`, zero in the last row and column,
         channels last, to raw outputs `[n, k]`, float32.
     """
     blocks = [

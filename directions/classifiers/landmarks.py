@@ -7,7 +7,7 @@ y down, as in the image.
 Pose comes from the weak-perspective camera (rotation, scale, shift; no perspective) that maps a
 mean face in three dimensions onto 13 landmarks that expressions move little, by least squares:
 the POS step of DeMenthon and Davis (1995, "Model-based object pose in 25 lines of code"). The
-mean face was itself recovered from landmarks: rank-3 factorisation (Tomasi and Kanade 1992) of
+mean face was itself recovered from landmarks: rank-3 factorization (Tomasi and Kanade 1992) of
 4,000 digiface64 faces and their mirror images; `tools/fit_face_shape.py` does it again.
 """
 

@@ -27,7 +27,7 @@ class PixelClassifier(Classifier):
     - `brightness`: mean of Y, in [0, 1];
     - `contrast`: standard deviation of Y over the pixels, in [0, 0.5];
     - `background_brightness`: mean of Y over the upper corners, two squares whose side is an
-      eighth of the image's shorter side, where a centred face leaves the background free;
+      eighth of the image's shorter side, where a centered face leaves the background free;
     - `warmth`: mean of R − B, in [-1, 1], positive for reddish images.
     """
 

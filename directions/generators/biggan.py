@@ -38,7 +38,7 @@ def statistics(rows: Float[Tensor, "k c"], truncation: float) -> Float[Tensor, "
     """Batch-norm statistics at one truncation, of those stored at 0, 1/(k-1), …, 1.
 
     The arithmetic is the original's to the last bit, because where `truncation` should fall on a
-    row, rounding decides between its neighbours.
+    row, rounding decides between its neighbors.
 
     Example:
         >>> rows = torch.arange(51.0)[:, None]
@@ -84,7 +84,7 @@ class Norm(nn.Module):
     def forward(
         self, x: Float[Tensor, "n c h w"], condition: Float[Tensor, "n d"], truncation: float
     ) -> Float[Tensor, "n c h w"]:
-        """Normalised, scaled and rectified."""
+        """Normalized, scaled and rectified."""
         deviation = (statistics(self.variances, truncation) + self.eps).sqrt().to(condition)
         mean = statistics(self.means, truncation).to(condition)
         scale = (1 + functional.linear(condition, self.scale)) / deviation
@@ -353,8 +353,8 @@ class BigGANGenerator(Generator):
                 classes = self.network.embeddings.detach().T.double().cpu()
                 classes = classes if self.label is None else classes[[self.label]]
                 mean = classes.mean(0)
-                centred = classes - mean
-                spread = (centred.T @ centred / len(classes)).float()
+                centered = classes - mean
+                spread = (centered.T @ centered / len(classes)).float()
                 covariance = functional.pad(noise, (0, len(spread), 0, len(spread)))
                 covariance[z_dim:, z_dim:] = spread
                 prior = Prior(functional.pad(mean.float(), (z_dim, 0)), covariance)

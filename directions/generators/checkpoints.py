@@ -245,8 +245,8 @@ def _chosen(made: Generator, *, label: int | None, noise: str | int | None) -> G
     choose = getattr(made, "with_label", None)
     if choose is None:
         raise LatdirError("it is not conditional: leave the label out")
-    labelled: Generator = choose(label)
-    return labelled
+    labeled: Generator = choose(label)
+    return labeled
 
 
 def _settings(family: Family, contents: Contents) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -309,7 +309,7 @@ def _of_tensorflow(family: Family, contents: Contents) -> tuple[Mapping[str, Any
     instance = arguments.get("use_instance_norm", True)
     pixel = arguments.get("use_pixel_norm", False)
     if instance and pixel:
-        raise LatdirError("it normalises both by pixel and by instance, which is not supported")
+        raise LatdirError("it normalizes both by pixel and by instance, which is not supported")
     return contents.state, {
         **settings,
         "lr_multiplier": rate,

@@ -106,7 +106,7 @@ class DCGAN(Generator):
         return self._layers[0].weight.device
 
     def synthesize(self, codes: Float[Tensor, "n d"], space: str = "z") -> Tensor:
-        """Images of codes, differentiable; grey images are repeated over the three channels."""
+        """Images of codes, differentiable; gray images are repeated over the three channels."""
         x = self.check(codes, space)[:, :, None, None]
         for i, layer in enumerate(self._layers):
             weight, bias = layer.folded.to(codes), layer.bias.to(codes)
@@ -201,7 +201,7 @@ def _layers(state: Mapping[str, Tensor]) -> list[_Layer]:
             bias = parts.get("bias", torch.zeros(width))
             layers.append(_Layer(weight.float(), torch.ones(width), bias.float()))
         elif "running_mean" in parts and layers:
-            layers[-1] = _normalised(layers[-1], parts, module)
+            layers[-1] = _normalized(layers[-1], parts, module)
         else:
             raise LatdirError(
                 f"{module or 'the state dict'} ({', '.join(parts)}) is neither a transposed "
@@ -217,7 +217,7 @@ def _natural(key: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", key)]
 
 
-def _normalised(layer: _Layer, norm: Mapping[str, Tensor], module: str) -> _Layer:
+def _normalized(layer: _Layer, norm: Mapping[str, Tensor], module: str) -> _Layer:
     if norm["running_mean"].shape != layer.scale.shape:
         raise LatdirError(
             f"batch norm {module} has {len(norm['running_mean'])} channels, "

@@ -73,12 +73,12 @@ class Linearized:
 
 
 def linearize(function: Callable[[Tensor], Tensor], point: Float[Tensor, "..."]) -> Linearized:
-    """Linearise any differentiable map by automatic differentiation.
+    """Linearize any differentiable map by automatic differentiation.
 
     Args:
         function: Takes a batch `[n, *shape]` and returns a batch `[n, *out]`, each element by
             itself.
-        point: `[*shape]`, where to linearise.
+        point: `[*shape]`, where to linearize.
 
     Raises:
         LatdirError: On `push`, when an operation of the map has no forward-mode derivative.
@@ -144,7 +144,7 @@ def pushforward(
 def linearize_layers(
     layers: Iterable[nn.Module], point: Float[Tensor, "..."], *, window: Window | None = None
 ) -> Linearized:
-    """Linearise a chain of convolutions, batch norms and elementwise functions.
+    """Linearize a chain of convolutions, batch norms and elementwise functions.
 
     Args:
         layers: `Conv2d`, `ConvTranspose2d`, `BatchNorm2d` in evaluation, and elementwise
@@ -206,7 +206,7 @@ def deconvolutions(
     for kernel, bias in zip(kernels, biases, strict=True):
         stride, padding = (2, 1) if layers else (1, 0)
         inputs, outputs, side, _ = kernel.shape
-        # On the meta device nothing is initialised, so that no random number is drawn.
+        # On the meta device nothing is initialized, so that no random number is drawn.
         layer = nn.ConvTranspose2d(inputs, outputs, side, stride, padding, device="meta")
         layer.weight = nn.Parameter(kernel.detach(), requires_grad=False)
         layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
@@ -243,7 +243,7 @@ class _Conv:
 
 
 def _steps(layers: Iterable[nn.Module], point: Tensor) -> tuple[list[_Gate | _Conv], Tensor]:
-    """The linear form of the layers, neighbouring gates merged, and their output."""
+    """The linear form of the layers, neighboring gates merged, and their output."""
     steps: list[_Gate | _Conv] = []
     value = point[None]
     for layer in layers:
@@ -253,7 +253,7 @@ def _steps(layers: Iterable[nn.Module], point: Tensor) -> tuple[list[_Gate | _Co
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             if not _plainly_padded(layer):
                 raise LatdirError(
-                    f"{layer} pads in a way that is not linearised here: "
+                    f"{layer} pads in a way that is not linearized here: "
                     "use linearize(module, code)"
                 )
             steps.append(_Conv(layer, (value.shape[2], value.shape[3])))

@@ -313,10 +313,10 @@ def _rotation(rng: np.random.Generator, dim: int) -> np.ndarray[Any, np.dtype[np
 
 
 def _cosine_patterns(count: int, size: int) -> Float[Tensor, "count pixels"]:
-    """The `count` smoothest colour patterns of the cosine basis, at most 1 in magnitude."""
+    """The `count` smoothest color patterns of the cosine basis, at most 1 in magnitude."""
     position = (torch.arange(size, dtype=torch.float64) + 0.5) / size
     waves = torch.cos(math.pi * torch.arange(size)[:, None] * position)
     order = sorted((u + v, u, v) for u in range(size) for v in range(size))
     planes = torch.stack([torch.outer(waves[u], waves[v]) for _, u, v in order[: -(-count // 3)]])
-    colours = planes[:, None, None] * torch.eye(3, dtype=torch.float64)[:, :, None, None]
-    return colours.reshape(-1, 3 * size * size)[:count].float()
+    colors = planes[:, None, None] * torch.eye(3, dtype=torch.float64)[:, :, None, None]
+    return colors.reshape(-1, 3 * size * size)[:count].float()

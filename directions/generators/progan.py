@@ -1,11 +1,11 @@
 """PGGAN, the progressively grown generator.
 
 Progressive Growing of GANs for Improved Quality, Stability, and Variation (Karras, Aila, Laine,
-Lehtinen 2018, arXiv:1710.10196). Every layer normalises its inputs over channels; the code is
-normalised too, so that only its direction counts.
+Lehtinen 2018, arXiv:1710.10196). Every layer normalizes its inputs over channels; the code is
+normalized too, so that only its direction counts.
 
 State dicts of genforce and of InterFaceGAN's torch models are read, and the variables of the
-official TensorFlow network. Weights are kept as they act: the equalised learning rate's
+official TensorFlow network. Weights are kept as they act: the equalized learning rate's
 constants are folded in, the first layer is a linear map of the code, and an upsampling layer is
 one transposed convolution.
 """
@@ -52,7 +52,7 @@ class ProGANConfig:
         channels: Feature channels at 4, 8, 16, … pixels.
         c_dim: Number of classes, 0 for none.
         image_channels: Channels of its images.
-        normalize_z: Whether z is normalised before the label is put beside it, as in genforce;
+        normalize_z: Whether z is normalized before the label is put beside it, as in genforce;
             otherwise only both together are.
         lod: Level of detail; above 0 for a generator saved while it grew.
         final_tanh: Whether images go through tanh.
@@ -204,7 +204,7 @@ def progan_from_state(
             convolution; by default what the shapes tell, and not fused where they do not. The
             other layouts tell by themselves.
         c_dim: Number of classes; a state dict does not tell them from coordinates of z.
-        use_wscale: Whether weights are stored before their equalised scale.
+        use_wscale: Whether weights are stored before their equalized scale.
         final_tanh: Whether images go through tanh.
 
     Returns:

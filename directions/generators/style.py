@@ -115,7 +115,7 @@ class StyleGenerator(Generator):
         return codes
 
     def _step(self, codes: Tensor, source: str, target: str) -> Tensor:
-        """One step of `_map`, between spaces that are neighbours."""
+        """One step of `_map`, between spaces that are neighbors."""
         match source, target:
             case "z", "w":
                 return self.network.mapping(codes, self._one_hot(len(codes), codes))
@@ -159,7 +159,7 @@ class StyleGenerator(Generator):
     def _joint_inverse(self) -> AffineInverse:
         affine = [self.network.affine(i) for i in range(len(self.network.style_sizes))]
         with torch.inference_mode(False):
-            return AffineInverse.of(affine, centre=self.network.w_avg)
+            return AffineInverse.of(affine, center=self.network.w_avg)
 
     @cached_property
     def _slot_inverses(self) -> list[tuple[list[int], AffineInverse]]:
@@ -173,7 +173,7 @@ class StyleGenerator(Generator):
                 (
                     layers,
                     AffineInverse.of(
-                        [self.network.affine(i) for i in layers], centre=self.network.w_avg
+                        [self.network.affine(i) for i in layers], center=self.network.w_avg
                     ),
                 )
                 for layers in readers
@@ -229,7 +229,7 @@ class StyleGenerator(Generator):
         target = self.space(space or "z").name
         if target == "z":
             raise LatdirError(
-                f"truncation in z changes nothing: {self.name} normalises z before it maps it; "
+                f"truncation in z changes nothing: {self.name} normalizes z before it maps it; "
                 "sample in w, with space='w'"
             )
         layered = target in ("w+", "s", "pn+")
@@ -347,7 +347,7 @@ class StyleGenerator(Generator):
 
 
 def _next_space(here: str, target: str) -> str:
-    """The neighbouring space on the way, by exact steps wherever there are."""
+    """The neighboring space on the way, by exact steps wherever there are."""
     single = ("w", "p", "pn")
     match here:
         case "z":

@@ -55,8 +55,8 @@ class Whitening:
 
     def forward(self, codes: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
         """To the whitened coordinates."""
-        centred = codes - self.mean.to(codes)
-        return centred @ self.axes.to(codes).T / self.deviations.to(codes)
+        centered = codes - self.mean.to(codes)
+        return centered @ self.axes.to(codes).T / self.deviations.to(codes)
 
     def back(self, codes: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
         """From the whitened coordinates."""
@@ -74,28 +74,28 @@ class AffineInverse:
     """The w that several affine layers come nearest to given outputs from, in least squares.
 
     Where the layers together have fewer channels than w has coordinates, or depend on one another,
-    many w do equally well: it is the one nearest to `centre`.
+    many w do equally well: it is the one nearest to `center`.
 
     Attributes:
         weight: `[channels, d]`, the layers' weights one above the other.
         bias: `[channels]`.
-        centre: `[d]`.
+        center: `[d]`.
         inverse: `[d, channels]`, pseudo-inverse of the weight.
     """
 
     weight: Float[Tensor, "c d"]
     bias: Float[Tensor, "c"]
-    centre: Float[Tensor, "d"]
+    center: Float[Tensor, "d"]
     inverse: Float[Tensor, "d c"]
 
     @classmethod
-    def of(cls, layers: Sequence[nn.Linear], *, centre: Float[Tensor, "d"]) -> AffineInverse:
+    def of(cls, layers: Sequence[nn.Linear], *, center: Float[Tensor, "d"]) -> AffineInverse:
         """The inverse of layers that read the same w.
 
         Example:
             >>> layer = nn.Linear(2, 3)
             >>> w = torch.tensor([[1.0, -2.0]])
-            >>> found = AffineInverse.of([layer], centre=torch.zeros(2)).solve(layer(w))
+            >>> found = AffineInverse.of([layer], center=torch.zeros(2)).solve(layer(w))
             >>> torch.allclose(found, w, atol=1e-5)
             True
         """
@@ -109,13 +109,13 @@ class AffineInverse:
             gram, hermitian=True, rtol=len(gram) * torch.finfo(torch.float64).eps
         )
         inverse = a.T @ inverted if wide else inverted @ a.T
-        return cls(weight, bias, centre.detach(), inverse.to(weight.dtype))
+        return cls(weight, bias, center.detach(), inverse.to(weight.dtype))
 
     def solve(self, styles: Float[Tensor, "n c"]) -> Float[Tensor, "n d"]:
         """The w of outputs of all layers side by side."""
-        centre = self.centre.to(styles)
-        rest = styles - self.bias.to(styles) - centre @ self.weight.to(styles).T
-        return centre + rest @ self.inverse.to(styles).T
+        center = self.center.to(styles)
+        rest = styles - self.bias.to(styles) - center @ self.weight.to(styles).T
+        return center + rest @ self.inverse.to(styles).T
 
 
 def through_affine(prior: Prior, weight: Float[Tensor, "e d"], bias: Float[Tensor, "e"]) -> Prior:

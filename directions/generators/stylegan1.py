@@ -2,9 +2,9 @@
 
 A Style-Based Generator Architecture for Generative Adversarial Networks (Karras, Laine, Aila
 2019, arXiv:1812.04948). Each layer's style is a scale and a bias a channel, [2C]: adaptive
-instance normalisation multiplies by 1 + scale and adds the bias.
+instance normalization multiplies by 1 + scale and adds the bias.
 
-Weights are kept as they act: the equalised learning rate's constants are folded in when a
+Weights are kept as they act: the equalized learning rate's constants are folded in when a
 checkpoint is loaded, and an upsampling layer is one transposed convolution.
 """
 
@@ -209,7 +209,7 @@ def stylegan1_from_state(
         name: Short name of the generator.
         fused_scale: Which upsampling layers are fused; `auto` is every public model's setting.
         lr_multiplier: Of the mapping network; 0.01 in every public configuration.
-        use_wscale: Whether weights are stored before their equalised scale.
+        use_wscale: Whether weights are stored before their equalized scale.
         normalization: What precedes the styles; `instance` in every public model.
         final_tanh: Whether images go through tanh.
 

@@ -4,7 +4,7 @@ Analyzing and Improving the Image Quality of StyleGAN (Karras et al. 2020, arXiv
 Training Generative Adversarial Networks with Limited Data (Karras et al. 2020,
 arXiv:2006.06676). Skip, resnet and plain architectures, with or without labels and noise.
 
-Weights are kept as they act: the equalised learning rate's constants are folded in when a
+Weights are kept as they act: the equalized learning rate's constants are folded in when a
 checkpoint is loaded. Modulation scales the inputs and demodulation the outputs of an
 ordinary convolution, which equals the official per-sample kernels, needs no grouped
 convolution, and differentiates in forward mode.
@@ -47,7 +47,7 @@ class StyleGAN2Config:
         mapping: Outputs of each mapping layer.
         c_dim: Number of classes, 0 for none.
         embed_dim: Outputs of the label embedding.
-        label_norm: Whether z and the embedded label are normalised each by itself (StyleGAN2-ADA)
+        label_norm: Whether z and the embedded label are normalized each by itself (StyleGAN2-ADA)
             or together (StyleGAN2).
         image_channels: Channels of its images.
         architecture: `skip`, `resnet` or `orig`.

@@ -88,7 +88,7 @@ def _from_nvidia(state: State, *, conv_clamp: float | None, lr_multiplier: float
     rgbs = [s for s in sizes if f"synthesis.b{s}.torgb.weight" in left]
     resnet = f"synthesis.b{sizes[-1]}.skip.weight" in left
     widths = [left[f"mapping.fc{i}.weight"].shape[0] for i in range(depth)]
-    # StyleGAN2 before ADA looks its label up without a bias, and normalises it along with z.
+    # StyleGAN2 before ADA looks its label up without a bias, and normalizes it along with z.
     looked_up = left.pop("mapping.label_weight", None)
     if looked_up is not None:
         left["mapping.embed.weight"] = looked_up.T * math.sqrt(looked_up.shape[0])

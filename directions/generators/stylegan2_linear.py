@@ -168,8 +168,8 @@ class _Recorder:
                 x = x + aside
             rgb = None
             if f"b{size}.torgb" in self.styles:
-                rgb, colours = self._to_rgb(x, f"b{size}.torgb")
-                image = image + colours
+                rgb, colors = self._to_rgb(x, f"b{size}.torgb")
+                image = image + colors
             steps.append(_block(layers, shortcut, rgb, taps))
         return steps, image[0].contiguous()
 
@@ -234,8 +234,8 @@ def _block(
         if aside is not None and x is not None:
             x = x + aside
         if rgb is not None:
-            colours = rgb(x, styles)
-            image = colours if image is None else image + colours
+            colors = rgb(x, styles)
+            image = colors if image is None else image + colors
         return x, image
 
     return step

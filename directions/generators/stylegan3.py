@@ -6,7 +6,7 @@ applied at twice the sampling rate between two low-pass filters. Configuration T
 convolutions and separable filters, R has 1×1 convolutions and radial ones; which it is follows
 from the weights.
 
-Weights are kept as they act: the equalised learning rate, the normalisation of kernels and the
+Weights are kept as they act: the equalized learning rate, the normalization of kernels and the
 input gains are folded in when a checkpoint is loaded. Modulation scales the inputs and
 demodulation the outputs of an ordinary convolution. There is no noise.
 """
@@ -113,7 +113,7 @@ class FourierInput(nn.Module):
         over = (torch.sqrt(fx.square() + fy.square()) - band) / (nyquist - band)
         amplitude = (1 - over).clamp(0, 1)
         side = self.layer.in_size
-        # Centres of the pixels of the canvas and its margin; the canvas spans 1.
+        # Centers of the pixels of the canvas and its margin; the canvas spans 1.
         at = (torch.arange(side, device=style.device) - (side - 1) / 2).to(style)
         at = at / self.layer.in_rate
         turns = fx[:, None] * at[:, None] + moved[:, None]
@@ -312,7 +312,7 @@ class StyleGAN3Generator(StyleGenerator):
         """The same generator on a moved canvas, sharing its weights.
 
         Args:
-            transform: Acts on the coordinates of the canvas, whose centre is 0, whose sides
+            transform: Acts on the coordinates of the canvas, whose center is 0, whose sides
                 span 1 and whose y points down, before they are looked up, so it is the inverse
                 of what happens to the picture. It replaces any transform set before.
             rotate: In place of `transform`: degrees the picture is turned counter-clockwise.

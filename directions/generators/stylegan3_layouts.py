@@ -97,7 +97,7 @@ def stylegan3_from_state(
 
 
 def _linear(left: Weights, key: str, *, gain: float = 1.0) -> nn.Linear:
-    """An equalised dense layer, its constants folded in."""
+    """An equalized dense layer, its constants folded in."""
     weight = left.take(f"{key}.weight")
     bias = left.take(f"{key}.bias")
     return ExactLinear(weight * (gain / math.sqrt(weight.shape[1])), bias * gain)

@@ -132,7 +132,7 @@ def wrap(
         shape: Shape of a code, in place of `latent_dim`.
         input_shape: What one code is reshaped to for the module, such as `(100, 1, 1)`; by
             default the code's own shape.
-        image_shape: (3, H, W); by default learnt from one call on two codes.
+        image_shape: (3, H, W); by default learned from one call on two codes.
         name: By default the module's class; a function needs one.
         pixels: Range of the images the module makes: `-1..1`, `0..1` or `0..255`.
         space: Name of the codes' space.

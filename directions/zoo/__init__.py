@@ -1,4 +1,4 @@
-"""Models that ship with the package: weights as safetensors, one card and licence each.
+"""Models that ship with the package: weights as safetensors, one card and license each.
 
 `manifest.json` lists every weight file with its sha256 and where it is from: the member of a
 package, which `tools/build_zoo.py` takes it from again, or the tool here that trained it.

@@ -40,7 +40,7 @@ def test_a_method_s_figures_are_those_of_the_single_measures():
     identity = identity_preservation(curves, changes=[1.0])
     effects = measure_effects(
         generator, generator.classifier(), bank, step=1.0, count=64
-    ).standardised
+    ).standardized
     for k, name in enumerate(generator.names):
         row = found.row("one", name)
         assert row.direction == name

@@ -130,7 +130,7 @@ def test_one_attribute_has_no_disentanglement_and_one_code_no_gap():
 
 def test_a_class_of_one_row_is_no_obstacle():
     x, y = mixed(200)
-    for row in (10, 11):  # once among the rows learnt from, once among those tested on
+    for row in (10, 11):  # once among the rows learned from, once among those tested on
         rare = y.clone()
         rare[row, 0] = 9
         assert all(map(math.isfinite, scores(x, rare).values()))

@@ -25,7 +25,7 @@ def test_in_linear_worlds_effects_are_the_known_ones_exactly(name, symmetric):
         torch.testing.assert_close(found, known, atol=3e-4, rtol=1e-3)
     codes = generator.sample(30, seed=HELD_OUT_SEED)
     spread = generator.factors(codes).std(0)
-    torch.testing.assert_close(effects.standardised, known / spread, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(effects.standardized, known / spread, atol=1e-3, rtol=1e-3)
 
 
 def test_in_curved_worlds_intervals_cover_the_mean_over_all_codes():
@@ -92,7 +92,7 @@ def test_the_order_of_the_bank_is_the_order_of_the_rows():
     torch.testing.assert_close(part.low, whole.low[[3, 0]], atol=1e-5, rtol=1e-4)
 
 
-def test_a_constant_attribute_has_no_effect_and_no_standardised_one():
+def test_a_constant_attribute_has_no_effect_and_no_standardized_one():
     generator = world()
     flat = Altered(
         generator.classifier(),
@@ -101,8 +101,8 @@ def test_a_constant_attribute_has_no_effect_and_no_standardised_one():
     effects = measure_effects(generator, flat, true_bank(generator), count=20)
     assert effects.std[2] == 0
     assert (effects.mean[:, 2] == 0).all()
-    assert effects.standardised[:, 2].isnan().all()
-    assert not effects.standardised[:, [0, 1, 3]].isnan().any()
+    assert effects.standardized[:, 2].isnan().all()
+    assert not effects.standardized[:, [0, 1, 3]].isnan().any()
     assert (effects.rises[:, 2] == 0).all()
 
 
@@ -156,7 +156,7 @@ def test_json_holds_the_matrix_and_null_where_nothing_is_defined():
     )
     read = json.loads(json.dumps(effects_of(found, step=1.0).as_dict(), allow_nan=False))
     assert read["mean"] == [[1.5, 0.0]]
-    assert read["standardised"] == [[3.0, None]]
+    assert read["standardized"] == [[3.0, None]]
     assert read["rises"] == [[1.0, 0.0]]
     assert read["attributes"][0]["unit"] == "degrees"
     assert read["targets"] == {"d0": "a"}

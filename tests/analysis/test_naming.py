@@ -51,7 +51,7 @@ def test_plus_raises_the_attribute_whichever_way_it_was_found():
     # Measured afresh, on other codes, by the names themselves.
     after = measure_effects(generator, generator.classifier(), found.bank, count=16)
     for name in generator.names:
-        assert after.at(name, name).standardised > 0.8
+        assert after.at(name, name).standardized > 0.8
     truth = dict(zip(generator.names, generator.truth, strict=True))
     for direction in found.bank.directions:
         torch.testing.assert_close(direction.vector, truth[direction.name])
@@ -205,7 +205,7 @@ def test_a_space_too_small_to_tell_from_chance_names_nothing():
     assert found.t.abs().max() < 3
 
 
-def test_the_bank_keeps_what_was_learnt(tmp_path):
+def test_the_bank_keeps_what_was_learned(tmp_path):
     generator = world(dim=64)
     bank = hidden(true_bank(generator))
     found = named(generator, bank)

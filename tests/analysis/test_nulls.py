@@ -146,7 +146,7 @@ def test_permutation_refusals(n, settings, text):
 
 
 def test_a_constant_attribute_cannot_be_permuted():
-    with pytest.raises(LatdirError, match=r"all 30 scores are 0\.5: nothing can be learnt"):
+    with pytest.raises(LatdirError, match=r"all 30 scores are 0\.5: nothing can be learned"):
         permuted_labels(torch.randn(30, 2), torch.full((30,), 0.5), least_squares)
 
 

@@ -37,14 +37,14 @@ def texts(axes):
     return [t.get_text() for t in axes.texts]
 
 
-def test_the_heatmap_shows_standardised_effects_their_ends_and_frames_targets(world):
+def test_the_heatmap_shows_standardized_effects_their_ends_and_frames_targets(world):
     _, _, effects, null = world
     figure = plots.effect_heatmap(effects, null=null)
     axes = figure.axes[0]
-    np.testing.assert_allclose(axes.images[0].get_array(), effects.standardised, rtol=1e-5)
+    np.testing.assert_allclose(axes.images[0].get_array(), effects.standardized, rtol=1e-5)
     low, high = axes.images[0].get_clim()
     assert low == -high
-    assert texts(axes)[0] == f"{float(effects.standardised[0, 0]):+.2f}"
+    assert texts(axes)[0] == f"{float(effects.standardized[0, 0]):+.2f}"
     assert f"{float(effects.low[0, 0] / effects.std[0]):+.2f}" in texts(axes)[1]
     frames = [p for p in axes.patches if isinstance(p, Rectangle)]
     assert [(round(p.get_x()), round(p.get_y())) for p in frames] == [(0, 0), (1, 1), (2, 2)]
@@ -76,7 +76,7 @@ def test_bars_are_ordered_by_size_over_the_null(world):
     _, _, effects, null = world
     axes = plots.effect_bars(effects, "factor_1", null=null).axes[0]
     labels = [t.get_text() for t in axes.get_yticklabels()]
-    sizes = [abs(effects.at("factor_1", n).standardised) for n in labels]
+    sizes = [abs(effects.at("factor_1", n).standardized) for n in labels]
     assert sizes == sorted(sizes, reverse=True)
     assert labels[0] == "factor_1"
     low, high = null.matching(effects)

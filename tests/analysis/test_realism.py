@@ -9,7 +9,7 @@ from analysis.realism import (
     frechet_distance,
     kernel_distance,
     measure_realism,
-    neighbour_density,
+    neighbor_density,
 )
 from directions import LatdirError
 from tests.analysis.measured import bank_of, true_bank
@@ -56,18 +56,18 @@ def test_the_kernel_distance_is_the_unbiased_cubic_mmd_and_draws_from_its_own_st
 
 def test_density_is_one_for_its_own_kind_and_counts_balls():
     reference = normal(1500, 8, seed=0)
-    assert float(neighbour_density(normal(1500, 8, seed=1), reference).mean()) == pytest.approx(
+    assert float(neighbor_density(normal(1500, 8, seed=1), reference).mean()) == pytest.approx(
         1, abs=0.08
     )
-    far = neighbour_density(normal(20, 8, seed=1, shift=6.0), reference)
+    far = neighbor_density(normal(20, 8, seed=1, shift=6.0), reference)
     assert far.max() == 0
     line = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
-    # Balls of the nearest neighbour: radii 1, 1, 2, 4.
+    # Balls of the nearest neighbor: radii 1, 1, 2, 4.
     points = torch.tensor([[0.5], [2.0], [3.5]])
     expected = [2.0, 2.0, 2.0]
-    assert neighbour_density(points, line, neighbours=1).tolist() == expected
+    assert neighbor_density(points, line, neighbors=1).tolist() == expected
     with pytest.raises(LatdirError, match="4 reference points of shape"):
-        neighbour_density(points, line, neighbours=4)
+        neighbor_density(points, line, neighbors=4)
 
 
 def slow_density(points, reference, k):
@@ -85,7 +85,7 @@ def slow_density(points, reference, k):
 def test_density_is_that_of_a_plain_loop():
     reference, points = normal(40, 3, seed=2), normal(10, 3, seed=3)
     expected = slow_density(points, reference, 4)
-    assert neighbour_density(points, reference, neighbours=4).tolist() == expected
+    assert neighbor_density(points, reference, neighbors=4).tolist() == expected
 
 
 def test_the_farther_an_edit_goes_the_less_real_it_is():

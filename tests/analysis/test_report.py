@@ -162,7 +162,7 @@ def test_the_page_says_what_was_measured_and_with_what(measured, page):
     assert "(20 in all)" in words
     for section in ("At a glance", "Worth knowing", "Side by side"):
         assert section in words
-    shown = f"{effects.logit.standardised[0, 0]:+.2f}"
+    shown = f"{effects.logit.standardized[0, 0]:+.2f}"
     assert shown in words
     assert "condition on" in words
 
@@ -227,7 +227,7 @@ def test_refusals(measured, tmp_path):
     assert not path.exists()
 
 
-def test_figures_take_the_page_s_colours_and_keep_their_identifiers_apart():
+def test_figures_take_the_page_s_colors_and_keep_their_identifiers_apart():
     figure, axes = canvas(2.0, 2.0, LIGHT)
     axes.plot([0, 1], [0, 1], color=LIGHT.series[0])
     dress(axes, LIGHT, title="a < b")

@@ -90,7 +90,7 @@ def test_prior_is_what_codes_are_drawn_from(generator):
         prior = generator.prior(name)
         codes = generator.sample(20_000, seed=3, space=name).flatten(1)
         scale = prior.covariance.diagonal().max()
-        # Whitening sorts axes of like variance by chance, and fits the codes it was learnt from.
+        # Whitening sorts axes of like variance by chance, and fits the codes it was learned from.
         near = 0.1 if name.startswith("pn") else 0.06
         torch.testing.assert_close(torch.cov(codes.T), prior.covariance, atol=near * scale, rtol=0)
         torch.testing.assert_close(codes.mean(0), prior.mean, atol=0.05 * scale**0.5, rtol=0)

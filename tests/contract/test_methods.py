@@ -9,7 +9,7 @@ import torch
 from directions.generators import load_generator
 from directions.generators.planted import PlantedGenerator
 from discovery.registry import METHODS, find_method
-from tests.worlds import labelled
+from tests.worlds import labeled
 
 FACTORS, DIM = 3, 12
 
@@ -33,7 +33,7 @@ def generator():
 @cache
 def inputs():
     classifier = generator().classifier()
-    samples = labelled(generator(), classifier, 2000)
+    samples = labeled(generator(), classifier, 2000)
     return {"samples": samples, "generator": generator(), "classifier": classifier}
 
 

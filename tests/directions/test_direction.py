@@ -46,7 +46,7 @@ def test_a_calibration_is_sound(figures: tuple[float, float, float]) -> None:
         Calibration("yaw", "degrees", *figures)
 
 
-def test_any_vector_is_normalised_with_its_offset() -> None:
+def test_any_vector_is_normalized_with_its_offset() -> None:
     for scale in (1e-30, 1e-3, 1.0, 1e30):
         d = Direction.from_vector(
             "a", torch.tensor([3.0, 4.0]) * scale, space="z", offset=10.0 * scale
@@ -54,7 +54,7 @@ def test_any_vector_is_normalised_with_its_offset() -> None:
         torch.testing.assert_close(d.vector, torch.tensor([0.6, 0.8]))
         assert d.offset == pytest.approx(2.0)
     for vector in (torch.zeros(2), torch.tensor([float("nan"), 1.0])):
-        with pytest.raises(LatdirError, match="'a' cannot be normalised"):
+        with pytest.raises(LatdirError, match="'a' cannot be normalized"):
             Direction.from_vector("a", vector, space="z")
     assert Direction.from_vector("a", torch.tensor([3, 4]), space="z").vector.dtype == torch.float32
     half = Direction.from_vector("a", torch.randn(512).half(), space="z")

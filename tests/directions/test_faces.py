@@ -68,7 +68,7 @@ def resized_as_tensorflow_does(images: Tensor, size: int) -> Tensor:
 
 def test_networks_answer_as_the_package_does(reference: dict[str, Tensor]) -> None:
     seen, larger = (
-        face_nets.normalise(resized_as_tensorflow_does(reference["images"], size))
+        face_nets.normalize(resized_as_tensorflow_does(reference["images"], size))
         for size in (NET_INPUT, 150)
     )
     expression = face_nets.expression_net()(seen)
@@ -193,11 +193,11 @@ def test_measures_are_ratios_that_turning_leaves_alone() -> None:
     gaps = {"mouth": 0.0, "eyes": 0.0, "smile": 0.0}
     for yaw in (0, 30):
         face = turned(yaw, 0, 0)
-        centre = face[0, 33] + torch.tensor([0.0, 0.08])
+        center = face[0, 33] + torch.tensor([0.0, 0.08])
         for upper, lower in ((61, 67), (62, 66), (63, 65)):
-            face[0, upper], face[0, lower] = centre, centre + torch.tensor([0.0, 0.2 * 0.4])
+            face[0, upper], face[0, lower] = center, center + torch.tensor([0.0, 0.2 * 0.4])
         for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46)):
-            face[0, upper], face[0, lower] = centre, centre + torch.tensor([0.0, 0.1 * 0.4])
+            face[0, upper], face[0, lower] = center, center + torch.tensor([0.0, 0.1 * 0.4])
         pose = lm.head_pose(face)
         gaps["mouth"] = float(lm.mouth_open(face, pose))
         gaps["eyes"] = float(lm.eyes_open(face, pose))
@@ -242,7 +242,7 @@ def test_logits_are_log_odds_and_exact_where_probabilities_saturate(
     # Some class of some face is beyond what a float32 probability can tell from 0.
     assert logits[:, :7].min() < math.log(1e-6)
     torch.testing.assert_close(scores[:, :7].sum(1), torch.ones(24))
-    expression = face_nets.expression_net()(face_nets.normalise(crop(images, size=NET_INPUT)))
+    expression = face_nets.expression_net()(face_nets.normalize(crop(images, size=NET_INPUT)))
     probability = expression.double().softmax(1)[:, face_nets.EXPRESSIONS.index("happy")]
     exact = probability.log() - (1 - probability).log()
     torch.testing.assert_close(logits[:, 0].double(), exact, atol=1e-3, rtol=1e-4)

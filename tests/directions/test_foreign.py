@@ -139,7 +139,7 @@ def test_the_official_components_import(tmp_path: Path) -> None:
     w = torch.from_numpy(fixture["w_samples"])
     for i, d in enumerate(bank.directions):
         assert d.evidence["var_ratio"] == pytest.approx(float(fields["var_ratio"][i]))
-        # One of their slider's units is one of our sigmas, and their centre is level 0.
+        # One of their slider's units is one of our sigmas, and their center is level 0.
         step = d.shift(torch.zeros(1, 32), 1.0)[0].numpy()
         np.testing.assert_allclose(
             step, fields["lat_comp"][i, 0] * fields["lat_stdev"][i], atol=1e-5
@@ -180,7 +180,7 @@ def test_components_that_do_not_belong_together_are_refused(
         ({"lat_stdev": np.ones(3, np.float32)}, r"its 'std' of shape \[3\] does not fit"),
         ({"lat_comp": np.ones((2, 1, 5), np.float32)}, r"'comp' of shape \[2, 1, 5\] does not fit"),
         ({"lat_mean": np.ones(3, np.float32)}, r"'mean' of shape \[3\] does not fit"),
-        ({"lat_comp": np.zeros((2, 1, SIZE), np.float32)}, "'pc0' cannot be normalised"),
+        ({"lat_comp": np.zeros((2, 1, SIZE), np.float32)}, "'pc0' cannot be normalized"),
         ({"lat_stdev": np.zeros(2, np.float32)}, "'pc0' has sigma 0.0"),
         ({"lat_mean": np.full((1, SIZE), np.nan, np.float32)}, "'pc0' has offset nan"),
         ({"lat_comp": np.array(["a"])}, "it holds <U1, not numbers"),
@@ -303,8 +303,8 @@ def test_code_in_a_file_is_not_run(
         (torch.tensor(1.0), "float tensors"),
         (torch.ones(1, 512), r"shape \[1, 512\], .*\[8\]: it belongs to another generator"),
         (torch.ones(0, SIZE), r"of shape \[0, 8\]"),
-        (torch.zeros(1, SIZE), "'a' cannot be normalised"),
-        (torch.full((1, SIZE), float("nan")), "'a' cannot be normalised"),
+        (torch.zeros(1, SIZE), "'a' cannot be normalized"),
+        (torch.full((1, SIZE), float("nan")), "'a' cannot be normalized"),
         ({"comp": 3, "mean": 2}, "its 'comp' is no array"),
     ],
 )

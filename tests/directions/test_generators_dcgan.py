@@ -77,7 +77,7 @@ def test_digiface64_makes_the_faces_it_made_when_it_was_built():
     pixels = [*images[0, :, 32, 32].tolist(), *images[5, :, 10, 40].tolist()]
     expected = [-0.4439, -0.5985, -0.6173, -0.7056, -0.9340, -0.9515]
     assert pixels == pytest.approx(expected, abs=0.002)
-    # Neighbouring pixels agree, and the mean face is symmetric.
+    # Neighboring pixels agree, and the mean face is symmetric.
     sideways = torch.corrcoef(torch.stack([images[..., 1:].flatten(), images[..., :-1].flatten()]))
     assert sideways[0, 1] > 0.95
     mean = images.mean(0)

@@ -88,7 +88,7 @@ def test_pixel_ranges_are_converted(pixels, made, expected):
     assert image[:, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_grey_images_get_three_channels():
+def test_gray_images_get_three_channels():
     images = wrapped(Net(channels=1)).synthesize(torch.ones(2, 6))
     assert images.shape == (2, 3, 8, 8)
     assert torch.equal(images[:, 0], images[:, 2])

@@ -34,7 +34,7 @@ def test_bytes_are_the_nearest_and_clipped() -> None:
 
 
 def test_shrinking_averages_and_never_aliases() -> None:
-    # The finest stripes there are become even grey, which plain sampling would not give.
+    # The finest stripes there are become even gray, which plain sampling would not give.
     stripes = torch.ones(1, 3, 64, 64)
     stripes[..., ::2] = -1
     small = resize(stripes, 16)
@@ -62,24 +62,24 @@ def test_resizing_is_differentiable() -> None:
 
 
 def tiles(picture: Image.Image, rows: int, columns: int, tile: int) -> np.ndarray:
-    """Centre colour of each tile, counted from the lower right, where no labels are."""
+    """Center color of each tile, counted from the lower right, where no labels are."""
     gap, margin = max(2, tile // 32), min(max(8, tile // 8), 24)
     pixels = np.asarray(picture)
-    colours = np.empty((rows, columns, 3), dtype=np.uint8)
+    colors = np.empty((rows, columns, 3), dtype=np.uint8)
     for i in range(rows):
         for j in range(columns):
             y = pixels.shape[0] - margin - (rows - i - 1) * (tile + gap) - tile // 2
             x = pixels.shape[1] - margin - (columns - j - 1) * (tile + gap) - tile // 2
-            colours[i, j] = pixels[y, x]
-    return colours
+            colors[i, j] = pixels[y, x]
+    return colors
 
 
-@pytest.mark.parametrize("labelled", [False, True])
-def test_each_image_lies_in_its_place(labelled: bool) -> None:
-    colours = torch.rand(2, 3, 3) * 2 - 1
-    images = colours[..., None, None].expand(2, 3, 3, 64, 64)
+@pytest.mark.parametrize("labeled", [False, True])
+def test_each_image_lies_in_its_place(labeled: bool) -> None:
+    colors = torch.rand(2, 3, 3) * 2 - 1
+    images = colors[..., None, None].expand(2, 3, 3, 64, 64)
     words = {"columns": ["−1σ", "original", "+1σ"], "rows": ["one", "two"], "title": "smiling"}
-    picture = grid(images, **(words if labelled else {}))
+    picture = grid(images, **(words if labeled else {}))
     expected = to_uint8(images)[..., 0, 0].numpy()
     np.testing.assert_array_equal(tiles(picture, 2, 3, 128), expected)
 

@@ -1,4 +1,4 @@
-"""Orthogonalising: the official projections, properties, planted effects, refusals."""
+"""Orthogonalizing: the official projections, properties, planted effects, refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from directions import (
     Prior,
     condition,
     disentangle,
-    orthonormalise,
+    orthonormalize,
 )
 from directions.generators.planted import PlantedGenerator, planted
 
@@ -217,7 +217,7 @@ def test_directions_of_two_spaces_are_refused() -> None:
         condition(bank, on={"d0": ["d1"]}, metric=Prior.standard(3))
 
 
-# orthonormalise
+# orthonormalize
 
 
 @settings(deadline=None, max_examples=40)
@@ -231,7 +231,7 @@ def test_a_bank_becomes_orthogonal(k: int, seed: int, order: str, covariance: bo
     d = 12
     metric = spread(d, seed) if covariance else None
     bank = bank_of(rows(k, d, seed + 1), prior=metric)
-    made = orthonormalise(bank, order=order, metric=metric)
+    made = orthonormalize(bank, order=order, metric=metric)
     V = made.matrix().double()
     M = metric.covariance.double() if metric else torch.eye(d, dtype=torch.float64)
     gram = V @ M @ V.T
@@ -242,7 +242,7 @@ def test_a_bank_becomes_orthogonal(k: int, seed: int, order: str, covariance: bo
     if order == "qr":
         torch.testing.assert_close(V[0].float(), bank.matrix()[0], rtol=0, atol=1e-6)
         assert (V @ M * bank.matrix().double()).sum(1).min() > 0
-    again = orthonormalise(made, order=order, metric=metric).matrix()
+    again = orthonormalize(made, order=order, metric=metric).matrix()
     torch.testing.assert_close(again, made.matrix(), rtol=0, atol=1e-5)
 
 
@@ -250,7 +250,7 @@ def test_qr_agrees_with_numpy() -> None:
     bank = bank_of(rows(5, 9, 0))
     Q, R = np.linalg.qr(bank.matrix().double().numpy().T)
     np.testing.assert_allclose(
-        orthonormalise(bank).matrix().numpy(), (Q * np.sign(np.diag(R))).T, atol=1e-6
+        orthonormalize(bank).matrix().numpy(), (Q * np.sign(np.diag(R))).T, atol=1e-6
     )
 
 
@@ -258,27 +258,27 @@ def test_lowdin_is_the_nearest_orthonormal_set_whatever_the_order() -> None:
     bank = bank_of(rows(4, 9, 0))
     V = bank.matrix().double()
     U, _, Wh = torch.linalg.svd(V, full_matrices=False)
-    made = orthonormalise(bank, order="lowdin").matrix().double()
+    made = orthonormalize(bank, order="lowdin").matrix().double()
     torch.testing.assert_close(made, U @ Wh, rtol=0, atol=1e-6)
     shuffled = bank.select(["d2", "d0", "d3", "d1"])
-    again = orthonormalise(shuffled, order="lowdin").select(list(bank)).matrix().double()
+    again = orthonormalize(shuffled, order="lowdin").select(list(bank)).matrix().double()
     torch.testing.assert_close(again, made, rtol=0, atol=1e-6)
-    assert (made - V).norm() < (orthonormalise(bank).matrix().double() - V).norm()
+    assert (made - V).norm() < (orthonormalize(bank).matrix().double() - V).norm()
 
 
-def test_orthonormalising_refuses() -> None:
+def test_orthonormalizing_refuses() -> None:
     V = rows(3, 8, 0)
     V[2] = V[0] - V[1]
     with pytest.raises(LatdirError, match="3 directions span fewer dimensions than their number"):
-        orthonormalise(bank_of(V))
+        orthonormalize(bank_of(V))
     with pytest.raises(LatdirError, match="5 directions span fewer dimensions"):
-        orthonormalise(bank_of(rows(5, 4, 0)))
+        orthonormalize(bank_of(rows(5, 4, 0)))
     with pytest.raises(LatdirError, match="no order 'gram': use 'qr' or 'lowdin'"):
-        orthonormalise(bank_of(rows(2, 4, 0)), order="gram")
+        orthonormalize(bank_of(rows(2, 4, 0)), order="gram")
     bank = bank_of(rows(2, 8, 0))
     layered = bank.replaced([bank["d0"].evolve(layers=(1,)), bank["d1"]])
     with pytest.raises(LatdirError, match="'d0' and 'd1' act on different layers"):
-        orthonormalise(layered)
+        orthonormalize(layered)
 
 
 # disentangle

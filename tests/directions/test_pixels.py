@@ -27,17 +27,17 @@ def test_scores_are_their_definitions(shape: tuple[int, int]) -> None:
 
 
 def test_each_score_moves_by_what_it_means() -> None:
-    grey = torch.zeros(1, 3, 64, 64)
+    gray = torch.zeros(1, 3, 64, 64)
 
     blue, red = (torch.full((1, 3, 64, 64), -1.0) for _ in range(2))
     red[:, 0], blue[:, 2] = 1.0, 1.0
     warmth = pixels().names.index("warmth")
     assert pixels()(blue)[0, warmth] == -1
     assert pixels()(red)[0, warmth] == 1
-    half = grey.clone()
+    half = gray.clone()
     half[..., 32:], half[..., :32] = 1.0, -1.0
     assert pixels()(half)[0, 1] == pytest.approx(0.5)
-    face = grey.clone()
+    face = gray.clone()
     face[..., 8:, 8:-8] = 1.0
     assert pixels()(face)[0, 2] == pytest.approx(0.5)
 

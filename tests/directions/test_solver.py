@@ -56,7 +56,7 @@ def test_planted_factors_change_as_asked() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 999), held=st.integers(0, 2))
-def test_the_shortest_way_agrees_with_a_general_optimiser(seed: int, held: int) -> None:
+def test_the_shortest_way_agrees_with_a_general_optimizer(seed: int, held: int) -> None:
     bank, effects = bank_of(6, seed=seed), draws(6, 4, seed=seed + 1)
     targets = {"a": 1.0, "b": -0.5}
     found = solve(
@@ -74,7 +74,7 @@ def test_the_shortest_way_agrees_with_a_general_optimiser(seed: int, held: int) 
     assert float(found.distance) == pytest.approx(float(np.linalg.norm(y)), rel=1e-6)
 
 
-def test_a_bound_agrees_with_a_general_optimiser() -> None:
+def test_a_bound_agrees_with_a_general_optimizer() -> None:
     bank, effects = bank_of(5), draws(5, 4, seed=1)
     wanted = np.array([2.0, -1.0])
     arguments = {"targets": {"a": 2.0, "b": -1.0}, "effects": effects, "attributes": ATTRIBUTES}

@@ -118,9 +118,9 @@ def test_a_conditional_network_asks_for_a_label() -> None:
     generator = StyleGenerator(network, name="cond")
     with pytest.raises(LatdirError, match=r"conditional on 10 classes: .*with_label\(0\)"):
         generator.sample(1, seed=0, space="w")
-    labelled = generator.with_label(3).sample(1, seed=0, space="w")
+    labeled = generator.with_label(3).sample(1, seed=0, space="w")
     other = generator.with_label(4).sample(1, seed=0, space="w")
-    assert not torch.allclose(labelled, other)
+    assert not torch.allclose(labeled, other)
     with pytest.raises(LatdirError, match="has 10 classes, so there is no class 10"):
         generator.with_label(10)
 

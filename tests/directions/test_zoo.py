@@ -1,4 +1,4 @@
-"""The built-in weights: names, verification, expansion of quantised values."""
+"""The built-in weights: names, verification, expansion of quantized values."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_weights_are_finite_float32_without_denormals() -> None:
             assert not key.endswith(zoo.AFFINE)
 
 
-def test_every_model_has_a_card_and_a_licence() -> None:
+def test_every_model_has_a_card_and_a_license() -> None:
     for name in zoo.names():
         folder = name.split("/")[0]
         assert zoo.card(name).startswith(f"# {folder}\n")
         assert "Permission is hereby granted" in FOLDER.joinpath(folder, "LICENSE").read_text()
 
 
-def test_quantised_weights_are_expanded_as_the_package_does() -> None:
+def test_quantized_weights_are_expanded_as_the_package_does() -> None:
     stored = parse(FOLDER.joinpath("faces/expression.safetensors").read_bytes())
     key = "dense0.conv1.pointwise.weight"
     assert stored[key].dtype == torch.uint8

@@ -123,7 +123,7 @@ def test_soft_scores_beat_labels_as_theory_says():
 
 
 @pytest.mark.parametrize(("n", "d"), [(500, 12), (60, 100)])
-def test_penalised_estimators_are_scikit_learns(n, d):
+def test_penalized_estimators_are_scikit_learns(n, d):
     codes, _, labels = planted(n, d, 2, seed=3)
     x, y = codes.double().numpy(), labels.double().numpy()
     bounds = box(labels, None, C=0.7, balanced=False)

@@ -148,9 +148,9 @@ def test_channels_sets_beta(world, clip, relevance, channels):
     assert int((found.vector != 0).sum()) == channels
 
 
-def test_without_renormalising_disagreement_counts(relevance):
+def test_without_renormalizing_disagreement_counts(relevance):
     texts = normalize(torch.randn(2, 32, generator=torch.Generator().manual_seed(0)), dim=1)
-    plain = relevance.along(texts, renormalise=False)
+    plain = relevance.along(texts, renormalize=False)
     unit = relevance.along(texts)
     torch.testing.assert_close(plain, unit * relevance.agreement, atol=1e-6, rtol=0)
     assert relevance.agreement.max() <= 1

@@ -1,4 +1,4 @@
-"""Latent optimisation and mappers against the official update, planted words and a slow loop."""
+"""Latent optimization and mappers against the official update, planted words and a slow loop."""
 
 import math
 
@@ -11,7 +11,7 @@ from directions.generators.planted_clip import PlantedClip
 from directions.paths import load_path
 from directions.space import Space
 from discovery.clip_mapper import ClipMapper, _groups
-from discovery.clip_optimise import ClipOptimise, change_outside
+from discovery.clip_optimize import ClipOptimize, change_outside
 from discovery.mapper_path import MapperPath, displacement
 from discovery.masks import box_mask
 
@@ -41,28 +41,28 @@ def official(world, clip, code, *, text, steps, rate, distance, identity):
     target = clip.encode_texts([text])[0]
     w = code.clone().requires_grad_(True)
     face = embed(world.synthesize(code[None])).detach()
-    optimiser = torch.optim.Adam([w], lr=rate)
+    optimizer = torch.optim.Adam([w], lr=rate)
     best, least, losses = code, math.inf, []
     for i in range(steps):
         t = i / steps
         ramp = 0.5 - 0.5 * math.cos(min(1, (1 - t) / 0.5) * math.pi)
-        optimiser.param_groups[0]["lr"] = rate * ramp * min(1, t / 0.05)
+        optimizer.param_groups[0]["lr"] = rate * ramp * min(1, t / 0.05)
         images = world.synthesize(w[None])
         loss = 1 - clip.encode_images(images)[0] @ target + distance * ((w - code) ** 2).sum()
         loss = loss + identity * (1 - torch.cosine_similarity(embed(images), face)[0])
         losses.append(float(loss.detach()))
         if losses[-1] < least:
             best, least = w.detach().clone(), losses[-1]
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     return best, losses
 
 
-def test_optimisation_is_the_official_loop_on_each_code(world, clip):
+def test_optimization_is_the_official_loop_on_each_code(world, clip):
     codes = world.sample(3, seed=1)
-    method = ClipOptimise(steps=30, patience=0, batch=2, distance=0.02, identity=0.3)
-    done = method.optimise(world, clip, codes, text="smile", embed=embed)
+    method = ClipOptimize(steps=30, patience=0, batch=2, distance=0.02, identity=0.3)
+    done = method.optimize(world, clip, codes, text="smile", embed=embed)
     for i, code in enumerate(codes):
         best, losses = official(
             world, clip, code, text="smile", steps=30, rate=0.1, distance=0.02, identity=0.3
@@ -72,7 +72,7 @@ def test_optimisation_is_the_official_loop_on_each_code(world, clip):
 
 
 def test_the_published_defaults():
-    method = ClipOptimise()
+    method = ClipOptimize()
     assert (method.steps, method.rate, method.distance, method.identity) == (300, 0.1, 0.008, 0.005)
     rates = [method._rate(t) for t in range(300)]
     assert rates[0] == 0
@@ -84,12 +84,12 @@ def test_the_published_defaults():
 def test_a_code_stops_alone(world, clip):
     codes = world.sample(4, seed=3)
     codes[0] = world.truth[0] * 4  # is what the text says already
-    method = ClipOptimise(steps=100, patience=10, distance=0.0)
-    done = method.optimise(world, clip, codes, text="smile")
+    method = ClipOptimize(steps=100, patience=10, distance=0.0)
+    done = method.optimize(world, clip, codes, text="smile")
     taken = (~done.curves.total.isnan()).sum(0)
     assert taken[0] < taken[1:].min()
     assert len(done.curves.total) == taken.max()
-    alone = method.optimise(world, clip, codes[2:3], text="smile")
+    alone = method.optimize(world, clip, codes[2:3], text="smile")
     torch.testing.assert_close(alone.codes[0], done.codes[2], atol=1e-4, rtol=0)
     assert torch.equal(done.start, codes)
 
@@ -97,16 +97,16 @@ def test_a_code_stops_alone(world, clip):
 def test_distance_and_identity_hold_back(world, clip):
     codes = world.sample(6, seed=4)
     lengths = [
-        ClipOptimise(steps=40, distance=price)
-        .optimise(world, clip, codes, text="smile")
+        ClipOptimize(steps=40, distance=price)
+        .optimize(world, clip, codes, text="smile")
         .change.norm(dim=1)
         .mean()
         for price in (0.0, 0.02, 0.5)
     ]
     assert lengths[0] > 1.2 * lengths[1] > 3 * lengths[2]
     turned = [
-        ClipOptimise(steps=40, identity=price, distance=0.0)
-        .optimise(world, clip, codes, text="smile and age", embed=embed)
+        ClipOptimize(steps=40, identity=price, distance=0.0)
+        .optimize(world, clip, codes, text="smile and age", embed=embed)
         .change
         @ world.truth[1]
         for price in (0.0, 5.0)
@@ -116,7 +116,7 @@ def test_distance_and_identity_hold_back(world, clip):
 
 def test_the_edit_is_a_direction(world, clip):
     words = {"text": {"grin": "a smile"}, "neutral": "nothing", "clip": clip}
-    bank = ClipOptimise(steps=40, count=8).discover(world, **words)
+    bank = ClipOptimize(steps=40, count=8).discover(world, **words)
     found = bank["grin"]
     assert found.vector @ world.truth[0] > 0.9
     assert found.evidence["clip_after"] > found.evidence["clip_before"] + 0.1
@@ -190,7 +190,7 @@ def test_layers_of_w_plus_have_networks_by_group(world, clip):
     alone = displacement(codes[:, 1:2], ((0, 1),), path.networks[:1])
     torch.testing.assert_close(one[:, 1:2], alone)
     assert torch.equal(one, displacement(other, path.groups[:1], path.networks[:1]))
-    bank = ClipOptimise(steps=30, count=4).discover(
+    bank = ClipOptimize(steps=30, count=4).discover(
         layered, text="smile", neutral="nothing", clip=clip
     )
     assert bank["smile"].vector.shape == (6, 2)
@@ -213,8 +213,8 @@ def test_a_region_limits_where_an_image_may_change(halves):
     left = box_mask((0, 0, 16, 8), height=16, width=16)
 
     def changes(mask=None, **settings):
-        method = ClipOptimise(steps=60, patience=0, distance=0.0, outside=300.0, **settings)
-        done = method.optimise(halves, both, codes, text="smile and age", mask=mask)
+        method = ClipOptimize(steps=60, patience=0, distance=0.0, outside=300.0, **settings)
+        done = method.optimize(halves, both, codes, text="smile and age", mask=mask)
         return halves.factors(done.codes) - halves.factors(codes), done
 
     free, anywhere = changes()
@@ -256,15 +256,15 @@ def test_a_mapper_keeps_to_its_region(halves):
 def test_regions_that_are_none_are_refused(halves):
     both, codes = PlantedClip(halves), halves.sample(2, seed=0)
     words = {"text": "smile", "neutral": "nothing", "clip": both}
-    for method in (ClipOptimise(region="chin"), ClipMapper(region="chin")):
+    for method in (ClipOptimize(region="chin"), ClipMapper(region="chin")):
         with pytest.raises(LatdirError, match="no region 'chin': it is one of eyes, mouth, nose"):
             method.discover(halves, **words)
         with pytest.raises(LatdirError, match=r"the mask has shape \[8, 8\]: give \[16, 16\]"):
             method.discover(halves, mask=torch.ones(8, 8), **words)
     with pytest.raises(LatdirError, match="a mask is empty"):
-        ClipOptimise().optimise(halves, both, codes, text="smile", mask=torch.zeros(16, 16))
+        ClipOptimize().optimize(halves, both, codes, text="smile", mask=torch.zeros(16, 16))
     with pytest.raises(LatdirError, match=r"outside -1\.0 and tolerance 1e-05 are not negative"):
-        ClipOptimise(outside=-1.0)
+        ClipOptimize(outside=-1.0)
     with pytest.raises(LatdirError, match=r"outside -1\.0 are not negative"):
         ClipMapper(outside=-1.0)
 
@@ -272,15 +272,15 @@ def test_regions_that_are_none_are_refused(halves):
 def test_refusals(world, clip):
     codes = world.sample(2, seed=0)
     with pytest.raises(LatdirError, match=r"shape \[n, 12\], not \[2, 11\]"):
-        ClipOptimise().optimise(world, clip, codes[:, :11], text="smile")
+        ClipOptimize().optimize(world, clip, codes[:, :11], text="smile")
     with pytest.raises(LatdirError, match="no codes to move"):
-        ClipOptimise().optimise(world, clip, codes[:0], text="smile")
+        ClipOptimize().optimize(world, clip, codes[:0], text="smile")
     with pytest.raises(LatdirError, match="no code was moved towards 'smile'"):
-        ClipOptimise(steps=1).discover(world, text="smile", neutral="nothing", clip=clip)
+        ClipOptimize(steps=1).discover(world, text="smile", neutral="nothing", clip=clip)
     with pytest.raises(LatdirError, match="steps 0, count 16 and batch 16 are at least 1"):
-        ClipOptimise(steps=0)
+        ClipOptimize(steps=0)
     with pytest.raises(LatdirError, match=r"rate -1\.0 is positive"):
-        ClipOptimise(rate=-1.0)
+        ClipOptimize(rate=-1.0)
     with pytest.raises(LatdirError, match="steps 400, batch 8 and depth 0 are at least 1"):
         ClipMapper(depth=0)
     with pytest.raises(LatdirError, match=r"rate 0\.0 is positive"):

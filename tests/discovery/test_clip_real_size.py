@@ -13,7 +13,7 @@ from directions.paths import load_path
 from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
 from discovery.clip_mapper import ClipMapper
-from discovery.clip_optimise import ClipOptimise
+from discovery.clip_optimize import ClipOptimize
 from discovery.registry import METHODS
 from discovery.text_gradient import TextGradient
 
@@ -24,7 +24,7 @@ TINY = {
     "clip_gradient": TextGradient(count=4, batch=2),
     "clip_global": ClipGlobal(count=2, channels=3, batch=4),
     # Small steps without a price: of random weights, three at the published rate may all be worse.
-    "clip_optimise": ClipOptimise(steps=4, rate=0.02, distance=0.0, count=2, batch=2),
+    "clip_optimize": ClipOptimize(steps=4, rate=0.02, distance=0.0, count=2, batch=2),
     "clip_mapper": ClipMapper(steps=2, batch=2, hidden=16, depth=2),
 }
 WORDS = {"smile": "a smiling face", "old": "an old face vs a young face"}

@@ -13,7 +13,7 @@ from discovery import find_method
 from discovery.boundary import Boundary
 from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
-from discovery.clip_optimise import ClipOptimise
+from discovery.clip_optimize import ClipOptimize
 from discovery.effect_space import step_effects
 from discovery.gradient import Gradient
 from discovery.prompts import Prompt, prompts_of, text_directions
@@ -95,7 +95,7 @@ EVERY = {
     "clip": {"samples": 200},
     "clip_gradient": {"count": 12},
     "clip_global": {"count": 4, "channels": 20},
-    "clip_optimise": {"count": 2, "steps": 8},
+    "clip_optimize": {"count": 2, "steps": 8},
     "clip_mapper": {"steps": 6, "batch": 4},
 }
 
@@ -179,5 +179,5 @@ def test_a_model_without_gradients_is_told_so(world):
     with pytest.raises(LatdirError, match=r"no gradient flows.*way='differences'"):
         ClipGlobal(count=4, way="jacobian").discover(world, **words)
     with pytest.raises(LatdirError, match=r"no gradient flows.*use `clip`"):
-        ClipOptimise(steps=2, count=2).discover(world, **words)
+        ClipOptimize(steps=2, count=2).discover(world, **words)
     assert len(ClipBoundary(samples=200).discover(world, **words)) == 1

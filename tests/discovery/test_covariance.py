@@ -135,13 +135,13 @@ def test_range_holds_the_leading_components():
     basis, _ = torch.linalg.qr(torch.randn(300, 300, generator=rng))
     scales = torch.logspace(0, -2, 300)
     rows = torch.randn(600, 300, generator=rng) * scales @ basis.T + 7
-    centred = (rows - rows.mean(0)).double()
+    centered = (rows - rows.mean(0)).double()
     found = find_range(lambda: rows.split(128), rank=40, passes=3, seed=0)
-    top = torch.linalg.svd(centred, full_matrices=False).Vh[:10]
+    top = torch.linalg.svd(centered, full_matrices=False).Vh[:10]
     kept = (top @ found.basis.double()).norm(dim=1)
     assert kept.min() > 0.999
     assert torch.allclose(found.mean, rows.mean(0), atol=1e-5)
-    assert found.variance == pytest.approx(float(centred.square().sum()) / 599, rel=1e-5)
+    assert found.variance == pytest.approx(float(centered.square().sum()) / 599, rel=1e-5)
     with pytest.raises(LatdirError, match="rank is 301: rows of 300 coordinates allow 1 … 300"):
         find_range(lambda: [rows], rank=301, passes=1, seed=0)
     with pytest.raises(LatdirError, match="at least 2 rows, not 0"):

@@ -13,7 +13,7 @@ from discovery.gradient import Gradient, estimate_direction
 from discovery.gradient import split_half as halve
 from discovery.registry import find_method
 from discovery.score_gradients import ScoreGradients, score_gradients
-from tests.worlds import WORLDS, Mapped, Noisy, labelled, world
+from tests.worlds import WORLDS, Mapped, Noisy, labeled, world
 
 
 def cosines(bank, truth):
@@ -57,11 +57,11 @@ def test_the_planted_directions_come_back(name, values):
 def test_the_mean_gradient_is_the_least_squares_slope_and_not_the_covariance():
     # Stein's lemma where the prior is anisotropic and the score curved: three ways to one slope.
     generator = world("everything", dim=16, factors=2)
-    samples = labelled(generator, generator.classifier(), 100_000)
+    samples = labeled(generator, generator.classifier(), 100_000)
     slope = torch.linalg.lstsq(
         samples.codes - samples.codes.mean(0), samples.scores - samples.scores.mean(0)
     ).solution.T
-    bank = Gradient(count=2000, centre="mean", values=False).discover(
+    bank = Gradient(count=2000, center="mean", values=False).discover(
         generator, classifier=generator.classifier()
     )
     covariance = slope @ generator.prior().covariance
@@ -107,13 +107,13 @@ def test_outliers_of_a_ratio_ruin_the_mean_but_not_the_default():
     # Rare codes with a denominator near zero: the landmark geometry of a turned head.
     ratio = Of(base, lambda f: f[:, :1] / (f[:, 1:2] ** 2 + 1e-3), ["tilt"])
     found = {
-        centre: float(
-            Gradient(count=400, centre=centre, values=centre != "mean")
+        center: float(
+            Gradient(count=400, center=center, values=center != "mean")
             .discover(generator, classifier=ratio)["tilt"]
             .vector
             @ generator.truth[0]
         )
-        for centre in ("mean", "clipped", "median")
+        for center in ("mean", "clipped", "median")
     }
     assert found["mean"] < 0.95
     assert found["clipped"] > 0.95
@@ -143,7 +143,7 @@ def test_scores_take_part_where_they_help_and_labels_more_so():
     )
     assert helped > alone + 0.05
 
-    samples = labelled(generator, rough, 4000)
+    samples = labeled(generator, rough, 4000)
     few = Gradient(count=20).discover(generator, classifier=rough)
     more = Gradient(count=20).discover(generator, classifier=rough, samples=samples)
     assert more["rough"].evidence["value_weight"] >= few["rough"].evidence["value_weight"]
@@ -155,7 +155,7 @@ def test_the_expected_angle_is_the_angle_that_is_found():
     generator = world("curved", dim=64)
     angles, expected = [], []
     for seed in range(12):
-        bank = Gradient(count=60, centre="mean", values=False).discover(
+        bank = Gradient(count=60, center="mean", values=False).discover(
             generator, classifier=generator.classifier(), seed=seed
         )
         angles += cosines(bank, generator.truth).clamp_max(1).acos().rad2deg().tolist()
@@ -261,8 +261,8 @@ def test_refusals():
         Gradient(count=3).discover(generator, classifier=base)
     # A type checker would have caught it; a command's user may have none.
     settings = Gradient(count=8)
-    object.__setattr__(settings, "centre", "mode")
-    with pytest.raises(LatdirError, match="centre 'mode' is none of clipped, median"):
+    object.__setattr__(settings, "center", "mode")
+    with pytest.raises(LatdirError, match="center 'mode' is none of clipped, median"):
         settings.discover(generator, classifier=base)
     with pytest.raises(LatdirError, match="batch 0 must be at least 1"):
         Gradient(count=8).discover(generator, classifier=base, batch=0)
@@ -272,7 +272,7 @@ def test_refusals():
     detached = Of(base, lambda f: f.detach(), base.names)
     with pytest.raises(LatdirError, match="no gradient flows from the scores of of"):
         Gradient(count=8).discover(generator, classifier=detached)
-    samples = labelled(generator, base, 20)
+    samples = labeled(generator, base, 20)
     for change, text in (
         ({"fingerprint": "0" * 64}, "samples have generator 000000000000"),
         ({"classifier_fingerprint": "1" * 64}, "samples have classifier 111111111111"),

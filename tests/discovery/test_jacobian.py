@@ -396,7 +396,7 @@ class TestFrechetMean:
         first, second = frechet_mean(bases), frechet_mean(turns @ bases)
         assert torch.allclose(first.T @ first, second.T @ second, atol=1e-8)
 
-    def test_has_less_spread_than_its_neighbours(self) -> None:
+    def test_has_less_spread_than_its_neighbors(self) -> None:
         rng = torch.Generator().manual_seed(1)
         bases = torch.linalg.qr(torch.eye(6)[:, :2] + 0.4 * torch.randn(7, 6, 2, generator=rng))[
             0

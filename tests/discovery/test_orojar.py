@@ -1,4 +1,4 @@
-"""Bases whose directions do not interact, and joint diagonalisation."""
+"""Bases whose directions do not interact, and joint diagonalization."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class TestRegion:
         assert generator.windows[-1] == (0, 0, 11, 9)
         assert torch.allclose(bank.matrix(), whole.matrix(), atol=1e-4)
 
-    def test_generalised_eigenvectors_satisfy_their_equation(self) -> None:
+    def test_generalized_eigenvectors_satisfy_their_equation(self) -> None:
         generator = turned()
         bank = Region(region=MOUTH, components=6, samples=3, ridge=0.1).discover(generator)
         mask = box_mask((8, 3, 11, 9), height=SIZE, width=SIZE)
@@ -237,7 +237,7 @@ class TestMasks:
         points[48:68] = torch.tensor([20.0, 20.0])
         points[48:52] = torch.tensor([[20.0, 20.0], [30.0, 20.0], [30.0, 30.0], [20.0, 30.0]])
         mask = part_mask(points, "mouth", height=50, width=50)
-        # Pixel centres at half-integers within 17 … 33.
+        # Pixel centers at half-integers within 17 … 33.
         assert bounding_window(mask) == (17, 17, 33, 33)
 
     @settings(max_examples=20, deadline=None)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from directions import LatdirError
-from discovery.robust import CENTRES, clipped, clipped_mean, geometric_median, median_of_means
+from discovery.robust import CENTERS, clipped, clipped_mean, geometric_median, median_of_means
 
 
 def cloud(n=60, d=5, *, seed=0, wild=0):
@@ -15,7 +15,7 @@ def cloud(n=60, d=5, *, seed=0, wild=0):
     return points
 
 
-def test_the_geometric_median_minimises_the_sum_of_distances():
+def test_the_geometric_median_minimizes_the_sum_of_distances():
     points = cloud(wild=5)
     found = geometric_median(points)
 
@@ -45,9 +45,9 @@ def test_the_iterate_leaves_a_point_that_it_meets_but_that_is_no_minimum():
     assert pull < 1e-3 or (points - found).norm(dim=1).min() < 1e-5
 
 
-@pytest.mark.parametrize("centre", ["clipped", "median", "median_of_means"])
-def test_a_few_wild_points_do_not_carry_the_centre_away(centre):
-    calm, wild = (CENTRES[centre](cloud(n=400, wild=k)) for k in (0, 8))
+@pytest.mark.parametrize("center", ["clipped", "median", "median_of_means"])
+def test_a_few_wild_points_do_not_carry_the_center_away(center):
+    calm, wild = (CENTERS[center](cloud(n=400, wild=k)) for k in (0, 8))
     assert (calm - wild).norm() < 0.3
     assert (cloud(n=400).mean(0) - cloud(n=400, wild=8).mean(0)).norm() > 1e3
 
@@ -73,16 +73,16 @@ def test_clipping_mostly_zero_vectors_keeps_those_that_are_not():
     torch.testing.assert_close(clipped(points), points)
 
 
-@pytest.mark.parametrize("centre", list(CENTRES))
+@pytest.mark.parametrize("center", list(CENTERS))
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000))
-def test_centres_turn_and_scale_with_the_vectors_and_treat_the_middle_axes_apart(centre, seed):
+def test_centers_turn_and_scale_with_the_vectors_and_treat_the_middle_axes_apart(center, seed):
     points = cloud(seed=seed)
     q, _ = torch.linalg.qr(cloud(5, seed=seed + 1))
-    made = CENTRES[centre](points)
-    torch.testing.assert_close(CENTRES[centre](3 * points @ q), 3 * made @ q, atol=1e-4, rtol=1e-4)
-    both = CENTRES[centre](torch.stack([points, 2 * points - 1], 1))
-    alone = torch.stack([made, CENTRES[centre](2 * points - 1)])
+    made = CENTERS[center](points)
+    torch.testing.assert_close(CENTERS[center](3 * points @ q), 3 * made @ q, atol=1e-4, rtol=1e-4)
+    both = CENTERS[center](torch.stack([points, 2 * points - 1], 1))
+    alone = torch.stack([made, CENTERS[center](2 * points - 1)])
     torch.testing.assert_close(both, alone, atol=1e-4, rtol=1e-4)
 
 

@@ -19,7 +19,7 @@ from discovery.linear import ridge
 from discovery.samples import Samples
 from discovery.sampling import sample
 from discovery.shard_format import ROWS
-from tests.worlds import Mapped, Noisy, labelled, world
+from tests.worlds import Mapped, Noisy, labeled, world
 
 WORLD = world("everything")
 NOISY = Noisy(WORLD.classifier(), noise=0.5)
@@ -60,7 +60,7 @@ class Fails(Classifier):
 
 def test_scores_are_those_of_the_plain_loop():
     samples = run(700)
-    plain = labelled(WORLD, NOISY, 700, seed=1)
+    plain = labeled(WORLD, NOISY, 700, seed=1)
     assert torch.equal(samples.codes, plain.codes)
     torch.testing.assert_close(samples.scores, plain.scores, atol=1e-5, rtol=0)
     assert samples.names == plain.names

@@ -95,7 +95,7 @@ def test_parity_with_the_official_code(folder, layers):
 
 
 @needs_fixtures
-def test_parity_with_the_unnormalised_variant():
+def test_parity_with_the_unnormalized_variant():
     stored = np.load(FIXTURES / "ros_narrow64_converted/closed_form_factorization.npz")
     weights = torch.from_numpy(stored["W"])
     (spectrum,) = factorize([weights], [(0,)], normalize=False)
@@ -129,7 +129,7 @@ def test_planted_amplification_is_recovered():
     assert [d.sigma for d in bank.directions] == pytest.approx([1] * 5, rel=1e-5)
 
 
-def test_normalised_rows_count_the_same_so_planted_weights_tie():
+def test_normalized_rows_count_the_same_so_planted_weights_tie():
     bank = SeFa().discover(planted(factors=3, dim=20, nuisances=2, gains=[5.0, 4.0, 3.0, 2.0, 1.0]))
     assert bank["sefa_00"].evidence["tied_with"] == [1, 2, 3, 4]
 

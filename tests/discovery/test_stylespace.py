@@ -131,7 +131,7 @@ def test_relevance_is_the_papers_formula() -> None:
     assert float(got[2]) == 0
 
 
-def test_colour_layers_count_only_when_asked_for() -> None:
+def test_color_layers_count_only_when_asked_for() -> None:
     settings = {"samples": 200, "channels": 18, "candidates": 18, "verify": 0}
     generator, classifier = Patchwork(), Brightness()
     for rgb, count in ((False, 16), (True, 18)):

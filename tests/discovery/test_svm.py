@@ -43,7 +43,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
     [
         (1500, 12, 1.0),  # splitting, then the interior point on the rows near the margin
         (1500, 12, 0.003),  # most rows inside the margin
-        (300, 6, 30.0),  # nearly a linear programme
+        (300, 6, 30.0),  # nearly a linear program
         (200, 60, 1.0),  # interior point on all rows
         (40, 90, 1.0),  # fewer rows than coordinates: separable
     ],
@@ -74,7 +74,7 @@ def test_class_and_row_weights_are_svcs(n):
 
 
 @pytest.mark.parametrize("share", [0.2, 0.7])
-def test_a_row_labelled_zero_does_not_exist(share):
+def test_a_row_labeled_zero_does_not_exist(share):
     codes, labels = noisy(1500, 10, 3)
     out = torch.rand(3, 1500, generator=torch.Generator().manual_seed(2)) < share
     fit = hinge_svm(codes, labels * ~out, tolerance=1e-7)

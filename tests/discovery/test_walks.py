@@ -15,7 +15,7 @@ from discovery.walks import NeuralWalk, Walks
 WORLD = {"factors": 3, "dim": 12, "nuisances": 3, "size": 8}
 
 
-def test_planted_colours_are_recovered():
+def test_planted_colors_are_recovered():
     world = planted(**WORLD)
     bank = Walks(transforms="red,green,blue,brightness", steps=100, reach=0.15).discover(world)
     cosines = bank.matrix() @ world.truth.T
@@ -26,7 +26,7 @@ def test_planted_colours_are_recovered():
 
 
 def test_what_a_generator_cannot_do_is_told(caplog):
-    # Its patterns are the plain colours only, so nothing in it can turn or shift.
+    # Its patterns are the plain colors only, so nothing in it can turn or shift.
     world = planted(factors=3, dim=6, nuisances=0, size=8)
     bank = Walks(transforms="rotate,red", steps=60, reach=0.15).discover(world)
     assert bank["rotate"].evidence["explained"] < 0.1

@@ -41,7 +41,7 @@ def bank(run, tmp_path: Path) -> Path:
     return tmp_path / "found.safetensors"
 
 
-def test_sampling_reports_what_it_labelled(run, tmp_path: Path) -> None:
+def test_sampling_reports_what_it_labeled(run, tmp_path: Path) -> None:
     code, out, _ = run(
         "sample --generator mine:generator --classifier mine:classifier "
         "--count 600 --out codes --json"
@@ -69,7 +69,7 @@ def test_the_main_job_with_a_generator_of_ones_own(run, bank: Path, tmp_path: Pa
     assert code == 0, err
     effects = json.loads(out)
     for row, name in enumerate(effects["directions"]):
-        sizes = [abs(x) for x in effects["standardised"][row]]
+        sizes = [abs(x) for x in effects["standardized"][row]]
         target = [a["name"] for a in effects["attributes"]].index(name)
         leak = max(x for i, x in enumerate(sizes) if i != target)
         assert sizes[target] > 0.5

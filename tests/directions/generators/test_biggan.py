@@ -68,8 +68,8 @@ def test_noise_is_a_truncated_normal():
 
 def test_without_a_label_w_holds_all_classes():
     """Each code has its own class, whatever the batch, and the prior knows their spread."""
-    labelled = small_biggan()
-    generator = labelled.with_label(None)
+    labeled = small_biggan()
+    generator = labeled.with_label(None)
     codes = generator.sample(4000, seed=1, space="w")
     assert torch.equal(generator.sample(7, seed=1, start=300, space="w"), codes[300:307])
     assert torch.equal(codes[:, :6], generator.sample(4000, seed=1))
@@ -81,10 +81,10 @@ def test_without_a_label_w_holds_all_classes():
     torch.testing.assert_close(torch.cov(codes.T), prior.covariance, rtol=0, atol=0.08)
     between = generator.class_code(1) - generator.class_code(2)
     assert prior.sigma(between / between.norm()) > 0.1
-    assert labelled.prior("w").sigma(between / between.norm()) == 0
+    assert labeled.prior("w").sigma(between / between.norm()) == 0
     with torch.no_grad():
         mixed = generator.synthesize(codes[:4], "w")
-        own = labelled.synthesize(codes[:4, :6])
+        own = labeled.synthesize(codes[:4, :6])
     assert float((mixed - own).abs().max()) > 1e-3
     for asked in (
         lambda: generator.synthesize(codes[:1, :6]),

@@ -211,7 +211,7 @@ def test_a_grown_tensorflow_stylegan2_keeps_its_last_image_layer_only(tmp_path: 
     _same(load_generator(path), expected)
 
 
-def test_labels_looked_up_are_normalised_with_z(tmp_path: Path) -> None:
+def test_labels_looked_up_are_normalized_with_z(tmp_path: Path) -> None:
     state = written.stylegan2_state(z_dim=12)
     state["mapping.label_weight"] = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
     network = written.tensorflow_stylegan2(state)

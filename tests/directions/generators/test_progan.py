@@ -142,7 +142,7 @@ def test_classes_and_tanh() -> None:
         generator.synthesize(z)
     images = [generator.with_label(i).synthesize(z).detach() for i in (0, 1)]
     assert float((images[0] - images[1]).abs().max()) > 1e-3
-    # The label stands beside the normalised code; genforce's plain network then sees both.
+    # The label stands beside the normalized code; genforce's plain network then sees both.
     plain = progan_from_state(_state(), name="plain")
     unit = z / z.square().mean(1, keepdim=True).sqrt()
     both = torch.cat([unit, torch.tensor([[0.0, 1, 0, 0, 0]]).expand(2, -1)], 1)

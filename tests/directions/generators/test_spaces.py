@@ -116,8 +116,8 @@ def test_dependent_layers_have_the_nearest_solution() -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, 0, 0], [2.0, 0, 0], [0, 1.0, 0], [0, 1.0, 0]]))
         layer.bias.zero_()
-    centre = torch.tensor([0.0, 0.0, 7.0])
-    found = AffineInverse.of([layer], centre=centre).solve(torch.tensor([[1.0, 2.0, 3.0, 5.0]]))
+    center = torch.tensor([0.0, 0.0, 7.0])
+    found = AffineInverse.of([layer], center=center).solve(torch.tensor([[1.0, 2.0, 3.0, 5.0]]))
     torch.testing.assert_close(found, torch.tensor([[1.0, 4.0, 7.0]]))
 
 
@@ -178,7 +178,7 @@ def test_truncation_is_the_originals() -> None:
                 atol=2e-3,
                 rtol=0,
             )
-    with pytest.raises(LatdirError, match="truncation in z changes nothing: cut normalises z"):
+    with pytest.raises(LatdirError, match="truncation in z changes nothing: cut normalizes z"):
         generator.sample(4, seed=0, truncation=0.5)
 
 

@@ -318,7 +318,7 @@ def test_arguments_and_labels():
     ],
 )
 def test_layouts_of_other_configurations(layout, kwargs, shape):
-    """Radial, conditional, and one with few layers, small margins and one channel of colour."""
+    """Radial, conditional, and one with few layers, small margins and one channel of color."""
     keys = fixture("KEYS.txt")
     lines = keys.read_text().splitlines()
     listed = lines[lines.index(f"== {layout}/state_dict.safetensors") + 1].split()

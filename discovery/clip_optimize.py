@@ -1,4 +1,4 @@
-"""Codes moved until their images are like a text: latent optimisation.
+"""Codes moved until their images are like a text: latent optimization.
 
 Patashnik et al.: StyleCLIP, ICCV 2021, arXiv:2103.17249, section 4. For every code w₀
 
@@ -43,9 +43,9 @@ from discovery.region import region_masks
 from discovery.wording import Wording
 
 __all__ = [
-    "ClipOptimise",
+    "ClipOptimize",
     "Embed",
-    "Optimised",
+    "Optimized",
     "Parts",
     "change_outside",
     "edited_space",
@@ -82,7 +82,7 @@ PARTS = tuple(part.name for part in fields(Parts))
 
 
 @dataclass(frozen=True, eq=False)
-class Optimised:
+class Optimized:
     """Codes moved towards a text.
 
     Attributes:
@@ -113,8 +113,8 @@ class Optimised:
 
 
 @dataclass(frozen=True)
-class ClipOptimise(Method):
-    """Codes optimised towards a text, and what they were moved by in common.
+class ClipOptimize(Method):
+    """Codes optimized towards a text, and what they were moved by in common.
 
     Attributes:
         steps: Steps of Adam, at most.
@@ -134,8 +134,8 @@ class ClipOptimise(Method):
         >>> from directions.generators.planted import planted
         >>> from directions.generators.planted_clip import PlantedClip
         >>> world = planted(factors=2, dim=8, names=("smile", "age"))
-        >>> method = ClipOptimise(steps=40)
-        >>> done = method.optimise(world, PlantedClip(world), world.sample(4, seed=0), text="smile")
+        >>> method = ClipOptimize(steps=40)
+        >>> done = method.optimize(world, PlantedClip(world), world.sample(4, seed=0), text="smile")
         >>> bool((done.curves.clip[-1] < done.curves.clip[0]).all())
         True
     """
@@ -152,7 +152,7 @@ class ClipOptimise(Method):
     region: str | None = None
     outside: float = 30.0
 
-    method: ClassVar[str] = "clip_optimise"
+    method: ClassVar[str] = "clip_optimize"
     needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
 
     def __post_init__(self) -> None:
@@ -200,14 +200,14 @@ class ClipOptimise(Method):
             text, and `steps` taken.
 
         Raises:
-            LatdirError: As `optimise`, or codes that were not moved.
+            LatdirError: As `optimize`, or codes that were not moved.
         """
         words = Wording.of(text, neutral=neutral, without=without)
         space = edited_space(generator, self.space).name
         codes = generator.sample(self.count, seed=seed, space=space)
         directions = []
         for p in words.prompts:
-            done = self.optimise(generator, clip, codes, text=p.text, embed=embed, mask=mask)
+            done = self.optimize(generator, clip, codes, text=p.text, embed=embed, mask=mask)
             directions.append(self._direction(generator, p.name, done))
         return words.finished(
             DirectionBank(tuple(directions), generator.name, generator.fingerprint),
@@ -218,7 +218,7 @@ class ClipOptimise(Method):
             batch=self.batch,
         )
 
-    def optimise(
+    def optimize(
         self,
         generator: Generator,
         clip: TextImageModel,
@@ -227,7 +227,7 @@ class ClipOptimise(Method):
         text: str,
         embed: Embed | None = None,
         mask: Float[Tensor, "..."] | None = None,
-    ) -> Optimised:
+    ) -> Optimized:
         """Move codes until their images are like a text.
 
         Args:
@@ -263,7 +263,7 @@ class ClipOptimise(Method):
         ]
         best = torch.cat([codes for codes, _ in done])
         curves = Parts(*(_joined([list(rows)[k] for _, rows in done]) for k in range(len(PARTS))))
-        return Optimised(text, space, codes.detach(), best, curves)
+        return Optimized(text, space, codes.detach(), best, curves)
 
     def _descend(
         self,
@@ -286,7 +286,7 @@ class ClipOptimise(Method):
         waited = torch.zeros(len(start), dtype=torch.long, device=start.device)
         active = torch.ones(len(start), dtype=torch.bool, device=start.device)
         curves = []
-        for t in tqdm(range(self.steps), desc="optimise", unit="step", delay=1, leave=False):
+        for t in tqdm(range(self.steps), desc="optimize", unit="step", delay=1, leave=False):
             leaf = w[active].clone().requires_grad_(True)
             with torch.enable_grad():
                 images = generator.synthesize(leaf, space)
@@ -331,7 +331,7 @@ class ClipOptimise(Method):
     def _going_on(self, active: Bool[Tensor, "n"], waited: Tensor) -> Bool[Tensor, "n"]:
         return active & (waited < self.patience) if self.patience else active
 
-    def _direction(self, generator: Generator, name: str, done: Optimised) -> Direction:
+    def _direction(self, generator: Generator, name: str, done: Optimized) -> Direction:
         change = done.change.flatten(1)
         shared = change.mean(0)
         if not shared.any():
