@@ -1,6 +1,6 @@
 """How good directions are: what they move, what they move besides, and how sure that is."""
 
-from analysis import metric_plots, plots
+from analysis import plots
 from analysis.accuracy import Accuracy, editing_accuracy
 from analysis.calibration import (
     CalibrationCurve,
@@ -95,7 +95,6 @@ __all__ = [
     "measure_effects",
     "measure_realism",
     "measure_separability",
-    "metric_plots",
     "mutual_information",
     "name_by_text",
     "name_directions",

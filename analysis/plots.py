@@ -18,6 +18,13 @@ from analysis.curve_plots import (
 )
 from analysis.effect_plots import effect_bars, effect_heatmap
 from analysis.map_plots import cosine_map, principal_angle_map
+from analysis.metric_plots import (
+    entanglement_figure,
+    geodesic_figure,
+    importance_map,
+    path_length_figure,
+    spectrum_figure,
+)
 from analysis.strip_plots import sweep_strips
 
 __all__ = [
@@ -28,10 +35,15 @@ __all__ = [
     "cosine_map",
     "effect_bars",
     "effect_heatmap",
+    "entanglement_figure",
+    "geodesic_figure",
     "identity_curves",
+    "importance_map",
     "leakage_curves",
+    "path_length_figure",
     "principal_angle_map",
     "realism_curves",
     "spectrum",
+    "spectrum_figure",
     "sweep_strips",
 ]

@@ -29,7 +29,7 @@ from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
 from discovery.samples import Samples
 from discovery.sampling import sample
-from discovery.text_gradient import TextGradient
+from discovery.text_gradient import ClipGradient
 
 TEXTS = {
     "smiling": "a smiling face vs a face",
@@ -60,7 +60,7 @@ def main() -> None:
     supervised = Boundary(validation=0, bootstrap=0).discover(samples, attributes=texts)
     methods = {
         "clip": ClipBoundary(samples=options.samples),
-        "clip_gradient": TextGradient(count=options.gradients),
+        "clip_gradient": ClipGradient(count=options.gradients),
         "clip_global": ClipGlobal(
             channels=options.channels or len(generator.prior().mean), precision="bfloat16"
         ),

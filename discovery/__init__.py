@@ -12,25 +12,40 @@ from typing import TYPE_CHECKING, Any
 from discovery.registry import METHODS, find_method
 
 if TYPE_CHECKING:
+    from discovery.active_subspace import ActiveSubspace
     from discovery.boundary import Boundary
+    from discovery.clip import ClipBoundary
+    from discovery.clip_global import ClipGlobal
+    from discovery.clip_mapper import ClipMapper
+    from discovery.clip_optimize import ClipOptimize
     from discovery.global_basis import GlobalBasis
     from discovery.gradient import Gradient
     from discovery.local_basis import LocalBasis
     from discovery.local_channels import LocalChannels
     from discovery.orojar import HessianPenalty, OroJaR
     from discovery.pca import PCA
+    from discovery.random_directions import RandomDirections
     from discovery.region import Region
     from discovery.samples import Samples
     from discovery.sampling import sample
     from discovery.sefa import SeFa
     from discovery.stylespace import StyleSpace
+    from discovery.text_gradient import ClipGradient
+    from discovery.transforms import Transforms
+    from discovery.walks import Walks
 
 __all__ = [
     "METHODS",
     "find_method",
     "sample",
     "Samples",
+    "ActiveSubspace",
     "Boundary",
+    "ClipBoundary",
+    "ClipGlobal",
+    "ClipGradient",
+    "ClipMapper",
+    "ClipOptimize",
     "GlobalBasis",
     "Gradient",
     "HessianPenalty",
@@ -38,9 +53,12 @@ __all__ = [
     "LocalChannels",
     "OroJaR",
     "PCA",
+    "RandomDirections",
     "Region",
     "SeFa",
     "StyleSpace",
+    "Transforms",
+    "Walks",
 ]
 
 _HOME = {
@@ -62,4 +80,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *__all__})

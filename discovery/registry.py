@@ -103,7 +103,7 @@ METHODS: dict[str, MethodEntry] = {
         "CLIP, Radford et al. 2021, arXiv:2103.00020; InterFaceGAN, arXiv:2005.09635",
     ),
     "clip_gradient": MethodEntry(
-        "discovery.text_gradient:TextGradient",
+        "discovery.text_gradient:ClipGradient",
         "mean gradients of how much an image is like a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),

@@ -21,11 +21,11 @@ from discovery.prompts import NEUTRAL, Texts
 from discovery.robust import Center
 from discovery.wording import Wording
 
-__all__ = ["TextGradient"]
+__all__ = ["ClipGradient"]
 
 
 @dataclass(frozen=True)
-class TextGradient(Method):
+class ClipGradient(Method):
     """Mean gradient of how much an image is like a text rather than a neutral one.
 
     Attributes:
@@ -40,7 +40,7 @@ class TextGradient(Method):
         >>> from directions.generators.planted import planted
         >>> from directions.generators.planted_clip import PlantedClip
         >>> world = planted(factors=2, dim=16, names=("smile", "age"))
-        >>> found = TextGradient(count=64).discover(
+        >>> found = ClipGradient(count=64).discover(
         ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))
         >>> bool(found["smile"].vector @ world.truth[0] > 0.99)
         True

@@ -15,13 +15,13 @@ from discovery.clip_global import ClipGlobal
 from discovery.clip_mapper import ClipMapper
 from discovery.clip_optimize import ClipOptimize
 from discovery.registry import METHODS
-from discovery.text_gradient import TextGradient
+from discovery.text_gradient import ClipGradient
 
 pytestmark = pytest.mark.slow
 
 TINY = {
     "clip": ClipBoundary(samples=60),
-    "clip_gradient": TextGradient(count=4, batch=2),
+    "clip_gradient": ClipGradient(count=4, batch=2),
     "clip_global": ClipGlobal(count=2, channels=3, batch=4),
     # Small steps without a price: of random weights, three at the published rate may all be worse.
     "clip_optimize": ClipOptimize(steps=4, rate=0.02, distance=0.0, count=2, batch=2),

@@ -18,14 +18,14 @@ from discovery.effect_space import step_effects
 from discovery.gradient import Gradient
 from discovery.prompts import Prompt, prompts_of, text_directions
 from discovery.sampling import sample
-from discovery.text_gradient import TextGradient
+from discovery.text_gradient import ClipGradient
 
 NAMES = ("smile", "age", "yaw")
 TEXTS = {"smile": "a smile", "old": "age"}
 METHODS = {
     "boundary": ClipBoundary(samples=600),
     "lda": ClipBoundary(samples=600, estimator="lda"),
-    "gradient": TextGradient(count=80),
+    "gradient": ClipGradient(count=80),
 }
 
 
@@ -55,7 +55,7 @@ def test_planted_words_are_found(world, clip, method):
 def test_the_gradient_is_that_of_the_classifier(world, clip):
     judge = clip_classifier(clip, {"smile": ("a smile", "nothing")})
     plain = Gradient(count=40).discover(world, classifier=judge)["smile"]
-    found = TextGradient(count=40).discover(
+    found = ClipGradient(count=40).discover(
         world, text={"smile": "a smile"}, neutral="nothing", clip=clip
     )["smile"]
     assert torch.equal(found.vector, plain.vector)
@@ -149,14 +149,14 @@ def test_refused_prompts(text, says):
 def test_other_refusals(world, clip):
     words = {"neutral": "nothing", "clip": clip}
     with pytest.raises(LatdirError, match="'smile' cannot both change and hold"):
-        TextGradient().discover(world, text="smile", without="smile=a smile", **words)
+        ClipGradient().discover(world, text="smile", without="smile=a smile", **words)
     with pytest.raises(LatdirError, match="is not whole"):
         prompts_of("x", neutral=" ")
     with pytest.raises(
         LatdirError, match=r"cannot tell 'a hat' from 'nothing'.*words that it knows"
     ):
         text_directions(clip, prompts_of("a hat", neutral="nothing"))
-    bank = TextGradient(count=20).discover(world, text="smile", **words)
+    bank = ClipGradient(count=20).discover(world, text="smile", **words)
     with pytest.raises(LatdirError, match="effects on 1 codes have no scale"):
         step_effects(world, world.classifier(), bank, codes=world.sample(1, seed=0))
     with pytest.raises(LatdirError, match="embeddings of 3 factors need a dim of 4, not 2"):
@@ -175,7 +175,7 @@ def test_a_model_without_gradients_is_told_so(world):
     assert isinstance(blind, TextImageModel)
     words = {"text": "smile", "neutral": "nothing", "clip": blind}
     with pytest.raises(LatdirError, match="no gradient flows"):
-        TextGradient(count=8).discover(world, **words)
+        ClipGradient(count=8).discover(world, **words)
     with pytest.raises(LatdirError, match=r"no gradient flows.*way='differences'"):
         ClipGlobal(count=4, way="jacobian").discover(world, **words)
     with pytest.raises(LatdirError, match=r"no gradient flows.*use `clip`"):

@@ -1,0 +1,69 @@
+"""The names that must stay importable from the three packages, wherever their code lies."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+PINNED = {
+    "directions": """
+        Calibration Direction DirectionBank LatdirError Prior Space condition disentangle
+        edit_grid export_bank grid import_bank keep_freed_memory lerp load_classifier
+        load_generator move orthonormalize save_png set_level slerp solve sweep truncate
+        wrap wrap_classifier
+    """,
+    "discovery": """
+        ActiveSubspace Boundary ClipBoundary ClipGlobal ClipGradient ClipMapper
+        ClipOptimize GlobalBasis Gradient HessianPenalty LocalBasis LocalChannels METHODS
+        OroJaR PCA RandomDirections Region Samples SeFa StyleSpace Transforms Walks
+        find_method sample
+    """,
+    "analysis": """
+        Accuracy CalibrationCurve Comparison Consistency Cost Curves DCI Effect Effects
+        Geodesic HELD_OUT_SEED Identity Leakage LinearRange LocalMetric Naming
+        Participation PathLength PermutationTest RandomNull Realism Reconstruction Remark
+        Separability apply_calibrations attribute_dependency calibrate calibration_curves
+        compare_banks compare_methods compare_subspaces cosine_matrix
+        disentanglement_scores edit_consistency edit_path_length editing_accuracy
+        effective_dimension effects_of face_features factorvae_score find_geodesic
+        geodesic_between identity_preservation level_edits linear_ranges
+        linear_separability lipschitz lpips_distance lpips_features measure_curves
+        measure_effects measure_realism measure_separability mutual_information
+        name_by_text name_directions nearest_phrases perceptual_path_length
+        permuted_labels pixel_features plots principal_angles pullback_metric
+        random_directions random_null reconstruction_quality remarks_on shift_edits
+        stylespace_dci write_report
+    """,
+}
+
+
+@pytest.mark.parametrize("package", PINNED)
+def test_every_pinned_name_is_public(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(PINNED[package].split()) <= set(module.__all__)
+
+
+@pytest.mark.parametrize(
+    ("package", "name"), [(package, name) for package in PINNED for name in PINNED[package].split()]
+)
+def test_a_pinned_name_is_what_it_says(package: str, name: str) -> None:
+    found = getattr(importlib.import_module(package), name)
+    if callable(found):
+        assert found.__name__ == name
+
+
+@pytest.mark.parametrize("package", PINNED)
+def test_every_public_name_resolves_and_is_listed_once(package: str) -> None:
+    module = importlib.import_module(package)
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        getattr(module, name)
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_every_registered_method_is_public() -> None:
+    import discovery
+
+    classes = {entry.location.partition(":")[2] for entry in discovery.METHODS.values()}
+    assert classes <= set(discovery.__all__)
