@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
+FIXTURES = ROOT.parent / "shared" / "fixtures"
 
 
 def fixture(name: str) -> Path:

@@ -11,8 +11,9 @@ import torch
 
 from directions import Calibration, Direction, DirectionBank, LatdirError
 from directions.generators.planted import planted
+from tests.parity import DATA
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden.bank.safetensors"
+GOLDEN = DATA / "golden.bank.safetensors"
 GOLDEN_SHA256 = "2dc53b41cce1cbe1f7230390b5f3b495e79ea4f70596a2a210285690f556f875"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -24,8 +22,9 @@ from directions import (
     truncate,
 )
 from directions.generators.planted import planted
+from tests.parity import FIXTURES
 
-FIXTURE = Path(__file__).parents[3] / "shared" / "fixtures" / "interfacegan" / "boundaries.npz"
+FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:

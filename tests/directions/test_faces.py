@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,8 +17,9 @@ from directions.classifiers import landmarks as lm
 from directions.classifiers.crop import crop
 from directions.classifiers.faces import FaceClassifier, faces
 from directions.generators.dcgan import digiface64
+from tests.parity import DATA
 
-DATA = Path(__file__).parents[1] / "data" / "face_api.json"
+REFERENCE = DATA / "face_api.json"
 NET_INPUT = 112
 
 
@@ -47,7 +47,7 @@ def scores(classifier: FaceClassifier, images: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def reference() -> dict[str, Tensor]:
     """What the package answered, and the images it was asked about, in [-1, 1]."""
-    stored = json.loads(DATA.read_text())
+    stored = json.loads(REFERENCE.read_text())
     raw = torch.frombuffer(bytearray(base64.b64decode(stored.pop("images"))), dtype=torch.uint8)
     pixels = raw.reshape(stored.pop("shape")).permute(0, 3, 1, 2).float()
     answers = {k: torch.tensor(v) for k, v in stored.items() if k != "package"}

@@ -18,8 +18,8 @@ from torch import Tensor
 from directions import Direction, DirectionBank, LatdirError, Prior, Space
 from directions.foreign import export_bank, import_bank
 from directions.generators.base import Generator, fingerprint
+from tests.parity import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 LAYERS, SIZE = 6, 8
 
 

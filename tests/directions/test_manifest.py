@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save
 
 from directions import DirectionBank, LatdirError
+from tests.parity import DATA
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden.bank.safetensors"
+GOLDEN = DATA / "golden.bank.safetensors"
 
 
 def manifest() -> dict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +22,9 @@ from directions import (
     orthonormalize,
 )
 from directions.generators.planted import PlantedGenerator, planted
+from tests.parity import FIXTURES
 
-FIXTURE = Path(__file__).parents[3] / "shared" / "fixtures" / "interfacegan" / "boundaries.npz"
+FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"
 
 
 def bank_of(

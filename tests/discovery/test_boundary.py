@@ -1,7 +1,6 @@
 """Boundaries on planted data with the angles of theory, on real codes, and against references."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +22,9 @@ from discovery.linear import lda, mean_difference, ridge
 from discovery.samples import Samples
 from discovery.smooth import smooth_margin
 from discovery.svm import box, hinge_svm
+from tests.parity import FIXTURES
 
-FIXTURE = Path(__file__).parents[3] / "shared" / "fixtures" / "interfacegan" / "boundaries.npz"
+FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"
 needs_fixture = pytest.mark.skipif(
     not FIXTURE.exists(), reason=f"parity data {FIXTURE.name} is not beside the repository"
 )

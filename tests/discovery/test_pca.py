@@ -1,7 +1,6 @@
 """PCA of planted worlds, of layers, and of the official code's own samples."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,9 @@ from directions.space import Space
 from discovery.activations import layer_activations, layer_names
 from discovery.eigen import eigh
 from discovery.pca import PCA
+from tests.parity import FIXTURES
 
-FIXTURE = Path(__file__).parents[3] / "shared/fixtures/ganspace_stylegan2/pca.npz"
+FIXTURE = FIXTURES / "ganspace_stylegan2/pca.npz"
 
 
 class Stored(Generator):

@@ -1,7 +1,5 @@
 """SeFa against the official code's results, planted weights and its own slow form."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,8 +12,8 @@ from directions.generators.base import Generator
 from directions.generators.planted import planted
 from directions.space import Space
 from discovery.sefa import SeFa, factorize, parse_layers
+from tests.parity import FIXTURES
 
-FIXTURES = Path(__file__).parents[3] / "shared/fixtures"
 needs_fixtures = pytest.mark.skipif(not FIXTURES.exists(), reason="needs ../shared/fixtures")
 
 

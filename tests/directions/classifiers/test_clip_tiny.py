@@ -7,7 +7,6 @@ import re
 import sys
 from functools import cache
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +17,9 @@ from directions import zoo
 from directions.classifiers import load_classifier
 from directions.classifiers.clip import clip_classifier, load_clip
 from directions.generators.dcgan import digiface64
+from tests.parity import ROOT
 
-TOOLS = Path(__file__).parents[3] / "tools"
+TOOLS = ROOT / "tools"
 FACES = digiface64()
 CLIP = load_clip()
 # Attribute of another classifier, prompts, and the least AUC of its outer deciles.

@@ -25,8 +25,8 @@ from safetensors.torch import save
 
 from directions import LatdirError, load_generator
 from tests.directions.generators import written
+from tests.parity import FIXTURES
 
-FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 REAL = (
     *("sg3_t64/network-snapshot.pkl", "gf_stylegan1_64/gf_stylegan1_64.pth"),
     *("gf_pggan64/gf_pggan64.pth", "sg2ada_cond10/network-snapshot.pkl"),

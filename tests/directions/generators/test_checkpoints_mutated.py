@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.parity import ROOT
 
 
 def _run(seed: int, start: int, count: int) -> dict[str, Any]:
