@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from directions.classifiers import load_classifier
     from directions.classifiers.wrap import wrap_classifier
     from directions.edit import lerp, move, set_level, slerp, sweep, truncate
-    from directions.foreign import export_bank, import_bank
     from directions.generators import load_generator
     from directions.generators.wrap import wrap
     from directions.grids import edit_grid
     from directions.images import grid, save_png
+    from directions.interop import export_bank, import_bank
     from directions.memory import keep_freed_memory
     from directions.mixing import disentangle
     from directions.orthogonal import condition, orthonormalize
@@ -61,8 +61,8 @@ _HOME = {
     "load_classifier": "classifiers",
     "wrap": "generators.wrap",
     "wrap_classifier": "classifiers.wrap",
-    "import_bank": "foreign",
-    "export_bank": "foreign",
+    "import_bank": "interop",
+    "export_bank": "interop",
     "condition": "orthogonal",
     "orthonormalize": "orthogonal",
     "disentangle": "mixing",
