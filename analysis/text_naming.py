@@ -24,8 +24,8 @@ from tqdm.auto import tqdm
 
 from analysis.naming import NAMING_SEED, Naming, name_directions
 from directions.bank import DirectionBank
-from directions.classifiers.clip import clip_classifier
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.model import clip_classifier
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from analysis import attribute_dependency, effects_of, measure_curves, random_null
 from directions import DirectionBank, edit_grid, save_png
 from directions.classifiers import load_classifier
-from directions.classifiers.clip import load_clip
+from directions.classifiers.clip.model import load_clip
 from directions.generators import load_generator
 from discovery.boundary import Boundary
 from discovery.clip import ClipBoundary

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from directions import Direction, DirectionBank
-from directions.classifiers.clip import ClipModel, load_clip
+from directions.classifiers.clip.model import ClipModel, load_clip
 from directions.generators import load_generator
 from directions.generators.base import Generator
 from directions.images import to_pil

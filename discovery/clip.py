@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from directions.bank import DirectionBank
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.prompts import NEUTRAL, Texts
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.boundary import Boundary, Estimator
-from discovery.prompts import NEUTRAL, Texts
 from discovery.sampling import sample
 from discovery.wording import Wording
 

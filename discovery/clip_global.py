@@ -26,14 +26,14 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.prompts import NEUTRAL, Texts, text_directions
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 from discovery.base import Method, Need
 from discovery.clip_axes import Axes
 from discovery.clip_channels import Channels, LeastLeaking
 from discovery.clip_relevance import Relevance, Way, measure_relevance
-from discovery.prompts import NEUTRAL, Texts, text_directions
 from discovery.wording import Wording
 
 __all__ = ["ClipGlobal"]

@@ -32,13 +32,13 @@ from torch.nn.functional import cosine_similarity
 from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.prompts import NEUTRAL, Texts
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.space import Space
 from discovery.base import Method, Need
-from discovery.prompts import NEUTRAL, Texts
 from discovery.region import region_masks
 from discovery.wording import Wording
 

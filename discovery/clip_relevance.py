@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 from discovery.clip_axes import Axes

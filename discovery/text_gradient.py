@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from directions.bank import DirectionBank
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.prompts import NEUTRAL, Texts
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.gradient import Gradient
-from discovery.prompts import NEUTRAL, Texts
 from discovery.robust import Center
 from discovery.wording import Wording
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
-from directions.classifiers.clip import clip_classifier
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.model import clip_classifier
+from directions.classifiers.clip.prompts import Prompt, Texts, prompts_of, text_directions
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method
 from discovery.effect_space import independent
-from discovery.prompts import Prompt, Texts, prompts_of, text_directions
 
 __all__ = ["Wording"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from directions import DirectionBank, LatdirError
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators import Generator
 from directions.plugins import build
 
@@ -28,11 +28,11 @@ def load_model(name: str) -> TextImageModel:
     Raises:
         LatdirError: No model of that name, or the function returns something else.
     """
-    from directions.classifiers.clip import load_clip
+    from directions.classifiers.clip.model import load_clip
 
     if ":" not in name or name.partition(":")[0] in LIBRARIES or Path(name).exists():
         return load_clip(name)
-    made = build(name, {}, kind="CLIP", wrap="directions.classifiers.clip.load_clip")
+    made = build(name, {}, kind="CLIP", wrap="directions.classifiers.clip.model.load_clip")
     if not isinstance(made, TextImageModel):
         raise LatdirError(
             f"{name} made a {type(made).__name__}, which has not all of encode_images, "

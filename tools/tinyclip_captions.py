@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.clip_prompts import TEMPLATES
+from directions.classifiers.clip.templates import TEMPLATES
 
 # How many claims a caption makes, and how often.
 COUNTS, SHARES = (0, 1, 2, 3, 4), (0.08, 0.37, 0.3, 0.18, 0.07)

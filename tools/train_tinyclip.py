@@ -41,8 +41,8 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from tqdm.auto import tqdm
 
 from directions.classifiers import load_classifier
-from directions.classifiers.clip import ClipModel, clip_classifier, load_clip, prepare
-from directions.classifiers.clip_adapters import EMBEDDING, MEAN, ROWS, STD, clip_package
+from directions.classifiers.clip.backends import EMBEDDING, MEAN, ROWS, STD, clip_package
+from directions.classifiers.clip.model import ClipModel, clip_classifier, load_clip, prepare
 from directions.classifiers.pixels import pixels
 from directions.generators.dcgan import digiface64
 from discovery.samples import Samples

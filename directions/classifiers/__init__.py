@@ -29,7 +29,7 @@ CLASSIFIERS: dict[str, Entry] = {
         "brightness, contrast, background, warmth, from pixels alone",
     ),
     "clip": Entry(
-        "directions.classifiers.clip:clip_faces",
+        "directions.classifiers.clip.model:clip_faces",
         "what words say of a face, by the small built-in CLIP; needs latdir[clip]",
     ),
 }

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from directions import Direction, DirectionBank, LatdirError
+from directions.classifiers.clip.prompts import prompts_of, text_directions
 from directions.generators.planted import planted
 from directions.generators.planted_clip import PlantedClip
 from discovery import clip_relevance
 from discovery.clip_axes import Axes
 from discovery.clip_global import ClipGlobal
 from discovery.clip_relevance import measure_relevance
-from discovery.prompts import prompts_of, text_directions
 
 NAMES = ("smile", "age", "yaw")
 

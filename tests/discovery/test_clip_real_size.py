@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from directions import Direction, DirectionBank
-from directions.classifiers.clip import load_clip
-from directions.classifiers.clip_adapters import clip_package
+from directions.classifiers.clip.backends import clip_package
+from directions.classifiers.clip.model import load_clip
 from directions.generators import load_generator
 from directions.paths import load_path
 from discovery.clip import ClipBoundary

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from directions import LatdirError
-from directions.classifiers.clip import clip_classifier
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.model import clip_classifier
+from directions.classifiers.clip.prompts import Prompt, prompts_of, text_directions
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.planted import planted
 from directions.generators.planted_clip import PlantedClip
 from discovery import METHODS as METHODS_KNOWN
@@ -16,7 +17,6 @@ from discovery.clip_global import ClipGlobal
 from discovery.clip_optimize import ClipOptimize
 from discovery.effect_space import step_effects
 from discovery.gradient import Gradient
-from discovery.prompts import Prompt, prompts_of, text_directions
 from discovery.sampling import sample
 from discovery.text_gradient import ClipGradient
 

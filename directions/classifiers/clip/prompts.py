@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 
 __all__ = ["NEUTRAL", "Prompt", "Texts", "prompts_of", "text_directions"]

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from directions import zoo
 from directions.classifiers import load_classifier
-from directions.classifiers.clip import clip_classifier, load_clip
+from directions.classifiers.clip.model import clip_classifier, load_clip
 from directions.generators.dcgan import digiface64
 from tests.parity import ROOT
 

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from directions import zoo
-from directions.classifiers import clip_adapters as adapters
 from directions.classifiers.base import Attribute, Classifier
-from directions.classifiers.clip_prompts import FACE_PROMPTS, TEMPLATES
-from directions.classifiers.clip_weights import read_weights
+from directions.classifiers.clip import backends as adapters
+from directions.classifiers.clip.protocol import TextImageModel
+from directions.classifiers.clip.templates import FACE_PROMPTS, TEMPLATES
+from directions.classifiers.clip.weights import read_weights
 from directions.classifiers.crop import checked
-from directions.classifiers.text_image import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import fingerprint
 

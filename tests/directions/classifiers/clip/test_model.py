@@ -19,17 +19,17 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from directions import LatdirError
-from directions.classifiers import clip_adapters as adapters
-from directions.classifiers.clip import (
+from directions.classifiers.clip import backends as adapters
+from directions.classifiers.clip.model import (
     TEMPLATES,
     ClipModel,
     clip_classifier,
     load_clip,
     prepare,
 )
-from directions.classifiers.clip_prompts import FACE_PROMPTS
-from directions.classifiers.clip_weights import read_weights
-from directions.classifiers.text_image import TextImageModel
+from directions.classifiers.clip.protocol import TextImageModel
+from directions.classifiers.clip.templates import FACE_PROMPTS
+from directions.classifiers.clip.weights import read_weights
 from directions.images import from_pil
 
 package = adapters.clip_package()

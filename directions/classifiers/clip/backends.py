@@ -157,7 +157,7 @@ def from_module(module: nn.Module) -> Towers:
     if lacking:
         raise LatdirError(
             f"a {type(module).__name__} lacks {', '.join(lacking)}: give a clip.model.CLIP, or "
-            "write a class with what directions.classifiers.text_image.TextImageModel asks for"
+            "write a class with what directions.classifiers.clip.protocol.TextImageModel asks for"
         )
     if module.training:
         raise LatdirError(

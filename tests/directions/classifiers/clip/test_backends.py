@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from directions import LatdirError
-from directions.classifiers.clip import load_clip, prepare
-from directions.classifiers.clip_adapters import MEAN, STD, clip_package
+from directions.classifiers.clip.backends import MEAN, STD, clip_package
+from directions.classifiers.clip.model import load_clip, prepare
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
