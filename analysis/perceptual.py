@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from directions.classifiers.crop import crop
-from directions.classifiers.face_nets import (
+from directions.classifiers.faces.nets import (
     RecognitionNet,
     ScaledConv,
     normalize,

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from directions.classifiers import face_nets
-from directions.classifiers.faces import OF_NET, FaceClassifier, faces
+from directions.classifiers.faces import nets as face_nets
+from directions.classifiers.faces.classifier import OF_NET, FaceClassifier, faces
 from directions.generators.dcgan import DCGAN, digiface64
 
 BATCH = 128

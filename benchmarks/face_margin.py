@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from directions.classifiers.faces import faces
+from directions.classifiers.faces.classifier import faces
 from directions.generators.dcgan import digiface64
 
 MARGINS = (-0.1, -0.05, 0.0, 0.05, 0.1, 0.2)

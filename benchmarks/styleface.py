@@ -32,7 +32,7 @@ from analysis.separability import linear_separability
 from analysis.smoothness import perceptual_path_length
 from directions import DirectionBank, load_classifier, load_generator, sweep
 from directions.classifiers.base import logit
-from directions.classifiers.faces import faces
+from directions.classifiers.faces.classifier import faces
 from directions.generators.base import Generator
 from directions.generators.progressive import pixel_norm
 from directions.images import grid, save_png

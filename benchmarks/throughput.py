@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions import zoo
-from directions.classifiers.face_nets import (
+from directions.classifiers.faces.classifier import CLASSES, faces
+from directions.classifiers.faces.nets import (
     EXPRESSIONS,
     age_gender_net,
     expression_net,
     landmark_net,
     normalize,
 )
-from directions.classifiers.faces import CLASSES, faces
 from directions.generators.dcgan import digiface64
 from discovery.sampling import sample
 

@@ -1,4 +1,4 @@
-"""Recover the mean face of `directions/classifiers/landmarks.py` from landmarks alone.
+"""Recover the mean face of `directions/classifiers/faces/landmarks.py` from landmarks alone.
 
     python tools/fit_face_shape.py [--count 4000]
 
@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.faces import faces
-from directions.classifiers.landmarks import POINTS, SHAPE
+from directions.classifiers.faces.classifier import faces
+from directions.classifiers.faces.landmarks import POINTS, SHAPE
 from directions.generators.dcgan import digiface64
 
 # The point that each of `POINTS` becomes in a mirror.

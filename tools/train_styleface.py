@@ -45,7 +45,7 @@ from torch.nn import functional
 
 from directions import keep_freed_memory
 from directions.classifiers.base import logit
-from directions.classifiers.faces import faces
+from directions.classifiers.faces.classifier import faces
 from directions.files import atomic
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
 from directions.generators.progressive import pixel_norm

@@ -21,7 +21,7 @@ __all__ = [
 
 CLASSIFIERS: dict[str, Entry] = {
     "faces": Entry(
-        "directions.classifiers.faces:faces",
+        "directions.classifiers.faces.classifier:faces",
         "expression, landmarks, age and gender of a face; ships with the package",
     ),
     "pixels": Entry(

@@ -5,7 +5,7 @@ import torch
 
 from analysis.separability import measure_separability
 from directions import LatdirError, load_generator
-from directions.classifiers.faces import faces
+from directions.classifiers.faces.classifier import faces
 from directions.generators.dcgan import digiface64
 from directions.generators.progressive import pixel_norm
 

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from directions import LatdirError
-from directions.classifiers import face_nets, fast_faces
-from directions.classifiers import landmarks as lm
 from directions.classifiers.crop import crop
-from directions.classifiers.faces import FaceClassifier, faces
+from directions.classifiers.faces import inference as fast_faces
+from directions.classifiers.faces import landmarks as lm
+from directions.classifiers.faces import nets as face_nets
+from directions.classifiers.faces.classifier import FaceClassifier, faces
 from directions.generators.dcgan import digiface64
 from tests.parity import DATA
 
@@ -290,7 +291,7 @@ def test_the_fast_form_without_onednn_agrees_too(
 def test_networks_that_no_wanted_attribute_needs_are_not_run(
     classifier: FaceClassifier, images: Tensor, scores: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from directions.classifiers import faces as module
+    from directions.classifiers.faces import classifier as module
 
     def refused() -> None:
         raise AssertionError("this network is not needed")

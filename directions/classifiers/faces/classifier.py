@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from directions import zoo
-from directions.classifiers import face_nets
-from directions.classifiers import fast_faces as fast
-from directions.classifiers import landmarks as lm
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.crop import checked, crop
-from directions.classifiers.face_nets import EXPRESSIONS, normalize
+from directions.classifiers.faces import inference as fast
+from directions.classifiers.faces import landmarks as lm
+from directions.classifiers.faces import nets as face_nets
+from directions.classifiers.faces.nets import EXPRESSIONS, normalize
 from directions.errors import LatdirError
 from directions.generators.base import Precision, fingerprint
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from directions.classifiers.crop import crop_matrix
-from directions.classifiers.face_nets import (
+from directions.classifiers.faces.nets import (
     AgeGender,
     AgeGenderNet,
     DenseBlock,
