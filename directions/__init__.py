@@ -16,6 +16,8 @@ from directions.space import Prior, Space
 if TYPE_CHECKING:
     from directions.classifiers import load_classifier
     from directions.classifiers.wrap import wrap_classifier
+    from directions.disentangling.mixing import disentangle
+    from directions.disentangling.projection import condition, orthonormalize
     from directions.edit import lerp, move, set_level, slerp, sweep, truncate
     from directions.generators import load_generator
     from directions.generators.wrap import wrap
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from directions.images import grid, save_png
     from directions.interop import export_bank, import_bank
     from directions.memory import keep_freed_memory
-    from directions.mixing import disentangle
-    from directions.orthogonal import condition, orthonormalize
     from directions.solver import solve
 
 __all__ = [
@@ -63,9 +63,9 @@ _HOME = {
     "wrap_classifier": "classifiers.wrap",
     "import_bank": "interop",
     "export_bank": "interop",
-    "condition": "orthogonal",
-    "orthonormalize": "orthogonal",
-    "disentangle": "mixing",
+    "condition": "disentangling.projection",
+    "orthonormalize": "disentangling.projection",
+    "disentangle": "disentangling.mixing",
     "move": "edit",
     "set_level": "edit",
     "sweep": "edit",

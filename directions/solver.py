@@ -20,9 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
+from directions.disentangling.mixing import BISECTIONS, Mixture, checked_effects, column_numbers
+from directions.disentangling.vectors import RANK_TOLERANCE
 from directions.errors import LatdirError
-from directions.geometry import RANK_TOLERANCE
-from directions.mixing import BISECTIONS, Mixture, checked_effects, column_numbers
 
 __all__ = ["Infeasible", "Solution", "solve"]
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
+from directions.disentangling.measured import step_effects
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.clip_axes import Axes
-from discovery.effect_space import step_effects
 
 __all__ = ["Channels", "LeastLeaking"]
 

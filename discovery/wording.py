@@ -10,10 +10,10 @@ from directions.classifiers.base import Classifier
 from directions.classifiers.clip.model import clip_classifier
 from directions.classifiers.clip.prompts import Prompt, Texts, prompts_of, text_directions
 from directions.classifiers.clip.protocol import TextImageModel
+from directions.disentangling.measured import independent
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method
-from discovery.effect_space import independent
 
 __all__ = ["Wording"]
 

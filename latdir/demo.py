@@ -14,10 +14,10 @@ from PIL import Image
 from analysis import plots
 from directions import DirectionBank, LatdirError
 from directions.classifiers import load_classifier
+from directions.disentangling.projection import condition
 from directions.generators import Generator, load_generator
 from directions.grids import edit_grid
 from directions.images import save_png
-from directions.orthogonal import condition
 from discovery.boundary import Boundary
 from discovery.sampling import sample
 from discovery.shard_format import read_header

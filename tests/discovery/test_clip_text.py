@@ -7,6 +7,7 @@ from directions import LatdirError
 from directions.classifiers.clip.model import clip_classifier
 from directions.classifiers.clip.prompts import Prompt, prompts_of, text_directions
 from directions.classifiers.clip.protocol import TextImageModel
+from directions.disentangling.measured import step_effects
 from directions.generators.planted import planted
 from directions.generators.planted_clip import PlantedClip
 from discovery import METHODS as METHODS_KNOWN
@@ -15,7 +16,6 @@ from discovery.boundary import Boundary
 from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
 from discovery.clip_optimize import ClipOptimize
-from discovery.effect_space import step_effects
 from discovery.gradient import Gradient
 from discovery.sampling import sample
 from discovery.text_gradient import ClipGradient

@@ -27,8 +27,8 @@ import torch
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
-from directions.geometry import (
+from directions.disentangling.mixing import disentangle
+from directions.disentangling.vectors import (
     LEAST_KEPT,
     evolved,
     gram,
@@ -37,7 +37,7 @@ from directions.geometry import (
     one_layer_range,
     rows,
 )
-from directions.mixing import disentangle
+from directions.errors import LatdirError
 from directions.space import Prior
 
 __all__ = ["condition", "disentangle", "orthonormalize"]

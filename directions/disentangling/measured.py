@@ -16,9 +16,9 @@ from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
+from directions.disentangling.mixing import disentangle
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.mixing import disentangle
 
 __all__ = ["independent", "step_effects"]
 

@@ -17,8 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
-from directions.geometry import (
+from directions.disentangling.vectors import (
     LEAST_KEPT,
     RANK_TOLERANCE,
     evolved,
@@ -27,6 +26,7 @@ from directions.geometry import (
     one_layer_range,
     rows,
 )
+from directions.errors import LatdirError
 from directions.space import Prior
 
 __all__ = ["Mixture", "checked_effects", "column_numbers", "disentangle"]

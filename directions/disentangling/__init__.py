@@ -1,0 +1,4 @@
+"""Disentangled directions: conditioning by projection, mixing by measured effects.
+
+Read `projection` first.
+"""
