@@ -29,7 +29,7 @@ from analysis.scoring import check_held_out, scorer
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration, Direction
-from directions.edit import set_level
+from directions.editing.moves import set_level
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 

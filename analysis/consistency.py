@@ -29,7 +29,7 @@ from analysis.curves import HELD_OUT_SEED
 from analysis.scoring import scorer
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
-from directions.edit import set_level
+from directions.editing.moves import set_level
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 

@@ -19,7 +19,7 @@ from analysis.remarks import Remark
 from analysis.tables import flattened, number
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.edit import sweep
+from directions.editing.moves import sweep
 from directions.generators.base import Generator
 
 __all__ = ["articles", "strips", "svg"]

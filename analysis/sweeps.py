@@ -12,7 +12,7 @@ from torch import Tensor
 from analysis.curves import HELD_OUT_SEED
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Direction
-from directions.edit import sweep
+from directions.editing.moves import sweep
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from directions.classifiers.wrap import wrap_classifier
     from directions.disentangling.mixing import disentangle
     from directions.disentangling.projection import condition, orthonormalize
-    from directions.edit import lerp, move, set_level, slerp, sweep, truncate
+    from directions.editing.grids import edit_grid
+    from directions.editing.moves import lerp, move, set_level, slerp, sweep, truncate
+    from directions.editing.solver import solve
     from directions.generators import load_generator
     from directions.generators.wrap import wrap
-    from directions.grids import edit_grid
     from directions.images import grid, save_png
     from directions.interop import export_bank, import_bank
     from directions.memory import keep_freed_memory
-    from directions.solver import solve
 
 __all__ = [
     "Calibration",
@@ -66,16 +66,16 @@ _HOME = {
     "condition": "disentangling.projection",
     "orthonormalize": "disentangling.projection",
     "disentangle": "disentangling.mixing",
-    "move": "edit",
-    "set_level": "edit",
-    "sweep": "edit",
-    "lerp": "edit",
-    "slerp": "edit",
-    "truncate": "edit",
-    "solve": "solver",
+    "move": "editing.moves",
+    "set_level": "editing.moves",
+    "sweep": "editing.moves",
+    "lerp": "editing.moves",
+    "slerp": "editing.moves",
+    "truncate": "editing.moves",
+    "solve": "editing.solver",
     "grid": "images",
     "save_png": "images",
-    "edit_grid": "grids",
+    "edit_grid": "editing.grids",
     "keep_freed_memory": "memory",
 }
 

@@ -15,8 +15,8 @@ from analysis import plots
 from directions import DirectionBank, LatdirError
 from directions.classifiers import load_classifier
 from directions.disentangling.projection import condition
+from directions.editing.grids import edit_grid
 from directions.generators import Generator, load_generator
-from directions.grids import edit_grid
 from directions.images import save_png
 from discovery.boundary import Boundary
 from discovery.sampling import sample

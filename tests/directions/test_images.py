@@ -150,7 +150,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict:
         handed.update(rest, images=images)
         return grid(images, **rest)
 
-    monkeypatch.setattr("directions.grids.grid", keep)
+    monkeypatch.setattr("directions.editing.grids.grid", keep)
     return handed
 
 

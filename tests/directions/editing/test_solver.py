@@ -11,8 +11,8 @@ from scipy import optimize
 from torch import Tensor
 
 from directions import Direction, DirectionBank, LatdirError, move, solve
+from directions.editing.solver import Infeasible
 from directions.generators.planted import planted
-from directions.solver import Infeasible
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.edit import sweep
+from directions.editing.moves import sweep
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.images import grid
