@@ -92,7 +92,7 @@ def load_generator(
     }
     given = {key: value for key, value in options.items() if value is not None}
     if _is_file(text):
-        from directions.generators.checkpoints import load_checkpoint, parse_options
+        from directions.generators.checkpoints.load import load_checkpoint, parse_options
 
         path, written = parse_options(text)
         return load_checkpoint(path, name=text, options=replace(written, **given))

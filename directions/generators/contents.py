@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from directions.errors import LatdirError
+from directions.generators.checkpoints.tensorflow import find_network, static_arguments, variables
 from directions.generators.pickled import Array, Record, View, table
-from directions.generators.tensorflow_layouts import find_network, static_arguments, variables
 from directions.generators.torchfiles import LEGACY_MAGIC, read_legacy, read_zip
 from directions.generators.unpickling import Budget, unpickle
 

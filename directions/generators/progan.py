@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator, fingerprint
+from directions.generators.checkpoints.state_dict import Weights
 from directions.generators.progressive import (
     check_blocks,
     faded_image,
@@ -33,7 +34,6 @@ from directions.generators.progressive import (
     upconvolve,
     upsampling_kernel,
 )
-from directions.generators.weights import Weights
 from directions.space import Space
 
 __all__ = ["ProGAN", "ProGANConfig", "ProGANNetwork", "progan_from_state"]

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions.errors import LatdirError
+from directions.generators.checkpoints.state_dict import Weights
+from directions.generators.checkpoints.stylegan1 import FusedScale, State, stylegan1_names
 from directions.generators.progressive import (
     EPSILON,
     check_blocks,
@@ -32,8 +34,6 @@ from directions.generators.progressive import (
     upsampling_kernel,
 )
 from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
-from directions.generators.stylegan1_layouts import FusedScale, State, stylegan1_names
-from directions.generators.weights import Weights
 
 __all__ = ["StyleGAN1", "StyleGAN1Config", "stylegan1_from_state"]
 

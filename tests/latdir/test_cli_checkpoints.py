@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from directions import DirectionBank
-from tests.directions.generators import written
+from tests.directions.generators.checkpoints import written
 
 
 @pytest.fixture

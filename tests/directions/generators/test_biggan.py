@@ -10,7 +10,7 @@ from scipy import stats
 
 from directions import LatdirError
 from directions.generators.biggan import statistics
-from directions.generators.biggan_layouts import biggan_from_state
+from directions.generators.checkpoints.biggan import biggan_from_state
 from discovery.sefa import SeFa
 from tests.parity import fixture
 from tests.waves import LAYERS, biggan_state, small_biggan

@@ -16,7 +16,7 @@ from directions.generators.progressive import upconvolve, upsampling_kernel
 from directions.generators.style import StyleGenerator
 from directions.generators.stylegan1 import stylegan1_from_state
 from discovery.sefa import SeFa
-from tests.directions.generators import written
+from tests.directions.generators.checkpoints import written
 from tests.parity import agree, fixture
 
 NAME = "gf_stylegan1_64"

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from directions import LatdirError
+from directions.generators.checkpoints.stylegan3 import stylegan3_from_state
 from directions.generators.filtered import CPU_CHUNK, DENSE, resample, separable
-from directions.generators.stylegan3_layouts import stylegan3_from_state
 from directions.generators.stylegan3_schedule import StyleGAN3Config, schedule
 from tests.parity import agree, fixture
 from tests.waves import SMALL, low_pass, small_stylegan3, stylegan3_state

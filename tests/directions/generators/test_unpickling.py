@@ -20,7 +20,7 @@ from directions import LatdirError, load_generator
 from directions.generators.pickled import Storage, table
 from directions.generators.torchfiles import read_legacy, read_zip
 from directions.generators.unpickling import Budget, unpickle
-from tests.directions.generators import written
+from tests.directions.generators.checkpoints import written
 
 
 class _Runs:

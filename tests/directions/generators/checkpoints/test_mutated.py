@@ -14,7 +14,7 @@ from tests.parity import ROOT
 
 
 def _run(seed: int, start: int, count: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.directions.generators.mutated"]
+    command = [sys.executable, "-m", "tests.directions.generators.checkpoints.mutated"]
     done = subprocess.run(
         [*command, str(seed), str(start), str(count)],
         cwd=ROOT,

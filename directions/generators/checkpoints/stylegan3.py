@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from directions.errors import LatdirError
+from directions.generators.checkpoints.state_dict import Weights
 from directions.generators.filtered import separable
 from directions.generators.stylegan3 import (
     ExactLinear,
@@ -25,7 +26,6 @@ from directions.generators.stylegan3 import (
     StyleGAN3Generator,
 )
 from directions.generators.stylegan3_schedule import LayerRates, StyleGAN3Config, schedule
-from directions.generators.weights import Weights
 
 __all__ = ["stylegan3_from_state"]
 

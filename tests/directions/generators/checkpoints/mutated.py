@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import save
 
 from directions import LatdirError, load_generator
-from tests.directions.generators import written
+from tests.directions.generators.checkpoints import written
 from tests.parity import FIXTURES
 
 REAL = (

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from directions import load_generator
+from directions.generators.checkpoints.stylegan2 import stylegan2_from_state
 from directions.generators.style import StyleGenerator
-from directions.generators.stylegan2_layouts import stylegan2_from_state
-from tests.directions.generators import written
+from tests.directions.generators.checkpoints import written
 from tests.directions.generators.original_stylegan2 import Original
 from tests.parity import agree, fixture
 

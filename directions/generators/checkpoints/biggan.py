@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from directions.errors import LatdirError
 from directions.generators.biggan import Attention, BigGANDeep, BigGANGenerator, Block, Norm
-from directions.generators.weights import Weights
+from directions.generators.checkpoints.state_dict import Weights
 
 __all__ = ["biggan_from_state"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.generators.checkpoints.tensorflow import stylegan2_state
 from directions.generators.contents import Contents, read_contents
 from directions.generators.style import StyleGenerator
-from directions.generators.tensorflow_layouts import stylegan2_state
 
 __all__ = ["Options", "load_checkpoint", "parse_options"]
 
@@ -108,12 +108,12 @@ class Family:
 FAMILIES = (
     Family(
         "StyleGAN3",
-        "directions.generators.stylegan3_layouts:stylegan3_from_state",
+        "directions.generators.checkpoints.stylegan3:stylegan3_from_state",
         ("synthesis.input.freqs",),
     ),
     Family(
         "StyleGAN2",
-        "directions.generators.stylegan2_layouts:stylegan2_generator",
+        "directions.generators.checkpoints.stylegan2:stylegan2_generator",
         (
             *("synthesis.b4.const", "input.input", "synthesis.early_layer.const"),
             "synthesis/4x4/Conv/mod_weight",
@@ -129,7 +129,7 @@ FAMILIES = (
     ),
     Family(
         "BigGAN",
-        "directions.generators.biggan_layouts:biggan_from_state",
+        "directions.generators.checkpoints.biggan:biggan_from_state",
         ("generator.gen_z.weight_orig", "generator.gen_z.weight"),
     ),
     Family(
