@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from directions.generators.base import Generator
-from directions.generators.style import StyleGenerator
+from directions.generators.stylegan.generator import StyleGenerator
 from discovery.eigen import eigh
 from discovery.jacobian import columns, gram, leading
 

@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from directions.generators.style import StyleGenerator
-from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
 
 
 def random_stylegan2(

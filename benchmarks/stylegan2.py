@@ -23,7 +23,7 @@ from random_stylegan2 import random_stylegan2
 from torch import Tensor
 from torch.nn import functional
 
-from directions.generators.stylegan2 import StyleGAN2
+from directions.generators.stylegan.stylegan2 import StyleGAN2
 
 
 def resample(x: Tensor, kernel: Tensor, *, up: int, pad: tuple[int, int], gain: float) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from directions.generators.checkpoints.stylegan2 import stylegan2_from_state
 from directions.generators.progan import ProGAN, progan_from_state
-from directions.generators.style import StyleGenerator
-from directions.generators.stylegan1 import stylegan1_from_state
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan1 import stylegan1_from_state
 
 
 class _Random:

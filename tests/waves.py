@@ -10,8 +10,8 @@ from torch import Tensor
 from directions.generators.biggan import BigGANGenerator
 from directions.generators.checkpoints.biggan import biggan_from_state
 from directions.generators.checkpoints.stylegan3 import stylegan3_from_state
-from directions.generators.stylegan3 import StyleGAN3Generator
-from directions.generators.stylegan3_schedule import StyleGAN3Config, schedule
+from directions.generators.stylegan.stylegan3 import StyleGAN3Generator
+from directions.generators.stylegan.stylegan3_schedule import StyleGAN3Config, schedule
 
 SMALL = {"num_layers": 5, "margin_size": 4, "num_critical": 1}
 

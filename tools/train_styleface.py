@@ -49,8 +49,8 @@ from directions.classifiers.faces.classifier import faces
 from directions.files import atomic
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
 from directions.generators.progressive import pixel_norm
-from directions.generators.style_network import NEGATIVE_SLOPE
-from directions.generators.stylegan2 import GAIN, STYLEFACE64, StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.network import NEGATIVE_SLOPE
+from directions.generators.stylegan.stylegan2 import GAIN, STYLEFACE64, StyleGAN2, StyleGAN2Config
 from directions.images import grid, save_png
 
 WIDTHS = STYLEFACE64.channels

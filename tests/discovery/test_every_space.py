@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier
-from directions.generators.style import StyleGenerator
+from directions.generators.stylegan.generator import StyleGenerator
 from discovery.registry import METHODS, find_method
 from discovery.samples import Samples
 from tests.styles import small_stylegan2

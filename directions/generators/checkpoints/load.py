@@ -20,7 +20,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.generators.checkpoints.tensorflow import stylegan2_state
 from directions.generators.contents import Contents, read_contents
-from directions.generators.style import StyleGenerator
+from directions.generators.stylegan.generator import StyleGenerator
 
 __all__ = ["Options", "load_checkpoint", "parse_options"]
 
@@ -121,7 +121,7 @@ FAMILIES = (
     ),
     Family(
         "StyleGAN",
-        "directions.generators.stylegan1:stylegan1_from_state",
+        "directions.generators.stylegan.stylegan1:stylegan1_from_state",
         (
             *("synthesis.layer0.const", "synthesis.layer0.first_layer"),
             *("synthesis/4x4/Const/const", "4x4/Const/const"),

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.generators.checkpoints.state_dict import Weights
-from directions.generators.style import StyleGenerator
-from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
 
 __all__ = ["stylegan2_from_state", "stylegan2_generator"]
 

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from directions.errors import LatdirError
 from directions.generators.checkpoints.state_dict import Weights
-from directions.generators.filtered import separable
-from directions.generators.stylegan3 import (
+from directions.generators.stylegan.filtered_lrelu import separable
+from directions.generators.stylegan.stylegan3 import (
     ExactLinear,
     FilteredLayer,
     FourierInput,
     StyleGAN3,
     StyleGAN3Generator,
 )
-from directions.generators.stylegan3_schedule import LayerRates, StyleGAN3Config, schedule
+from directions.generators.stylegan.stylegan3_schedule import LayerRates, StyleGAN3Config, schedule
 
 __all__ = ["stylegan3_from_state"]
 

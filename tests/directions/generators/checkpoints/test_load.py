@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from directions import load_generator
 from directions.generators.checkpoints.stylegan2 import stylegan2_from_state
-from directions.generators.style import StyleGenerator
+from directions.generators.stylegan.generator import StyleGenerator
 from tests.directions.generators.checkpoints import written
-from tests.directions.generators.original_stylegan2 import Original
+from tests.directions.generators.stylegan.original_stylegan2 import Original
 from tests.parity import agree, fixture
 
 FILES = {

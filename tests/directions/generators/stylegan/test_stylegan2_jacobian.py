@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from directions.generators.base import Generator
-from directions.generators.style import StyleGenerator
-from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
 from discovery.jacobian import columns, gram, leading
 
 

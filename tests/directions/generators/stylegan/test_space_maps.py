@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from directions import Direction, DirectionBank, LatdirError, move
 from directions.generators.linearized import pushforward
-from directions.generators.style import StyleGenerator
-from directions.generators.style_maps import AffineInverse
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.space_maps import AffineInverse
 from directions.space import LowRankPrior
 from tests.styles import small_stylegan1, small_stylegan2
 

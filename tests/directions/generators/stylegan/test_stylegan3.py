@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from directions import LatdirError
 from directions.generators.checkpoints.stylegan3 import stylegan3_from_state
-from directions.generators.filtered import CPU_CHUNK, DENSE, resample, separable
-from directions.generators.stylegan3_schedule import StyleGAN3Config, schedule
+from directions.generators.stylegan.filtered_lrelu import CPU_CHUNK, DENSE, resample, separable
+from directions.generators.stylegan.stylegan3_schedule import StyleGAN3Config, schedule
 from tests.parity import agree, fixture
 from tests.waves import SMALL, low_pass, small_stylegan3, stylegan3_state
 
@@ -205,7 +205,7 @@ def test_chunks_do_not_change_anything(monkeypatch):
     codes = generator.sample(3, seed=0)
     with torch.no_grad():
         expected = generator.synthesize(codes)
-        monkeypatch.setattr("directions.generators.filtered.CPU_CHUNK", 5000)
+        monkeypatch.setattr("directions.generators.stylegan.filtered_lrelu.CPU_CHUNK", 5000)
         assert CPU_CHUNK > 5000
         torch.testing.assert_close(generator.synthesize(codes), expected, rtol=0, atol=1e-6)
         one = torch.cat([generator.synthesize(code[None]) for code in codes])

@@ -34,8 +34,8 @@ from torch.nn import functional
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, fingerprint
 from directions.generators.linearized import Linearized, Window, linearize
-from directions.generators.style_maps import AffineInverse, Whitening, through_affine
-from directions.generators.style_network import NEGATIVE_SLOPE, StyleNetwork
+from directions.generators.stylegan.network import NEGATIVE_SLOPE, StyleNetwork
+from directions.generators.stylegan.space_maps import AffineInverse, Whitening, through_affine
 from directions.space import LowRankPrior, Prior, Space
 
 __all__ = ["NEGATIVE_SLOPE", "StyleGenerator", "StyleNetwork"]
@@ -295,8 +295,8 @@ class StyleGenerator(Generator):
     ) -> Linearized:
         """The image of one code to first order; StyleGAN2 networks have a faster form of it."""
         # These import this module.
-        from directions.generators.stylegan2 import StyleGAN2
-        from directions.generators.stylegan2_linear import linearize_synthesis
+        from directions.generators.stylegan.stylegan2 import StyleGAN2
+        from directions.generators.stylegan.stylegan2_jacobian import linearize_synthesis
 
         if not isinstance(self.network, StyleGAN2):
             return super().linearize(code, space=space, window=window)

@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from directions.generators.linearized import Linearized
-from directions.generators.resample import blur_transposed, upsample2
-from directions.generators.style import NEGATIVE_SLOPE
-from directions.generators.stylegan2 import EPSILON, GAIN, StyleGAN2
+from directions.generators.stylegan.generator import NEGATIVE_SLOPE
+from directions.generators.stylegan.resample import blur_transposed, upsample2
+from directions.generators.stylegan.stylegan2 import EPSILON, GAIN, StyleGAN2
 
 __all__ = ["linearize_synthesis"]
 
@@ -50,7 +50,7 @@ def linearize_synthesis(
 
     Example:
         >>> from directions.generators.linearized import linearize
-        >>> from directions.generators.stylegan2 import StyleGAN2Config
+        >>> from directions.generators.stylegan.stylegan2 import StyleGAN2Config
         >>> net = StyleGAN2(StyleGAN2Config(4, 4, 8, (3, 2), (4,)))
         >>> _ = net.load_state_dict({k: torch.ones_like(v) for k, v in net.state_dict().items()})
         >>> model = linearize_synthesis(net, linearize(lambda s: 2 * s, torch.ones(13)))

@@ -24,10 +24,10 @@ from torch.nn import functional
 
 from directions import zoo
 from directions.generators.base import Precision
-from directions.generators.fast_stylegan2 import prepare
 from directions.generators.progressive import pixel_norm
-from directions.generators.resample import blur_transposed, upsample2
-from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
+from directions.generators.stylegan.generator import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
+from directions.generators.stylegan.resample import blur_transposed, upsample2
+from directions.generators.stylegan.stylegan2_inference import prepare
 
 __all__ = ["STYLEFACE64", "StyleGAN2", "StyleGAN2Config", "styleface64"]
 

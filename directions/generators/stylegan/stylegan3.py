@@ -27,10 +27,10 @@ from torch.nn import functional
 
 from directions.errors import LatdirError
 from directions.generators.base import Precision, fingerprint
-from directions.generators.filtered import filtered_leaky_relu
 from directions.generators.progressive import pixel_norm
-from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
-from directions.generators.stylegan3_schedule import LayerRates, StyleGAN3Config
+from directions.generators.stylegan.filtered_lrelu import filtered_leaky_relu
+from directions.generators.stylegan.generator import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
+from directions.generators.stylegan.stylegan3_schedule import LayerRates, StyleGAN3Config
 
 __all__ = ["FilteredLayer", "FourierInput", "StyleGAN3", "StyleGAN3Generator"]
 

@@ -6,8 +6,8 @@ from typing import Literal
 import pytest
 import torch
 
-from directions.generators.style import StyleGenerator
-from directions.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
 
 TAPS = {4: (0.125, 0.375, 0.375, 0.125), 3: (0.25, 0.5, 0.25), 2: (0.5, 0.5)}
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from directions import LatdirError, load_generator
 from directions.generators.progressive import upconvolve, upsampling_kernel
-from directions.generators.style import StyleGenerator
-from directions.generators.stylegan1 import stylegan1_from_state
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan1 import stylegan1_from_state
 from discovery.sefa import SeFa
 from tests.directions.generators.checkpoints import written
 from tests.parity import agree, fixture

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from directions import LatdirError
 from directions.generators.checkpoints.stylegan2 import stylegan2_from_state
-from directions.generators.style import StyleGenerator
-from directions.generators.stylegan2 import StyleGAN2
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan2 import StyleGAN2
 from tests.parity import agree, fixture
 
 NAMES = ["sg2ada_skip64_map8", "sg2ada_cond10", "ros_narrow64_converted", "gf_stylegan2_64"]

@@ -33,7 +33,7 @@ from directions.generators.progressive import (
     upconvolve,
     upsampling_kernel,
 )
-from directions.generators.style import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
+from directions.generators.stylegan.generator import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
 
 __all__ = ["StyleGAN1", "StyleGAN1Config", "stylegan1_from_state"]
 

@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from directions.generators.base import Precision
-from directions.generators.resample import upsample2
-from directions.generators.style_network import NEGATIVE_SLOPE
+from directions.generators.stylegan.network import NEGATIVE_SLOPE
+from directions.generators.stylegan.resample import upsample2
 
 if TYPE_CHECKING:
-    from directions.generators.stylegan2 import StyleGAN2
+    from directions.generators.stylegan.stylegan2 import StyleGAN2
 
 __all__ = ["prepare"]
 
