@@ -25,7 +25,7 @@ from torch import Tensor
 from analysis.perceptual import Features
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.generators.linearized import Linearized
+from directions.numerics.linearized import Linearized
 
 __all__ = ["LocalMetric", "effective_dimension", "metric_of", "pullback_metric"]
 
@@ -144,7 +144,7 @@ def metric_of(model: Linearized, *, count: int | None = None, seed: int = 0) -> 
         LatdirError: More eigenpairs than coordinates.
 
     Example:
-        >>> from directions.generators.linearized import linearize
+        >>> from directions.numerics.linearized import linearize
         >>> stretch = linearize(lambda x: x * torch.tensor([3.0, 1.0]), torch.zeros(2))
         >>> metric_of(stretch).values
         tensor([9., 1.])

@@ -34,10 +34,10 @@ from tqdm.auto import tqdm
 from analysis.bootstrap import Interval, mean_interval
 from analysis.curves import HELD_OUT_SEED
 from analysis.perceptual import Features, Reference, face_crop, face_features
-from analysis.tangents import directional
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.numerics.tangents import directional
 
 __all__ = [
     "PathLength",

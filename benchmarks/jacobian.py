@@ -23,7 +23,7 @@ from torch import Tensor
 from directions.generators import load_generator
 from directions.generators.base import Generator
 from directions.generators.dcgan import DCGAN
-from discovery.eigen import eigh
+from directions.numerics.eigen import eigh
 from discovery.global_basis import GlobalBasis
 from discovery.jacobian import columns, gram, leading, metric
 

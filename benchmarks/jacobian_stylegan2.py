@@ -26,7 +26,7 @@ from torch import Tensor
 
 from directions.generators.base import Generator
 from directions.generators.stylegan.generator import StyleGenerator
-from discovery.eigen import eigh
+from directions.numerics.eigen import eigh
 from discovery.jacobian import columns, gram, leading
 
 COUNT = 20

@@ -23,8 +23,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from directions.numerics.eigen import eigh
 from discovery.covariance import StreamingCovariance
-from discovery.eigen import eigh
 
 DIM, COMPONENTS = 512, 80
 CHUNK, BATCH = 4096, 2000

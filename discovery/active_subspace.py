@@ -27,8 +27,8 @@ from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.numerics.eigen import Spectrum, eigh
 from discovery.base import Method, Need
-from discovery.eigen import Spectrum, eigh
 from discovery.robust import clipped
 from discovery.score_gradients import score_gradients
 

@@ -29,9 +29,9 @@ from tqdm.auto import tqdm
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.generators.linearized import Linearized
+from directions.numerics.eigen import Spectrum, eigh, signed
+from directions.numerics.linearized import Linearized
 from discovery.base import Method, Need
-from discovery.eigen import Spectrum, eigh, signed
 from discovery.jacobian import (
     Features,
     eigen_bank,

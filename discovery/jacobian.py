@@ -26,8 +26,8 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.generators.linearized import Linearized, linearize
-from discovery.eigen import Spectrum, eigh, signed
+from directions.numerics.eigen import Spectrum, eigh, signed
+from directions.numerics.linearized import Linearized, linearize
 
 __all__ = [
     "columns",

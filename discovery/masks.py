@@ -11,7 +11,7 @@ from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.generators.linearized import Window
+from directions.numerics.linearized import Window
 
 __all__ = ["PARTS", "Part", "bounding_window", "box_mask", "part_mask"]
 

@@ -34,10 +34,10 @@ from tqdm.auto import tqdm
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.generators.linearized import pushforward
+from directions.numerics.eigen import Spectrum, eigh, signed
+from directions.numerics.linearized import pushforward
 from discovery.base import Method, Need
 from discovery.diagonalize import diagonalize, off_diagonal
-from discovery.eigen import Spectrum, eigh, signed
 from discovery.jacobian import eigen_bank, metrics, natural_space
 
 __all__ = ["HessianPenalty", "OroJaR"]

@@ -28,11 +28,11 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.numerics.eigen import Spectrum, eigh, signed
 from discovery.activations import layer_activations
 from discovery.base import Method, Need
 from discovery.covariance import StreamingCovariance
 from discovery.draw import Draw
-from discovery.eigen import Spectrum, eigh, signed
 from discovery.range_finder import find_range
 from discovery.rotations import independent_components, sparse_components
 

@@ -30,8 +30,8 @@ from directions.bank import DirectionBank
 from directions.classifiers import load_classifier
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.numerics.eigen import Spectrum, eigh, generalized_eigh
 from discovery.base import Method, Need
-from discovery.eigen import Spectrum, eigh, generalized_eigh
 from discovery.jacobian import eigen_bank, metric, metrics, natural_space
 from discovery.masks import PARTS, bounding_window, box_mask, part_mask
 from discovery.robust_pca import robust_pca

@@ -27,9 +27,9 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.numerics.eigen import Spectrum, eigh, signed
 from discovery.base import Method, Need
 from discovery.covariance import gram
-from discovery.eigen import Spectrum, eigh, signed
 
 __all__ = ["SeFa", "factorize", "parse_layers"]
 

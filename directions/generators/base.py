@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.generators.linearized import Linearized, Window, linearize
+from directions.numerics.linearized import Linearized, Window, linearize
 from directions.space import Prior, Space
 
 __all__ = ["BLOCK", "Generator", "Precision", "check_images", "fingerprint"]

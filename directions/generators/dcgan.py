@@ -26,7 +26,7 @@ from torch.nn import functional
 from directions import zoo
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, fingerprint
-from directions.generators.linearized import (
+from directions.numerics.linearized import (
     Linearized,
     Window,
     deconvolutions,

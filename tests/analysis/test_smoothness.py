@@ -15,12 +15,12 @@ from analysis.smoothness import (
     perceptual_path_length,
     slerp,
 )
-from analysis.tangents import directional
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators import load_generator
 from directions.generators.base import Generator
 from directions.generators.planted import planted
+from directions.numerics.tangents import directional
 from directions.space import Space
 
 

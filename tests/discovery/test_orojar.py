@@ -12,8 +12,8 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.generators.planted import PlantedGenerator, planted
+from directions.numerics.eigen import eigh
 from discovery.diagonalize import diagonalize, off_diagonal
-from discovery.eigen import eigh
 from discovery.global_basis import GlobalBasis
 from discovery.jacobian import metrics
 from discovery.orojar import HessianPenalty, OroJaR, _descend, _hessian_penalty, _orojar_penalty

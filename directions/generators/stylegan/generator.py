@@ -33,9 +33,9 @@ from torch.nn import functional
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, fingerprint
-from directions.generators.linearized import Linearized, Window, linearize
 from directions.generators.stylegan.network import NEGATIVE_SLOPE, StyleNetwork
 from directions.generators.stylegan.space_maps import AffineInverse, Whitening, through_affine
+from directions.numerics.linearized import Linearized, Window, linearize
 from directions.space import LowRankPrior, Prior, Space
 
 __all__ = ["NEGATIVE_SLOPE", "StyleGenerator", "StyleNetwork"]

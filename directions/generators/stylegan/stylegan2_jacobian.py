@@ -22,10 +22,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from directions.generators.linearized import Linearized
 from directions.generators.stylegan.generator import NEGATIVE_SLOPE
 from directions.generators.stylegan.resample import blur_transposed, upsample2
 from directions.generators.stylegan.stylegan2 import EPSILON, GAIN, StyleGAN2
+from directions.numerics.linearized import Linearized
 
 __all__ = ["linearize_synthesis"]
 
@@ -49,7 +49,7 @@ def linearize_synthesis(
         From that code to the image `[channels, R, R]`.
 
     Example:
-        >>> from directions.generators.linearized import linearize
+        >>> from directions.numerics.linearized import linearize
         >>> from directions.generators.stylegan.stylegan2 import StyleGAN2Config
         >>> net = StyleGAN2(StyleGAN2Config(4, 4, 8, (3, 2), (4,)))
         >>> _ = net.load_state_dict({k: torch.ones_like(v) for k, v in net.state_dict().items()})

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional
 
 from directions import Direction, DirectionBank, LatdirError, move
-from directions.generators.linearized import pushforward
 from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.space_maps import AffineInverse
+from directions.numerics.linearized import pushforward
 from directions.space import LowRankPrior
 from tests.styles import small_stylegan1, small_stylegan2
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from directions.errors import LatdirError
-from discovery.eigen import eigh, generalized_eigh, near_ties, signed
+from directions.numerics.eigen import eigh, generalized_eigh, near_ties, signed
 
 
 def spd(size, seed):
