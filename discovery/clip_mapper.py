@@ -32,9 +32,9 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.paths.mapper import Groups, Layers, MapperPath, displacement
 from discovery.base import Method, Need
 from discovery.clip_optimize import Embed, change_outside, edited_space, with_gradient
-from discovery.mapper_path import Groups, Layers, MapperPath, displacement
 from discovery.region import region_masks
 from discovery.wording import Wording
 
@@ -188,7 +188,7 @@ class ClipMapper(Method):
             seed: Seed of the codes and of the networks.
 
         Returns:
-            The path. It is saved with `path.save(file)` and read with `directions.paths.load_path`.
+            The path. It is saved with `path.save(file)` and read with `directions.paths.base.load_path`.
 
         Raises:
             LatdirError: Nothing is differentiable, training diverged, codes were not moved, or a

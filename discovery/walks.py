@@ -30,9 +30,9 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.paths.neural_walk import NeuralWalk, follow
 from discovery.base import Method, Need
 from discovery.edits import Edit, edits_named
-from discovery.neural_walk import NeuralWalk, follow
 
 __all__ = ["NeuralWalk", "Walks"]
 

@@ -8,11 +8,11 @@ import torch
 from directions import LatdirError
 from directions.generators.planted import planted
 from directions.generators.planted_clip import PlantedClip
-from directions.paths import load_path
+from directions.paths.base import load_path
+from directions.paths.mapper import MapperPath, displacement
 from directions.space import Space
 from discovery.clip_mapper import ClipMapper, _groups
 from discovery.clip_optimize import ClipOptimize, change_outside
-from discovery.mapper_path import MapperPath, displacement
 from discovery.masks import box_mask
 
 NAMES = ("smile", "age", "yaw")

@@ -9,7 +9,7 @@ from directions import Direction, DirectionBank
 from directions.classifiers.clip.backends import clip_package
 from directions.classifiers.clip.model import load_clip
 from directions.generators import load_generator
-from directions.paths import load_path
+from directions.paths.base import load_path
 from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
 from discovery.clip_mapper import ClipMapper

@@ -13,8 +13,8 @@ from directions.errors import LatdirError
 from directions.generators import load_generator
 from directions.generators.base import Generator
 from directions.generators.planted import planted
+from directions.paths.circles import GreatCircle, SmallCircle
 from directions.space import Space
-from discovery.circles import GreatCircle, SmallCircle
 from discovery.draw import Draw
 from discovery.edits import EDITS, edits_named
 from discovery.random_directions import RandomDirections

@@ -35,9 +35,9 @@ __all__ = ["KINDS", "CurvedPath", "StoredPath", "load_path"]
 VERSION = 1
 
 KINDS = {
-    "clip_mapper": "discovery.mapper_path:MapperPath",
-    "instance": "discovery.instance:InstancePath",
-    "neural_walk": "discovery.neural_walk:NeuralWalk",
+    "clip_mapper": "directions.paths.mapper:MapperPath",
+    "instance": "directions.paths.instance:InstancePath",
+    "neural_walk": "directions.paths.neural_walk:NeuralWalk",
 }
 """Kind of path to `module:Class`. Methods bring their own paths, and a file must find them
 without its reader importing every method first."""

@@ -5,8 +5,8 @@ import torch
 
 from directions import Direction, DirectionBank, LatdirError
 from directions.generators.planted import PlantedGenerator
+from directions.paths.instance import InstancePath
 from discovery.gradient import Gradient
-from discovery.instance import InstancePath
 from tests.worlds import Mapped, world
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.paths import CurvedPath, StoredPath
+from directions.paths.base import CurvedPath, StoredPath
 
 __all__ = ["NeuralWalk", "follow"]
 

@@ -27,7 +27,7 @@ from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.paths import CurvedPath, StoredPath
+from directions.paths.base import CurvedPath, StoredPath
 from discovery.score_gradients import score_gradients
 
 __all__ = ["InstancePath"]

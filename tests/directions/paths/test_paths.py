@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from directions import Calibration, LatdirError
 from directions.generators.planted import planted
-from directions.paths import KINDS, load_path
+from directions.paths.base import KINDS, load_path
+from directions.paths.instance import InstancePath
 from discovery.gradient import Gradient
-from discovery.instance import InstancePath
 from discovery.walks import Walks
 from tests.worlds import world
 

@@ -17,7 +17,7 @@ from torch.nn.functional import leaky_relu
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.paths import CurvedPath, StoredPath
+from directions.paths.base import CurvedPath, StoredPath
 
 __all__ = ["Groups", "Layers", "MapperPath", "displacement"]
 

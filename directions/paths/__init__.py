@@ -1,0 +1,4 @@
+"""Curved directions: paths whose step depends on the code.
+
+Read `base` first.
+"""
