@@ -145,7 +145,7 @@ def editing_accuracy(
     Example:
         >>> from analysis import calibrate
         >>> from directions import Direction
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> first = Direction("factor_0", world.truth[0], "z")
         >>> bank = DirectionBank((first,), world.name, world.fingerprint)

@@ -163,7 +163,7 @@ def edit_consistency(
             attribute that varies.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> push = {n: lambda c, t=t: c + t for n, t in zip("ab", world.truth)}
         >>> found = edit_consistency(world, world.classifier(), push, space="z", count=16)

@@ -112,7 +112,7 @@ def pullback_metric(
         LatdirError: A code of another shape, or more eigenpairs than coordinates.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8, nuisances=1)
         >>> metric = pullback_metric(world, torch.zeros(8))
         >>> round(metric.effective_dimension, 2)

@@ -41,7 +41,7 @@ def scorer(
         LatdirError: An unknown space or attribute; later, scores that are not finite.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> score = scorer(world, world.classifier(), space="z", names=["factor_1"])
         >>> score(world.sample(5, seed=0)).shape

@@ -186,7 +186,7 @@ def measure_separability(
             `linear_separability` refuses.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> found = measure_separability(
         ...     world, world.classifier(kind="probability"), count=2000

@@ -136,7 +136,7 @@ def perceptual_path_length(
 
     Example:
         >>> from analysis.perceptual import pixel_features
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> found = perceptual_path_length(world, features=pixel_features, count=64)
         >>> print(found)

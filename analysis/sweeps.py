@@ -67,7 +67,7 @@ def scored_sweep(
         LatdirError: No codes, an unknown attribute, or a direction that does not fit.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> first = Direction("factor_0", world.truth[0], "z")
         >>> found = scored_sweep(world, world.classifier(), first, attributes=["factor_0"])

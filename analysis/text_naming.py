@@ -114,8 +114,8 @@ def nearest_phrases(
 
     Example:
         >>> from directions import Direction
-        >>> from directions.generators.planted import planted
-        >>> from directions.generators.planted_clip import PlantedClip
+        >>> from directions.planted.world import planted
+        >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=8, names=("smile", "age"))
         >>> bank = DirectionBank((Direction("d7", -world.truth[1], "z"),), world.name,
         ...                      world.fingerprint)

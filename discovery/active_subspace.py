@@ -67,7 +67,7 @@ class ActiveSubspace(Method):
         space: Latent space of the codes; by default the generator's first.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=1, dim=8, bend=2.0)
         >>> bank = ActiveSubspace(count=200, components=2).discover(
         ...     world, classifier=world.classifier())

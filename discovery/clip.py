@@ -41,8 +41,8 @@ class ClipBoundary(Method):
         space: Latent space of the codes; by default the generator's first.
 
     Example:
-        >>> from directions.generators.planted import planted
-        >>> from directions.generators.planted_clip import PlantedClip
+        >>> from directions.planted.world import planted
+        >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=16, names=("smile", "age"))
         >>> found = ClipBoundary(samples=500).discover(
         ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))

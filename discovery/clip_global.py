@@ -58,8 +58,8 @@ class ClipGlobal(Method):
         batch: Images at a time.
 
     Example:
-        >>> from directions.generators.planted import planted
-        >>> from directions.generators.planted_clip import PlantedClip
+        >>> from directions.planted.world import planted
+        >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=8, names=("smile", "age"))
         >>> found = ClipGlobal(count=8, channels=8).discover(
         ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))

@@ -63,8 +63,8 @@ class ClipMapper(Method):
         outside: λ_out, price of the mean squared change outside of the region.
 
     Example:
-        >>> from directions.generators.planted import planted
-        >>> from directions.generators.planted_clip import PlantedClip
+        >>> from directions.planted.world import planted
+        >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=8, names=("smile", "age"))
         >>> path = ClipMapper(steps=60).train(world, PlantedClip(world), text="smile")
         >>> codes = world.sample(16, seed=1)

@@ -131,8 +131,8 @@ class ClipOptimize(Method):
         outside: λ_out, price of the mean squared change outside of the region.
 
     Example:
-        >>> from directions.generators.planted import planted
-        >>> from directions.generators.planted_clip import PlantedClip
+        >>> from directions.planted.world import planted
+        >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=8, names=("smile", "age"))
         >>> method = ClipOptimize(steps=40)
         >>> done = method.optimize(world, PlantedClip(world), world.sample(4, seed=0), text="smile")

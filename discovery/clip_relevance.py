@@ -122,8 +122,8 @@ def measure_relevance(
             finite.
 
     Example:
-        >>> from directions.generators.planted import planted
-        >>> from directions.generators.planted_clip import PlantedClip
+        >>> from directions.planted.world import planted
+        >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=8)
         >>> clip = PlantedClip(world)
         >>> found = measure_relevance(world, clip, Axes.coordinates(world, "z"), count=4)

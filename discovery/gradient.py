@@ -64,7 +64,7 @@ class Gradient(Method):
         space: Latent space of the codes; by default the generator's first.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=16, bend=0.5)
         >>> bank = Gradient(count=200).discover(world, classifier=world.classifier())
         >>> bool((bank.matrix() * world.truth).sum(1).min() > 0.99)

@@ -93,7 +93,7 @@ def sample(
             that are none, scores that are not finite.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> generator = planted()
         >>> samples = sample(generator, generator.classifier(), 100, seed=0, progress=False)
         >>> samples.scores.shape

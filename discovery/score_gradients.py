@@ -61,7 +61,7 @@ def score_gradients(
         LatdirError: No gradient flows from the scores to the codes, or bad arguments.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> found = score_gradients(world, world.classifier(), world.sample(4, seed=0),
         ...                         attributes=["factor_1"], space="z")

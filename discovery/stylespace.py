@@ -51,7 +51,7 @@ class StyleSpace(Method):
             otherwise the generator's own.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=6)
         >>> method = StyleSpace(samples=400, channels=1)
         >>> len(method.discover(world, classifier=world.classifier()))

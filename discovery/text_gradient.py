@@ -37,8 +37,8 @@ class ClipGradient(Method):
         batch: Codes at a time; bounds the memory.
 
     Example:
-        >>> from directions.generators.planted import planted
-        >>> from directions.generators.planted_clip import PlantedClip
+        >>> from directions.planted.world import planted
+        >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=16, names=("smile", "age"))
         >>> found = ClipGradient(count=64).discover(
         ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from directions.classifiers import Classifier
 from directions.generators.base import Generator, fingerprint
-from directions.generators.planted import PlantedGenerator, planted
+from directions.planted.world import PlantedGenerator, planted
 from directions.space import Prior, Space
 from discovery.samples import Samples
 

@@ -50,7 +50,7 @@ def step_effects(
 
     Example:
         >>> from directions import Direction
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> up = Direction("up", world.truth[0], "z")
         >>> bank = DirectionBank((up,), world.name, world.fingerprint)
@@ -105,7 +105,7 @@ def independent(
         LatdirError: A name without an attribute, or a direction of which nothing is left.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> from discovery import Gradient
         >>> world = planted(factors=2, dim=8, cosine=0.6)
         >>> found = Gradient(count=64).discover(world, classifier=world.classifier())

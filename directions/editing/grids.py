@@ -56,7 +56,7 @@ def edit_grid(
             `sweep` and `grid` refuse.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> generator = planted()
         >>> up = Direction("up", generator.truth[0], "z")
         >>> edit_grid(generator, generator.sample(2, seed=0), up, amounts=[-2.0, 2.0]).size

@@ -24,7 +24,7 @@ GENERATORS: dict[str, Entry] = {
         "StyleGAN2 faces, 64×64, all style spaces, taught by digiface64; ships with the package",
     ),
     "planted": Entry(
-        "directions.generators.planted:planted",
+        "directions.planted.world:planted",
         "analytic images of known factors, for tests and benchmarks",
     ),
 }

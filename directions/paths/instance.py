@@ -57,7 +57,7 @@ class InstancePath(CurvedPath):
             positive.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> from discovery.gradient import Gradient
         >>> world = planted(factors=2, dim=8, cosine=0.5, bend=0.5)
         >>> bank = Gradient(count=64).discover(world, classifier=world.classifier())

@@ -7,7 +7,7 @@ import torch
 from analysis.curves import HELD_OUT_SEED, measure_curves
 from analysis.targets import amounts_reaching, between, match_targets
 from directions import Calibration, Direction, DirectionBank, LatdirError
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.analysis.measured import Altered, bank_of, curves, true_bank
 from tests.worlds import WORLDS, Mapped, world
 

@@ -12,8 +12,8 @@ from analysis.pullback import effective_dimension, metric_of, pullback_metric
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
-from directions.generators.planted import planted
 from directions.numerics.linearized import linearize
+from directions.planted.world import planted
 from directions.space import Prior
 
 

@@ -14,7 +14,7 @@ from analysis.subspaces import random_subspaces
 from analysis.sweeps import scored_sweep
 from directions import LatdirError
 from directions.classifiers.base import Attribute
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.analysis.measured import true_bank
 
 

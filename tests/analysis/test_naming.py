@@ -9,7 +9,7 @@ from analysis.naming import NAMING_SEED, name_directions
 from analysis.nulls import RandomNull
 from directions import Direction, DirectionBank, LatdirError
 from directions.classifiers import Attribute
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.analysis.measured import Altered, bank_of, true_bank
 from tests.worlds import Mapped, world
 

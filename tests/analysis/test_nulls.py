@@ -4,7 +4,7 @@ from scipy import stats
 
 from analysis import measure_effects, permuted_labels, random_directions, random_null
 from directions import LatdirError
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.analysis.measured import true_bank
 from tests.worlds import Mapped, world
 

@@ -17,7 +17,7 @@ from analysis import (
 )
 from analysis.style import DARK, LIGHT
 from directions import LatdirError
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.analysis.measured import curves, true_bank
 
 

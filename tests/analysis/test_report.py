@@ -14,7 +14,7 @@ from analysis.inline import data_url, inline_svg, mosaic
 from analysis.style import LIGHT, canvas, dress
 from analysis.tables import flattened, number
 from directions import LatdirError
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.analysis.measured import true_bank
 
 VOID = {"meta", "img", "br", "wbr", "link", "path", "use", "rect", "image"}

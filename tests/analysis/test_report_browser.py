@@ -18,7 +18,7 @@ from analysis import effects_of, measure_curves, write_report
 from analysis.accuracy import editing_accuracy
 from analysis.calibration import apply_calibrations, calibration_curves
 from analysis.consistency import edit_consistency, level_edits
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.analysis.measured import true_bank
 
 BROWSER = next(

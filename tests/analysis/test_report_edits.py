@@ -17,7 +17,7 @@ from analysis.report_articles import articles
 from analysis.report_edits import accuracy_part, consistency_part, leakage_figure, realism_part
 from analysis.tables import number
 from directions.classifiers import Attribute
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.analysis.measured import true_bank
 
 ATTRIBUTES = (Attribute("smiling"), Attribute("age"))

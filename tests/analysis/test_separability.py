@@ -9,7 +9,7 @@ from sklearn.metrics import mutual_info_score
 
 from analysis.separability import linear_separability, measure_separability
 from directions.errors import LatdirError
-from directions.generators.planted import planted
+from directions.planted.world import planted
 
 
 def normal(*shape, seed=0):

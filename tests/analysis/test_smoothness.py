@@ -19,8 +19,8 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators import load_generator
 from directions.generators.base import Generator
-from directions.generators.planted import planted
 from directions.numerics.tangents import directional
+from directions.planted.world import planted
 from directions.space import Space
 
 

@@ -6,8 +6,8 @@ from torch.nn.functional import cosine_similarity
 
 from analysis.text_naming import FACE_PHRASES, name_by_text, nearest_phrases
 from directions import Direction, DirectionBank, LatdirError
-from directions.generators.planted import planted
-from directions.generators.planted_clip import PlantedClip
+from directions.planted.clip import PlantedClip
+from directions.planted.world import planted
 
 NAMES = ("smile", "age", "yaw")
 WORDS = ["a smile", "no smile", "age", "yaw"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from directions.generators import load_generator
-from directions.generators.planted import PlantedGenerator
+from directions.planted.world import PlantedGenerator
 from discovery.registry import METHODS, find_method
 from tests.worlds import labeled
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from directions import Calibration, Direction, DirectionBank, LatdirError
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.parity import DATA
 
 GOLDEN = DATA / "golden.bank.safetensors"

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from directions import Calibration, Direction, DirectionBank, LatdirError, edit_grid, grid, save_png
-from directions.generators.planted import planted
 from directions.images import ACCENT, PAPER, from_pil, from_uint8, resize, to_pil, to_uint8
+from directions.planted.world import planted
 
 
 def test_every_byte_survives_there_and_back() -> None:

@@ -12,8 +12,8 @@ from torch.nn.functional import normalize
 
 from directions import Direction, DirectionBank, LatdirError
 from directions.classifiers.clip.prompts import prompts_of, text_directions
-from directions.generators.planted import planted
-from directions.generators.planted_clip import PlantedClip
+from directions.planted.clip import PlantedClip
+from directions.planted.world import planted
 from discovery import clip_relevance
 from discovery.clip_axes import Axes
 from discovery.clip_global import ClipGlobal

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from directions import LatdirError
-from directions.generators.planted import planted
-from directions.generators.planted_clip import PlantedClip
 from directions.paths.base import load_path
 from directions.paths.mapper import MapperPath, displacement
+from directions.planted.clip import PlantedClip
+from directions.planted.world import planted
 from directions.space import Space
 from discovery.clip_mapper import ClipMapper, _groups
 from discovery.clip_optimize import ClipOptimize, change_outside

@@ -8,8 +8,8 @@ from directions.classifiers.clip.model import clip_classifier
 from directions.classifiers.clip.prompts import Prompt, prompts_of, text_directions
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.disentangling.measured import step_effects
-from directions.generators.planted import planted
-from directions.generators.planted_clip import PlantedClip
+from directions.planted.clip import PlantedClip
+from directions.planted.world import planted
 from discovery import METHODS as METHODS_KNOWN
 from discovery import find_method
 from discovery.boundary import Boundary

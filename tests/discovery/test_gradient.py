@@ -6,7 +6,7 @@ import torch
 
 from directions import LatdirError
 from directions.classifiers import Attribute, Classifier, Combined
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from discovery import robust
 from discovery.active_subspace import ActiveSubspace, active_subspace
 from discovery.gradient import Gradient, estimate_direction

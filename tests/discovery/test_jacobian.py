@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from directions.errors import LatdirError
 from directions.generators.dcgan import digiface64
-from directions.generators.planted import planted
 from directions.numerics.eigen import eigh
 from directions.numerics.linearized import linearize, linearize_layers
+from directions.planted.world import planted
 from discovery import jacobian
 from discovery.global_basis import GlobalBasis, frechet_mean
 from discovery.jacobian import columns, gram, image_models, leading, map_model, metric, metrics

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.generators.planted import PlantedGenerator, planted
+from directions.planted.world import PlantedGenerator, planted
 from discovery.local_basis import LocalBasis
 from tests.worlds import Mapped
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.generators.planted import PlantedGenerator, planted
 from directions.numerics.eigen import eigh
+from directions.planted.world import PlantedGenerator, planted
 from discovery.diagonalize import diagonalize, off_diagonal
 from discovery.global_basis import GlobalBasis
 from discovery.jacobian import metrics

@@ -9,8 +9,8 @@ from torch import nn
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.generators.planted import planted
 from directions.numerics.eigen import eigh
+from directions.planted.world import planted
 from directions.space import Space
 from discovery.activations import layer_activations, layer_names
 from discovery.pca import PCA

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator, fingerprint
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from directions.space import Space
 from discovery.masks import PARTS, bounding_window, box_mask, part_mask
 from discovery.region import Region

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from directions import LatdirError
 from directions.classifiers import Attribute, Classifier
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from discovery import shard_format, shards
 from discovery.cone import angles
 from discovery.linear import ridge

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from directions.space import Space
 from discovery.sefa import SeFa, factorize, parse_layers
 from tests.parity import FIXTURES

@@ -12,8 +12,8 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators import load_generator
 from directions.generators.base import Generator
-from directions.generators.planted import planted
 from directions.paths.circles import GreatCircle, SmallCircle
+from directions.planted.world import planted
 from directions.space import Space
 from discovery.draw import Draw
 from discovery.edits import EDITS, edits_named

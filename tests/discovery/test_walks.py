@@ -8,7 +8,7 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from directions.space import Space
 from discovery.walks import NeuralWalk, Walks
 

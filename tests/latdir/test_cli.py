@@ -11,7 +11,7 @@ from directions import DirectionBank
 from discovery import METHODS, find_method
 
 OWN = """
-from directions.generators.planted import planted
+from directions.planted.world import planted
 
 def generator():
     return planted(factors=3, dim=12, cosine=0.4, names=("age", "smile", "yaw"))

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from directions import DirectionBank
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from latdir.tabular import write_table
 from tests.analysis.measured import bank_of, true_bank
 
 OWN = """
-from directions.generators.planted import planted
+from directions.planted.world import planted
 
 def generator():
     return planted(factors=3, dim=12, cosine=0.4, names=("age", "smile", "yaw"))

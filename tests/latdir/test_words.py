@@ -6,8 +6,8 @@ from PIL import Image
 from directions import DirectionBank
 
 OWN = """
-from directions.generators.planted import planted
-from directions.generators.planted_clip import PlantedClip
+from directions.planted.world import planted
+from directions.planted.clip import PlantedClip
 
 def generator():
     return planted(factors=3, dim=12, cosine=0.4, names=("smile", "age", "yaw"))

@@ -90,8 +90,8 @@ def text_directions(clip: TextImageModel, prompts: Sequence[Prompt]) -> Float[Te
         LatdirError: A model to which the two texts are one and the same.
 
     Example:
-        >>> from directions.generators.planted import planted
-        >>> from directions.generators.planted_clip import PlantedClip
+        >>> from directions.planted.world import planted
+        >>> from directions.planted.clip import PlantedClip
         >>> clip = PlantedClip(planted(factors=2, dim=8))
         >>> pair = prompts_of(["factor_0", "factor_1"], neutral="neither")
         >>> text_directions(clip, pair).shape

@@ -21,7 +21,7 @@ from directions import (
     disentangle,
     orthonormalize,
 )
-from directions.generators.planted import PlantedGenerator, planted
+from directions.planted.world import PlantedGenerator, planted
 from tests.parity import FIXTURES
 
 FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"

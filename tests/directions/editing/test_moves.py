@@ -21,7 +21,7 @@ from directions import (
     sweep,
     truncate,
 )
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.parity import FIXTURES
 
 FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from directions import Direction, DirectionBank, LatdirError, move, solve
 from directions.editing.solver import Infeasible
-from directions.generators.planted import planted
+from directions.planted.world import planted
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:

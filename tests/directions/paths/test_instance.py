@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from directions import Direction, DirectionBank, LatdirError
-from directions.generators.planted import PlantedGenerator
 from directions.paths.instance import InstancePath
+from directions.planted.world import PlantedGenerator
 from discovery.gradient import Gradient
 from tests.worlds import Mapped, world
 

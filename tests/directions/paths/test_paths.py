@@ -8,9 +8,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from directions import Calibration, LatdirError
-from directions.generators.planted import planted
 from directions.paths.base import KINDS, load_path
 from directions.paths.instance import InstancePath
+from directions.planted.world import planted
 from discovery.gradient import Gradient
 from discovery.walks import Walks
 from tests.worlds import world

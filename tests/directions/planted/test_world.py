@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from directions import LatdirError
-from directions.generators.planted import planted
+from directions.planted.world import planted
 from tests.worlds import WORLDS, Noisy, world
 
 

@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from directions.errors import LatdirError
 from directions.generators.base import fingerprint
-from directions.generators.planted import PlantedGenerator
+from directions.planted.world import PlantedGenerator
 
 __all__ = ["PlantedClip"]
 
@@ -41,7 +41,7 @@ class PlantedClip:
         LatdirError: A size that has no room for the factors.
 
     Example:
-        >>> from directions.generators.planted import planted
+        >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8, names=("smile", "age"))
         >>> clip = PlantedClip(world)
         >>> image = world.synthesize(3 * world.truth[:1])
