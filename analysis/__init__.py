@@ -30,7 +30,6 @@ from analysis.nulls import (
     random_null,
 )
 from analysis.participation import Participation
-from analysis.perceptual import face_features, lpips_features, pixel_features
 from analysis.pullback import LocalMetric, effective_dimension, pullback_metric
 from analysis.realism import Realism, measure_realism
 from analysis.reconstruction import Reconstruction, lpips_distance, reconstruction_quality
@@ -40,6 +39,7 @@ from analysis.separability import Separability, linear_separability, measure_sep
 from analysis.smoothness import PathLength, edit_path_length, lipschitz, perceptual_path_length
 from analysis.subspaces import compare_banks, compare_subspaces, principal_angles
 from analysis.text_naming import name_by_text, nearest_phrases
+from directions.scoring.features import face_features, lpips_features, pixel_features
 
 __all__ = [
     "HELD_OUT_SEED",

@@ -25,13 +25,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.curves import HELD_OUT_SEED
-from analysis.scoring import check_held_out, scorer
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration, Direction
 from directions.editing.moves import set_level
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.scoring.scorer import check_held_out, scorer
 
 __all__ = ["Accuracy", "Goal", "editing_accuracy"]
 

@@ -26,12 +26,12 @@ from torch import Tensor
 
 from analysis.bootstrap import mean_interval
 from analysis.curves import HELD_OUT_SEED
-from analysis.scoring import scorer
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.editing.moves import set_level
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.scoring.scorer import scorer
 
 __all__ = ["Consistency", "Edit", "edit_consistency", "level_edits", "shift_edits"]
 

@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.perceptual import Features
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.scoring.features import Features
 
 __all__ = ["Geodesic", "find_geodesic", "geodesic_between"]
 

@@ -22,10 +22,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.perceptual import Features
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.linearized import Linearized
+from directions.scoring.features import Features
 
 __all__ = ["LocalMetric", "effective_dimension", "metric_of", "pullback_metric"]
 

@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from analysis.curves import HELD_OUT_SEED
-from analysis.scoring import check_held_out
 from directions.bank import DirectionBank
 from directions.errors import LatdirError, require
 from directions.generators.base import Generator, Precision
+from directions.scoring.scorer import check_held_out
 
 __all__ = [
     "Realism",

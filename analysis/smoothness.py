@@ -33,11 +33,11 @@ from tqdm.auto import tqdm
 
 from analysis.bootstrap import Interval, mean_interval
 from analysis.curves import HELD_OUT_SEED
-from analysis.perceptual import Features, Reference, face_crop, face_features
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 from directions.numerics.tangents import directional
+from directions.scoring.features import Features, Reference, face_crop, face_features
 
 __all__ = [
     "PathLength",
@@ -135,7 +135,7 @@ def perceptual_path_length(
             leaves nothing, features that are not vectors, or bfloat16 for finite differences.
 
     Example:
-        >>> from analysis.perceptual import pixel_features
+        >>> from directions.scoring.features import pixel_features
         >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
         >>> found = perceptual_path_length(world, features=pixel_features, count=64)

@@ -27,11 +27,11 @@ from torch import Tensor
 from analysis.style import LIGHT, dress
 from directions.classifiers import load_classifier
 from directions.generators import load_generator
+from directions.scoring.gradients import ScoreGradients, score_gradients
 from discovery.boundary import Boundary
 from discovery.gradient import Gradient, estimate_direction
 from discovery.samples import Samples
 from discovery.sampling import sample
-from discovery.score_gradients import ScoreGradients, score_gradients
 
 SEED = 77
 

@@ -16,9 +16,9 @@ import time
 
 import torch
 
-from analysis.perceptual import face_features, lpips_features, pixel_features
 from analysis.smoothness import perceptual_path_length
 from directions.generators import load_generator
+from directions.scoring.features import face_features, lpips_features, pixel_features
 
 DISTANCES = {"faces": face_features, "lpips": lpips_features, "pixels": lambda: pixel_features}
 

@@ -28,9 +28,9 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
+from directions.scoring.gradients import score_gradients
 from discovery.base import Method, Need
 from discovery.robust import clipped
-from discovery.score_gradients import score_gradients
 
 __all__ = ["ActiveSubspace", "active_subspace"]
 

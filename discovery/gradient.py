@@ -38,11 +38,11 @@ from directions.classifiers.base import Classifier, logit
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.scoring.gradients import ScoreGradients, score_gradients
 from directions.space import Prior
 from discovery.base import Method, Need
 from discovery.robust import CENTERS, Center, clipped
 from discovery.samples import Samples
-from discovery.score_gradients import ScoreGradients, score_gradients
 
 __all__ = ["Gradient", "estimate_direction", "split_half"]
 

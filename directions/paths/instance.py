@@ -28,7 +28,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.base import CurvedPath, StoredPath
-from discovery.score_gradients import score_gradients
+from directions.scoring.gradients import score_gradients
 
 __all__ = ["InstancePath"]
 

@@ -7,13 +7,13 @@ import torch
 
 from analysis.geodesic import find_geodesic, geodesic_between
 from analysis.participation import participation
-from analysis.perceptual import pixel_features
 from analysis.pullback import effective_dimension, metric_of, pullback_metric
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.numerics.linearized import linearize
 from directions.planted.world import planted
+from directions.scoring.features import pixel_features
 from directions.space import Prior
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.perceptual import face_crop, face_features, lpips_features, pixel_features
 from analysis.smoothness import (
     edit_path_length,
     lerp,
@@ -21,6 +20,7 @@ from directions.generators import load_generator
 from directions.generators.base import Generator
 from directions.numerics.tangents import directional
 from directions.planted.world import planted
+from directions.scoring.features import face_crop, face_features, lpips_features, pixel_features
 from directions.space import Space
 
 
