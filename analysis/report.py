@@ -45,8 +45,8 @@ from analysis.tables import (
 )
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
-from directions.files import atomic
 from directions.generators.base import Generator
+from directions.storage.atomic import atomic
 
 __all__ = ["write_report"]
 

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions import manifest as format_
 from directions import table
 from directions.direction import Calibration, Direction
 from directions.errors import LatdirError
+from directions.storage import bank_format as format_
 
 if TYPE_CHECKING:
     from directions.generators.base import Generator

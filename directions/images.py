@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from directions.errors import LatdirError
-from directions.files import atomic
+from directions.storage.atomic import atomic
 
 __all__ = ["from_pil", "from_uint8", "grid", "resize", "save_png", "to_pil", "to_uint8"]
 

@@ -34,9 +34,9 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
-from directions.files import atomic
 from directions.generators.base import Generator
 from directions.space import Prior, Space
+from directions.storage.atomic import atomic
 
 __all__ = ["export_bank", "import_bank"]
 

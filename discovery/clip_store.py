@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.files import atomic
+from directions.storage.atomic import atomic
 
 __all__ = ["read_partial", "write_partial"]
 

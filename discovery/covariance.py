@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.files import atomic
 from directions.generators.base import Precision
+from directions.storage.atomic import atomic
 
 __all__ = ["StreamingCovariance", "gram"]
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
-from directions.files import atomic
+from directions.storage.atomic import atomic
 from discovery.samples import Samples
 
 __all__ = [

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from directions import LatdirError
-from directions.files import atomic
+from directions.storage.atomic import atomic
 
 __all__ = ["Json", "figure_format", "say", "table", "write_figure", "write_text"]
 

@@ -12,7 +12,7 @@ import pyarrow
 from pyarrow import parquet
 
 from directions import LatdirError
-from directions.files import atomic
+from directions.storage.atomic import atomic
 
 __all__ = ["TABLES", "table_format", "write_table"]
 

@@ -46,12 +46,12 @@ from torch.nn import functional
 from directions import keep_freed_memory
 from directions.classifiers.base import logit
 from directions.classifiers.faces.classifier import faces
-from directions.files import atomic
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
 from directions.generators.progressive import pixel_norm
 from directions.generators.stylegan.network import NEGATIVE_SLOPE
 from directions.generators.stylegan.stylegan2 import GAIN, STYLEFACE64, StyleGAN2, StyleGAN2Config
 from directions.images import grid, save_png
+from directions.storage.atomic import atomic
 
 WIDTHS = STYLEFACE64.channels
 STAGES = ((0.04, 16, 16), (0.12, 32, 16), (1.00, 64, 16))  # until, pixels, batch

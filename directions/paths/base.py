@@ -26,9 +26,9 @@ from torch import Tensor
 
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError
-from directions.files import atomic
 from directions.generators.base import Generator
-from directions.manifest import plain
+from directions.storage.atomic import atomic
+from directions.storage.bank_format import plain
 
 __all__ = ["KINDS", "CurvedPath", "StoredPath", "load_path"]
 

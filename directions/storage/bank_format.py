@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.files import atomic
+from directions.storage.atomic import atomic
 
 __all__ = ["CalibrationEntry", "DirectionEntry", "Manifest", "plain", "read", "write"]
 

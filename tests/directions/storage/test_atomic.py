@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from directions import LatdirError
-from directions.files import atomic
+from directions.storage.atomic import atomic
 
 
 def test_a_new_file_gets_the_umask_mode_and_leaves_nothing_else(tmp_path: Path) -> None:

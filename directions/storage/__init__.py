@@ -1,0 +1,1 @@
+"""Files: atomic writes and the format of a direction bank."""
