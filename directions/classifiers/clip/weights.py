@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.generators.contents import read_contents
+from directions.weight_files.contents import read_contents
 
 __all__ = ["read_weights"]
 

@@ -1,6 +1,6 @@
 """Other people's checkpoint files as generators.
 
-`directions.generators.contents` reads a file into plain tensors without running anything in it;
+`directions.weight_files.contents` reads a file into plain tensors without running anything in it;
 here the family is told by the tensors' names, and everything else follows from the pickled
 arguments, then the shapes, then the defaults of the project that wrote the file. What a file
 cannot tell is a field of `Options`.
@@ -19,8 +19,8 @@ from typing import Any
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.generators.checkpoints.tensorflow import stylegan2_state
-from directions.generators.contents import Contents, read_contents
 from directions.generators.stylegan.generator import StyleGenerator
+from directions.weight_files.contents import Contents, read_contents
 
 __all__ = ["Options", "load_checkpoint", "parse_options"]
 

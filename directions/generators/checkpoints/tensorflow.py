@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.generators.pickled import Array, Record
+from directions.weight_files.pickle_objects import Array, Record
 
 __all__ = ["find_network", "static_arguments", "stylegan2_state", "variables"]
 

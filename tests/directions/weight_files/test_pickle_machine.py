@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from directions import LatdirError, load_generator
-from directions.generators.pickled import Storage, table
-from directions.generators.torchfiles import read_legacy, read_zip
-from directions.generators.unpickling import Budget, unpickle
+from directions.weight_files.pickle_machine import Budget, unpickle
+from directions.weight_files.pickle_objects import Storage, table
+from directions.weight_files.torch_files import read_legacy, read_zip
 from tests.directions.generators.checkpoints import written
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.generators.unpickling import Budget, Global, Table
+from directions.weight_files.pickle_machine import Budget, Global, Table
 
 __all__ = ["Array", "Record", "Storage", "View", "table"]
 
@@ -204,7 +204,7 @@ def _parameter(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 
 def _nested(budget: Budget, arguments: tuple[Any, ...]) -> Storage:
     # Imported late: the container's own pickles use this table.
-    from directions.generators.torchfiles import read_nested
+    from directions.weight_files.torch_files import read_nested
 
     (data,) = arguments
     return read_nested(_bytes(data), budget)

@@ -1,7 +1,7 @@
 """A pickle machine that runs nothing: opcodes in, plain values and inert records out.
 
 It knows the opcodes of protocols 2 to 5 that checkpoints are made of. A global is looked up in
-a fixed table (`directions.generators.pickled`) and stands for one of this package's own
+a fixed table (`directions.weight_files.pickle_objects`) and stands for one of this package's own
 functions; any other name is refused, no attribute is ever fetched and no object of the file is
 ever called. Memory is bounded by a small multiple of the file's size: every opcode is charged
 for what it makes, byte strings are views of the file, and lengths are checked before use.

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.generators.checkpoints.tensorflow import find_network, static_arguments, variables
-from directions.generators.pickled import Array, Record, View, table
-from directions.generators.torchfiles import LEGACY_MAGIC, read_legacy, read_zip
-from directions.generators.unpickling import Budget, unpickle
+from directions.weight_files.pickle_machine import Budget, unpickle
+from directions.weight_files.pickle_objects import Array, Record, View, table
+from directions.weight_files.torch_files import LEGACY_MAGIC, read_legacy, read_zip
 
 __all__ = ["Contents", "read_contents"]
 

@@ -1,7 +1,7 @@
 """torch's two file formats, read without torch: a zip archive, and the older row of pickles.
 
 Stricter than `torch.load(weights_only=True)`: the pickles go through
-`directions.generators.unpickling`, tensors must lie within their storages, archives must not be
+`directions.weight_files.pickle_machine`, tensors must lie within their storages, archives must not be
 compressed, and training files that also hold an `argparse.Namespace` can be read.
 
 Source: https://docs.pytorch.org/docs/stable/notes/serialization.html
@@ -16,8 +16,8 @@ import zlib
 from typing import Any
 
 from directions.errors import LatdirError
-from directions.generators.pickled import Storage, table
-from directions.generators.unpickling import Budget, Global, unpickle
+from directions.weight_files.pickle_machine import Budget, Global, unpickle
+from directions.weight_files.pickle_objects import Storage, table
 
 __all__ = ["LEGACY_MAGIC", "read_legacy", "read_nested", "read_zip"]
 
