@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from directions.numerics.eigen import eigh
-from discovery.covariance import StreamingCovariance
+from discovery.decomposition.covariance import StreamingCovariance
 
 DIM, COMPONENTS = 512, 80
 CHUNK, BATCH = 4096, 2000

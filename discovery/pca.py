@@ -31,10 +31,10 @@ from directions.generators.base import Generator, Precision
 from directions.numerics.eigen import Spectrum, eigh, signed
 from discovery.activations import layer_activations
 from discovery.base import Method, Need
-from discovery.covariance import StreamingCovariance
+from discovery.decomposition.covariance import StreamingCovariance
+from discovery.decomposition.ica_and_sparse_pca import independent_components, sparse_components
+from discovery.decomposition.randomized_range import find_range
 from discovery.draw import Draw
-from discovery.range_finder import find_range
-from discovery.rotations import independent_components, sparse_components
 
 __all__ = ["PCA"]
 

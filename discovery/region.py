@@ -32,9 +32,9 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, generalized_eigh
 from discovery.base import Method, Need
+from discovery.decomposition.robust_pca import robust_pca
 from discovery.jacobian import eigen_bank, metric, metrics, natural_space
 from discovery.masks import PARTS, bounding_window, box_mask, part_mask
-from discovery.robust_pca import robust_pca
 
 __all__ = ["Region", "region_masks"]
 

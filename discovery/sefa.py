@@ -29,7 +29,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from discovery.base import Method, Need
-from discovery.covariance import gram
+from discovery.decomposition.covariance import gram
 
 __all__ = ["SeFa", "factorize", "parse_layers"]
 

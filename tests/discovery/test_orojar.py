@@ -13,7 +13,7 @@ from torch import Tensor
 from directions.errors import LatdirError
 from directions.numerics.eigen import eigh
 from directions.planted.world import PlantedGenerator, planted
-from discovery.diagonalize import diagonalize, off_diagonal
+from discovery.decomposition.joint_diagonalization import diagonalize, off_diagonal
 from discovery.global_basis import GlobalBasis
 from discovery.jacobian import metrics
 from discovery.orojar import HessianPenalty, OroJaR, _descend, _hessian_penalty, _orojar_penalty

@@ -219,7 +219,7 @@ def test_refusals(monkeypatch):
         PCA(samples=50).discover(Stored(torch.ones(50, 3)))
     with pytest.raises(LatdirError, match="has no space 'w': it has z"):
         PCA(space="w").discover(planted())
-    monkeypatch.setattr("discovery.rotations.ICA_ITERATIONS", 1)
+    monkeypatch.setattr("discovery.decomposition.ica_and_sparse_pca.ICA_ITERATIONS", 1)
     with pytest.raises(
         LatdirError, match=r"ICA found no 3 independent components.*estimator='pca'"
     ):

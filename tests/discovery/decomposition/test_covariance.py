@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from directions.errors import LatdirError
-from discovery.covariance import StreamingCovariance, gram
-from discovery.range_finder import find_range
+from discovery.decomposition.covariance import StreamingCovariance, gram
+from discovery.decomposition.randomized_range import find_range
 
 
 def rows_of(count, size, *, seed=0, far=0.0):

@@ -1,0 +1,1 @@
+"""Linear algebra of many codes: covariances, randomized ranges, robust PCA, ICA."""
