@@ -26,8 +26,8 @@ from directions.classifiers import load_classifier
 from directions.classifiers.base import logit
 from directions.generators import load_generator
 from discovery.boundary import Boundary
-from discovery.cone import angles
-from discovery.heldout import spearman
+from discovery.estimators.bootstrap_cone import angles
+from discovery.estimators.held_out import spearman
 from discovery.samples import Samples
 from discovery.sampling import sample
 from discovery.shards import load

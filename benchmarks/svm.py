@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from sklearn.svm import SVC
 
-from discovery.svm import HingeFit, hinge_svm
+from discovery.estimators.svm import HingeFit, hinge_svm
 
 LABEL_NOISE = 0.15
 

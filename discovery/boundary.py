@@ -25,13 +25,13 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from discovery.base import Method, Need
-from discovery.cone import angles, cone_angle, split_half
-from discovery.heldout import evidence
+from discovery.estimators.bootstrap_cone import angles, cone_angle, split_half
+from discovery.estimators.held_out import evidence
+from discovery.estimators.linear import Hyperplanes, lda, mean_difference, ridge
+from discovery.estimators.smooth_margin import smooth_margin
+from discovery.estimators.svm import box, hinge_svm
 from discovery.labels import Labeled, Scale, Threshold, extremes, labeled
-from discovery.linear import Hyperplanes, lda, mean_difference, ridge
 from discovery.samples import Samples
-from discovery.smooth import smooth_margin
-from discovery.svm import box, hinge_svm
 
 __all__ = ["Boundary", "Estimator"]
 

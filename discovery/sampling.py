@@ -25,7 +25,7 @@ from directions.classifiers.base import Classifier, Combined
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, check_images
 from directions.images import grid, save_png
-from discovery.cone import cone_angle
+from discovery.estimators.bootstrap_cone import cone_angle
 from discovery.samples import Samples
 from discovery.shard_format import ROWS, Header, header_of
 from discovery.shards import Memory, Store, opened

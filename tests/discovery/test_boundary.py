@@ -15,13 +15,13 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 from discovery.boundary import Boundary
-from discovery.cone import angles, cone_angle, split_half
-from discovery.heldout import auc, evidence, spearman
+from discovery.estimators.bootstrap_cone import angles, cone_angle, split_half
+from discovery.estimators.held_out import auc, evidence, spearman
+from discovery.estimators.linear import lda, mean_difference, ridge
+from discovery.estimators.smooth_margin import smooth_margin
+from discovery.estimators.svm import box, hinge_svm
 from discovery.labels import interfacegan_rows
-from discovery.linear import lda, mean_difference, ridge
 from discovery.samples import Samples
-from discovery.smooth import smooth_margin
-from discovery.svm import box, hinge_svm
 from tests.parity import FIXTURES
 
 FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"

@@ -14,8 +14,8 @@ from directions import LatdirError
 from directions.classifiers import Attribute, Classifier
 from directions.planted.world import planted
 from discovery import shard_format, shards
-from discovery.cone import angles
-from discovery.linear import ridge
+from discovery.estimators.bootstrap_cone import angles
+from discovery.estimators.linear import ridge
 from discovery.samples import Samples
 from discovery.sampling import sample
 from discovery.shard_format import ROWS

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
-from discovery.linear import Hyperplanes, rotate
+from discovery.estimators.linear import Hyperplanes, rotate
 
 __all__ = ["Loss", "smooth_margin"]
 
@@ -49,7 +49,7 @@ def smooth_margin(
     Args:
         codes: `[n, d]`, any n and d.
         labels: `[k, n]`, +1, −1, or 0 for rows left out.
-        bounds: `[k, n]`, price cᵢ of each row, as `discovery.svm.box` makes it.
+        bounds: `[k, n]`, price cᵢ of each row, as `discovery.estimators.svm.box` makes it.
         loss: log(1 + exp(−m)), or max(0, 1 − m)².
         tolerance: Gradient norm to reach, relative to its norm at w = 0.
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sklearn.svm import SVC
 
 from directions.errors import LatdirError
-from discovery import svm
-from discovery.interior import interior_point
-from discovery.svm import HingeFit, box, hinge_svm
+from discovery.estimators import svm
+from discovery.estimators.svm import HingeFit, box, hinge_svm
+from discovery.estimators.svm_interior_point import interior_point
 
 
 def noisy(

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
-from discovery.linear import ridge, rotate
+from discovery.estimators.linear import ridge, rotate
 
 __all__ = ["angles", "cone_angle", "split_half"]
 

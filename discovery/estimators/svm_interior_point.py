@@ -1,6 +1,6 @@
 """A primal-dual interior point for one linear SVM with few rows, to machine precision.
 
-Solves, in the notation of `discovery.svm`,
+Solves, in the notation of `discovery.estimators.svm`,
 
     minimize over u = (w, b)   ½‖w‖² − qᵀu + Σᵢ cᵢ max(0, 1 − yᵢ(xᵢᵀw + b))
 
