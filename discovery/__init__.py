@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from discovery.clip_global import ClipGlobal
     from discovery.clip_mapper import ClipMapper
     from discovery.clip_optimize import ClipOptimize
-    from discovery.global_basis import GlobalBasis
     from discovery.gradient import Gradient
-    from discovery.local_basis import LocalBasis
-    from discovery.local_channels import LocalChannels
-    from discovery.orojar import HessianPenalty, OroJaR
+    from discovery.jacobian.global_basis import GlobalBasis
+    from discovery.jacobian.local_basis import LocalBasis
+    from discovery.jacobian.local_channels import LocalChannels
+    from discovery.jacobian.orojar import HessianPenalty, OroJaR
+    from discovery.jacobian.region import Region
     from discovery.pca import PCA
     from discovery.random_directions import RandomDirections
-    from discovery.region import Region
     from discovery.samples import Samples
     from discovery.sampling import sample
     from discovery.sefa import SeFa

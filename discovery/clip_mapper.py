@@ -35,7 +35,7 @@ from directions.generators.base import Generator
 from directions.paths.mapper import Groups, Layers, MapperPath, displacement
 from discovery.base import Method, Need
 from discovery.clip_optimize import Embed, change_outside, edited_space, with_gradient
-from discovery.region import region_masks
+from discovery.jacobian.region import region_masks
 from discovery.wording import Wording
 
 __all__ = ["ClipMapper"]

@@ -39,7 +39,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.space import Space
 from discovery.base import Method, Need
-from discovery.region import region_masks
+from discovery.jacobian.region import region_masks
 from discovery.wording import Wording
 
 __all__ = [

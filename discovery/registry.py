@@ -63,17 +63,17 @@ METHODS: dict[str, MethodEntry] = {
         "Steerability of GANs, Jahanian et al. 2020, arXiv:1907.07171",
     ),
     "jacobian": MethodEntry(
-        "discovery.global_basis:GlobalBasis",
+        "discovery.jacobian.global_basis:GlobalBasis",
         "what changes the image most, over many codes",
         "Choi et al. 2023, arXiv:2210.05509",
     ),
     "local_basis": MethodEntry(
-        "discovery.local_basis:LocalBasis",
+        "discovery.jacobian.local_basis:LocalBasis",
         "what changes the image, or moves w, most at one code",
         "Local Basis, Choi et al. 2022, arXiv:2106.06959",
     ),
     "region": MethodEntry(
-        "discovery.region:Region",
+        "discovery.jacobian.region:Region",
         "what changes one region of the image and leaves the rest alone",
         "LowRankGAN, Zhu et al. 2021, arXiv:2106.04488; ReSeFa, Zhu et al. 2022, arXiv:2202.09649",
     ),
@@ -83,17 +83,17 @@ METHODS: dict[str, MethodEntry] = {
         "StyleSpace, Wu et al. 2021, arXiv:2011.12799",
     ),
     "local_channels": MethodEntry(
-        "discovery.local_channels:LocalChannels",
+        "discovery.jacobian.local_channels:LocalChannels",
         "single style channels that change one region of the image",
         "StyleSpace, Wu et al. 2021, arXiv:2011.12799",
     ),
     "orojar": MethodEntry(
-        "discovery.orojar:OroJaR",
+        "discovery.jacobian.orojar:OroJaR",
         "a basis whose directions change the image orthogonally",
         "OroJaR, Wei et al. 2021, arXiv:2108.07668",
     ),
     "hessian": MethodEntry(
-        "discovery.orojar:HessianPenalty",
+        "discovery.jacobian.orojar:HessianPenalty",
         "a basis whose directions do not modulate each other",
         "The Hessian Penalty, Peebles et al. 2020, arXiv:2008.10599",
     ),

@@ -13,7 +13,7 @@ from directions.planted.world import planted
 from directions.space import Space
 from discovery.clip_mapper import ClipMapper, _groups
 from discovery.clip_optimize import ClipOptimize, change_outside
-from discovery.masks import box_mask
+from discovery.jacobian.masks import box_mask
 
 NAMES = ("smile", "age", "yaw")
 WORLD = planted(factors=3, dim=12, names=NAMES, seed=2)

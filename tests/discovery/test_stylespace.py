@@ -10,7 +10,7 @@ from directions import LatdirError
 from directions.classifiers.base import Attribute, Classifier
 from directions.generators.base import Generator
 from directions.space import Space
-from discovery.local_channels import LocalChannels, region_energy
+from discovery.jacobian.local_channels import LocalChannels, region_energy
 from discovery.stylespace import StyleSpace, relevance
 from tests.styles import small_stylegan2
 

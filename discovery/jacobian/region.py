@@ -33,8 +33,8 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, generalized_eigh
 from discovery.base import Method, Need
 from discovery.decomposition.robust_pca import robust_pca
-from discovery.jacobian import eigen_bank, metric, metrics, natural_space
-from discovery.masks import PARTS, bounding_window, box_mask, part_mask
+from discovery.jacobian.masks import PARTS, bounding_window, box_mask, part_mask
+from discovery.jacobian.models import eigen_bank, metric, metrics, natural_space
 
 __all__ = ["Region", "region_masks"]
 

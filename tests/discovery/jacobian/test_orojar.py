@@ -14,9 +14,15 @@ from directions.errors import LatdirError
 from directions.numerics.eigen import eigh
 from directions.planted.world import PlantedGenerator, planted
 from discovery.decomposition.joint_diagonalization import diagonalize, off_diagonal
-from discovery.global_basis import GlobalBasis
-from discovery.jacobian import metrics
-from discovery.orojar import HessianPenalty, OroJaR, _descend, _hessian_penalty, _orojar_penalty
+from discovery.jacobian.global_basis import GlobalBasis
+from discovery.jacobian.models import metrics
+from discovery.jacobian.orojar import (
+    HessianPenalty,
+    OroJaR,
+    _descend,
+    _hessian_penalty,
+    _orojar_penalty,
+)
 
 
 def equal_gains(bend: float = 0.0) -> PlantedGenerator:

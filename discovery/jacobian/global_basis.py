@@ -32,7 +32,7 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.numerics.linearized import Linearized
 from discovery.base import Method, Need
-from discovery.jacobian import (
+from discovery.jacobian.models import (
     Features,
     eigen_bank,
     image_models,

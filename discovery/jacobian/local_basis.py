@@ -28,7 +28,7 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
 from directions.numerics.linearized import Linearized
 from discovery.base import Method, Need
-from discovery.jacobian import (
+from discovery.jacobian.models import (
     Features,
     columns,
     eigen_bank,

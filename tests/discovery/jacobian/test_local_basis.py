@@ -8,7 +8,7 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.planted.world import PlantedGenerator, planted
-from discovery.local_basis import LocalBasis
+from discovery.jacobian.local_basis import LocalBasis
 from tests.worlds import Mapped
 
 GAINS = [8.0, 6.0, 4.5, 3.4]

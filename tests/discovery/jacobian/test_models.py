@@ -17,9 +17,17 @@ from directions.generators.dcgan import digiface64
 from directions.numerics.eigen import eigh
 from directions.numerics.linearized import linearize, linearize_layers
 from directions.planted.world import planted
-from discovery import jacobian
-from discovery.global_basis import GlobalBasis, frechet_mean
-from discovery.jacobian import columns, gram, image_models, leading, map_model, metric, metrics
+from discovery.jacobian import models as jacobian
+from discovery.jacobian.global_basis import GlobalBasis, frechet_mean
+from discovery.jacobian.models import (
+    columns,
+    gram,
+    image_models,
+    leading,
+    map_model,
+    metric,
+    metrics,
+)
 from tests.worlds import Mapped
 
 

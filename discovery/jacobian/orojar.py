@@ -38,7 +38,7 @@ from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.numerics.linearized import pushforward
 from discovery.base import Method, Need
 from discovery.decomposition.joint_diagonalization import diagonalize, off_diagonal
-from discovery.jacobian import eigen_bank, metrics, natural_space
+from discovery.jacobian.models import eigen_bank, metrics, natural_space
 
 __all__ = ["HessianPenalty", "OroJaR"]
 

@@ -16,8 +16,8 @@ from directions.generators.base import Generator, fingerprint
 from directions.planted.world import planted
 from directions.space import Space
 from discovery.decomposition.robust_pca import robust_pca
-from discovery.masks import PARTS, bounding_window, box_mask, part_mask
-from discovery.region import Region
+from discovery.jacobian.masks import PARTS, bounding_window, box_mask, part_mask
+from discovery.jacobian.region import Region
 
 SIZE = 12
 

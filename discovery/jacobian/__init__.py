@@ -1,0 +1,4 @@
+"""Methods that differentiate the generator.
+
+Read `global_basis` first.
+"""
