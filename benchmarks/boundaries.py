@@ -28,9 +28,9 @@ from directions.generators import load_generator
 from discovery.boundary import Boundary
 from discovery.estimators.bootstrap_cone import angles
 from discovery.estimators.held_out import spearman
-from discovery.samples import Samples
-from discovery.sampling import sample
-from discovery.shards import load
+from discovery.sampling.sampler import sample
+from discovery.sampling.samples import Samples
+from discovery.sampling.store import load
 
 ATTRIBUTES = ("smiling", "surprised", "male", "age", "yaw", "mouth_open", "eyes_open", "brightness")
 CANDIDATES = {

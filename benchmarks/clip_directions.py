@@ -27,8 +27,8 @@ from directions.generators import load_generator
 from discovery.boundary import Boundary
 from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
-from discovery.samples import Samples
-from discovery.sampling import sample
+from discovery.sampling.sampler import sample
+from discovery.sampling.samples import Samples
 from discovery.text_gradient import ClipGradient
 
 TEXTS = {

@@ -38,7 +38,7 @@ from directions import DirectionBank, LatdirError
 from directions.classifiers import Classifier, load_classifier
 from directions.generators import Generator, load_generator
 from discovery import find_method, sample
-from discovery.samples import Samples
+from discovery.sampling.samples import Samples
 
 ATTRIBUTES = (
     "yaw,pitch,roll,smiling,mouth_open,eyes_open,male,age,"

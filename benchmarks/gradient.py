@@ -30,8 +30,8 @@ from directions.generators import load_generator
 from directions.scoring.gradients import ScoreGradients, score_gradients
 from discovery.boundary import Boundary
 from discovery.gradient import Gradient, estimate_direction
-from discovery.samples import Samples
-from discovery.sampling import sample
+from discovery.sampling.sampler import sample
+from discovery.sampling.samples import Samples
 
 SEED = 77
 

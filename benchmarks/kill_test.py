@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from directions import load_classifier, load_generator
-from discovery.sampling import sample
+from discovery.sampling.sampler import sample
 
 BATCH = 64
 

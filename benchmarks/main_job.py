@@ -20,9 +20,9 @@ from analysis import Effects, measure_effects, random_null
 from directions import condition, load_classifier, load_generator
 from directions.classifiers import Classifier, Mirrored
 from discovery.boundary import Boundary
-from discovery.samples import Samples
-from discovery.sampling import sample
-from discovery.shards import load
+from discovery.sampling.sampler import sample
+from discovery.sampling.samples import Samples
+from discovery.sampling.store import load
 
 LABELS = 20_000
 CONDITIONS = ("yaw", "male", "age", "mouth_open")

@@ -37,8 +37,8 @@ from directions.generators.base import Generator
 from directions.generators.progressive import pixel_norm
 from directions.images import grid, save_png
 from discovery import PCA, Boundary, SeFa
-from discovery.samples import Samples
-from discovery.sampling import sample
+from discovery.sampling.sampler import sample
+from discovery.sampling.samples import Samples
 from discovery.stylespace import StyleSpace
 
 SEED = 77

@@ -31,7 +31,7 @@ from directions.classifiers.faces.nets import (
     normalize,
 )
 from directions.generators.dcgan import digiface64
-from discovery.sampling import sample
+from discovery.sampling.sampler import sample
 
 SEED = 5
 NAIVE_BATCH = 128

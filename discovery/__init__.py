@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from discovery.jacobian.region import Region
     from discovery.pca import PCA
     from discovery.random_directions import RandomDirections
-    from discovery.samples import Samples
-    from discovery.sampling import sample
+    from discovery.sampling.sampler import sample
+    from discovery.sampling.samples import Samples
     from discovery.sefa import SeFa
     from discovery.stylespace import StyleSpace
     from discovery.text_gradient import ClipGradient
@@ -62,8 +62,8 @@ __all__ = [
 ]
 
 _HOME = {
-    "sample": "discovery.sampling",
-    "Samples": "discovery.samples",
+    "sample": "discovery.sampling.sampler",
+    "Samples": "discovery.sampling.samples",
     **{
         entry.location.partition(":")[2]: entry.location.partition(":")[0]
         for entry in METHODS.values()

@@ -31,7 +31,7 @@ from discovery.estimators.linear import Hyperplanes, lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
 from discovery.labels import Labeled, Scale, Threshold, extremes, labeled
-from discovery.samples import Samples
+from discovery.sampling.samples import Samples
 
 __all__ = ["Boundary", "Estimator"]
 

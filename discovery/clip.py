@@ -22,7 +22,7 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.boundary import Boundary, Estimator
-from discovery.sampling import sample
+from discovery.sampling.sampler import sample
 from discovery.wording import Wording
 
 __all__ = ["ClipBoundary"]

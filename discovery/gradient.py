@@ -42,7 +42,7 @@ from directions.scoring.gradients import ScoreGradients, score_gradients
 from directions.space import Prior
 from discovery.base import Method, Need
 from discovery.robust import CENTERS, Center, clipped
-from discovery.samples import Samples
+from discovery.sampling.samples import Samples
 
 __all__ = ["Gradient", "estimate_direction", "split_half"]
 

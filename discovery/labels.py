@@ -12,7 +12,7 @@ from torch import Tensor
 from directions.classifiers.base import logit
 from directions.errors import LatdirError
 from discovery.estimators.held_out import ranks
-from discovery.samples import Samples
+from discovery.sampling.samples import Samples
 
 __all__ = ["Labeled", "Scale", "Threshold", "extremes", "interfacegan_rows", "labeled"]
 

@@ -34,7 +34,7 @@ from discovery.base import Method, Need
 from discovery.decomposition.covariance import StreamingCovariance
 from discovery.decomposition.ica_and_sparse_pca import independent_components, sparse_components
 from discovery.decomposition.randomized_range import find_range
-from discovery.draw import Draw
+from discovery.sampling.draw import Draw
 
 __all__ = ["PCA"]
 

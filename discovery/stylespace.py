@@ -29,7 +29,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
-from discovery.draw import Draw
+from discovery.sampling.draw import Draw
 
 __all__ = ["StyleSpace", "channel_direction", "channel_names", "relevance", "usable_channels"]
 

@@ -87,7 +87,7 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Draw codes, generate images, label them; stream all of it to disk."""
-    from discovery.sampling import sample as sample_
+    from discovery.sampling.sampler import sample as sample_
 
     wanted = split_names(attributes)
     made = sample_(

@@ -19,8 +19,8 @@ from directions.editing.grids import edit_grid
 from directions.generators import Generator, load_generator
 from directions.images import save_png
 from discovery.boundary import Boundary
-from discovery.sampling import sample
-from discovery.shard_format import read_header
+from discovery.sampling.sampler import sample
+from discovery.sampling.shard_format import read_header
 from latdir.evaluation import evaluate
 from latdir.output import write_figure
 

@@ -128,7 +128,7 @@ def _parsed(value: Any, hint: Any) -> Any:
 
 def _load(need: Need, given: Any) -> Any:
     if need == "samples":
-        from discovery.samples import Samples
+        from discovery.sampling.samples import Samples
 
         return Samples.load(given)
     if need == "generator":

@@ -11,7 +11,7 @@ from directions.classifiers import Classifier
 from directions.generators.base import Generator, fingerprint
 from directions.planted.world import PlantedGenerator, planted
 from directions.space import Prior, Space
-from discovery.samples import Samples
+from discovery.sampling.samples import Samples
 
 WORLDS = {
     "linear": {},

@@ -45,8 +45,8 @@ from directions.classifiers.clip.backends import EMBEDDING, MEAN, ROWS, STD, cli
 from directions.classifiers.clip.model import ClipModel, clip_classifier, load_clip, prepare
 from directions.classifiers.pixels import pixels
 from directions.generators.dcgan import digiface64
-from discovery.samples import Samples
-from discovery.sampling import sample
+from discovery.sampling.sampler import sample
+from discovery.sampling.samples import Samples
 
 ZOO = Path(__file__).parents[1] / "directions" / "zoo"
 NAME = "tinyclip-faces"

@@ -21,7 +21,7 @@ from discovery.estimators.linear import lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
 from discovery.labels import interfacegan_rows
-from discovery.samples import Samples
+from discovery.sampling.samples import Samples
 from tests.parity import FIXTURES
 
 FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"

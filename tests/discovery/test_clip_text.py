@@ -17,7 +17,7 @@ from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
 from discovery.clip_optimize import ClipOptimize
 from discovery.gradient import Gradient
-from discovery.sampling import sample
+from discovery.sampling.sampler import sample
 from discovery.text_gradient import ClipGradient
 
 NAMES = ("smile", "age", "yaw")

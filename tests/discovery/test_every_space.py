@@ -9,7 +9,7 @@ from torch import Tensor
 from directions.classifiers.base import Attribute, Classifier
 from directions.generators.stylegan.generator import StyleGenerator
 from discovery.registry import METHODS, find_method
-from discovery.samples import Samples
+from discovery.sampling.samples import Samples
 from tests.styles import small_stylegan2
 
 SPACES = ("z", "w", "w+", "s", "p", "pn", "pn+")

@@ -27,7 +27,7 @@ from torch import Tensor
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 from directions.storage.atomic import atomic
-from discovery.samples import Samples
+from discovery.sampling.samples import Samples
 
 __all__ = [
     "MANIFEST",

@@ -26,10 +26,10 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, check_images
 from directions.images import grid, save_png
 from discovery.estimators.bootstrap_cone import cone_angle
-from discovery.samples import Samples
-from discovery.shard_format import ROWS, Header, header_of
-from discovery.shards import Memory, Store, opened
-from discovery.tuning import choose
+from discovery.sampling.samples import Samples
+from discovery.sampling.shard_format import ROWS, Header, header_of
+from discovery.sampling.store import Memory, Store, opened
+from discovery.sampling.tuning import choose
 
 __all__ = ["sample"]
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from directions.classifiers.base import Classifier
 from directions.generators.base import Generator, Precision, check_images
-from discovery.shard_format import Header, Settings
+from discovery.sampling.shard_format import Header, Settings
 
 __all__ = ["agrees", "break_even", "choose"]
 

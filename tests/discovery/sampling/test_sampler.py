@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from directions import LatdirError
 from directions.classifiers import Attribute, Classifier
 from directions.planted.world import planted
-from discovery import shard_format, shards
 from discovery.estimators.bootstrap_cone import angles
 from discovery.estimators.linear import ridge
-from discovery.samples import Samples
-from discovery.sampling import sample
-from discovery.shard_format import ROWS
+from discovery.sampling import shard_format
+from discovery.sampling import store as shards
+from discovery.sampling.sampler import sample
+from discovery.sampling.samples import Samples
+from discovery.sampling.shard_format import ROWS
 from tests.worlds import Mapped, Noisy, labeled, world
 
 WORLD = world("everything")

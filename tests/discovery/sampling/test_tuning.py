@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from directions.classifiers import Attribute, Classifier
-from discovery import tuning
-from discovery.sampling import sample
-from discovery.shard_format import header_of
-from discovery.tuning import agrees, break_even
+from discovery.sampling import tuning
+from discovery.sampling.sampler import sample
+from discovery.sampling.shard_format import header_of
+from discovery.sampling.tuning import agrees, break_even
 from tests.worlds import world
 
 WORLD = world()

@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
-from discovery.samples import Samples
-from discovery.shard_format import (
+from discovery.sampling.samples import Samples
+from discovery.sampling.shard_format import (
     MANIFEST,
     ROWS,
     Header,

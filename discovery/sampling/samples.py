@@ -97,7 +97,7 @@ class Samples:
         Raises:
             LatdirError: The folder holds samples, or cannot be written.
         """
-        from discovery import shards
+        from discovery.sampling import store as shards
 
         return shards.save(self, folder)
 
@@ -112,6 +112,6 @@ class Samples:
         Raises:
             LatdirError: No samples there, an unfinished run, or a broken shard or manifest.
         """
-        from discovery import shards
+        from discovery.sampling import store as shards
 
         return shards.load(folder, partial=partial)
