@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from discovery.sampling.sampler import sample
     from discovery.sampling.samples import Samples
     from discovery.sefa import SeFa
+    from discovery.steerability.transforms import Transforms
+    from discovery.steerability.walks import Walks
     from discovery.stylespace import StyleSpace
     from discovery.text_gradient import ClipGradient
-    from discovery.transforms import Transforms
-    from discovery.walks import Walks
 
 __all__ = [
     "METHODS",

@@ -53,12 +53,12 @@ METHODS: dict[str, MethodEntry] = {
         "SeFa, Shen & Zhou 2021, arXiv:2007.06600",
     ),
     "transforms": MethodEntry(
-        "discovery.transforms:Transforms",
+        "discovery.steerability.transforms:Transforms",
         "shift, zoom, rotation and brightness in closed form from a layer",
         "GAN Steerability without optimization, Spingarn et al. 2021, arXiv:2012.05328",
     ),
     "walks": MethodEntry(
-        "discovery.walks:Walks",
+        "discovery.steerability.walks:Walks",
         "walks fitted to shifted, zoomed, rotated and tinted images",
         "Steerability of GANs, Jahanian et al. 2020, arXiv:1907.07171",
     ),

@@ -12,7 +12,7 @@ from directions.paths.base import KINDS, load_path
 from directions.paths.instance import InstancePath
 from directions.planted.world import planted
 from discovery.gradient import Gradient
-from discovery.walks import Walks
+from discovery.steerability.walks import Walks
 from tests.worlds import world
 
 

@@ -10,7 +10,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.planted.world import planted
 from directions.space import Space
-from discovery.walks import NeuralWalk, Walks
+from discovery.steerability.walks import NeuralWalk, Walks
 
 WORLD = {"factors": 3, "dim": 12, "nuisances": 3, "size": 8}
 

@@ -36,8 +36,8 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.activations import layer_activations, layer_names
 from discovery.base import Method, Need
-from discovery.edits import Edit, edits_named
 from discovery.sampling.draw import Draw
+from discovery.steerability.image_edits import Edit, edits_named
 
 __all__ = ["LinearLayer", "Transforms", "closed_form", "fit_layer"]
 

@@ -32,7 +32,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.neural_walk import NeuralWalk, follow
 from discovery.base import Method, Need
-from discovery.edits import Edit, edits_named
+from discovery.steerability.image_edits import Edit, edits_named
 
 __all__ = ["NeuralWalk", "Walks"]
 

@@ -1,0 +1,1 @@
+"""Directions that imitate an edit of the image: shift, zoom, rotation, color."""
