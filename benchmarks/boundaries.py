@@ -25,12 +25,12 @@ from directions.bank import DirectionBank
 from directions.classifiers import load_classifier
 from directions.classifiers.base import logit
 from directions.generators import load_generator
-from discovery.boundary import Boundary
 from discovery.estimators.bootstrap_cone import angles
 from discovery.estimators.held_out import spearman
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
 from discovery.sampling.store import load
+from discovery.supervised.boundary import Boundary
 
 ATTRIBUTES = ("smiling", "surprised", "male", "age", "yaw", "mouth_open", "eyes_open", "brightness")
 CANDIDATES = {

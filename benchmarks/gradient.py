@@ -28,10 +28,10 @@ from analysis.style import LIGHT, dress
 from directions.classifiers import load_classifier
 from directions.generators import load_generator
 from directions.scoring.gradients import ScoreGradients, score_gradients
-from discovery.boundary import Boundary
-from discovery.gradient import Gradient, estimate_direction
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
+from discovery.supervised.boundary import Boundary
+from discovery.supervised.gradient import Gradient, estimate_direction
 
 SEED = 77
 

@@ -19,10 +19,10 @@ from torch import Tensor
 from analysis import Effects, measure_effects, random_null
 from directions import condition, load_classifier, load_generator
 from directions.classifiers import Classifier, Mirrored
-from discovery.boundary import Boundary
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
 from discovery.sampling.store import load
+from discovery.supervised.boundary import Boundary
 
 LABELS = 20_000
 CONDITIONS = ("yaw", "male", "age", "mouth_open")

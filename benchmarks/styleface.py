@@ -39,7 +39,7 @@ from directions.images import grid, save_png
 from discovery import PCA, Boundary, SeFa
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
-from discovery.stylespace import StyleSpace
+from discovery.supervised.stylespace import StyleSpace
 
 SEED = 77
 SHOWN = ("smiling", "male", "age", "yaw", "pitch", "mouth_open", "brightness", "warmth")

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Any
 from discovery.registry import METHODS, find_method
 
 if TYPE_CHECKING:
-    from discovery.active_subspace import ActiveSubspace
-    from discovery.boundary import Boundary
     from discovery.clip import ClipBoundary
     from discovery.clip_global import ClipGlobal
     from discovery.clip_mapper import ClipMapper
     from discovery.clip_optimize import ClipOptimize
-    from discovery.gradient import Gradient
     from discovery.jacobian.global_basis import GlobalBasis
     from discovery.jacobian.local_basis import LocalBasis
     from discovery.jacobian.local_channels import LocalChannels
@@ -31,7 +28,10 @@ if TYPE_CHECKING:
     from discovery.sefa import SeFa
     from discovery.steerability.transforms import Transforms
     from discovery.steerability.walks import Walks
-    from discovery.stylespace import StyleSpace
+    from discovery.supervised.active_subspace import ActiveSubspace
+    from discovery.supervised.boundary import Boundary
+    from discovery.supervised.gradient import Gradient
+    from discovery.supervised.stylespace import StyleSpace
     from discovery.text_gradient import ClipGradient
 
 __all__ = [

@@ -21,8 +21,8 @@ from directions.classifiers.clip.prompts import NEUTRAL, Texts
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
 from discovery.base import Method, Need
-from discovery.boundary import Boundary, Estimator
 from discovery.sampling.sampler import sample
+from discovery.supervised.boundary import Boundary, Estimator
 from discovery.wording import Wording
 
 __all__ = ["ClipBoundary"]

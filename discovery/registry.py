@@ -28,17 +28,17 @@ class MethodEntry:
 
 METHODS: dict[str, MethodEntry] = {
     "boundary": MethodEntry(
-        "discovery.boundary:Boundary",
+        "discovery.supervised.boundary:Boundary",
         "normals of linear boundaries between labeled codes",
         "InterFaceGAN, Shen et al. 2020, arXiv:2005.09635",
     ),
     "gradient": MethodEntry(
-        "discovery.gradient:Gradient",
+        "discovery.supervised.gradient:Gradient",
         "mean gradients of scores through the generator",
         "Stein 1981; Härdle & Stoker 1989",
     ),
     "active_subspace": MethodEntry(
-        "discovery.active_subspace:ActiveSubspace",
+        "discovery.supervised.active_subspace:ActiveSubspace",
         "directions along which a score changes most, up or down",
         "Constantine, Dow & Wang 2014, arXiv:1304.2070",
     ),
@@ -78,7 +78,7 @@ METHODS: dict[str, MethodEntry] = {
         "LowRankGAN, Zhu et al. 2021, arXiv:2106.04488; ReSeFa, Zhu et al. 2022, arXiv:2202.09649",
     ),
     "stylespace": MethodEntry(
-        "discovery.stylespace:StyleSpace",
+        "discovery.supervised.stylespace:StyleSpace",
         "single style channels that belong to an attribute",
         "StyleSpace, Wu et al. 2021, arXiv:2011.12799",
     ),

@@ -17,8 +17,8 @@ from directions.classifiers.clip.prompts import NEUTRAL, Texts
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
 from discovery.base import Method, Need
-from discovery.gradient import Gradient
-from discovery.robust import Center
+from discovery.supervised.gradient import Gradient
+from discovery.supervised.robust_means import Center
 from discovery.wording import Wording
 
 __all__ = ["ClipGradient"]

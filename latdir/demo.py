@@ -18,9 +18,9 @@ from directions.disentangling.projection import condition
 from directions.editing.grids import edit_grid
 from directions.generators import Generator, load_generator
 from directions.images import save_png
-from discovery.boundary import Boundary
 from discovery.sampling.sampler import sample
 from discovery.sampling.shard_format import read_header
+from discovery.supervised.boundary import Boundary
 from latdir.evaluation import evaluate
 from latdir.output import write_figure
 

@@ -58,7 +58,7 @@ class InstancePath(CurvedPath):
 
     Example:
         >>> from directions.planted.world import planted
-        >>> from discovery.gradient import Gradient
+        >>> from discovery.supervised.gradient import Gradient
         >>> world = planted(factors=2, dim=8, cosine=0.5, bend=0.5)
         >>> bank = Gradient(count=64).discover(world, classifier=world.classifier())
         >>> path = InstancePath(world, world.classifier(), bank, "factor_0", ("factor_1",))

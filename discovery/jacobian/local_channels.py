@@ -28,7 +28,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.jacobian.region import region_masks
-from discovery.stylespace import channel_direction, natural_channels, usable_channels
+from discovery.supervised.stylespace import channel_direction, natural_channels, usable_channels
 
 __all__ = ["LocalChannels", "region_energy"]
 

@@ -12,12 +12,12 @@ from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
 from discovery import METHODS as METHODS_KNOWN
 from discovery import find_method
-from discovery.boundary import Boundary
 from discovery.clip import ClipBoundary
 from discovery.clip_global import ClipGlobal
 from discovery.clip_optimize import ClipOptimize
-from discovery.gradient import Gradient
 from discovery.sampling.sampler import sample
+from discovery.supervised.boundary import Boundary
+from discovery.supervised.gradient import Gradient
 from discovery.text_gradient import ClipGradient
 
 NAMES = ("smile", "age", "yaw")

@@ -6,7 +6,7 @@ import torch
 from directions import Direction, DirectionBank, LatdirError
 from directions.paths.instance import InstancePath
 from directions.planted.world import PlantedGenerator
-from discovery.gradient import Gradient
+from discovery.supervised.gradient import Gradient
 from tests.worlds import Mapped, world
 
 

@@ -11,8 +11,8 @@ from directions import Calibration, LatdirError
 from directions.paths.base import KINDS, load_path
 from directions.paths.instance import InstancePath
 from directions.planted.world import planted
-from discovery.gradient import Gradient
 from discovery.steerability.walks import Walks
+from discovery.supervised.gradient import Gradient
 from tests.worlds import world
 
 

@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from directions import LatdirError
-from discovery.robust import CENTERS, clipped, clipped_mean, geometric_median, median_of_means
+from discovery.supervised.robust_means import (
+    CENTERS,
+    clipped,
+    clipped_mean,
+    geometric_median,
+    median_of_means,
+)
 
 
 def cloud(n=60, d=5, *, seed=0, wild=0):

@@ -41,8 +41,8 @@ from directions.generators.base import Generator
 from directions.scoring.gradients import ScoreGradients, score_gradients
 from directions.space import Prior
 from discovery.base import Method, Need
-from discovery.robust import CENTERS, Center, clipped
 from discovery.sampling.samples import Samples
+from discovery.supervised.robust_means import CENTERS, Center, clipped
 
 __all__ = ["Gradient", "estimate_direction", "split_half"]
 

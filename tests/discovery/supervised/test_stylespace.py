@@ -11,7 +11,7 @@ from directions.classifiers.base import Attribute, Classifier
 from directions.generators.base import Generator
 from directions.space import Space
 from discovery.jacobian.local_channels import LocalChannels, region_energy
-from discovery.stylespace import StyleSpace, relevance
+from discovery.supervised.stylespace import StyleSpace, relevance
 from tests.styles import small_stylegan2
 
 PATCHES = 16

@@ -30,8 +30,8 @@ from discovery.estimators.held_out import evidence
 from discovery.estimators.linear import Hyperplanes, lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
-from discovery.labels import Labeled, Scale, Threshold, extremes, labeled
 from discovery.sampling.samples import Samples
+from discovery.supervised.labels import Labeled, Scale, Threshold, extremes, labeled
 
 __all__ = ["Boundary", "Estimator"]
 

@@ -30,7 +30,7 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
 from directions.scoring.gradients import score_gradients
 from discovery.base import Method, Need
-from discovery.robust import clipped
+from discovery.supervised.robust_means import clipped
 
 __all__ = ["ActiveSubspace", "active_subspace"]
 

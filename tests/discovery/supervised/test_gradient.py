@@ -8,11 +8,11 @@ from directions import LatdirError
 from directions.classifiers import Attribute, Classifier, Combined
 from directions.planted.world import planted
 from directions.scoring.gradients import ScoreGradients, score_gradients
-from discovery import robust
-from discovery.active_subspace import ActiveSubspace, active_subspace
-from discovery.gradient import Gradient, estimate_direction
-from discovery.gradient import split_half as halve
 from discovery.registry import find_method
+from discovery.supervised import robust_means as robust
+from discovery.supervised.active_subspace import ActiveSubspace, active_subspace
+from discovery.supervised.gradient import Gradient, estimate_direction
+from discovery.supervised.gradient import split_half as halve
 from tests.worlds import WORLDS, Mapped, Noisy, labeled, world
 
 

@@ -14,14 +14,14 @@ from sklearn.svm import LinearSVC
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
-from discovery.boundary import Boundary
 from discovery.estimators.bootstrap_cone import angles, cone_angle, split_half
 from discovery.estimators.held_out import auc, evidence, spearman
 from discovery.estimators.linear import lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
-from discovery.labels import interfacegan_rows
 from discovery.sampling.samples import Samples
+from discovery.supervised.boundary import Boundary
+from discovery.supervised.labels import interfacegan_rows
 from tests.parity import FIXTURES
 
 FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"

@@ -1,0 +1,4 @@
+"""Directions from labels: boundaries, gradients of scores, style channels.
+
+Read `boundary` first.
+"""
