@@ -24,12 +24,12 @@ from directions import DirectionBank, edit_grid, save_png
 from directions.classifiers import load_classifier
 from directions.classifiers.clip.model import load_clip
 from directions.generators import load_generator
-from discovery.clip import ClipBoundary
-from discovery.clip_global import ClipGlobal
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
 from discovery.supervised.boundary import Boundary
-from discovery.text_gradient import ClipGradient
+from discovery.text.clip_boundary import ClipBoundary
+from discovery.text.clip_global import ClipGlobal
+from discovery.text.clip_gradient import ClipGradient
 
 TEXTS = {
     "smiling": "a smiling face vs a face",

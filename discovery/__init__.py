@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING, Any
 from discovery.registry import METHODS, find_method
 
 if TYPE_CHECKING:
-    from discovery.clip import ClipBoundary
-    from discovery.clip_global import ClipGlobal
-    from discovery.clip_mapper import ClipMapper
-    from discovery.clip_optimize import ClipOptimize
     from discovery.jacobian.global_basis import GlobalBasis
     from discovery.jacobian.local_basis import LocalBasis
     from discovery.jacobian.local_channels import LocalChannels
@@ -32,7 +28,11 @@ if TYPE_CHECKING:
     from discovery.supervised.boundary import Boundary
     from discovery.supervised.gradient import Gradient
     from discovery.supervised.stylespace import StyleSpace
-    from discovery.text_gradient import ClipGradient
+    from discovery.text.clip_boundary import ClipBoundary
+    from discovery.text.clip_global import ClipGlobal
+    from discovery.text.clip_gradient import ClipGradient
+    from discovery.text.clip_mapper import ClipMapper
+    from discovery.text.clip_optimize import ClipOptimize
 
 __all__ = [
     "METHODS",

@@ -98,27 +98,27 @@ METHODS: dict[str, MethodEntry] = {
         "The Hessian Penalty, Peebles et al. 2020, arXiv:2008.10599",
     ),
     "clip": MethodEntry(
-        "discovery.clip:ClipBoundary",
+        "discovery.text.clip_boundary:ClipBoundary",
         "boundaries from words, by a zero-shot classifier's labels",
         "CLIP, Radford et al. 2021, arXiv:2103.00020; InterFaceGAN, arXiv:2005.09635",
     ),
     "clip_gradient": MethodEntry(
-        "discovery.text_gradient:ClipGradient",
+        "discovery.text.clip_gradient:ClipGradient",
         "mean gradients of how much an image is like a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "clip_global": MethodEntry(
-        "discovery.clip_global:ClipGlobal",
+        "discovery.text.clip_global:ClipGlobal",
         "style channels that move images the way the words point",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "clip_optimize": MethodEntry(
-        "discovery.clip_optimize:ClipOptimize",
+        "discovery.text.clip_optimize:ClipOptimize",
         "what codes optimized towards a text were moved by in common",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "clip_mapper": MethodEntry(
-        "discovery.clip_mapper:ClipMapper",
+        "discovery.text.clip_mapper:ClipMapper",
         "mean steps of networks trained to move each code towards a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),

@@ -53,7 +53,7 @@ def bank_of_texts(
         neutral: Where from.
     """
     # Listing the command's flags must not wait for what only this one needs.
-    from discovery.clip import ClipBoundary
+    from discovery.text.clip_boundary import ClipBoundary
 
     return ClipBoundary(samples=QUICK).discover(
         generator, text=list(text), neutral=neutral, clip=clip

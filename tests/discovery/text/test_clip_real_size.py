@@ -10,12 +10,12 @@ from directions.classifiers.clip.backends import clip_package
 from directions.classifiers.clip.model import load_clip
 from directions.generators import load_generator
 from directions.paths.base import load_path
-from discovery.clip import ClipBoundary
-from discovery.clip_global import ClipGlobal
-from discovery.clip_mapper import ClipMapper
-from discovery.clip_optimize import ClipOptimize
 from discovery.registry import METHODS
-from discovery.text_gradient import ClipGradient
+from discovery.text.clip_boundary import ClipBoundary
+from discovery.text.clip_global import ClipGlobal
+from discovery.text.clip_gradient import ClipGradient
+from discovery.text.clip_mapper import ClipMapper
+from discovery.text.clip_optimize import ClipOptimize
 
 pytestmark = pytest.mark.slow
 

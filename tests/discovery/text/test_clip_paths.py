@@ -11,9 +11,9 @@ from directions.paths.mapper import MapperPath, displacement
 from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
 from directions.space import Space
-from discovery.clip_mapper import ClipMapper, _groups
-from discovery.clip_optimize import ClipOptimize, change_outside
 from discovery.jacobian.masks import box_mask
+from discovery.text.clip_mapper import ClipMapper, _groups
+from discovery.text.clip_optimize import ClipOptimize, change_outside
 
 NAMES = ("smile", "age", "yaw")
 WORLD = planted(factors=3, dim=12, names=NAMES, seed=2)

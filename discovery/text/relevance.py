@@ -35,8 +35,8 @@ from tqdm.auto import tqdm
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
-from discovery.clip_axes import Axes
-from discovery.clip_store import read_partial, write_partial
+from discovery.text.axes import Axes
+from discovery.text.relevance_file import read_partial, write_partial
 
 __all__ = ["Relevance", "Way", "measure_relevance"]
 

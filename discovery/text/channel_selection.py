@@ -19,7 +19,7 @@ from directions.direction import Direction
 from directions.disentangling.measured import step_effects
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from discovery.clip_axes import Axes
+from discovery.text.axes import Axes
 
 __all__ = ["Channels", "LeastLeaking"]
 

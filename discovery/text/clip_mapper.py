@@ -34,9 +34,9 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.mapper import Groups, Layers, MapperPath, displacement
 from discovery.base import Method, Need
-from discovery.clip_optimize import Embed, change_outside, edited_space, with_gradient
 from discovery.jacobian.region import region_masks
-from discovery.wording import Wording
+from discovery.text.clip_optimize import Embed, change_outside, edited_space, with_gradient
+from discovery.text.request import Wording
 
 __all__ = ["ClipMapper"]
 

@@ -14,10 +14,10 @@ from directions import Direction, DirectionBank, LatdirError
 from directions.classifiers.clip.prompts import prompts_of, text_directions
 from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
-from discovery import clip_relevance
-from discovery.clip_axes import Axes
-from discovery.clip_global import ClipGlobal
-from discovery.clip_relevance import measure_relevance
+from discovery.text import relevance as clip_relevance
+from discovery.text.axes import Axes
+from discovery.text.clip_global import ClipGlobal
+from discovery.text.relevance import measure_relevance
 
 NAMES = ("smile", "age", "yaw")
 

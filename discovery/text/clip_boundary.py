@@ -23,7 +23,7 @@ from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.sampling.sampler import sample
 from discovery.supervised.boundary import Boundary, Estimator
-from discovery.wording import Wording
+from discovery.text.request import Wording
 
 __all__ = ["ClipBoundary"]
 

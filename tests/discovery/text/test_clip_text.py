@@ -12,13 +12,13 @@ from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
 from discovery import METHODS as METHODS_KNOWN
 from discovery import find_method
-from discovery.clip import ClipBoundary
-from discovery.clip_global import ClipGlobal
-from discovery.clip_optimize import ClipOptimize
 from discovery.sampling.sampler import sample
 from discovery.supervised.boundary import Boundary
 from discovery.supervised.gradient import Gradient
-from discovery.text_gradient import ClipGradient
+from discovery.text.clip_boundary import ClipBoundary
+from discovery.text.clip_global import ClipGlobal
+from discovery.text.clip_gradient import ClipGradient
+from discovery.text.clip_optimize import ClipOptimize
 
 NAMES = ("smile", "age", "yaw")
 TEXTS = {"smile": "a smile", "old": "age"}

@@ -40,7 +40,7 @@ from directions.generators.base import Generator
 from directions.space import Space
 from discovery.base import Method, Need
 from discovery.jacobian.region import region_masks
-from discovery.wording import Wording
+from discovery.text.request import Wording
 
 __all__ = [
     "ClipOptimize",

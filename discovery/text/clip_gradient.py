@@ -19,7 +19,7 @@ from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.supervised.gradient import Gradient
 from discovery.supervised.robust_means import Center
-from discovery.wording import Wording
+from discovery.text.request import Wording
 
 __all__ = ["ClipGradient"]
 

@@ -31,10 +31,10 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 from discovery.base import Method, Need
-from discovery.clip_axes import Axes
-from discovery.clip_channels import Channels, LeastLeaking
-from discovery.clip_relevance import Relevance, Way, measure_relevance
-from discovery.wording import Wording
+from discovery.text.axes import Axes
+from discovery.text.channel_selection import Channels, LeastLeaking
+from discovery.text.relevance import Relevance, Way, measure_relevance
+from discovery.text.request import Wording
 
 __all__ = ["ClipGlobal"]
 

@@ -1,0 +1,4 @@
+"""Directions from words, guided by CLIP.
+
+Read `clip_boundary` first.
+"""
