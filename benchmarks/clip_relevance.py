@@ -31,9 +31,9 @@ from directions.classifiers.clip.model import ClipModel, load_clip
 from directions.generators import load_generator
 from directions.generators.base import Generator
 from directions.images import to_pil
-from discovery.pca import PCA
 from discovery.text.axes import Axes
 from discovery.text.relevance import measure_relevance
+from discovery.unsupervised.pca import PCA
 
 STRENGTH = 5.0
 

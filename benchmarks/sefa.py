@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from discovery.sefa import factorize
+from discovery.unsupervised.sefa import factorize
 
 WIDTHS = [512] * 10 + [256, 256, 128, 128, 64, 64, 32, 32]
 SETS = [range(18), range(2), range(2, 6), range(6, 14), *((i,) for i in range(18))]

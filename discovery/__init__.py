@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from discovery.jacobian.local_channels import LocalChannels
     from discovery.jacobian.orojar import HessianPenalty, OroJaR
     from discovery.jacobian.region import Region
-    from discovery.pca import PCA
-    from discovery.random_directions import RandomDirections
     from discovery.sampling.sampler import sample
     from discovery.sampling.samples import Samples
-    from discovery.sefa import SeFa
     from discovery.steerability.transforms import Transforms
     from discovery.steerability.walks import Walks
     from discovery.supervised.active_subspace import ActiveSubspace
@@ -33,6 +30,9 @@ if TYPE_CHECKING:
     from discovery.text.clip_gradient import ClipGradient
     from discovery.text.clip_mapper import ClipMapper
     from discovery.text.clip_optimize import ClipOptimize
+    from discovery.unsupervised.pca import PCA
+    from discovery.unsupervised.random_directions import RandomDirections
+    from discovery.unsupervised.sefa import SeFa
 
 __all__ = [
     "METHODS",

@@ -43,12 +43,12 @@ METHODS: dict[str, MethodEntry] = {
         "Constantine, Dow & Wang 2014, arXiv:1304.2070",
     ),
     "pca": MethodEntry(
-        "discovery.pca:PCA",
+        "discovery.unsupervised.pca:PCA",
         "principal, independent or sparse components of a latent space or a layer",
         "GANSpace, Härkönen et al. 2020, arXiv:2004.02546",
     ),
     "sefa": MethodEntry(
-        "discovery.sefa:SeFa",
+        "discovery.unsupervised.sefa:SeFa",
         "what the first weights amplify most, in closed form",
         "SeFa, Shen & Zhou 2021, arXiv:2007.06600",
     ),
@@ -123,7 +123,7 @@ METHODS: dict[str, MethodEntry] = {
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "random": MethodEntry(
-        "discovery.random_directions:RandomDirections",
+        "discovery.unsupervised.random_directions:RandomDirections",
         "directions at random, the baseline of all others",
         "no paper",
     ),

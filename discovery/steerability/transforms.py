@@ -34,10 +34,10 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from discovery.activations import layer_activations, layer_names
 from discovery.base import Method, Need
 from discovery.sampling.draw import Draw
 from discovery.steerability.image_edits import Edit, edits_named
+from discovery.unsupervised.activations import layer_activations, layer_names
 
 __all__ = ["LinearLayer", "Transforms", "closed_form", "fit_layer"]
 

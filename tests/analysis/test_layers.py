@@ -10,7 +10,7 @@ from analysis.smoothness import edit_path_length, lipschitz
 from analysis.sweeps import scored_sweep
 from directions import LatdirError, load_classifier
 from directions.editing.grids import edit_grid
-from discovery.sefa import SeFa
+from discovery.unsupervised.sefa import SeFa
 from tests.styles import small_stylegan2
 from tests.worlds import world
 

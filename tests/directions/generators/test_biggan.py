@@ -11,7 +11,7 @@ from scipy import stats
 from directions import LatdirError
 from directions.generators.biggan import statistics
 from directions.generators.checkpoints.biggan import biggan_from_state
-from discovery.sefa import SeFa
+from discovery.unsupervised.sefa import SeFa
 from tests.parity import fixture
 from tests.waves import LAYERS, biggan_state, small_biggan
 

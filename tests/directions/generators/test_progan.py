@@ -12,7 +12,7 @@ from torch import Tensor
 
 from directions import LatdirError, load_generator
 from directions.generators.progan import ProGAN, progan_from_state
-from discovery.sefa import SeFa
+from discovery.unsupervised.sefa import SeFa
 from tests.directions.generators.checkpoints import written
 from tests.parity import agree, fixture
 

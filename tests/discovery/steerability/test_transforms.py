@@ -15,10 +15,10 @@ from directions.generators.base import Generator
 from directions.paths.circles import GreatCircle, SmallCircle
 from directions.planted.world import planted
 from directions.space import Space
-from discovery.random_directions import RandomDirections
 from discovery.sampling.draw import Draw
 from discovery.steerability.image_edits import EDITS, edits_named
 from discovery.steerability.transforms import Transforms, closed_form, fit_layer
+from discovery.unsupervised.random_directions import RandomDirections
 
 C, SIDE, D = 3, 6, 8
 

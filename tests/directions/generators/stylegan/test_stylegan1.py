@@ -15,7 +15,7 @@ from directions import LatdirError, load_generator
 from directions.generators.progressive import upconvolve, upsampling_kernel
 from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan1 import stylegan1_from_state
-from discovery.sefa import SeFa
+from discovery.unsupervised.sefa import SeFa
 from tests.directions.generators.checkpoints import written
 from tests.parity import agree, fixture
 

@@ -29,12 +29,12 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 from directions.numerics.eigen import Spectrum, eigh, signed
-from discovery.activations import layer_activations
 from discovery.base import Method, Need
 from discovery.decomposition.covariance import StreamingCovariance
 from discovery.decomposition.ica_and_sparse_pca import independent_components, sparse_components
 from discovery.decomposition.randomized_range import find_range
 from discovery.sampling.draw import Draw
+from discovery.unsupervised.activations import layer_activations
 
 __all__ = ["PCA"]
 

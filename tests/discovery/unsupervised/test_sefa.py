@@ -11,7 +11,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.planted.world import planted
 from directions.space import Space
-from discovery.sefa import SeFa, factorize, parse_layers
+from discovery.unsupervised.sefa import SeFa, factorize, parse_layers
 from tests.parity import FIXTURES
 
 needs_fixtures = pytest.mark.skipif(not FIXTURES.exists(), reason="needs ../shared/fixtures")

@@ -12,8 +12,8 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
 from directions.planted.world import planted
 from directions.space import Space
-from discovery.activations import layer_activations, layer_names
-from discovery.pca import PCA
+from discovery.unsupervised.activations import layer_activations, layer_names
+from discovery.unsupervised.pca import PCA
 from tests.parity import FIXTURES
 
 FIXTURE = FIXTURES / "ganspace_stylegan2/pca.npz"
@@ -100,7 +100,7 @@ def test_range_finding_agrees_with_the_exact_covariance(monkeypatch):
     codes = torch.randn(3000, 10, generator=torch.Generator().manual_seed(1))
     method = PCA(components=6, samples=3000, layer="1", passes=4)
     exact = method.discover(Stored(codes, network))
-    monkeypatch.setattr("discovery.pca.EXACT_LIMIT", 100)
+    monkeypatch.setattr("discovery.unsupervised.pca.EXACT_LIMIT", 100)
     found = method.discover(Stored(codes, network))
     assert cosines(found, exact.matrix()).diagonal().min() > 0.9999
     for a, b in zip(found.directions, exact.directions, strict=True):

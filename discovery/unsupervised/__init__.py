@@ -1,0 +1,4 @@
+"""Directions without labels: PCA, SeFa, random ones.
+
+Read `pca` first.
+"""
