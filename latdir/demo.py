@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from analysis import plots
+from analysis.evaluation import evaluate
 from directions import DirectionBank, LatdirError
 from directions.classifiers import load_classifier
 from directions.disentangling.projection import condition
@@ -21,7 +22,6 @@ from directions.images import save_png
 from discovery.sampling.sampler import sample
 from discovery.sampling.shard_format import read_header
 from discovery.supervised.boundary import Boundary
-from latdir.evaluation import evaluate
 from latdir.output import write_figure
 
 __all__ = ["ATTRIBUTES", "Result", "run"]

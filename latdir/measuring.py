@@ -66,8 +66,8 @@ def evaluate(
     The folder gets directions and effects as tables, everything as evaluation.json, and the
     bank with its calibration as bank.safetensors.
     """
-    from latdir.evaluation import direction_columns, effect_columns, in_use
-    from latdir.evaluation import evaluate as measure
+    from analysis.evaluation import direction_columns, effect_columns, in_use
+    from analysis.evaluation import evaluate as measure
 
     table_format(Path(f"directions.{tables}"))
     loaded, made = bank_and_generator(bank, generator)
@@ -115,8 +115,8 @@ def compare(
     """Set banks side by side on the same held-out codes, at equal effect."""
     from analysis import compare_methods
     from analysis.comparison_plots import comparison_figure
+    from analysis.evaluation import embedding
     from analysis.targets import match_targets
-    from latdir.evaluation import embedding
 
     for path in out or []:
         if path.suffix.lstrip(".").lower() not in (*TABLES, *FIGURES):
@@ -177,8 +177,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Measure a bank and write one self-contained HTML page about it."""
-    from latdir.evaluation import evaluate as measure
-    from latdir.evaluation import in_use
+    from analysis.evaluation import evaluate as measure
+    from analysis.evaluation import in_use
 
     loaded, made = bank_and_generator(bank, generator)
     scorer = load_classifier(classifier)
