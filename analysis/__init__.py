@@ -8,7 +8,7 @@ from analysis.calibration import (
     calibrate,
     calibration_curves,
 )
-from analysis.compare import Comparison, Cost, compare_methods
+from analysis.comparison.compare import Comparison, Cost, compare_methods
 from analysis.consistency import Consistency, edit_consistency, level_edits, shift_edits
 from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
 from analysis.dci import DCI, stylespace_dci

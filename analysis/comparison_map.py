@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 
-from analysis.compare import Comparison, Metric
+from analysis.comparison.compare import Comparison, Metric
 from analysis.style import LIGHT, Theme, dress
 from directions.errors import LatdirError
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from analysis.compare import Comparison
+from analysis.comparison.compare import Comparison
 from analysis.style import LIGHT, Theme, canvas, dress
 from analysis.subspaces import SubspaceComparison
 from directions.errors import LatdirError

@@ -28,7 +28,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from analysis.compare import Comparison, Cost, Row, compare_methods
+from analysis.comparison.compare import Comparison, Cost, Row, compare_methods
 from analysis.comparison_map import comparison_map
 from analysis.curves import HELD_OUT_SEED
 from analysis.effects import measure_effects

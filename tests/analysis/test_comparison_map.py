@@ -1,7 +1,7 @@
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis.compare import Comparison, Cost, Row
+from analysis.comparison.compare import Comparison, Cost, Row
 from analysis.comparison_map import comparison_map
 from analysis.style import DARK
 from directions import LatdirError

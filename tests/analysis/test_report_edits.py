@@ -8,7 +8,7 @@ import torch
 
 from analysis import calibration_curves, effects_of, linear_ranges, measure_curves, write_report
 from analysis.accuracy import Accuracy
-from analysis.compare import compare_methods
+from analysis.comparison.compare import compare_methods
 from analysis.comparison_plots import comparison_figure
 from analysis.consistency import Consistency
 from analysis.leakage import attribute_dependency

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.bootstrap import mean_interval
-from analysis.comparison import Comparison, Cost, Difference, Metric, Row
+from analysis.comparison.result import Comparison, Cost, Difference, Metric, Row
 from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
 from analysis.targets import amounts_reaching, between, match_targets
 from directions.bank import DirectionBank
