@@ -1,38 +1,38 @@
 """How good directions are: what they move, what they move besides, and how sure that is."""
 
 from analysis import plots
-from analysis.accuracy import Accuracy, editing_accuracy
-from analysis.calibration import (
+from analysis.comparison.compare import Comparison, Cost, compare_methods
+from analysis.dci import DCI, stylespace_dci
+from analysis.disentanglement import disentanglement_scores
+from analysis.edits.accuracy import Accuracy, editing_accuracy
+from analysis.edits.calibration import (
     CalibrationCurve,
     apply_calibrations,
     calibrate,
     calibration_curves,
 )
-from analysis.comparison.compare import Comparison, Cost, compare_methods
-from analysis.consistency import Consistency, edit_consistency, level_edits, shift_edits
-from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
-from analysis.dci import DCI, stylespace_dci
-from analysis.disentanglement import disentanglement_scores
-from analysis.effects import Effect, Effects, effects_of, measure_effects
-from analysis.factorvae import factorvae_score
-from analysis.geodesic import Geodesic, find_geodesic, geodesic_between
-from analysis.geometry import cosine_matrix
-from analysis.identity import Identity, identity_preservation
-from analysis.leakage import Leakage, attribute_dependency
-from analysis.linear_range import LinearRange, linear_ranges
-from analysis.mig import mutual_information
-from analysis.naming import Naming, name_directions
-from analysis.nulls import (
+from analysis.edits.consistency import Consistency, edit_consistency, level_edits, shift_edits
+from analysis.edits.curves import HELD_OUT_SEED, Curves, measure_curves
+from analysis.edits.effects import Effect, Effects, effects_of, measure_effects
+from analysis.edits.identity import Identity, identity_preservation
+from analysis.edits.leakage import Leakage, attribute_dependency
+from analysis.edits.linear_range import LinearRange, linear_ranges
+from analysis.edits.nulls import (
     PermutationTest,
     RandomNull,
     permuted_labels,
     random_directions,
     random_null,
 )
+from analysis.edits.realism import Realism, measure_realism
+from analysis.edits.reconstruction import Reconstruction, lpips_distance, reconstruction_quality
+from analysis.factorvae import factorvae_score
+from analysis.geodesic import Geodesic, find_geodesic, geodesic_between
+from analysis.geometry import cosine_matrix
+from analysis.mig import mutual_information
+from analysis.naming import Naming, name_directions
 from analysis.participation import Participation
 from analysis.pullback import LocalMetric, effective_dimension, pullback_metric
-from analysis.realism import Realism, measure_realism
-from analysis.reconstruction import Reconstruction, lpips_distance, reconstruction_quality
 from analysis.remarks import Remark, remarks_on
 from analysis.report import write_report
 from analysis.separability import Separability, linear_separability, measure_separability

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from analysis.accuracy import Accuracy
-from analysis.calibration import CalibrationCurve
-from analysis.identity import Identity
-from analysis.leakage import Leakage
+from analysis.edits.accuracy import Accuracy
+from analysis.edits.calibration import CalibrationCurve
+from analysis.edits.identity import Identity
+from analysis.edits.leakage import Leakage
+from analysis.edits.realism import Realism
 from analysis.plot_parts import band_curve, labeled, legend_beside, panels
-from analysis.realism import Realism
 from analysis.style import LIGHT, Theme, canvas, dress
 from directions.errors import LatdirError
 

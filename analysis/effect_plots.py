@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.effects import Effects
-from analysis.nulls import RandomNull, evident
+from analysis.edits.effects import Effects
+from analysis.edits.nulls import RandomNull, evident
 from analysis.plot_parts import color_bar
 from analysis.style import LIGHT, Theme, canvas, dress
 

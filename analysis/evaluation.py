@@ -34,7 +34,7 @@ from analysis import (
     shift_edits,
     write_report,
 )
-from analysis.nulls import evident
+from analysis.edits.nulls import evident
 from directions import DirectionBank
 from directions.classifiers import Classifier, Combined
 from directions.generators import Generator

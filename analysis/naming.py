@@ -25,9 +25,9 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
-from analysis.curves import HELD_OUT_SEED
-from analysis.effects import Effects, measure_effects
-from analysis.nulls import RandomNull, random_null
+from analysis.edits.curves import HELD_OUT_SEED
+from analysis.edits.effects import Effects, measure_effects
+from analysis.edits.nulls import RandomNull, random_null
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction

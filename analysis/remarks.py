@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from analysis.calibration import CalibrationCurve
-from analysis.effects import Effects
-from analysis.nulls import RandomNull, evident
+from analysis.edits.calibration import CalibrationCurve
+from analysis.edits.effects import Effects
+from analysis.edits.nulls import RandomNull, evident
 from analysis.tables import hundredths
 
 __all__ = ["Remark", "remarks_on"]

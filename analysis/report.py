@@ -15,17 +15,17 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from analysis.accuracy import Accuracy
-from analysis.calibration import CalibrationCurve, calibration_curves
-from analysis.consistency import Consistency
-from analysis.effects import Effects
+from analysis.edits.accuracy import Accuracy
+from analysis.edits.calibration import CalibrationCurve, calibration_curves
+from analysis.edits.consistency import Consistency
+from analysis.edits.effects import Effects
+from analysis.edits.identity import Identity, identity_preservation
+from analysis.edits.leakage import Leakage, attribute_dependency
+from analysis.edits.linear_range import LinearRange, linear_ranges
+from analysis.edits.nulls import RandomNull, evident
+from analysis.edits.realism import Realism
 from analysis.geometry import cosine_matrix
-from analysis.identity import Identity, identity_preservation
 from analysis.inline import css_colors
-from analysis.leakage import Leakage, attribute_dependency
-from analysis.linear_range import LinearRange, linear_ranges
-from analysis.nulls import RandomNull, evident
-from analysis.realism import Realism
 from analysis.remarks import remarks_on
 from analysis.report_articles import articles, strips
 from analysis.report_edits import (

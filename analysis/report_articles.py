@@ -10,11 +10,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import plots
-from analysis.calibration import CalibrationCurve
-from analysis.effects import Effects
+from analysis.edits.calibration import CalibrationCurve
+from analysis.edits.effects import Effects
+from analysis.edits.linear_range import LinearRange
+from analysis.edits.nulls import RandomNull
 from analysis.inline import data_url, inline_svg, mosaic
-from analysis.linear_range import LinearRange
-from analysis.nulls import RandomNull
 from analysis.remarks import Remark
 from analysis.tables import flattened, number
 from directions.bank import DirectionBank

@@ -8,11 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from analysis import plots
-from analysis.accuracy import Accuracy
-from analysis.consistency import Consistency
-from analysis.identity import Identity
-from analysis.leakage import Leakage
-from analysis.realism import Realism
+from analysis.edits.accuracy import Accuracy
+from analysis.edits.consistency import Consistency
+from analysis.edits.identity import Identity
+from analysis.edits.leakage import Leakage
+from analysis.edits.realism import Realism
 from analysis.report_articles import svg
 from analysis.tables import Cell, Row, Table, hundredths, number
 

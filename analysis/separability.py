@@ -26,7 +26,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from analysis.curves import HELD_OUT_SEED
+from analysis.edits.curves import HELD_OUT_SEED
 from analysis.factors import checked_rows
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError

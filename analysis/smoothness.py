@@ -32,7 +32,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from analysis.bootstrap import Interval, mean_interval
-from analysis.curves import HELD_OUT_SEED
+from analysis.edits.curves import HELD_OUT_SEED
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.edits.sweeps import ScoredSweep
 from analysis.plot_parts import labeled
 from analysis.style import LIGHT, Theme, dress
-from analysis.sweeps import ScoredSweep
 from directions.images import to_uint8
 
 __all__ = ["sweep_strips"]

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from analysis.calibration import CalibrationCurve
-from analysis.effects import Effects
-from analysis.identity import Identity
+from analysis.edits.calibration import CalibrationCurve
+from analysis.edits.effects import Effects
+from analysis.edits.identity import Identity
 
 __all__ = [
     "Cell",

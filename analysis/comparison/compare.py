@@ -23,8 +23,8 @@ from torch import Tensor
 
 from analysis.bootstrap import mean_interval
 from analysis.comparison.result import Comparison, Cost, Difference, Metric, Row
-from analysis.curves import HELD_OUT_SEED, Curves, measure_curves
-from analysis.targets import amounts_reaching, between, match_targets
+from analysis.edits.curves import HELD_OUT_SEED, Curves, measure_curves
+from analysis.edits.targets import amounts_reaching, between, match_targets
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
 from directions.classifiers.rename import Renamed

@@ -2,7 +2,7 @@
 
 import torch
 
-from analysis.curves import Curves, Source
+from analysis.edits.curves import Curves, Source
 from directions import Direction, DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 

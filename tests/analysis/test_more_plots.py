@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from analysis import attribute_dependency, measure_curves, plots, principal_angles
-from analysis.accuracy import Accuracy
-from analysis.realism import Realism
+from analysis.edits.accuracy import Accuracy
+from analysis.edits.realism import Realism
+from analysis.edits.sweeps import scored_sweep
 from analysis.style import DARK, LIGHT
 from analysis.subspaces import random_subspaces
-from analysis.sweeps import scored_sweep
 from directions import LatdirError
 from directions.classifiers.base import Attribute
 from directions.planted.world import planted

@@ -1,7 +1,7 @@
 import torch
 
 from analysis import calibration_curves, effects_of, remarks_on
-from analysis.nulls import RandomNull
+from analysis.edits.nulls import RandomNull
 from directions.classifiers.base import Attribute
 from tests.analysis.measured import curves
 

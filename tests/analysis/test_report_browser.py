@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from analysis import effects_of, measure_curves, write_report
-from analysis.accuracy import editing_accuracy
-from analysis.calibration import apply_calibrations, calibration_curves
-from analysis.consistency import edit_consistency, level_edits
+from analysis.edits.accuracy import editing_accuracy
+from analysis.edits.calibration import apply_calibrations, calibration_curves
+from analysis.edits.consistency import edit_consistency, level_edits
 from directions.planted.world import planted
 from tests.analysis.measured import true_bank
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from analysis.reconstruction import BACKBONES, lpips_distance, reconstruction_quality
+from analysis.edits.reconstruction import BACKBONES, lpips_distance, reconstruction_quality
 from directions import LatdirError
 
 pytest.importorskip("torchmetrics", reason="the extra `metrics` is not installed")

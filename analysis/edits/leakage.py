@@ -22,8 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.bootstrap import mean_interval
-from analysis.curves import Curves
-from analysis.targets import amounts_reaching, between
+from analysis.edits.curves import Curves
+from analysis.edits.targets import amounts_reaching, between
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.bootstrap import mean_interval
-from analysis.curves import Curves
-from analysis.leakage import CHANGES, reaching
-from analysis.targets import between
+from analysis.edits.curves import Curves
+from analysis.edits.leakage import CHANGES, reaching
+from analysis.edits.targets import between
 from directions.errors import LatdirError
 
 __all__ = ["Identity", "identity_preservation"]

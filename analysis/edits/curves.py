@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 from tqdm.auto import tqdm
 
-from analysis.targets import match_targets
+from analysis.edits.targets import match_targets
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.direction import Direction

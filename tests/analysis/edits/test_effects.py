@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from analysis import effects_of, measure_effects
-from analysis.curves import HELD_OUT_SEED
+from analysis.edits.curves import HELD_OUT_SEED
 from directions import LatdirError
 from directions.classifiers.base import Attribute
 from tests.analysis.measured import Altered, bank_of, curves, true_bank

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from analysis.consistency import edit_consistency, level_edits, shift_edits
+from analysis.edits.consistency import edit_consistency, level_edits, shift_edits
 from directions import LatdirError
 from tests.analysis.measured import Altered, true_bank
 from tests.worlds import world

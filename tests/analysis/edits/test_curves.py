@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.curves import HELD_OUT_SEED, measure_curves
-from analysis.targets import amounts_reaching, between, match_targets
+from analysis.edits.curves import HELD_OUT_SEED, measure_curves
+from analysis.edits.targets import amounts_reaching, between, match_targets
 from directions import Calibration, Direction, DirectionBank, LatdirError
 from directions.planted.world import planted
 from tests.analysis.measured import Altered, bank_of, curves, true_bank

@@ -17,7 +17,7 @@ from scipy import stats
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from analysis.effects import Effects, measure_effects
+from analysis.edits.effects import Effects, measure_effects
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.curves import HELD_OUT_SEED
+from analysis.edits.curves import HELD_OUT_SEED
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Direction
 from directions.editing.moves import sweep

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from analysis.curves import HELD_OUT_SEED
+from analysis.edits.curves import HELD_OUT_SEED
 from directions.bank import DirectionBank
 from directions.errors import LatdirError, require
 from directions.generators.base import Generator, Precision

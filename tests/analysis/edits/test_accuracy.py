@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from analysis import calibrate
-from analysis.accuracy import editing_accuracy
+from analysis.edits.accuracy import editing_accuracy
 from directions import LatdirError
 from directions.direction import Calibration
 from tests.analysis.measured import Altered, true_bank

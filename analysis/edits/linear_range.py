@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.bootstrap import resamples
-from analysis.curves import Curves
+from analysis.edits.curves import Curves
 from directions.errors import LatdirError
 
 __all__ = ["LinearRange", "linear_range", "linear_ranges", "slope_near_zero"]

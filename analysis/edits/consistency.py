@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.bootstrap import mean_interval
-from analysis.curves import HELD_OUT_SEED
+from analysis.edits.curves import HELD_OUT_SEED
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.editing.moves import set_level

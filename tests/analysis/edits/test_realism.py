@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import linalg
 
-from analysis.realism import (
+from analysis.edits.realism import (
     frechet_distance,
     kernel_distance,
     measure_realism,

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.curves import HELD_OUT_SEED
+from analysis.edits.curves import HELD_OUT_SEED
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration, Direction

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.linear_range import linear_range, linear_ranges, slope_near_zero
+from analysis.edits.linear_range import linear_range, linear_ranges, slope_near_zero
 from directions import LatdirError
 from tests.analysis.measured import curves
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from analysis.curves import measure_curves
+from analysis.edits.curves import measure_curves
+from analysis.edits.realism import measure_realism
+from analysis.edits.sweeps import scored_sweep
 from analysis.naming import name_directions
-from analysis.realism import measure_realism
 from analysis.smoothness import edit_path_length, lipschitz
-from analysis.sweeps import scored_sweep
 from directions import LatdirError, load_classifier
 from directions.editing.grids import edit_grid
 from discovery.unsupervised.sefa import SeFa
