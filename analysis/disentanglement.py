@@ -17,7 +17,7 @@ from analysis.dci import Model, dci
 from analysis.explicitness import explicitness
 from analysis.factors import CLASSES, as_classes, checked_rows
 from analysis.factorvae import factorvae_score
-from analysis.half_samples import Score, half_sample_scores
+from analysis.intervals.half_samples import Score, half_sample_scores
 from analysis.mig import mig
 from analysis.modularity import modularity
 from analysis.sap import sap

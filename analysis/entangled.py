@@ -20,7 +20,7 @@ from torch import Tensor
 
 from analysis.dci import Model
 from analysis.disentanglement import METRICS, disentanglement_scores
-from analysis.half_samples import Score
+from analysis.intervals.half_samples import Score
 from directions.errors import LatdirError
 
 __all__ = ["EntanglementSweep", "entangled_world", "entanglement_sweep"]

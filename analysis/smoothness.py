@@ -31,8 +31,8 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from analysis.bootstrap import Interval, mean_interval
 from analysis.edits.curves import HELD_OUT_SEED
+from analysis.intervals.bootstrap import Interval, mean_interval
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision

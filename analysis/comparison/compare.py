@@ -21,10 +21,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.bootstrap import mean_interval
 from analysis.comparison.result import Comparison, Cost, Difference, Metric, Row
 from analysis.edits.curves import HELD_OUT_SEED, Curves, measure_curves
 from analysis.edits.targets import amounts_reaching, between, match_targets
+from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
 from directions.classifiers.rename import Renamed

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.bootstrap import Interval, mean_interval
+from analysis.intervals.bootstrap import Interval, mean_interval
 from directions.errors import LatdirError
 
 __all__ = ["Comparison", "Cost", "Difference", "Metric", "Row"]

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.bootstrap import mean_interval
 from analysis.edits.curves import AMOUNTS, HELD_OUT_SEED, Curves, measure_curves
 from analysis.edits.linear_range import linear_range, slope_near_zero
 from analysis.edits.targets import match_targets
+from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration

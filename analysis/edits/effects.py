@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.bootstrap import mean_interval
 from analysis.edits.curves import HELD_OUT_SEED, Curves, Source, measure_curves
+from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError

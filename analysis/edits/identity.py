@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.bootstrap import mean_interval
 from analysis.edits.curves import Curves
 from analysis.edits.leakage import CHANGES, reaching
 from analysis.edits.targets import between
+from analysis.intervals.bootstrap import mean_interval
 from directions.errors import LatdirError
 
 __all__ = ["Identity", "identity_preservation"]

@@ -21,9 +21,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.bootstrap import mean_interval
 from analysis.edits.curves import Curves
 from analysis.edits.targets import amounts_reaching, between
+from analysis.intervals.bootstrap import mean_interval
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 

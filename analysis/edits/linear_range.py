@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.bootstrap import resamples
 from analysis.edits.curves import Curves
+from analysis.intervals.bootstrap import resamples
 from directions.errors import LatdirError
 
 __all__ = ["LinearRange", "linear_range", "linear_ranges", "slope_near_zero"]

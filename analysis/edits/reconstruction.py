@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.bootstrap import mean_interval
+from analysis.intervals.bootstrap import mean_interval
 from directions.errors import LatdirError, require
 
 __all__ = ["Backbone", "Perceptual", "Reconstruction", "lpips_distance", "reconstruction_quality"]

@@ -20,8 +20,8 @@ from analysis.entangled import entangled_world, entanglement_sweep
 from analysis.explicitness import explicitness
 from analysis.factors import as_classes, split_rows
 from analysis.factorvae import _least_varying, factorvae_score
-from analysis.half_samples import half_sample_scores
 from analysis.histogram_trees import grow_on_histograms
+from analysis.intervals.half_samples import half_sample_scores
 from analysis.mig import mig, mutual_information
 from analysis.modularity import modularity, modularity_of
 from analysis.sap import sap

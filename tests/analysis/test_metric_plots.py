@@ -7,7 +7,7 @@ import torch
 from analysis import plots
 from analysis.entangled import EntanglementSweep
 from analysis.geodesic import find_geodesic
-from analysis.half_samples import Score
+from analysis.intervals.half_samples import Score
 from analysis.pullback import LocalMetric
 from analysis.smoothness import PathLength
 from analysis.style import DARK

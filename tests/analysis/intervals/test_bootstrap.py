@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import stats
 
-from analysis import bootstrap
-from analysis.bootstrap import mean_interval, resamples
+from analysis.intervals import bootstrap
+from analysis.intervals.bootstrap import mean_interval, resamples
 from directions import LatdirError
 
 
