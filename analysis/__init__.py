@@ -30,7 +30,8 @@ from analysis.factorvae import factorvae_score
 from analysis.geodesic import Geodesic, find_geodesic, geodesic_between
 from analysis.geometry import cosine_matrix
 from analysis.mig import mutual_information
-from analysis.naming import Naming, name_directions
+from analysis.naming.by_effects import Naming, name_directions
+from analysis.naming.by_text import name_by_text, nearest_phrases
 from analysis.participation import Participation
 from analysis.pullback import LocalMetric, effective_dimension, pullback_metric
 from analysis.remarks import Remark, remarks_on
@@ -38,7 +39,6 @@ from analysis.report import write_report
 from analysis.separability import Separability, linear_separability, measure_separability
 from analysis.smoothness import PathLength, edit_path_length, lipschitz, perceptual_path_length
 from analysis.subspaces import compare_banks, compare_subspaces, principal_angles
-from analysis.text_naming import name_by_text, nearest_phrases
 from directions.scoring.features import face_features, lpips_features, pixel_features
 
 __all__ = [

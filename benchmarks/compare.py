@@ -1,7 +1,7 @@
 """All methods on one generator: which attribute each finds, how cleanly, at what cost.
 
 Supervised methods know the attributes; the directions of unsupervised ones are named by
-`analysis.naming` on codes of their own. Every named direction is then measured on the same
+`analysis.naming.by_effects` on codes of their own. Every named direction is then measured on the same
 held-out codes at equal effect. Random directions go through the same naming: whatever they are
 credited with is what the others' names are worth. Costs are seconds of one processor core, so
 that other work on the machine does not count.
@@ -33,7 +33,7 @@ from analysis.comparison_map import comparison_map
 from analysis.edits.curves import HELD_OUT_SEED
 from analysis.edits.effects import measure_effects
 from analysis.edits.nulls import RandomNull, random_directions
-from analysis.naming import NAMING_SEED, name_directions
+from analysis.naming.by_effects import NAMING_SEED, name_directions
 from directions import DirectionBank, LatdirError
 from directions.classifiers import Classifier, load_classifier
 from directions.generators import Generator, load_generator

@@ -27,7 +27,7 @@ from torch.nn import functional
 from analysis.edits.curves import HELD_OUT_SEED
 from analysis.edits.realism import frechet_distance
 from analysis.edits.reconstruction import reconstruction_quality
-from analysis.naming import name_directions
+from analysis.naming.by_effects import name_directions
 from analysis.separability import linear_separability
 from analysis.smoothness import perceptual_path_length
 from directions import DirectionBank, load_classifier, load_generator, sweep

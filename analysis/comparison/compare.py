@@ -62,7 +62,7 @@ def compare_methods(
 
     A method's direction of an attribute is the first of its bank that is meant to move it: by
     calibration or by name. Give banks of unsupervised methods their names with
-    `analysis.naming.name_directions` first.
+    `analysis.naming.by_effects.name_directions` first.
 
     Args:
         generator: Makes the images.
@@ -120,7 +120,7 @@ def compare_methods(
     if not chosen:
         raise LatdirError(
             f"no bank has a direction named after one of {', '.join(attributes)}: name them first "
-            "with analysis.naming.name_directions"
+            "with analysis.naming.by_effects.name_directions"
         )
     provenance = next(
         (b.provenance for b in banks.values() if b.provenance.get("seed") == seed), {}

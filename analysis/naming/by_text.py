@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
-from analysis.naming import NAMING_SEED, Naming, name_directions
+from analysis.naming.by_effects import NAMING_SEED, Naming, name_directions
 from directions.bank import DirectionBank
 from directions.classifiers.clip.model import clip_classifier
 from directions.classifiers.clip.protocol import TextImageModel

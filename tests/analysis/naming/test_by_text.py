@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from analysis.text_naming import FACE_PHRASES, name_by_text, nearest_phrases
+from analysis.naming.by_text import FACE_PHRASES, name_by_text, nearest_phrases
 from directions import Direction, DirectionBank, LatdirError
 from directions.planted.clip import PlantedClip
 from directions.planted.world import planted

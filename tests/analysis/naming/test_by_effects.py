@@ -6,7 +6,7 @@ from scipy import stats
 
 from analysis import measure_effects, random_directions
 from analysis.edits.nulls import RandomNull
-from analysis.naming import NAMING_SEED, name_directions
+from analysis.naming.by_effects import NAMING_SEED, name_directions
 from directions import Direction, DirectionBank, LatdirError
 from directions.classifiers import Attribute
 from directions.planted.world import planted
