@@ -12,7 +12,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.style import LIGHT, Theme
+from analysis.plots.theme import LIGHT, Theme
 from directions.images import resize, to_pil
 
 __all__ = ["css_colors", "data_url", "inline_svg", "mosaic"]

@@ -26,6 +26,7 @@ from analysis.edits.nulls import RandomNull, evident
 from analysis.edits.realism import Realism
 from analysis.geometry import cosine_matrix
 from analysis.inline import css_colors
+from analysis.plots.theme import DARK, LIGHT
 from analysis.remarks import remarks_on
 from analysis.report_articles import articles, strips
 from analysis.report_edits import (
@@ -35,7 +36,6 @@ from analysis.report_edits import (
     leakage_figure,
     realism_part,
 )
-from analysis.style import DARK, LIGHT
 from analysis.tables import (
     cosine_table,
     effect_table,

@@ -29,11 +29,11 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.comparison.compare import Comparison, Cost, Row, compare_methods
-from analysis.comparison_map import comparison_map
 from analysis.edits.curves import HELD_OUT_SEED
 from analysis.edits.effects import measure_effects
 from analysis.edits.nulls import RandomNull, random_directions
 from analysis.naming.by_effects import NAMING_SEED, name_directions
+from analysis.plots.comparison_heatmap import comparison_map
 from directions import DirectionBank, LatdirError
 from directions.classifiers import Classifier, load_classifier
 from directions.generators import Generator, load_generator

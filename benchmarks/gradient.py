@@ -24,7 +24,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.style import LIGHT, dress
+from analysis.plots.theme import LIGHT, dress
 from directions.classifiers import load_classifier
 from directions.generators import load_generator
 from directions.scoring.gradients import ScoreGradients, score_gradients

@@ -114,9 +114,9 @@ def compare(
 ) -> None:
     """Set banks side by side on the same held-out codes, at equal effect."""
     from analysis import compare_methods
-    from analysis.comparison_plots import comparison_figure
     from analysis.edits.targets import match_targets
     from analysis.evaluation import embedding
+    from analysis.plots.comparison import comparison_figure
 
     for path in out or []:
         if path.suffix.lstrip(".").lower() not in (*TABLES, *FIGURES):

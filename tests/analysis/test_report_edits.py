@@ -8,11 +8,11 @@ import torch
 
 from analysis import calibration_curves, effects_of, linear_ranges, measure_curves, write_report
 from analysis.comparison.compare import compare_methods
-from analysis.comparison_plots import comparison_figure
 from analysis.edits.accuracy import Accuracy
 from analysis.edits.consistency import Consistency
 from analysis.edits.leakage import attribute_dependency
 from analysis.edits.realism import Realism
+from analysis.plots.comparison import comparison_figure
 from analysis.report_articles import articles
 from analysis.report_edits import accuracy_part, consistency_part, leakage_figure, realism_part
 from analysis.tables import number

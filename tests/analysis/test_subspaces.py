@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
-from analysis.comparison_plots import distance_map, principal_angle_curves
+from analysis.plots.comparison import distance_map, principal_angle_curves
 from analysis.subspaces import (
     compare_banks,
     compare_subspaces,

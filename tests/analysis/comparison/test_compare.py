@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from analysis import attribute_dependency, identity_preservation, measure_curves, measure_effects
 from analysis.comparison.compare import COMPARED_AMOUNTS, Cost, compare_methods
-from analysis.comparison_plots import comparison_figure
+from analysis.plots.comparison import comparison_figure
 from directions import LatdirError
 from directions.classifiers import Attribute
 from directions.direction import Calibration

@@ -10,7 +10,7 @@ from analysis import attribute_dependency, measure_curves, plots, principal_angl
 from analysis.edits.accuracy import Accuracy
 from analysis.edits.realism import Realism
 from analysis.edits.sweeps import scored_sweep
-from analysis.style import DARK, LIGHT
+from analysis.plots.theme import DARK, LIGHT
 from analysis.subspaces import random_subspaces
 from directions import LatdirError
 from directions.classifiers.base import Attribute

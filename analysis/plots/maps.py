@@ -8,8 +8,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.plot_parts import color_bar
-from analysis.style import LIGHT, Theme, canvas, dress
+from analysis.plots.parts import color_bar
+from analysis.plots.theme import LIGHT, Theme, canvas, dress
 from directions.errors import LatdirError
 
 __all__ = ["cosine_map", "principal_angle_map"]

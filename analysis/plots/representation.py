@@ -11,9 +11,9 @@ from torch import Tensor
 
 from analysis.entangled import EntanglementSweep
 from analysis.geodesic import Geodesic
+from analysis.plots.theme import LIGHT, Theme, canvas, dress
 from analysis.pullback import LocalMetric, effective_dimension
 from analysis.smoothness import PathLength
-from analysis.style import LIGHT, Theme, canvas, dress
 from directions.errors import LatdirError
 
 __all__ = [

@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 
 from analysis.comparison.compare import Comparison, Metric
-from analysis.style import LIGHT, Theme, dress
+from analysis.plots.theme import LIGHT, Theme, dress
 from directions.errors import LatdirError
 
 __all__ = ["comparison_map"]

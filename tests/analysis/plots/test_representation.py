@@ -8,9 +8,9 @@ from analysis import plots
 from analysis.entangled import EntanglementSweep
 from analysis.geodesic import find_geodesic
 from analysis.intervals.half_samples import Score
+from analysis.plots.theme import DARK
 from analysis.pullback import LocalMetric
 from analysis.smoothness import PathLength
-from analysis.style import DARK
 from directions.errors import LatdirError
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from analysis.comparison.compare import Comparison
-from analysis.style import LIGHT, Theme, canvas, dress
+from analysis.plots.theme import LIGHT, Theme, canvas, dress
 from analysis.subspaces import SubspaceComparison
 from directions.errors import LatdirError
 

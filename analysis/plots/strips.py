@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.edits.sweeps import ScoredSweep
-from analysis.plot_parts import labeled
-from analysis.style import LIGHT, Theme, dress
+from analysis.plots.parts import labeled
+from analysis.plots.theme import LIGHT, Theme, dress
 from directions.images import to_uint8
 
 __all__ = ["sweep_strips"]

@@ -11,8 +11,8 @@ from matplotlib.patches import Rectangle
 
 from analysis.edits.effects import Effects
 from analysis.edits.nulls import RandomNull, evident
-from analysis.plot_parts import color_bar
-from analysis.style import LIGHT, Theme, canvas, dress
+from analysis.plots.parts import color_bar
+from analysis.plots.theme import LIGHT, Theme, canvas, dress
 
 __all__ = ["effect_bars", "effect_heatmap"]
 

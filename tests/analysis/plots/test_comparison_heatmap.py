@@ -2,8 +2,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis.comparison.compare import Comparison, Cost, Row
-from analysis.comparison_map import comparison_map
-from analysis.style import DARK
+from analysis.plots.comparison_heatmap import comparison_map
+from analysis.plots.theme import DARK
 from directions import LatdirError
 
 ROWS = (

@@ -15,8 +15,8 @@ from analysis.edits.calibration import CalibrationCurve
 from analysis.edits.identity import Identity
 from analysis.edits.leakage import Leakage
 from analysis.edits.realism import Realism
-from analysis.plot_parts import band_curve, labeled, legend_beside, panels
-from analysis.style import LIGHT, Theme, canvas, dress
+from analysis.plots.parts import band_curve, labeled, legend_beside, panels
+from analysis.plots.theme import LIGHT, Theme, canvas, dress
 from directions.errors import LatdirError
 
 __all__ = [

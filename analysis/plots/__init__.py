@@ -1,12 +1,12 @@
 """All figures by name; each is a function that returns a matplotlib Figure.
 
 They touch no global state. Save one with `figure.savefig("effects.pdf")`, or `.png` with
-`dpi=200`; notebooks show the returned figure. Give `theme=analysis.style.DARK` for a dark page.
+`dpi=200`; notebooks show the returned figure. Give `theme=analysis.plots.theme.DARK` for a dark page.
 """
 
 from __future__ import annotations
 
-from analysis.curve_plots import (
+from analysis.plots.curves import (
     accuracy_curves,
     angle_curve,
     attribute_dependency_curves,
@@ -16,16 +16,16 @@ from analysis.curve_plots import (
     realism_curves,
     spectrum,
 )
-from analysis.effect_plots import effect_bars, effect_heatmap
-from analysis.map_plots import cosine_map, principal_angle_map
-from analysis.metric_plots import (
+from analysis.plots.effects import effect_bars, effect_heatmap
+from analysis.plots.maps import cosine_map, principal_angle_map
+from analysis.plots.representation import (
     entanglement_figure,
     geodesic_figure,
     importance_map,
     path_length_figure,
     spectrum_figure,
 )
-from analysis.strip_plots import sweep_strips
+from analysis.plots.strips import sweep_strips
 
 __all__ = [
     "accuracy_curves",

@@ -15,7 +15,7 @@ from analysis import (
     plots,
     random_null,
 )
-from analysis.style import DARK, LIGHT
+from analysis.plots.theme import DARK, LIGHT
 from directions import LatdirError
 from directions.planted.world import planted
 from tests.analysis.measured import curves, true_bank

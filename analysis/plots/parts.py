@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from analysis.style import Theme
+from analysis.plots.theme import Theme
 
 __all__ = ["band_curve", "color_bar", "labeled", "legend_beside", "panels"]
 
