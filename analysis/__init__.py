@@ -34,8 +34,8 @@ from analysis.naming.by_effects import Naming, name_directions
 from analysis.naming.by_text import name_by_text, nearest_phrases
 from analysis.participation import Participation
 from analysis.pullback import LocalMetric, effective_dimension, pullback_metric
-from analysis.remarks import Remark, remarks_on
-from analysis.report import write_report
+from analysis.report.page import write_report
+from analysis.report.remarks import Remark, remarks_on
 from analysis.separability import Separability, linear_separability, measure_separability
 from analysis.smoothness import PathLength, edit_path_length, lipschitz, perceptual_path_length
 from analysis.subspaces import compare_banks, compare_subspaces, principal_angles

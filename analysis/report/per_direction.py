@@ -14,9 +14,9 @@ from analysis.edits.calibration import CalibrationCurve
 from analysis.edits.effects import Effects
 from analysis.edits.linear_range import LinearRange
 from analysis.edits.nulls import RandomNull
-from analysis.inline import data_url, inline_svg, mosaic
-from analysis.remarks import Remark
-from analysis.tables import flattened, number
+from analysis.report.inline import data_url, inline_svg, mosaic
+from analysis.report.remarks import Remark
+from analysis.report.tables import flattened, number
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.editing.moves import sweep

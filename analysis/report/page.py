@@ -25,18 +25,18 @@ from analysis.edits.linear_range import LinearRange, linear_ranges
 from analysis.edits.nulls import RandomNull, evident
 from analysis.edits.realism import Realism
 from analysis.geometry import cosine_matrix
-from analysis.inline import css_colors
 from analysis.plots.theme import DARK, LIGHT
-from analysis.remarks import remarks_on
-from analysis.report_articles import articles, strips
-from analysis.report_edits import (
+from analysis.report.in_use import (
     accuracy_part,
     consistency_part,
     identity_figure,
     leakage_figure,
     realism_part,
 )
-from analysis.tables import (
+from analysis.report.inline import css_colors
+from analysis.report.per_direction import articles, strips
+from analysis.report.remarks import remarks_on
+from analysis.report.tables import (
     cosine_table,
     effect_table,
     flattened,

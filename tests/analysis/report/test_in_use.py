@@ -13,9 +13,9 @@ from analysis.edits.consistency import Consistency
 from analysis.edits.leakage import attribute_dependency
 from analysis.edits.realism import Realism
 from analysis.plots.comparison import comparison_figure
-from analysis.report_articles import articles
-from analysis.report_edits import accuracy_part, consistency_part, leakage_figure, realism_part
-from analysis.tables import number
+from analysis.report.in_use import accuracy_part, consistency_part, leakage_figure, realism_part
+from analysis.report.per_direction import articles
+from analysis.report.tables import number
 from directions.classifiers import Attribute
 from directions.planted.world import planted
 from tests.analysis.measured import true_bank

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from analysis import effects_of, measure_curves, random_null, write_report
-from analysis.inline import data_url, inline_svg, mosaic
 from analysis.plots.theme import LIGHT, canvas, dress
-from analysis.tables import flattened, number
+from analysis.report.inline import data_url, inline_svg, mosaic
+from analysis.report.tables import flattened, number
 from directions import LatdirError
 from directions.planted.world import planted
 from tests.analysis.measured import true_bank

@@ -12,7 +12,7 @@ from torch import Tensor
 from analysis.edits.calibration import CalibrationCurve
 from analysis.edits.effects import Effects
 from analysis.edits.nulls import RandomNull, evident
-from analysis.tables import hundredths
+from analysis.report.tables import hundredths
 
 __all__ = ["Remark", "remarks_on"]
 

@@ -13,8 +13,8 @@ from analysis.edits.consistency import Consistency
 from analysis.edits.identity import Identity
 from analysis.edits.leakage import Leakage
 from analysis.edits.realism import Realism
-from analysis.report_articles import svg
-from analysis.tables import Cell, Row, Table, hundredths, number
+from analysis.report.per_direction import svg
+from analysis.report.tables import Cell, Row, Table, hundredths, number
 
 __all__ = ["accuracy_part", "consistency_part", "identity_figure", "leakage_figure", "realism_part"]
 
