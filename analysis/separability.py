@@ -27,7 +27,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from analysis.edits.curves import HELD_OUT_SEED
-from analysis.factors import checked_rows
+from analysis.representation.rows import checked_rows
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision

@@ -25,12 +25,12 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from analysis.dci import completeness, dci, disentanglement
-from analysis.explicitness import explicitness
-from analysis.factorvae import factorvae_score
-from analysis.mig import mig
-from analysis.modularity import modularity
-from analysis.sap import sap
+from analysis.representation.dci import completeness, dci, disentanglement
+from analysis.representation.explicitness import explicitness
+from analysis.representation.factorvae import factorvae_score
+from analysis.representation.mig import mig
+from analysis.representation.modularity import modularity
+from analysis.representation.sap import sap
 
 COUNTS = (10, 10, 10, 8, 4, 15)
 

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.entangled import EntanglementSweep
 from analysis.geodesic import Geodesic
 from analysis.plots.theme import LIGHT, Theme, canvas, dress
 from analysis.pullback import LocalMetric, effective_dimension
+from analysis.representation.entangled import EntanglementSweep
 from analysis.smoothness import PathLength
 from directions.errors import LatdirError
 

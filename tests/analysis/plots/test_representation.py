@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from analysis import plots
-from analysis.entangled import EntanglementSweep
 from analysis.geodesic import find_geodesic
 from analysis.intervals.half_samples import Score
 from analysis.plots.theme import DARK
 from analysis.pullback import LocalMetric
+from analysis.representation.entangled import EntanglementSweep
 from analysis.smoothness import PathLength
 from directions.errors import LatdirError
 

@@ -28,7 +28,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.factors import HeldOut, checked_rows, split_rows
+from analysis.representation.rows import HeldOut, checked_rows, split_rows
 from directions.errors import LatdirError
 
 __all__ = ["SAP", "sap"]

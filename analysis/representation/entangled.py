@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from analysis.dci import Model
-from analysis.disentanglement import METRICS, disentanglement_scores
 from analysis.intervals.half_samples import Score
+from analysis.representation.dci import Model
+from analysis.representation.scores import METRICS, disentanglement_scores
 from directions.errors import LatdirError
 
 __all__ = ["EntanglementSweep", "entangled_world", "entanglement_sweep"]

@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.factors import CLASSES, as_classes, checked_rows
+from analysis.representation.rows import CLASSES, as_classes, checked_rows
 from directions.errors import LatdirError
 
 __all__ = ["FactorVAEScore", "factorvae_score"]

@@ -14,17 +14,17 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
 from analysis.boosting import Binned, boost
-from analysis.dci import completeness, dci, disentanglement, stylespace_dci
-from analysis.disentanglement import METRICS, disentanglement_scores
-from analysis.entangled import entangled_world, entanglement_sweep
-from analysis.explicitness import explicitness
-from analysis.factors import as_classes, split_rows
-from analysis.factorvae import _least_varying, factorvae_score
 from analysis.histogram_trees import grow_on_histograms
 from analysis.intervals.half_samples import half_sample_scores
-from analysis.mig import mig, mutual_information
-from analysis.modularity import modularity, modularity_of
-from analysis.sap import sap
+from analysis.representation.dci import completeness, dci, disentanglement, stylespace_dci
+from analysis.representation.entangled import entangled_world, entanglement_sweep
+from analysis.representation.explicitness import explicitness
+from analysis.representation.factorvae import _least_varying, factorvae_score
+from analysis.representation.mig import mig, mutual_information
+from analysis.representation.modularity import modularity, modularity_of
+from analysis.representation.rows import as_classes, split_rows
+from analysis.representation.sap import sap
+from analysis.representation.scores import METRICS, disentanglement_scores
 from analysis.sorted_trees import grow_on_sorted_rows
 from directions.errors import LatdirError
 
@@ -158,7 +158,7 @@ def test_codes_on_the_edges_of_bins_fall_as_in_numpy():
 def test_many_codes_in_bounded_pieces(monkeypatch):
     x, y = mixed(codes=12)
     whole = mutual_information(x, y)
-    monkeypatch.setattr("analysis.mig.CHUNK", 3 * len(x))
+    monkeypatch.setattr("analysis.representation.mig.CHUNK", 3 * len(x))
     assert torch.equal(mutual_information(x, y), whole)
 
 
@@ -295,8 +295,8 @@ def test_factorvae_against_a_plain_loop():
 
 @pytest.mark.parametrize("chunk", [8_000_000, 90])
 def test_votes_from_sums_are_those_of_gathered_rows(monkeypatch, chunk):
-    monkeypatch.setattr("analysis.factorvae.CHUNK", chunk)
-    monkeypatch.setattr("analysis.factorvae.STRIP", 1000)
+    monkeypatch.setattr("analysis.representation.factorvae.CHUNK", chunk)
+    monkeypatch.setattr("analysis.representation.factorvae.STRIP", 1000)
     x, y = mixed(300)
     nearly = x + 1e-7 * torch.randn(x.shape, generator=rng(3), dtype=x.dtype)
     # Far from zero, nearly equal, constant where the attribute is held, and equal twice.

@@ -13,14 +13,14 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.dci import Model, dci
-from analysis.explicitness import explicitness
-from analysis.factors import CLASSES, as_classes, checked_rows
-from analysis.factorvae import factorvae_score
 from analysis.intervals.half_samples import Score, half_sample_scores
-from analysis.mig import mig
-from analysis.modularity import modularity
-from analysis.sap import sap
+from analysis.representation.dci import Model, dci
+from analysis.representation.explicitness import explicitness
+from analysis.representation.factorvae import factorvae_score
+from analysis.representation.mig import mig
+from analysis.representation.modularity import modularity
+from analysis.representation.rows import CLASSES, as_classes, checked_rows
+from analysis.representation.sap import sap
 from directions.errors import LatdirError
 
 __all__ = ["METRICS", "disentanglement_scores"]

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from analysis.factors import CLASSES, HeldOut, split_rows
+from analysis.representation.rows import CLASSES, HeldOut, split_rows
 from directions.errors import LatdirError
 
 __all__ = ["Explicitness", "explicitness"]

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from analysis.factors import CLASSES, as_classes, checked_rows
+from analysis.representation.rows import CLASSES, as_classes, checked_rows
 from directions.errors import LatdirError
 
 __all__ = ["MIG", "mig", "mutual_information"]

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.factors import CLASSES
-from analysis.mig import BINS, mutual_information
+from analysis.representation.mig import BINS, mutual_information
+from analysis.representation.rows import CLASSES
 
 __all__ = ["Modularity", "modularity", "modularity_of"]
 
