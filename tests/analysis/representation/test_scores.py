@@ -13,8 +13,6 @@ from sklearn.metrics import mutual_info_score
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
-from analysis.boosting import Binned, boost
-from analysis.histogram_trees import grow_on_histograms
 from analysis.intervals.half_samples import half_sample_scores
 from analysis.representation.dci import completeness, dci, disentanglement, stylespace_dci
 from analysis.representation.entangled import entangled_world, entanglement_sweep
@@ -25,7 +23,9 @@ from analysis.representation.modularity import modularity, modularity_of
 from analysis.representation.rows import as_classes, split_rows
 from analysis.representation.sap import sap
 from analysis.representation.scores import METRICS, disentanglement_scores
-from analysis.sorted_trees import grow_on_sorted_rows
+from analysis.representation.trees.boosting import Binned, boost
+from analysis.representation.trees.histogram import grow_on_histograms
+from analysis.representation.trees.sorted import grow_on_sorted_rows
 from directions.errors import LatdirError
 
 COUNTS = (4, 3, 2)
@@ -256,8 +256,8 @@ def test_memory_of_wide_codes_does_not_grow_with_classes(monkeypatch):
     binned = Binned.of(x, x[:2], bins=20)
     assert binned.widths.max() * 4 <= len(x)
     whole = boost(binned, y, stages=1).importance
-    monkeypatch.setattr("analysis.binned.CHUNK", 40_000)
-    monkeypatch.setattr("analysis.histogram_trees.KEPT", 200_000)
+    monkeypatch.setattr("analysis.representation.trees.binned.CHUNK", 40_000)
+    monkeypatch.setattr("analysis.representation.trees.histogram.KEPT", 200_000)
     tracemalloc.start()
     found = boost(Binned.of(x, x[:2], bins=20), y, stages=1).importance
     peak = tracemalloc.get_traced_memory()[1]
@@ -271,7 +271,7 @@ def test_trees_in_pieces_are_the_same(monkeypatch):
     x, y = (t.numpy() for t in mixed(300, codes=6))
     binned = Binned.of(x, x, bins=16)
     whole = boost(binned, y[:, 0], stages=5).importance
-    monkeypatch.setattr("analysis.binned.CHUNK", 2 * 300)
+    monkeypatch.setattr("analysis.representation.trees.binned.CHUNK", 2 * 300)
     pieces = Binned.of(x, x, bins=16)
     assert len(list(pieces.chunks(1))) == 3
     np.testing.assert_allclose(boost(pieces, y[:, 0], stages=5).importance, whole, atol=1e-12)

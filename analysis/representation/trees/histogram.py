@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.binned import TIE, UNSPLIT, Array, Binned, Ints, Trees
+from analysis.representation.trees.binned import TIE, UNSPLIT, Array, Binned, Ints, Trees
 
 __all__ = ["grow_on_histograms"]
 

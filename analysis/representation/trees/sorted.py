@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from analysis.binned import TIE, Array, Binned, Ints, Trees
+from analysis.representation.trees.binned import TIE, Array, Binned, Ints, Trees
 
 __all__ = ["grow_on_sorted_rows"]
 

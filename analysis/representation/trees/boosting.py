@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.binned import Array, Binned, Ints
-from analysis.histogram_trees import grow_on_histograms
-from analysis.sorted_trees import grow_on_sorted_rows
+from analysis.representation.trees.binned import Array, Binned, Ints
+from analysis.representation.trees.histogram import grow_on_histograms
+from analysis.representation.trees.sorted import grow_on_sorted_rows
 
 __all__ = ["Binned", "Boosted", "boost"]
 

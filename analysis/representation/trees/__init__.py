@@ -1,0 +1,4 @@
+"""Gradient-boosted trees behind DCI.
+
+Read `boosting` first.
+"""
