@@ -24,21 +24,26 @@ from analysis.edits.nulls import (
 )
 from analysis.edits.realism import Realism, measure_realism
 from analysis.edits.reconstruction import Reconstruction, lpips_distance, reconstruction_quality
-from analysis.geodesic import Geodesic, find_geodesic, geodesic_between
-from analysis.geometry import cosine_matrix
 from analysis.naming.by_effects import Naming, name_directions
 from analysis.naming.by_text import name_by_text, nearest_phrases
-from analysis.participation import Participation
-from analysis.pullback import LocalMetric, effective_dimension, pullback_metric
 from analysis.report.page import write_report
 from analysis.report.remarks import Remark, remarks_on
 from analysis.representation.dci import DCI, stylespace_dci
 from analysis.representation.factorvae import factorvae_score
 from analysis.representation.mig import mutual_information
 from analysis.representation.scores import disentanglement_scores
-from analysis.separability import Separability, linear_separability, measure_separability
-from analysis.smoothness import PathLength, edit_path_length, lipschitz, perceptual_path_length
-from analysis.subspaces import compare_banks, compare_subspaces, principal_angles
+from analysis.spaces.cosines import cosine_matrix
+from analysis.spaces.geodesic import Geodesic, find_geodesic, geodesic_between
+from analysis.spaces.participation import Participation
+from analysis.spaces.path_length import (
+    PathLength,
+    edit_path_length,
+    lipschitz,
+    perceptual_path_length,
+)
+from analysis.spaces.pullback import LocalMetric, effective_dimension, pullback_metric
+from analysis.spaces.separability import Separability, linear_separability, measure_separability
+from analysis.spaces.subspaces import compare_banks, compare_subspaces, principal_angles
 from directions.scoring.features import face_features, lpips_features, pixel_features
 
 __all__ = [

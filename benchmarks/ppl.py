@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from analysis.smoothness import perceptual_path_length
+from analysis.spaces.path_length import perceptual_path_length
 from directions.generators import load_generator
 from directions.scoring.features import face_features, lpips_features, pixel_features
 

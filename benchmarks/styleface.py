@@ -28,8 +28,8 @@ from analysis.edits.curves import HELD_OUT_SEED
 from analysis.edits.realism import frechet_distance
 from analysis.edits.reconstruction import reconstruction_quality
 from analysis.naming.by_effects import name_directions
-from analysis.separability import linear_separability
-from analysis.smoothness import perceptual_path_length
+from analysis.spaces.path_length import perceptual_path_length
+from analysis.spaces.separability import linear_separability
 from directions import DirectionBank, load_classifier, load_generator, sweep
 from directions.classifiers.base import logit
 from directions.classifiers.faces.classifier import faces

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.comparison.compare import Comparison
 from analysis.plots.theme import LIGHT, Theme, canvas, dress
-from analysis.subspaces import SubspaceComparison
+from analysis.spaces.subspaces import SubspaceComparison
 from directions.errors import LatdirError
 
 __all__ = ["comparison_figure", "distance_map", "principal_angle_curves"]

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.geodesic import Geodesic
 from analysis.plots.theme import LIGHT, Theme, canvas, dress
-from analysis.pullback import LocalMetric, effective_dimension
 from analysis.representation.entangled import EntanglementSweep
-from analysis.smoothness import PathLength
+from analysis.spaces.geodesic import Geodesic
+from analysis.spaces.path_length import PathLength
+from analysis.spaces.pullback import LocalMetric, effective_dimension
 from directions.errors import LatdirError
 
 __all__ = [

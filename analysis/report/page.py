@@ -24,7 +24,6 @@ from analysis.edits.leakage import Leakage, attribute_dependency
 from analysis.edits.linear_range import LinearRange, linear_ranges
 from analysis.edits.nulls import RandomNull, evident
 from analysis.edits.realism import Realism
-from analysis.geometry import cosine_matrix
 from analysis.plots.theme import DARK, LIGHT
 from analysis.report.in_use import (
     accuracy_part,
@@ -43,6 +42,7 @@ from analysis.report.tables import (
     number,
     summary_table,
 )
+from analysis.spaces.cosines import cosine_matrix
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator

@@ -7,7 +7,7 @@ from analysis.edits.curves import measure_curves
 from analysis.edits.realism import measure_realism
 from analysis.edits.sweeps import scored_sweep
 from analysis.naming.by_effects import name_directions
-from analysis.smoothness import edit_path_length, lipschitz
+from analysis.spaces.path_length import edit_path_length, lipschitz
 from directions import LatdirError, load_classifier
 from directions.editing.grids import edit_grid
 from discovery.unsupervised.sefa import SeFa

@@ -11,7 +11,7 @@ from analysis.edits.accuracy import Accuracy
 from analysis.edits.realism import Realism
 from analysis.edits.sweeps import scored_sweep
 from analysis.plots.theme import DARK, LIGHT
-from analysis.subspaces import random_subspaces
+from analysis.spaces.subspaces import random_subspaces
 from directions import LatdirError
 from directions.classifiers.base import Attribute
 from directions.planted.world import planted

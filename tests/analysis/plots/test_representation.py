@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from analysis import plots
-from analysis.geodesic import find_geodesic
 from analysis.intervals.half_samples import Score
 from analysis.plots.theme import DARK
-from analysis.pullback import LocalMetric
 from analysis.representation.entangled import EntanglementSweep
-from analysis.smoothness import PathLength
+from analysis.spaces.geodesic import find_geodesic
+from analysis.spaces.path_length import PathLength
+from analysis.spaces.pullback import LocalMetric
 from directions.errors import LatdirError
 
 

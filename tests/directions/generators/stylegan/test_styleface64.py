@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from analysis.separability import measure_separability
+from analysis.spaces.separability import measure_separability
 from directions import LatdirError, load_generator
 from directions.classifiers.faces.classifier import faces
 from directions.generators.dcgan import digiface64

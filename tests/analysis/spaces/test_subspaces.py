@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from analysis.plots.comparison import distance_map, principal_angle_curves
-from analysis.subspaces import (
+from analysis.spaces.subspaces import (
     compare_banks,
     compare_subspaces,
     distance,

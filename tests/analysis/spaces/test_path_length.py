@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.smoothness import (
+from analysis.spaces.path_length import (
     edit_path_length,
     lerp,
     lipschitz,

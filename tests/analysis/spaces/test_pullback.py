@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from analysis.geodesic import find_geodesic, geodesic_between
-from analysis.participation import participation
-from analysis.pullback import effective_dimension, metric_of, pullback_metric
+from analysis.spaces.geodesic import find_geodesic, geodesic_between
+from analysis.spaces.participation import participation
+from analysis.spaces.pullback import effective_dimension, metric_of, pullback_metric
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import mutual_info_score
 
-from analysis.separability import linear_separability, measure_separability
+from analysis.spaces.separability import linear_separability, measure_separability
 from directions.errors import LatdirError
 from directions.planted.world import planted
 

@@ -1,0 +1,1 @@
+"""Geometry of latent spaces: path lengths, separability, pullback metrics, geodesics, subspaces."""
