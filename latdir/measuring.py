@@ -14,7 +14,7 @@ from directions.generators import load_generator
 from latdir.methods import split_names
 from latdir.options import BankFile, ClassifierName, OwnGenerator, bank_and_generator
 from latdir.output import FIGURES, Json, figure_format, say, table, write_figure, write_text
-from latdir.tabular import TABLES, table_format, write_table
+from latdir.table_files import TABLES, table_format, write_table
 
 __all__ = ["compare", "effects", "evaluate", "report"]
 

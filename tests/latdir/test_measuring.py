@@ -10,7 +10,7 @@ import torch
 
 from directions import DirectionBank
 from directions.planted.world import planted
-from latdir.tabular import write_table
+from latdir.table_files import write_table
 from tests.analysis.measured import bank_of, true_bank
 
 OWN = """
