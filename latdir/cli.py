@@ -14,8 +14,9 @@ from directions.classifiers import CLASSIFIERS, load_classifier
 from directions.generators import GENERATORS, Generator, load_generator
 from directions.memory import keep_freed_memory
 from discovery.registry import METHODS
-from latdir.measuring import compare, effects, evaluate, report
-from latdir.methods import MethodGroup, split_names
+from latdir.commands.discover import MethodGroup, split_names
+from latdir.commands.measure import compare, effects, evaluate, report
+from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
 from latdir.options import (
     BankFile,
     ClassifierName,
@@ -25,7 +26,6 @@ from latdir.options import (
     bank_and_generator,
 )
 from latdir.output import Json, say, table
-from latdir.words import MODEL, MODEL_HELP, bank_of_texts, load_model
 
 __all__ = ["app", "main"]
 
@@ -62,7 +62,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Do the main job on the built-in face generator: from sampling to a report."""
-    from latdir.demo import run
+    from latdir.commands.demo import run
 
     result = run(out, count=count, seed=seed)
     rows = [[step, f"{seconds:.1f} s"] for step, seconds in result.seconds.items()]

@@ -11,7 +11,7 @@ import typer
 from directions import DirectionBank, LatdirError
 from directions.classifiers import load_classifier
 from directions.generators import load_generator
-from latdir.methods import split_names
+from latdir.commands.discover import split_names
 from latdir.options import BankFile, ClassifierName, OwnGenerator, bank_and_generator
 from latdir.output import FIGURES, Json, figure_format, say, table, write_figure, write_text
 from latdir.table_files import TABLES, table_format, write_table

@@ -19,8 +19,8 @@ from directions.classifiers import load_classifier
 from directions.generators import load_generator
 from discovery.base import Method, Need
 from discovery.registry import METHODS, find_method
+from latdir.commands.text import MODEL, MODEL_HELP, load_model
 from latdir.output import Json, say, table
-from latdir.words import MODEL, MODEL_HELP, load_model
 
 __all__ = ["MethodGroup", "split_names"]
 

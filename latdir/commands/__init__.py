@@ -1,0 +1,1 @@
+"""The subcommands of `latdir`, thin shells over the library."""
