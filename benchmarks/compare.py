@@ -1,9 +1,9 @@
 """All methods on one generator: which attribute each finds, how cleanly, at what cost.
 
 Supervised methods know the attributes; the directions of unsupervised ones are named by
-`analysis.naming.by_effects` on codes of their own. Every named direction is then measured on the same
-held-out codes at equal effect. Random directions go through the same naming: whatever they are
-credited with is what the others' names are worth. Costs are seconds of one processor core, so
+`analysis.naming.by_effects` on codes of their own. Every named direction is then measured on the
+same held-out codes at equal effect. Random directions go through the same naming: whatever they
+are credited with is what the others' names are worth. Costs are seconds of one processor core, so
 that other work on the machine does not count.
 
 A finished method is kept in `--out` and not run again while the settings stay the same.

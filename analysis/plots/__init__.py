@@ -1,7 +1,8 @@
 """All figures by name; each is a function that returns a matplotlib Figure.
 
 They touch no global state. Save one with `figure.savefig("effects.pdf")`, or `.png` with
-`dpi=200`; notebooks show the returned figure. Give `theme=analysis.plots.theme.DARK` for a dark page.
+`dpi=200`; notebooks show the returned figure. Give `theme=analysis.plots.theme.DARK` for a dark
+page.
 """
 
 from __future__ import annotations

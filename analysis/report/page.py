@@ -160,7 +160,7 @@ def _template() -> Any:
 
 
 def _resource(name: str) -> str:
-    return resources.files("analysis").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("analysis.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _context(

@@ -100,8 +100,8 @@ def solve(
         >>> solve(bank, targets={"smiling": 1.6}, hold=["yaw"], effects=measured, bound=1.0)
         Traceback (most recent call last):
         ...
-        directions.editing.solver.Infeasible: smiling +1.6 cannot be reached within a distance of 1 with
-        yaw held: the best is smiling +0.686; raise the bound (2.33 would do), hold fewer
+        directions.editing.solver.Infeasible: smiling +1.6 cannot be reached within a distance of
+        1 with yaw held: the best is smiling +0.686; raise the bound (2.33 would do), hold fewer
         attributes, or ask for less
     """
     columns = list(bank) if attributes is None else list(attributes)

@@ -1,1 +1,1 @@
-"""Numerical tools shared by discovery and analysis: eigenvectors, linearized generators, tangents."""
+"""Numerical tools of discovery and analysis: eigenvectors, linearized generators, tangents."""

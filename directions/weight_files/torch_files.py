@@ -1,8 +1,8 @@
 """torch's two file formats, read without torch: a zip archive, and the older row of pickles.
 
 Stricter than `torch.load(weights_only=True)`: the pickles go through
-`directions.weight_files.pickle_machine`, tensors must lie within their storages, archives must not be
-compressed, and training files that also hold an `argparse.Namespace` can be read.
+`directions.weight_files.pickle_machine`, tensors must lie within their storages, archives must
+not be compressed, and training files that also hold an `argparse.Namespace` can be read.
 
 Source: https://docs.pytorch.org/docs/stable/notes/serialization.html
 """

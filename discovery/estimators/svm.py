@@ -10,7 +10,7 @@ eigendecomposition of the codes' Gram matrix:
 1. Douglas–Rachford splitting (ADMM with over-relaxation; Boyd et al. 2011, "Distributed
    Optimization and Statistical Learning via the Alternating Direction Method of Multipliers")
    for all targets together: two matrix products and four elementwise passes an iteration.
-2. Target by target, an interior point (`discovery.estimators.svm_interior_point`) on the few rows near the margin;
+2. Target by target, an interior point (`svm_interior_point`) on the few rows near the margin;
    the other rows stay at the bound where the first stage put them, and any that turn out to
    be misplaced are taken in for another round.
 

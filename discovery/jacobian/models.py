@@ -6,7 +6,7 @@ vector-Jacobian product a pixel (LowRankGAN, Zhu et al. 2021, arXiv:2106.04488, 
 al. 2022, arXiv:2202.09649, do that). When d is large too, `leading` finds the largest eigenpairs
 of JᵀJ from a few dozen products in a block Krylov space (Musco & Musco 2015, arXiv:1504.05477).
 
-`discovery.jacobian.global_basis`, `discovery.jacobian.local_basis` and `discovery.jacobian.region` are the methods on top.
+`global_basis`, `local_basis` and `region` are the methods on top.
 """
 
 from __future__ import annotations

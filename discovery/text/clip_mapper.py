@@ -188,7 +188,8 @@ class ClipMapper(Method):
             seed: Seed of the codes and of the networks.
 
         Returns:
-            The path. It is saved with `path.save(file)` and read with `directions.paths.base.load_path`.
+            The path. It is saved with `path.save(file)` and read with
+            `directions.paths.base.load_path`.
 
         Raises:
             LatdirError: Nothing is differentiable, training diverged, codes were not moved, or a
