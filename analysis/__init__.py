@@ -10,7 +10,7 @@ from analysis.edits.calibration import (
     calibration_curves,
 )
 from analysis.edits.consistency import Consistency, edit_consistency, level_edits, shift_edits
-from analysis.edits.curves import HELD_OUT_SEED, Curves, measure_curves
+from analysis.edits.curves import Curves, measure_curves
 from analysis.edits.effects import Effect, Effects, effects_of, measure_effects
 from analysis.edits.identity import Identity, identity_preservation
 from analysis.edits.leakage import Leakage, attribute_dependency
@@ -45,6 +45,7 @@ from analysis.spaces.pullback import LocalMetric, effective_dimension, pullback_
 from analysis.spaces.separability import Separability, linear_separability, measure_separability
 from analysis.spaces.subspaces import compare_banks, compare_subspaces, principal_angles
 from directions.scoring.features import face_features, lpips_features, pixel_features
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
     "HELD_OUT_SEED",

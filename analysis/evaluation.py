@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from analysis import (
-    HELD_OUT_SEED,
     Accuracy,
     Consistency,
     Curves,
@@ -39,12 +38,11 @@ from directions import DirectionBank
 from directions.classifiers import Classifier, Combined
 from directions.generators import Generator
 from directions.generators.base import Precision
+from directions.seeds import TRIAL_SEED
 
 __all__ = ["Evaluation", "direction_columns", "effect_columns", "embedding", "evaluate", "in_use"]
 
 AMOUNTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
-# The seed of the codes that edits are tried on; calibration has seen those of the other.
-TRIAL_SEED = HELD_OUT_SEED + 1
 # Edits that are combined, and how far each goes, in sigma.
 COMBINED, COMBINED_AMOUNT = 3, 1.0
 

@@ -29,14 +29,14 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.comparison.compare import Comparison, Cost, Row, compare_methods
-from analysis.edits.curves import HELD_OUT_SEED
 from analysis.edits.effects import measure_effects
 from analysis.edits.nulls import RandomNull, random_directions
-from analysis.naming.by_effects import NAMING_SEED, name_directions
+from analysis.naming.by_effects import name_directions
 from analysis.plots.comparison_heatmap import comparison_map
 from directions import DirectionBank, LatdirError
 from directions.classifiers import Classifier, load_classifier
 from directions.generators import Generator, load_generator
+from directions.seeds import HELD_OUT_SEED, NAMING_SEED
 from discovery import find_method, sample
 from discovery.sampling.samples import Samples
 

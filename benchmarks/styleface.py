@@ -24,7 +24,6 @@ from scipy.stats import ks_2samp, spearmanr
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.edits.curves import HELD_OUT_SEED
 from analysis.edits.realism import frechet_distance
 from analysis.edits.reconstruction import reconstruction_quality
 from analysis.naming.by_effects import name_directions
@@ -36,6 +35,7 @@ from directions.classifiers.faces.classifier import faces
 from directions.generators.base import Generator
 from directions.generators.progressive import pixel_norm
 from directions.images import grid, save_png
+from directions.seeds import HELD_OUT_SEED
 from discovery import PCA, Boundary, SeFa
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples

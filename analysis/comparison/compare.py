@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.comparison.result import Comparison, Cost, Difference, Metric, Row
-from analysis.edits.curves import HELD_OUT_SEED, Curves, measure_curves
+from analysis.edits.curves import Curves, measure_curves
 from analysis.edits.targets import amounts_reaching, between, match_targets
 from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
@@ -31,6 +31,7 @@ from directions.classifiers.rename import Renamed
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Comparison", "Cost", "Difference", "Metric", "Row", "compare_methods"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.edits.curves import AMOUNTS, HELD_OUT_SEED, Curves, measure_curves
+from analysis.edits.curves import AMOUNTS, Curves, measure_curves
 from analysis.edits.linear_range import linear_range, slope_near_zero
 from analysis.edits.targets import match_targets
 from analysis.intervals.bootstrap import mean_interval
@@ -21,6 +21,7 @@ from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["CalibrationCurve", "apply_calibrations", "calibrate", "calibration_curves"]
 

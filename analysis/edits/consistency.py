@@ -24,7 +24,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.edits.curves import HELD_OUT_SEED
 from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
@@ -32,6 +31,7 @@ from directions.editing.moves import set_level
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 from directions.scoring.scorer import scorer
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Consistency", "Edit", "edit_consistency", "level_edits", "shift_edits"]
 

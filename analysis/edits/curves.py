@@ -24,10 +24,10 @@ from directions.classifiers.base import Attribute, Classifier, logit
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
     "AMOUNTS",
-    "HELD_OUT_SEED",
     "Curves",
     "Scale",
     "Source",
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 AMOUNTS = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
-# Far from the small seeds that people sample with: held-out codes must be codes not learned from.
-HELD_OUT_SEED = 920_419_823
 
 Scale = Literal["score", "logit"]
 

@@ -19,12 +19,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.edits.curves import HELD_OUT_SEED, Curves, Source, measure_curves
+from analysis.edits.curves import Curves, Source, measure_curves
 from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Effect", "Effects", "effects_of", "measure_effects"]
 

@@ -25,11 +25,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from analysis.edits.curves import HELD_OUT_SEED
 from directions.bank import DirectionBank
 from directions.errors import LatdirError, require
 from directions.generators.base import Generator, Precision
 from directions.scoring.scorer import check_held_out
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
     "Realism",

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.edits.curves import HELD_OUT_SEED
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Direction
 from directions.editing.moves import sweep
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["ScoredSweep", "scored_sweep"]
 

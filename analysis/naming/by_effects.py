@@ -25,7 +25,6 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
-from analysis.edits.curves import HELD_OUT_SEED
 from analysis.edits.effects import Effects, measure_effects
 from analysis.edits.nulls import RandomNull, random_null
 from directions.bank import DirectionBank
@@ -33,11 +32,10 @@ from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.seeds import NAMING_SEED
 
-__all__ = ["NAMING_SEED", "NamedDirection", "Naming", "name_directions"]
+__all__ = ["NamedDirection", "Naming", "name_directions"]
 
-# A name is chosen for its large effect: to measure that effect afterwards takes other codes.
-NAMING_SEED = HELD_OUT_SEED + 1
 SAME_LINE = 0.9
 SAME_EFFECT = 0.9
 SAME_ATTRIBUTE_LINE = 0.5

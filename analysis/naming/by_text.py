@@ -22,12 +22,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
-from analysis.naming.by_effects import NAMING_SEED, Naming, name_directions
+from analysis.naming.by_effects import Naming, name_directions
 from directions.bank import DirectionBank
 from directions.classifiers.clip.model import clip_classifier
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.seeds import NAMING_SEED
 
 __all__ = ["FACE_PHRASES", "Phrase", "name_by_text", "nearest_phrases"]
 

@@ -31,13 +31,13 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from analysis.edits.curves import HELD_OUT_SEED
 from analysis.intervals.bootstrap import Interval, mean_interval
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
 from directions.numerics.tangents import directional
 from directions.scoring.features import Features, Reference, face_crop, face_features
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
     "PathLength",

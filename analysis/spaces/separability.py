@@ -26,11 +26,11 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from analysis.edits.curves import HELD_OUT_SEED
 from analysis.representation.rows import checked_rows
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision
+from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Fit", "Separability", "linear_separability", "measure_separability"]
 

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.numerics.linearized import Linearized, Window, linearize
+from directions.seeds import PRIOR_SEED
 from directions.space import Prior, Space
 
 __all__ = ["BLOCK", "Generator", "Precision", "check_images", "fingerprint"]
 
 BLOCK = 256
 PRIOR_SAMPLES = 16384
-PRIOR_SEED = 0x5EED
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -19,12 +19,12 @@ from directions.direction import Direction
 from directions.disentangling.measured import step_effects
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.seeds import LEAK_SEED
 from discovery.text.axes import Axes
 
 __all__ = ["Channels", "LeastLeaking"]
 
 SHOWN = 10
-LEAK_SEED = 0xC11A
 LEAK_CODES = 64
 
 

@@ -33,6 +33,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.mapper import Groups, Layers, MapperPath, displacement
+from directions.seeds import MAPPER_SEED
 from discovery.base import Method, Need
 from discovery.jacobian.region import region_masks
 from discovery.text.clip_optimize import Embed, change_outside, edited_space, with_gradient
@@ -42,7 +43,6 @@ __all__ = ["ClipMapper"]
 
 COARSE, MEDIUM = 4, 8
 HELD_OUT = 64
-HELD_OUT_SEED = 0xC11D
 
 
 @dataclass(frozen=True)
@@ -302,6 +302,6 @@ def _groups(shape: tuple[int, ...]) -> Groups:
 def _held_out_steps(
     generator: Generator, space: str, groups: Groups, networks: tuple[Layers, ...]
 ) -> Float[Tensor, "n d"]:
-    codes = generator.sample(HELD_OUT, seed=HELD_OUT_SEED, space=space)
+    codes = generator.sample(HELD_OUT, seed=MAPPER_SEED, space=space)
     with torch.no_grad():
         return displacement(codes, groups, networks).flatten(1)

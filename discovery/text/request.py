@@ -13,11 +13,11 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.disentangling.measured import independent
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.seeds import PROMPT_SEED
 from discovery.base import Method
 
 __all__ = ["Wording"]
 
-MEASURE_SEED = 0xC11B
 MEASURED = 64
 
 
@@ -105,6 +105,6 @@ class Wording:
             generator=generator,
             classifier=self.judge(clip),
             wanted=self.wanted,
-            codes=generator.sample(MEASURED, seed=MEASURE_SEED, space=space),
+            codes=generator.sample(MEASURED, seed=PROMPT_SEED, space=space),
             batch=batch,
         )

@@ -27,7 +27,6 @@ State = dict[str, Tensor]
 # The largest public models make 2048 pixels.
 LARGEST = 4096
 MEAN_SAMPLES = 4096
-SEED = 0
 
 
 def stylegan2_from_state(
@@ -158,7 +157,7 @@ def _from_nvidia(state: State, *, conv_clamp: float | None, lr_multiplier: float
 
 def _mean_w(network: StyleGAN2) -> Tensor:
     """The mean of w over codes of a fixed seed, for networks that never tracked it."""
-    draw = torch.Generator().manual_seed(SEED)
+    draw = torch.Generator().manual_seed(0)
     z = torch.randn(MEAN_SAMPLES, network.z_dim, generator=draw)
     label = None
     if network.c_dim:
@@ -222,7 +221,7 @@ def _from_rosinality(state: State) -> State:
 
 def _with_noise(state: State) -> State:
     """Noise by a fixed seed where a file is older than the project's noise buffers."""
-    draw = torch.Generator().manual_seed(SEED)
+    draw = torch.Generator().manual_seed(0)
     for key in [k for k in state if k.endswith(".noise_strength")]:
         const = key.replace("strength", "const")
         size = int(key.split(".")[1][1:])

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.edits.curves import HELD_OUT_SEED, measure_curves
+from analysis.edits.curves import measure_curves
 from analysis.edits.targets import amounts_reaching, between, match_targets
 from directions import Calibration, Direction, DirectionBank, LatdirError
 from directions.planted.world import planted
+from directions.seeds import HELD_OUT_SEED
 from tests.analysis.measured import Altered, bank_of, curves, true_bank
 from tests.worlds import WORLDS, Mapped, world
 

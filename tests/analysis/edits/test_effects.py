@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from analysis import effects_of, measure_effects
-from analysis.edits.curves import HELD_OUT_SEED
 from directions import LatdirError
 from directions.classifiers.base import Attribute
+from directions.seeds import HELD_OUT_SEED
 from tests.analysis.measured import Altered, bank_of, curves, true_bank
 from tests.worlds import world
 

@@ -6,10 +6,11 @@ from scipy import stats
 
 from analysis import measure_effects, random_directions
 from analysis.edits.nulls import RandomNull
-from analysis.naming.by_effects import NAMING_SEED, name_directions
+from analysis.naming.by_effects import name_directions
 from directions import Direction, DirectionBank, LatdirError
 from directions.classifiers import Attribute
 from directions.planted.world import planted
+from directions.seeds import NAMING_SEED
 from tests.analysis.measured import Altered, bank_of, true_bank
 from tests.worlds import Mapped, world
 

@@ -1,0 +1,44 @@
+"""Reserved seeds: codes that the library draws for itself, each set for one purpose.
+
+A figure is honest only on codes that took no part in choosing what it measures: a direction found
+on some codes is measured on others, and one named by its effect on those is tried on others
+again. No two seeds are equal, and those of measurements are far from the small ones that people
+sample with.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "HELD_OUT_SEED",
+    "LEAK_SEED",
+    "MAPPER_SEED",
+    "NAMING_SEED",
+    "PICTURE_SEED",
+    "PRIOR_SEED",
+    "PROMPT_SEED",
+    "TRIAL_SEED",
+]
+
+HELD_OUT_SEED = 920_419_823
+"""Codes that directions are measured and calibrated on."""
+
+NAMING_SEED = 920_419_824
+"""Codes that unnamed directions are named by."""
+
+TRIAL_SEED = 920_419_825
+"""Codes that named, calibrated directions are tried on: accuracy, consistency, realism."""
+
+PRIOR_SEED = 0x5EED
+"""Codes that the mean and covariance of a latent space are estimated from."""
+
+LEAK_SEED = 0xC11A
+"""Codes that the leakage of StyleCLIP's channel thresholds is measured on."""
+
+PROMPT_SEED = 0xC11B
+"""Codes that the effects of text directions are measured on to make them independent."""
+
+MAPPER_SEED = 0xC11D
+"""Codes that the mean step of a trained mapper is taken over."""
+
+PICTURE_SEED = 11
+"""Codes that the demo draws; nothing is measured on them."""
