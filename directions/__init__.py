@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from directions.images import grid, save_png
     from directions.interop import export_bank, import_bank
     from directions.memory import keep_freed_memory
+    from directions.scoring.rendering import Rendering
 
 __all__ = [
     "Calibration",
@@ -33,6 +34,7 @@ __all__ = [
     "DirectionBank",
     "LatdirError",
     "Prior",
+    "Rendering",
     "Space",
     "load_generator",
     "load_classifier",
@@ -57,6 +59,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Rendering": "scoring.rendering",
     "load_generator": "generators",
     "load_classifier": "classifiers",
     "wrap": "generators.wrap",
