@@ -1,34 +1,68 @@
-"""The README's Python blocks run, in order, in one namespace."""
+"""The Python blocks of the README and of docs/ run, links lead somewhere, commands exist."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from discovery import METHODS
+from latdir.cli import app
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("C*.md"))]
+WORKFLOW = ROOT / ".github" / "workflows" / "tests.yml"
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) >= 2
+def named(pages: list[Path]) -> list[object]:
+    return [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in pages]
+
+
+@pytest.mark.parametrize("page", named([page for page in PAGES if PYTHON.search(page.read_text())]))
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": "readme"}
-    for number, block in enumerate(blocks, 1):
-        exec(compile(block, f"README.md block {number}", "exec"), namespace)
-    assert (tmp_path / "faces.safetensors").is_file()
-    assert (tmp_path / "smiling.png").is_file()
+    namespace: dict[str, object] = {"__name__": page.stem}
+    for number, block in enumerate(PYTHON.findall(page.read_text(encoding="utf-8")), 1):
+        exec(compile(block, f"{page.name} block {number}", "exec"), namespace)
+    if page == README:
+        assert (tmp_path / "faces.safetensors").is_file()
+        assert (tmp_path / "smiling.png").is_file()
 
 
-def test_it_lists_every_method() -> None:
+def test_the_readme_is_one_screen_with_ten_lines() -> None:
     text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 60
+    (block,) = PYTHON.findall(text)
+    assert len(block.strip().splitlines()) == 10
+
+
+def test_the_method_gallery_lists_every_method() -> None:
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     assert [name for name in METHODS if f"`{name}`" not in text] == []
 
 
-def test_pictures_and_files_it_points_to_exist() -> None:
-    text = README.read_text(encoding="utf-8")
-    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
-    assert targets
-    for target in targets:
-        assert (README.parent / target).exists(), f"README points to {target}, which is missing"
+@pytest.mark.parametrize("page", named(PAGES))
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}, which is missing"
+
+
+@pytest.mark.parametrize("page", named(PAGES))
+def test_scripts_exist(page: Path) -> None:
+    for target in re.findall(r"`(?:python )?(benchmarks/\w+\.\w+)", page.read_text()):
+        assert (ROOT / target).is_file(), f"{page.name} names {target}, which is missing"
+
+
+def test_commands_and_their_flags_exist() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*PAGES, WORKFLOW])
+    lines = re.findall(r"^(?:\$ | +venv/bin/)latdir (.*)$", text, re.MULTILINE)
+    assert len(lines) > 10
+    for line in lines:
+        words = shlex.split(line)
+        path = [word for word in words[:2] if re.fullmatch(r"[a-z_]+", word)]
+        shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "200"}, color=False)
+        assert shown.exit_code == 0, f"no such command: latdir {line}"
+        assert [word for word in words if word[:2] == "--" and word not in shown.output] == []
