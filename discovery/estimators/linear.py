@@ -16,10 +16,21 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 
-__all__ = ["Hyperplanes", "Rotated", "lda", "mean_difference", "ridge", "rotate"]
+__all__ = [
+    "Hyperplanes",
+    "RidgeLikelihood",
+    "Rotated",
+    "lda",
+    "mean_difference",
+    "ridge",
+    "ridge_likelihood",
+    "rotate",
+]
 
 # Penalties tried, relative to the mean eigenvalue of the codes' scatter.
 PENALTIES = torch.logspace(-6, 4, 61, dtype=torch.float64)
+# Up to so many numbers (half a gigabyte) codes are turned in float64.
+EXACT = 2**26
 
 
 class Hyperplanes(NamedTuple):
@@ -44,29 +55,95 @@ class Rotated(NamedTuple):
     spectrum: Tensor
     codes: Tensor
 
-    def planes(self, w: Tensor, level: Tensor) -> Hyperplanes:
+    def planes(self, w: Tensor, level: Tensor, dtype: torch.dtype) -> Hyperplanes:
         """Hyperplanes of coefficients `[k, r]` whose value at the mean code is `level`."""
-        weights = w @ self.basis.T
-        return Hyperplanes(weights, level - weights @ self.mean)
+        weights = w.to(self.basis) @ self.basis.T
+        return Hyperplanes(weights.to(dtype), (level.to(weights) - weights @ self.mean).to(dtype))
 
 
-def rotate(codes: Float[Tensor, "n d"]) -> Rotated:
+def rotate(codes: Float[Tensor, "n d"], *, exact: bool = False) -> Rotated:
     """Center codes and turn them into the eigenbasis of their scatter matrix.
 
     A penalized linear fit lies in the span of the centered codes, so null directions are
     dropped, and with fewer rows than coordinates only as many as the rows' rank are left.
+
+    Args:
+        codes: Of any floating dtype; half precision is computed in float32.
+        exact: Compute in float64, as a least-squares fit needs, in which the smallest
+            eigenvalues weigh most; codes of more than `EXACT` numbers keep their precision.
     """
+    n, d = codes.shape
+    codes = codes.to(_working(codes))
+    if exact and codes.numel() <= EXACT:
+        codes = codes.double()
     mean = codes.mean(0)
     centered = codes - mean
-    n, d = codes.shape
     if n >= d:
         spectrum, basis = torch.linalg.eigh(centered.T @ centered)
     else:
         spectrum, left = torch.linalg.eigh(centered @ centered.T)
         basis = centered.T @ (left / spectrum.clamp_min(torch.finfo(codes.dtype).tiny).sqrt())
-    kept = spectrum > spectrum[-1].clamp_min(0) * max(n, d) * torch.finfo(codes.dtype).eps
+    kept = spectrum > spectrum[-1].clamp_min(0) * min(n, d) * torch.finfo(codes.dtype).eps
     spectrum, basis = spectrum[kept].flip(0), basis[:, kept].flip(1)
     return Rotated(mean, basis, spectrum, basis.T @ centered.T)
+
+
+def _working(codes: Tensor) -> torch.dtype:
+    return torch.promote_types(codes.dtype, torch.float32)
+
+
+class RidgeLikelihood(NamedTuple):
+    """The restricted likelihood of K ridge regressions over a grid of penalties, in float64.
+
+    The model is tᵢ = b + xᵢᵀw + eᵢ with w ~ N(0, σ²/λ) and e ~ N(0, σ²), λ being the penalty.
+
+    Attributes:
+        spectrum: `[r]`, eigenvalues s of the codes' scatter.
+        signal: `[k, r]`, z = Uᵀt: targets on the left singular vectors of the codes.
+        penalties: `[p]`, the λ tried.
+        misfit: `[k, p]`, Q(λ) = ‖t − Xw‖² + λ‖w‖² at its minimum; σ² is Q / (n − 1).
+        deviance: `[k, p]`, −2 log likelihood, up to a constant.
+    """
+
+    spectrum: Tensor
+    signal: Tensor
+    penalties: Tensor
+    misfit: Tensor
+    deviance: Tensor
+
+    @property
+    def chosen(self) -> Tensor:
+        """Indices `[k]` of the penalties of highest likelihood."""
+        return self.deviance.argmin(1)
+
+    def coefficients(self, penalty: Tensor) -> Tensor:
+        """Coefficients in the eigenbasis, `[k, r]`, for penalties `[k, 1]` or `[1]`."""
+        return self.signal * self.spectrum.sqrt() / (self.spectrum + penalty)
+
+
+def ridge_likelihood(turned: Rotated, targets: Float[Tensor, "k n"]) -> RidgeLikelihood:
+    """Restricted likelihood of the ridge penalty for each target.
+
+    Every term is a sum of positive numbers, so that it holds in any precision and with fewer
+    rows than coordinates, where generalized cross-validation divides by the square of almost
+    nothing. (Patterson & Thompson 1971, Biometrika 58(3); Reiss & Ogden 2009, J. R. Stat. Soc. B
+    71(2), compare the two criteria.)
+
+    Args:
+        turned: The codes.
+        targets: Numbers on any scale.
+    """
+    n = targets.shape[1]
+    residual = targets.double() - targets.double().mean(1, keepdim=True)
+    s = turned.spectrum.double()
+    z = residual @ turned.codes.T.double() / s.sqrt()
+    penalties = PENALTIES.to(s) * s.mean()
+    # Rows that span as many directions as there are contrasts are fitted without a rest.
+    rest = (residual.square().sum(1) - z.square().sum(1)).clamp_min(0) * (len(s) < n - 1)
+    misfit = rest[:, None] + z.square() @ (penalties / (s[:, None] + penalties))
+    volume = torch.log1p(s / penalties[:, None]).sum(1)
+    tiny = torch.finfo(s.dtype).tiny
+    return RidgeLikelihood(s, z, penalties, misfit, (n - 1) * misfit.clamp_min(tiny).log() + volume)
 
 
 def ridge(
@@ -82,8 +159,8 @@ def ridge(
     Args:
         codes: `[n, d]`, any n > 1 and d.
         targets: `[k, n]`, numbers on any scale.
-        penalty: At least 0; by default chosen for each target by generalized cross-validation
-            (Golub, Heath & Wahba 1979, Technometrics 21(2)), which costs nothing here.
+        penalty: At least 0; by default chosen for each target by restricted maximum likelihood
+            (`ridge_likelihood`), which costs nothing here.
 
     Returns:
         The regression planes; their zero is where the predicted target is 0.
@@ -105,21 +182,13 @@ def ridge(
             f"{n} rows do not determine {d} coordinates without a penalty: leave penalty at "
             "None, which chooses one, or label more samples"
         )
-    turned = rotate(codes)
-    level = targets.mean(1)
-    residual = (targets - level[:, None]).double()
-    spectrum = turned.spectrum.double()
-    cross = residual @ turned.codes.T.double()
+    turned = rotate(codes, exact=True)
+    likelihood = ridge_likelihood(turned, targets)
     if penalty is None:
-        penalties = PENALTIES.to(spectrum) * spectrum.mean()
-        kept = spectrum / (spectrum + penalties[:, None])
-        explained = (cross.square()[:, None] * kept * (2 - kept) / spectrum).sum(2)
-        freedom = 1 - (1 + kept.sum(1)) / n
-        score = (residual.square().sum(1)[:, None] - explained) / freedom.square()
-        chosen = penalties[score.argmin(1)][:, None]
+        chosen = likelihood.penalties[likelihood.chosen][:, None]
     else:
-        chosen = torch.full_like(level[:, None], penalty, dtype=torch.float64)
-    return turned.planes((cross / (spectrum + chosen)).to(codes), level)
+        chosen = likelihood.penalties.new_full((1,), penalty)
+    return turned.planes(likelihood.coefficients(chosen), targets.double().mean(1), _working(codes))
 
 
 def lda(
@@ -150,7 +219,7 @@ def lda(
             f"lda inverts a covariance of {d} coordinates, which {n} rows do not determine: "
             'label more samples, or use estimator="ridge"'
         )
-    turned = rotate(codes)
+    turned = rotate(codes, exact=True)
     share = (labels > 0).double().mean(1)
     difference = (labels > 0).double() / (share * n)[:, None]
     difference -= (labels < 0).double() / ((1 - share) * n)[:, None]
@@ -164,7 +233,7 @@ def lda(
     level = -(0.5 - share) * (w * delta).sum(1)
     if not balanced:
         level += (share / (1 - share)).log()
-    return turned.planes(w.to(codes), level.to(codes))
+    return turned.planes(w, level, _working(codes))
 
 
 def mean_difference(

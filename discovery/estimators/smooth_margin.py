@@ -77,7 +77,7 @@ def smooth_margin(
         size = gradient.norm(dim=1)
         start = size if step == 0 else start
         if (size <= tolerance * start).all():
-            return turned.planes(w[:, :-1], w[:, -1])
+            return turned.planes(w[:, :-1], w[:, -1], w.dtype)
         curvature = bounds * curvature
         diagonal = penalty + spectrum * curvature.mean(1, keepdim=True).clamp_min(1e-12)
         direction = _conjugate_gradients(X, curvature, penalty, diagonal, -gradient)

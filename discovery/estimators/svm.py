@@ -181,7 +181,7 @@ def _solve(codes: Tensor, labels: Tensor, bounds: Tensor, tolerance: float) -> H
             f"{float(gap[worst]):.1e} after {steps} iterations, wanted {tolerance:.1e}: "
             "use a smaller C, a looser tolerance, or float64 codes"
         )
-    normals, intercepts = turned.planes(w[:, :-1], w[:, -1])
+    normals, intercepts = turned.planes(w[:, :-1], w[:, -1], w.dtype)
     return HingeFit(normals.to(dtype), intercepts.to(dtype), objective, gap, steps)
 
 

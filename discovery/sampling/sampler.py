@@ -25,7 +25,7 @@ from directions.classifiers.base import Classifier, Combined
 from directions.errors import LatdirError
 from directions.generators.base import Generator, Precision, check_images
 from directions.images import grid, save_png
-from discovery.estimators.bootstrap_cone import cone_angle
+from discovery.estimators.cones import cone_angle
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import ROWS, Header, header_of
 from discovery.sampling.store import Memory, Store, opened

@@ -25,7 +25,7 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from discovery.base import Method, Need
-from discovery.estimators.bootstrap_cone import angles, cone_angle, split_half
+from discovery.estimators.cones import angles, cone_angle, posterior_cone, split_half
 from discovery.estimators.held_out import evidence
 from discovery.estimators.linear import Hyperplanes, lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
@@ -45,6 +45,7 @@ PARITY_TOLERANCE = 1e-8
 CONE_LEVEL = 0.95
 # A replicate turns by degrees, so its own optimization error of about one may be traded for time.
 REPLICATE_TOLERANCE = 1e-2
+RIDGE_DRAWS = 8  # draws from the posterior cost next to nothing
 REPLICATE_BUDGET = 2**23  # labels held at once, of all replicates together
 
 
@@ -62,12 +63,14 @@ class Boundary(Method):
         scale: What `ridge` regresses: normal quantiles of the ranks, log-odds, or raw scores.
         threshold: Score between negative and positive, or `median`.
         C: Price of a margin violation for `logistic`, `squared_hinge`, `hinge`, `interfacegan`.
-        penalty: Squared penalty of `ridge`; None chooses it by generalized cross-validation.
+        penalty: Squared penalty of `ridge`; None chooses it by restricted maximum
+            likelihood.
         ambiguous: Share of the samples, those nearest the threshold in rank, left out.
         balanced: Weigh the classes equally (`lda`, `logistic`, `squared_hinge`, `hinge`).
         validation: Share of the samples held out for the evidence; 0 for none.
-        bootstrap: Replicates for the cone angle (for `interfacegan`, random halvings of the
-            samples, as the bootstrap flatters it); 0 for none.
+        bootstrap: Replicates for the cone angle (for `ridge`, eight times as many draws from its
+            posterior; for `interfacegan`, random halvings of the samples, as the bootstrap
+            flatters it); 0 for none.
         chosen_num_or_ratio: Samples at each end for `interfacegan`, a share or a number.
         split_ratio: Share of those that `interfacegan` trains on.
         seed: Of the split and of the bootstrap.
@@ -227,21 +230,14 @@ class Boundary(Method):
         return Hyperplanes(plane.weights, plane.intercepts - data.levels)
 
     def _cones(self, data: Labeled, planes: Hyperplanes) -> list[float | None]:
-        """Cone angles in degrees; None where no bootstrap was asked for or none is possible."""
+        """Cone angles in degrees; None where no bootstrap was asked for."""
         K, n = data.labels.shape
         if self.bootstrap == 0:
             return [None] * K
         if self.estimator in ("ridge", "lda"):
-            cones: list[float | None] = []
-            for k in range(K):
-                part = data.target(k)
-                if len(part.codes) <= part.codes.shape[1] + 1:
-                    cones.append(None)
-                    continue
-                targets = part.targets if self.estimator == "ridge" else part.labels
-                cone = cone_angle(part.codes, targets, resamples=self.bootstrap, seed=self.seed)
-                cones.append(float(cone))
-            return cones
+            whole = not (data.labels == 0).any()
+            parts = [data] if whole else [data.target(k) for k in range(K)]
+            return [float(cone) for part in parts for cone in self._cone(part)]
         generator = torch.Generator().manual_seed(self.seed)
         if self.estimator == "interfacegan":
             found = [self._halved(data, generator) for _ in range(self.bootstrap)]
@@ -256,6 +252,13 @@ class Boundary(Method):
             again = self._fit(many, weights=weights.repeat_interleave(K, 0), fast=True)
             turned.append(angles(again.weights.reshape(count, K, -1), planes.weights))
         return [float(q) for q in torch.cat(turned).quantile(CONE_LEVEL, dim=0)]
+
+    def _cone(self, data: Labeled) -> Tensor:
+        """Cone angles of the estimators in closed form."""
+        if self.estimator == "ridge":
+            draws = RIDGE_DRAWS * self.bootstrap
+            return posterior_cone(data.codes, data.targets, draws=draws, seed=self.seed)
+        return cone_angle(data.codes, data.labels, resamples=self.bootstrap, seed=self.seed)
 
     def _halved(self, data: Labeled, generator: torch.Generator) -> Tensor:
         """Split-half angle of the recipe, its selection made anew in each half."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from directions import LatdirError
 from directions.classifiers import Attribute, Classifier
 from directions.planted.world import planted
-from discovery.estimators.bootstrap_cone import angles
+from discovery.estimators.cones import angles
 from discovery.estimators.linear import ridge
 from discovery.sampling import shard_format
 from discovery.sampling import store as shards

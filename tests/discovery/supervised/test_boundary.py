@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
-from discovery.estimators.bootstrap_cone import angles, cone_angle, split_half
+from discovery.estimators.cones import angles, cone_angle, split_half
 from discovery.estimators.held_out import auc, evidence, spearman
 from discovery.estimators.linear import lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
