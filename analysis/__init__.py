@@ -24,10 +24,11 @@ from analysis.edits.nulls import (
 )
 from analysis.edits.realism import Realism, measure_realism
 from analysis.edits.reconstruction import Reconstruction, lpips_distance, reconstruction_quality
+from analysis.evaluation import Evaluation, evaluate
+from analysis.measures.remarks import Remark, remarks_on
 from analysis.naming.by_effects import Naming, name_directions
 from analysis.naming.by_text import name_by_text, nearest_phrases
 from analysis.report.page import write_report
-from analysis.report.remarks import Remark, remarks_on
 from analysis.representation.dci import DCI, stylespace_dci
 from analysis.representation.factorvae import factorvae_score
 from analysis.representation.mig import mutual_information
@@ -58,6 +59,7 @@ __all__ = [
     "DCI",
     "Effect",
     "Effects",
+    "Evaluation",
     "Geodesic",
     "Identity",
     "Leakage",
@@ -86,6 +88,7 @@ __all__ = [
     "editing_accuracy",
     "effective_dimension",
     "effects_of",
+    "evaluate",
     "face_features",
     "factorvae_score",
     "find_geodesic",

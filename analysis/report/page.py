@@ -1,12 +1,13 @@
-"""One self-contained HTML page for a bank: what its directions do, and how that is known.
+"""One self-contained HTML page for a bank: the measured effects of its directions.
 
-The page loads nothing and runs no script: pictures and figures are inside. It follows the
-reader's light or dark setting, prints, and says in words what its figures show.
+Every measure of `analysis.registry` adds its own part, columns of the summary, figures and remarks.
+The page loads nothing and runs no script: pictures and figures are inside. It follows the reader's
+light or dark setting, prints, and says in words what its figures show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -15,34 +16,14 @@ import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from analysis.edits.accuracy import Accuracy
-from analysis.edits.calibration import CalibrationCurve, calibration_curves
-from analysis.edits.consistency import Consistency
 from analysis.edits.effects import Effects
-from analysis.edits.identity import Identity, identity_preservation
-from analysis.edits.leakage import Leakage, attribute_dependency
-from analysis.edits.linear_range import LinearRange, linear_ranges
-from analysis.edits.nulls import RandomNull, evident
-from analysis.edits.realism import Realism
+from analysis.edits.nulls import RandomNull
+from analysis.measures.base import Part, Scored
+from analysis.measures.tables import Cell, Row, Table, flattened, number
 from analysis.plots.theme import DARK, LIGHT
-from analysis.report.in_use import (
-    accuracy_part,
-    consistency_part,
-    identity_figure,
-    leakage_figure,
-    realism_part,
-)
+from analysis.registry import CHAPTERS, MEASURES, draw, find_measure, measured, remarks
 from analysis.report.inline import css_colors
-from analysis.report.per_direction import articles, strips
-from analysis.report.remarks import remarks_on
-from analysis.report.tables import (
-    cosine_table,
-    effect_table,
-    flattened,
-    number,
-    summary_table,
-)
-from analysis.spaces.cosines import cosine_matrix
+from analysis.report.per_direction import articles, strips, svg
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
@@ -60,9 +41,7 @@ def write_report(
     effects: Effects,
     generator: Generator | None = None,
     null: RandomNull | None = None,
-    accuracy: Accuracy | None = None,
-    consistency: Consistency | None = None,
-    realism: Realism | None = None,
+    results: Mapping[str, Any] | None = None,
     amounts: Sequence[float] = AMOUNTS,
     samples: int = 4,
     title: str | None = None,
@@ -82,9 +61,8 @@ def write_report(
         effects: What was measured on them.
         generator: Draws the strips of images; without it there are none.
         null: Effects of random directions, measured alike.
-        accuracy: Whether edits reach what is asked, from `editing_accuracy`.
-        consistency: Whether edits combine, from `edit_consistency`.
-        realism: Whether edited images stay real, from `measure_realism`.
+        results: Results of measures by their names in `analysis.registry`, such as
+            `{"realism": measure_realism(…)}`; those that `effects` suffice for are computed.
         amounts: Columns of the strips, in sigma; 0 is added.
         samples: Rows of the strips, the first of the held-out codes.
         title: Heading; by default it names the generator.
@@ -97,32 +75,10 @@ def write_report(
             other than the bank's, no samples, or a file that cannot be written.
     """
     _check(bank, effects, generator, samples)
-    curves = effects.curves
-    calibrations: Sequence[CalibrationCurve] = ()
-    ranges: Sequence[LinearRange] = ()
-    if bool(((curves.amounts != 0) & (curves.amounts.abs() <= 1)).any()):
-        calibrations = calibration_curves(curves, bootstrap=effects.bootstrap, level=effects.level)
-        ranges = linear_ranges(curves, bootstrap=effects.bootstrap, level=effects.level)
-    varying = {n for n, s in zip(curves.names, curves.std, strict=True) if s > 0}
-    comparable = int((curves.amounts > 0).sum()) > 1 and bool(
-        varying & set(curves.targets.values())
-    )
-    leakage = attribute_dependency(curves) if comparable and len(varying) > 1 else None
-    identity = identity_preservation(curves) if comparable and curves.identity is not None else None
-    context = _context(
-        bank,
-        effects,
-        null,
-        calibrations,
-        ranges,
-        leakage,
-        identity,
-        title or f"Directions of {bank.generator}",
-    )
+    found = measured(Scored(bank, effects, null)) | dict(results or {})
+    found = {name: found[name] for name in MEASURES if found.get(name) is not None}
+    context = _context(bank, effects, null, found, title or f"Directions of {bank.generator}")
     pictures = {} if generator is None else strips(generator, bank, effects, amounts, samples)
-    context["accuracy"] = accuracy and accuracy_part(accuracy)
-    context["realism"] = realism and realism_part(realism)
-    context["consistency"] = consistency and consistency_part(consistency, context["anchors"])
     for article in context["directions"]:
         article["strip"] = pictures.get(article["name"])
     page = _template().render(context)
@@ -167,18 +123,11 @@ def _context(
     bank: DirectionBank,
     effects: Effects,
     null: RandomNull | None,
-    calibrations: Sequence[CalibrationCurve],
-    ranges: Sequence[LinearRange],
-    leakage: Leakage | None,
-    identity: Identity | None,
+    found: Mapping[str, Any],
     title: str,
 ) -> dict[str, Any]:
     anchors = {name: f"direction-{k}" for k, name in enumerate(bank)}
-    # Attributes are compared as log-odds: raw probabilities near 0 or 1 hardly move.
-    compared, yardstick = effects.logit, None if null is None else null.logit
-    said = remarks_on(compared, null=yardstick, calibrations=calibrations)
-    probabilities = any(a.kind == "probability" for a in effects.attributes)
-    counts = evident(effects, null)
+    said = remarks(found, effects.directions)
     source = effects.source
     return {
         "title": title,
@@ -188,21 +137,11 @@ def _context(
         "css": Markup(_resource("report.css")),
         "anchors": anchors,
         "interval": f"The {effects.level:.0%} range",
-        "summary": summary_table(effects, anchors, calibrations=calibrations, identity=identity),
+        "summary": _summary(found, anchors),
         "warnings": [r for r in said if r.kind == "warning"],
         "notes": [r for r in said if r.kind == "note" and not r.direction],
-        "faint": "not evident: the interval holds zero"
-        + ("" if null is None else ", or random directions do as much"),
-        "log_odds": probabilities,
-        "matrix": effect_table(compared, anchors, counts=evident(compared, yardstick)),
-        "matrix_caption": f"Standard deviations per sigma, with {effects.level:.0%} intervals",
-        "raw": effect_table(effects, anchors, counts=counts) if probabilities else None,
-        "units": effect_table(effects, anchors, counts=counts, units=True),
-        "directions": articles(bank, compared, yardstick, calibrations, ranges, said, anchors),
-        "has_null": null is not None,
-        "leakage": None if leakage is None else leakage_figure(leakage),
-        "identity": None if identity is None else identity_figure(identity),
-        "cosines": _cosines(bank, anchors),
+        "chapters": list(_chapters(found, anchors)),
+        "directions": articles(bank, found, said, anchors),
         "how": _how(effects, null),
         "sources": [
             ("generator", f"{source.generator}, sha256 {source.fingerprint}"),
@@ -217,24 +156,44 @@ def _context(
     }
 
 
+def _summary(found: Mapping[str, Any], anchors: Mapping[str, str]) -> Table:
+    """One line a direction, with the columns of every measure."""
+    columns: dict[str, Mapping[str, Cell]] = {}
+    for name, result in found.items():
+        columns |= find_measure(name).summary(result)
+    rows = [
+        Row(name, anchor, tuple(cells.get(name, Cell("–")) for cells in columns.values()))
+        for name, anchor in anchors.items()
+    ]
+    return Table(("direction", *columns), tuple(rows))
+
+
+def _chapters(found: Mapping[str, Any], anchors: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The chapters to which a measure has something to add, with their parts."""
+    for key, chapter in CHAPTERS.items():
+        parts = [
+            {"entry": MEASURES[name], "figure": _figure(name, result, part), **vars(part)}
+            for name, result in found.items()
+            if MEASURES[name].chapter == key
+            and (part := find_measure(name).part(result, anchors)) is not None
+        ]
+        if parts:
+            yield {"id": key, "title": chapter.title, "lead": chapter.lead, "parts": parts}
+
+
+def _figure(name: str, result: Any, part: Part) -> Markup | None:
+    figure = draw(name, result)
+    return None if figure is None else svg(figure, part.label or part.text, name)
+
+
 def _lead(bank: DirectionBank, effects: Effects, null: RandomNull | None) -> str:
     many = "direction" if len(bank) == 1 else "directions"
     beside = "" if null is None else f", beside {len(null.effects.directions)} random ones"
     return (
         f"{len(bank)} {many} of {bank.generator}, measured on {effects.source.count} codes that "
-        f"none of them was found with{beside}: what each one moves, what it moves "
-        "besides, and how sure that is."
+        f"none of them was found with{beside}: the effect of each, its side effects, and their "
+        "uncertainty."
     )
-
-
-def _cosines(bank: DirectionBank, anchors: Mapping[str, str]) -> list[Any]:
-    tables = []
-    for space in dict.fromkeys(d.space for d in bank.directions):
-        names = [d.name for d in bank.directions if d.space == space]
-        if len(names) > 1:
-            cosines = cosine_matrix(bank.select(names))
-            tables.append(cosine_table(cosines, names, anchors, space=space))
-    return tables
 
 
 def _how(effects: Effects, null: RandomNull | None) -> str:

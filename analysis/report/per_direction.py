@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis import plots
-from analysis.edits.calibration import CalibrationCurve
 from analysis.edits.effects import Effects
-from analysis.edits.linear_range import LinearRange
-from analysis.edits.nulls import RandomNull
+from analysis.measures.remarks import Remark
+from analysis.measures.tables import flattened, number
+from analysis.registry import find_measure
 from analysis.report.inline import data_url, inline_svg, mosaic
-from analysis.report.remarks import Remark
-from analysis.report.tables import flattened, number
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.editing.moves import sweep
@@ -24,41 +21,46 @@ from directions.generators.base import Generator
 
 __all__ = ["articles", "strips", "svg"]
 
+NARROW = 5.0  # inches
+
 
 def articles(
     bank: DirectionBank,
-    effects: Effects,
-    null: RandomNull | None,
-    calibrations: Sequence[CalibrationCurve],
-    ranges: Sequence[LinearRange],
+    results: Mapping[str, Any],
     said: Sequence[Remark],
     anchors: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-    """One entry a direction, in the order of the bank, as the template reads them."""
-    curves = {c.direction: c for c in calibrations}
-    reach = {r.direction: r for r in ranges}
-    made = []
-    for direction in bank.directions:
-        name, curve = direction.name, curves.get(direction.name)
-        figure = plots.effect_bars(effects, name, null=null)
-        made.append(
-            {
-                "name": name,
-                "anchor": anchors[name],
-                "subtitle": _subtitle(direction),
-                "remarks": [r for r in said if r.direction == name],
-                "bars": svg(figure, _bars_text(effects, name), f"{anchors[name]}-e"),
-                "curve": None
-                if curve is None
-                else _curve_figure(curve, reach.get(name), f"{anchors[name]}-c"),
-                "curve_text": "" if curve is None else _curve_text(curve, reach.get(name)),
-                "evidence": [
-                    *flattened(direction.config, "settings: "),
-                    *flattened(direction.evidence),
-                ],
-            }
-        )
-    return made
+    """One entry a direction, in the order of the bank, as the template reads them.
+
+    Args:
+        bank: The directions.
+        results: What was measured, by the name of the measure.
+        said: Remarks on any of them.
+        anchors: Where the name of each direction leads.
+    """
+    return [
+        {
+            "name": d.name,
+            "anchor": anchors[d.name],
+            "subtitle": _subtitle(d),
+            "remarks": [r for r in said if r.direction == d.name],
+            "drawings": list(_drawings(d.name, results, anchors[d.name])),
+            "evidence": [*flattened(d.config, "settings: "), *flattened(d.evidence)],
+        }
+        for d in bank.directions
+    ]
+
+
+def _drawings(
+    name: str, results: Mapping[str, Any], anchor: str
+) -> Iterator[tuple[Markup, str, bool]]:
+    """Each measure's figure about one direction, its caption, and whether it is narrow."""
+    for measure, result in results.items():
+        drawing = find_measure(measure).drawing(result, name)
+        if drawing is not None:
+            narrow = bool(drawing.figure.get_figwidth() < NARROW)
+            markup = svg(drawing.figure, drawing.label, f"{anchor}-{measure}")
+            yield markup, drawing.caption, narrow
 
 
 def _subtitle(direction: Direction) -> str:
@@ -67,44 +69,6 @@ def _subtitle(direction: Direction) -> str:
         parts.append(f"layers {', '.join(map(str, direction.layers))}")
     parts.append(f"one sigma is {number(direction.sigma)} in latent units")
     return " · ".join(parts)
-
-
-def _bars_text(effects: Effects, name: str) -> str:
-    sizes = {n: effects.at(name, n).standardized for n in effects.names}
-    ordered = sorted((n for n in sizes if sizes[n] == sizes[n]), key=lambda n: -abs(sizes[n]))
-    listed = ", ".join(f"{n} {number(sizes[n], sign=True)}" for n in ordered)
-    return f"Effects of {name} in standard deviations per sigma: {listed}."
-
-
-def _curve_text(curve: CalibrationCurve, reach: LinearRange | None) -> str:
-    if not curve.significant:
-        return f"{curve.attribute.name} does not measurably answer."
-    low, high = curve.linear
-    text = (
-        f"Mean {curve.attribute.name} against the amount; {number(curve.slope, sign=True)} "
-        f"{curve.unit} per sigma near zero (dashed), within {curve.tolerance:.0%} of that line "
-        f"from {number(low, sign=True)} to {number(high, sign=True)} sigma (shaded)"
-    )
-    return f"{text}{'' if reach is None else _uncertain(reach)}."
-
-
-def _uncertain(reach: LinearRange) -> str:
-    """How far the ends of a linear range may lie, and whether they were met at all."""
-    parts = []
-    for side, measured, (low, high) in (
-        ("lower", reach.measured[0], reach.low_interval),
-        ("upper", reach.measured[1], reach.high_interval),
-    ):
-        if low == high == measured:
-            parts.append(f"the {side} end was not met")
-        else:
-            ends = f"{number(low, sign=True)} and {number(high, sign=True)}"
-            parts.append(f"the {side} end lies between {ends}")
-    return f"; {parts[0]}, {parts[1]}"
-
-
-def _curve_figure(curve: CalibrationCurve, reach: LinearRange | None, prefix: str) -> Markup:
-    return svg(plots.calibration_grid([curve]), _curve_text(curve, reach), prefix)
 
 
 def svg(figure: Figure, label: str, prefix: str) -> Markup:

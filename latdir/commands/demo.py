@@ -29,6 +29,8 @@ __all__ = ["ATTRIBUTES", "Result", "run"]
 
 ATTRIBUTES = ("smiling", "yaw", "mouth_open", "male", "age", "pitch", "brightness")
 HELD_OUT = 48
+# Measures that make images of their own take longer than the demo should.
+LEFT_OUT = {"accuracy": 0, "consistency": 0}
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ def run(out: Path, *, count: int, seed: int) -> Result:
     with _timed(seconds, "measure on held-out faces"):
         settings = read_header(out / "samples").settings
         precision = "float32" if settings is None else settings.precision
-        evaluation = evaluate(generator, classifier, clean, count=HELD_OUT, precision=precision)
+        evaluation = evaluate(
+            clean, generator, classifier, count=HELD_OUT, measures=LEFT_OUT, precision=precision
+        )
         bank = evaluation.bank.save(out / "faces.safetensors")
     with _timed(seconds, "draw"):
         codes = generator.sample(4, seed=PICTURE_SEED)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from analysis.registry import MEASURES
 from directions import DirectionBank, LatdirError
 from directions.classifiers import load_classifier
 from directions.generators import load_generator
@@ -17,6 +21,38 @@ from latdir.output import FIGURES, Json, figure_format, say, table, write_figure
 from latdir.table_files import TABLES, table_format, write_table
 
 __all__ = ["compare", "effects", "evaluate", "report"]
+
+
+class _Measuring:
+    """A command whose parameter `measures` is given by one flag for each registered measure."""
+
+    def __init__(self, command: Callable[..., None]) -> None:
+        functools.update_wrapper(self, command)
+        self.command = command
+        flags = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=entry.flag.default,
+                annotation=Annotated[int, typer.Option(help=entry.flag.help, min=0)],
+            )
+            for name, entry in MEASURES.items()
+            if entry.flag is not None
+        ]
+        self.flags = [flag.name for flag in flags]
+        own = inspect.signature(command, eval_str=True)
+        taken = [
+            p
+            for mine in own.parameters.values()
+            for p in (flags if mine.name == "measures" else [mine])
+        ]
+        self.__signature__ = own.replace(parameters=taken)
+        self.__annotations__ = {p.name: p.annotation for p in taken}
+
+    def __call__(self, **given: Any) -> None:
+        """Run the command."""
+        measures = {name: given.pop(name) for name in self.flags}
+        self.command(**given, measures=measures)
 
 
 def effects(
@@ -48,6 +84,7 @@ def effects(
     say(data, table(title, ["direction", *measured.names], rows), as_json=as_json)
 
 
+@_Measuring
 def evaluate(
     bank: BankFile,
     out: Annotated[Path | None, typer.Option(help="Folder for all tables.")] = None,
@@ -55,9 +92,7 @@ def evaluate(
     classifier: ClassifierName = "faces+pixels",
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     null: Annotated[int, typer.Option(help="Random directions.", min=3)] = 16,
-    realism: Annotated[
-        int, typer.Option(help="Codes to judge realism on, 512 say; 0 leaves it out.", min=0)
-    ] = 0,
+    measures: Mapping[str, int] = {},
     generator: OwnGenerator = None,
     as_json: Json = False,
 ) -> None:
@@ -66,26 +101,25 @@ def evaluate(
     The folder gets directions and effects as tables, everything as evaluation.json, and the
     bank with its calibration as bank.safetensors.
     """
-    from analysis.evaluation import direction_columns, effect_columns, in_use
     from analysis.evaluation import evaluate as measure
 
     table_format(Path(f"directions.{tables}"))
     loaded, made = bank_and_generator(bank, generator)
-    scorer = load_classifier(classifier)
-    found = measure(made, scorer, loaded, count=count, null=null)
-    found = in_use(found, made, scorer, realism=realism)
-    columns, data = direction_columns(found), found.as_dict()
+    found = measure(
+        loaded, made, load_classifier(classifier), count=count, null=null, measures=measures
+    )
+    columns, data = found.columns(), found.as_dict()
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LatdirError(f"cannot make the folder {out}: {error.strerror}") from error
         write_table(out / f"directions.{tables}", columns)
-        write_table(out / f"effects.{tables}", effect_columns(found))
+        write_table(out / f"effects.{tables}", found.effect_columns())
         write_text(out / "evaluation.json", json.dumps(data, indent=1, allow_nan=False))
         found.bank.save(out / "bank.safetensors")
     rows = list(zip(*columns.values(), strict=True))
-    said = [f"{r['direction']} {r['text']}".strip() for r in found.remarks()]
+    said = [f"{r.direction} {r.text}".strip() for r in found.remarks]
     title = f"{bank} on {count} held-out codes (sd: standard deviations of the attribute)"
     shown = table(title, [name.replace("_", " ") for name in columns], rows)
     say(data, shown, *said, as_json=as_json)
@@ -165,23 +199,21 @@ def compare(
     say(data, table(title, shown, rows), as_json=as_json)
 
 
+@_Measuring
 def report(
     bank: BankFile,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     classifier: ClassifierName = "faces+pixels",
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
-    realism: Annotated[
-        int, typer.Option(help="Codes to judge realism on, 512 say; 0 leaves it out.", min=0)
-    ] = 0,
+    measures: Mapping[str, int] = {},
     generator: OwnGenerator = None,
     as_json: Json = False,
 ) -> None:
     """Measure a bank and write one self-contained HTML page about it."""
     from analysis.evaluation import evaluate as measure
-    from analysis.evaluation import in_use
 
     loaded, made = bank_and_generator(bank, generator)
-    scorer = load_classifier(classifier)
-    found = in_use(measure(made, scorer, loaded, count=count), made, scorer, realism=realism)
+    found = measure(loaded, made, load_classifier(classifier), count=count, measures=measures)
     found.report(out, made)
-    say({"report": str(out), "remarks": found.remarks()}, f"{out}", as_json=as_json)
+    said = found.as_dict()["remarks"]
+    say({"report": str(out), "remarks": said}, f"{out}", as_json=as_json)

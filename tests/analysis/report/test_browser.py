@@ -44,11 +44,13 @@ def page(tmp_path_factory) -> Path:
         bank=bank,
         effects=effects_of(curves, bootstrap=40),
         generator=generator,
-        accuracy=editing_accuracy(generator, classifier, bank, count=12, seed=3),
-        consistency=edit_consistency(
-            generator, classifier, level_edits(bank, {"smiling": 1.0, "age": 1.0}), space="z",
-            count=12,
-        ),
+        results={
+            "accuracy": editing_accuracy(generator, classifier, bank, count=12, seed=3),
+            "consistency": edit_consistency(
+                generator, classifier, level_edits(bank, {"smiling": 1.0, "age": 1.0}), space="z",
+                count=12,
+            ),
+        },
     )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from analysis import effects_of, measure_curves, random_null, write_report
+from analysis.measures.tables import flattened, number
 from analysis.plots.theme import LIGHT, canvas, dress
 from analysis.report.inline import data_url, inline_svg, mosaic
-from analysis.report.tables import flattened, number
 from directions import LatdirError
 from directions.planted.world import planted
 from tests.analysis.measured import true_bank
@@ -160,7 +160,7 @@ def test_the_page_says_what_was_measured_and_with_what(measured, page):
     assert "auc" in words
     assert "0.934" in words
     assert "(20 in all)" in words
-    for section in ("At a glance", "Worth knowing", "Side by side"):
+    for section in ("Summary", "Warnings and notes", "Comparison at equal effect"):
         assert section in words
     shown = f"{effects.logit.standardized[0, 0]:+.2f}"
     assert shown in words

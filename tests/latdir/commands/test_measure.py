@@ -124,9 +124,9 @@ def test_report_says_its_remarks_as_json(run, generator, tmp_path: Path) -> None
     assert said["report"] == "r.html"
     assert any("Only 12 codes were measured" in r["text"] for r in said["remarks"])
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for heading in ("Does an edit reach what is asked?", "Do edits combine?"):
+    for heading in ("Editing accuracy", "Combination of edits"):
         assert heading in page
-    assert "Do edited images stay real?" not in page
+    assert "Realism of edited images" not in page
 
 
 def test_tables_keep_what_is_not_there_apart_from_zero(tmp_path: Path) -> None:

@@ -1,21 +1,20 @@
-"""What a report says of edits in use, and of how far its linear ranges reach."""
+"""The parts that measures add to a report."""
 
 import dataclasses
-import re
 
 import pytest
 import torch
 
-from analysis import calibration_curves, effects_of, linear_ranges, measure_curves, write_report
+from analysis import effects_of, measure_curves, write_report
 from analysis.comparison.compare import compare_methods
 from analysis.edits.accuracy import Accuracy
 from analysis.edits.consistency import Consistency
 from analysis.edits.leakage import attribute_dependency
 from analysis.edits.realism import Realism
+from analysis.measures.base import Scored
+from analysis.measures.tables import number
 from analysis.plots.comparison import comparison_figure
-from analysis.report.in_use import accuracy_part, consistency_part, leakage_figure, realism_part
-from analysis.report.per_direction import articles
-from analysis.report.tables import number
+from analysis.registry import find_measure
 from directions.classifiers import Attribute
 from directions.planted.world import planted
 from tests.analysis.measured import true_bank
@@ -34,30 +33,31 @@ def consistency(*, between=0.02, off=0.03):
 
 
 def test_combinations_are_told_in_words_and_figures():
-    good = consistency_part(consistency(), {"smiling": "direction-0"})
-    assert "In 2 orders they come to the same, within 0.02 sd." in good["text"]
-    assert "add up well" in good["text"]
-    table = good["table"]
+    good = find_measure("consistency").part(consistency(), {"smiling": "direction-0"})
+    assert "In 2 orders the edits agree within 0.02 sd." in good.text
+    assert "Together they add up: " in good.text
+    [table] = good.tables
     assert table.columns == ("smiling", "age")
     assert [row.name for row in table.rows][:3] == ["smiling alone", "age alone", "all together"]
     assert [row.anchor for row in table.rows][:2] == ["direction-0", ""]
     assert [cell.value for cell in table.rows[1].cells] == ["+0.20", "−0.90"]
     assert table.rows[4].cells[0].under == "0.01 … 0.03"
-    bad = consistency_part(consistency(between=0.5, off=0.4), {})
-    assert "do not come to the same: smiling differs by 0.50 sd between two orders" in bad["text"]
-    assert "do not quite add up: the joint change of age is off" in bad["text"]
-    assert "by 0.40 sd on an image" in bad["text"]
+    bad = find_measure("consistency").part(consistency(between=0.5, off=0.4), {})
+    assert "the edits disagree: smiling differs by 0.50 sd between two orders" in bad.text
+    assert "do not quite add up: the joint change of age is off" in bad.text
+    assert "by 0.40 sd on an image" in bad.text
 
 
 def test_accuracy_and_realism_are_told_in_words():
     asked = torch.tensor([[-1.0, 1.0], [-1.0, 1.0]])
     reached = asked[..., None] + torch.tensor([[[0.5, -0.5]], [[1.0, 1.0]]])
     accuracy = Accuracy("change", ("a", "b"), ATTRIBUTES, asked, reached, torch.tensor([2.0, 4.0]))
-    assert accuracy_part(accuracy)["text"].endswith("a by 0.25 sd, b by 0.25 sd.")
+    label = find_measure("accuracy").part(accuracy, {}).label
+    assert label.endswith("misses the requested change: a by 0.25 sd, b by 0.25 sd.")
     amounts = torch.tensor([-2.0, 0.0, 2.0])
     figures = torch.tensor([[3.0, 1.0, 2.0], [1.5, 1.0, 5.0]])
     realism = Realism(("a", "b"), amounts, *[figures] * 5, 10, 20)
-    said = realism_part(realism)["text"]
+    said = find_measure("realism").part(realism, {}).text
     assert said == ("Fréchet distance at −2 sigma above that of unedited images (1): a +2, b +0.5.")
 
 
@@ -70,22 +70,22 @@ def measured():
 
 def test_ends_of_linear_ranges_are_given_with_their_uncertainty(measured):
     _, bank, curves = measured
-    effects = effects_of(curves, bootstrap=20)
-    ranges = linear_ranges(curves, bootstrap=40)
-    first = dataclasses.replace(ranges[0], high_interval=(3.0, 3.0), measured=(-3.0, 3.0))
-    anchors = {name: name for name in bank}
-    made = articles(
-        bank, effects, None, calibration_curves(curves, bootstrap=20), [first], [], anchors
+    response = find_measure("response")
+    found = response.from_scores(Scored(bank, effects_of(curves, bootstrap=40)))
+    first = dataclasses.replace(
+        found.ranges["smiling"], high_interval=(3.0, 3.0), measured=(-3.0, 3.0)
     )
+    made = dataclasses.replace(found, ranges={"smiling": first})
     low, high = (number(end, sign=True) for end in first.low_interval)
-    assert f"the lower end lies between {low} and {high}" in made[0]["curve_text"]
-    assert "the upper end was not met" in made[0]["curve_text"]
-    assert "lower end" not in made[1]["curve_text"]
+    drawn = [response.drawing(made, name) for name in bank]
+    assert f"the lower end lies between {low} and {high}" in drawn[0].caption
+    assert "the upper end was not met" in drawn[0].caption
+    assert "lower end" not in drawn[1].caption
 
 
 def test_the_dependency_figure_speaks_its_figures(measured):
     leakage = attribute_dependency(measured[2], changes=[0.5, 1.0])
-    label = re.search('aria-label="([^"]+)"', leakage_figure(leakage)).group(1)
+    label = find_measure("leakage").part(leakage, {}).label
     mean, largest = float(leakage.mean_ad[0, 1]), float(leakage.max_ad[0, 1])
     assert f"At 1 sd: smiling {number(mean)} and {number(largest)}" in label
 
@@ -97,12 +97,12 @@ def test_sections_appear_only_where_something_was_measured(measured, tmp_path):
     assert 'id="edits"' not in bare
     assert 'href="#edits"' not in bare
     whole = write_report(
-        tmp_path / "whole.html", bank=bank, effects=effects, consistency=consistency()
+        tmp_path / "whole.html", bank=bank, effects=effects, results={"consistency": consistency()}
     ).read_text("utf-8")
     assert 'id="edits"' in whole
     assert 'href="#edits"' in whole
-    assert "Do edits combine?" in whole
-    assert "Do edited images stay real?" not in whole
+    assert "Combination of edits" in whole
+    assert "Realism of edited images" not in whole
     assert "https://" not in whole
 
 

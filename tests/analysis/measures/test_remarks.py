@@ -46,7 +46,7 @@ def test_a_direction_that_does_nothing_or_goes_backwards_is_called_out():
     idle = effects([[0.0, 0.0, 0.0]], targets={"smiling": "smiling"}, noise=0.3)
     assert said(idle)[0].startswith("does not measurably move smiling (")
     back = effects([[-0.8, 0.0, 0.0]], targets={"smiling": "smiling"})
-    assert said(back) == ["moves smiling backwards (−0.80): turn it round, -direction."]
+    assert said(back) == ["decreases smiling (−0.80): negate the direction."]
 
 
 def test_an_effect_within_the_null_does_not_count():

@@ -1,4 +1,4 @@
-"""What a measurement says about a bank, in words: what works, what leaks, what to do about it."""
+"""Warnings and notes about a bank: what works, what leaks, what to do about it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from analysis.edits.calibration import CalibrationCurve
 from analysis.edits.effects import Effects
 from analysis.edits.nulls import RandomNull, evident
-from analysis.report.tables import hundredths
+from analysis.measures.tables import hundredths
 
-__all__ = ["Remark", "remarks_on"]
+__all__ = ["Remark", "on_curve", "remarks_on"]
 
 LEAKS = 0.5
 AS_MUCH = 0.9
@@ -62,7 +62,7 @@ def remarks_on(
     for k, name in enumerate(effects.directions):
         texts = _on_direction(effects, k, counts[k])
         found += [Remark(kind, text, name) for kind, text in texts]
-        found += [r for c in calibrations if c.direction == name for r in _on_curve(c)]
+        found += [r for c in calibrations if c.direction == name for r in on_curve(c)]
     return found + _on_the_whole(effects, null)
 
 
@@ -85,9 +85,7 @@ def _on_direction(
         return [("warning", f"does not measurably move {target} ({_signed(size)}).")]
     found: list[tuple[Literal["warning", "note"], str]] = []
     if size < 0:
-        found.append(
-            ("warning", f"moves {target} backwards ({_signed(size)}): turn it round, -direction.")
-        )
+        found.append(("warning", f"decreases {target} ({_signed(size)}): negate the direction."))
     rises = float(effects.rises[k, own])
     if size > 0 and rises < RISES:
         found.append(
@@ -135,7 +133,8 @@ def _joined(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
-def _on_curve(curve: CalibrationCurve) -> list[Remark]:
+def on_curve(curve: CalibrationCurve) -> list[Remark]:
+    """That a direction is linear over a narrow range only, where it is."""
     low, high = curve.linear
     if not curve.significant or (low <= -NARROW and high >= NARROW):
         return []

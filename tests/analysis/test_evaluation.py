@@ -1,0 +1,63 @@
+"""`analysis.evaluate`: a bank measured, calibrated and tried in one call."""
+
+import pytest
+
+from analysis import evaluate
+from analysis.edits.accuracy import Accuracy
+from directions import LatdirError
+from directions.planted.world import planted
+from directions.seeds import HELD_OUT_SEED, TRIAL_SEED
+from tests.analysis.measured import bank_of, true_bank
+
+
+@pytest.fixture(scope="module")
+def world():
+    return planted(factors=3, dim=12, cosine=0.4, names=("age", "smile", "yaw"))
+
+
+def test_a_true_bank_is_calibrated_and_reaches_what_is_requested(world):
+    found = evaluate(true_bank(world), world, world.classifier(), count=16, null=3)
+    assert found.bank["yaw"].calibration.per_sigma == pytest.approx(1, abs=0.02)
+    assert found.effects.source.seed == HELD_OUT_SEED
+    assert isinstance(found.results["accuracy"], Accuracy)
+    by_name = {row["direction"]: row for row in found.rows()}
+    assert by_name["smile"]["misses_by_sd"] < 0.02
+    assert found.columns()["direction"] == list(found.bank)
+    # Without an embedding there is neither identity nor realism, and no column of them.
+    assert "identity" not in found.results
+    assert "identity_at_one_sd" not in by_name["smile"]
+    assert len(found.effect_columns()["per_sigma"]) == 9
+
+
+def test_measures_are_tried_on_codes_that_calibration_did_not_see(world, monkeypatch):
+    seeds = []
+    sample = type(world).sample
+
+    def noted(self, count, *, seed, **rest):
+        seeds.append(seed)
+        return sample(self, count, seed=seed, **rest)
+
+    monkeypatch.setattr(type(world), "sample", noted)
+    found = evaluate(true_bank(world), world, world.classifier(), count=8, null=3)
+    assert {"accuracy", "consistency"} <= set(found.results)
+    assert {HELD_OUT_SEED, TRIAL_SEED} <= set(seeds)
+
+
+def test_measures_are_chosen_by_name(world):
+    bank = true_bank(world)
+    left_out = {"accuracy": 0, "consistency": 0, "effects": 0}
+    found = evaluate(bank, world, world.classifier(), count=8, null=3, measures=left_out)
+    assert set(found.results) == {"leakage", "response", "cosines"}
+    assert "per_sigma" not in found.columns()
+    with pytest.raises(LatdirError, match="no measure 'charm': there are effects, leakage"):
+        evaluate(bank, world, world.classifier(), measures={"charm": 1})
+
+
+def test_a_direction_without_a_target_has_empty_cells(world, tmp_path):
+    bank = bank_of(world, pc=world.truth[0] + world.truth[1])
+    found = evaluate(bank, world, world.classifier(), count=8, null=3)
+    [row] = found.rows()
+    assert (row["direction"], row["attribute"], row["per_sigma"]) == ("pc", None, None)
+    assert any(r.direction == "pc" for r in found.remarks)
+    page = found.report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Editing accuracy" not in page
