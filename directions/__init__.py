@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from directions.bank import DirectionBank
 from directions.direction import Calibration, Direction
-from directions.errors import LatdirError
+from directions.errors import (
+    BankError,
+    CheckpointError,
+    ConvergenceError,
+    LatdirError,
+    SamplesError,
+    SpaceError,
+    UnknownNameError,
+)
 from directions.space import Prior, Space
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from directions.disentangling.projection import condition, orthonormalize
     from directions.editing.grids import edit_grid
     from directions.editing.moves import lerp, move, set_level, slerp, sweep, truncate
-    from directions.editing.solver import solve
+    from directions.editing.solver import InfeasibleError, solve
     from directions.generators import load_generator
     from directions.generators.wrap import wrap
     from directions.images import grid, save_png
@@ -33,6 +41,13 @@ __all__ = [
     "Direction",
     "DirectionBank",
     "LatdirError",
+    "BankError",
+    "CheckpointError",
+    "ConvergenceError",
+    "InfeasibleError",
+    "SamplesError",
+    "SpaceError",
+    "UnknownNameError",
     "Prior",
     "Rendering",
     "Space",
@@ -76,6 +91,7 @@ _HOME = {
     "slerp": "editing.moves",
     "truncate": "editing.moves",
     "solve": "editing.solver",
+    "InfeasibleError": "editing.solver",
     "grid": "images",
     "save_png": "images",
     "edit_grid": "editing.grids",

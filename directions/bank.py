@@ -17,20 +17,13 @@ from torch import Tensor
 
 from directions import table
 from directions.direction import Calibration, Direction
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError
 from directions.storage import bank_format as format_
 
 if TYPE_CHECKING:
     from directions.generators.base import Generator
 
-__all__ = ["DirectionBank", "UnknownDirection"]
-
-
-class UnknownDirection(LatdirError, KeyError):  # noqa: N818 - it reads as what it says
-    """A name that a bank does not have; a KeyError too, as a mapping's must be."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+__all__ = ["DirectionBank"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +48,7 @@ class DirectionBank(Mapping[str, Direction]):
         >>> bank["upp"]
         Traceback (most recent call last):
         ...
-        directions.bank.UnknownDirection: no direction 'upp' in this bank: did you mean 'up'?
+        directions.errors.UnknownNameError: no direction 'upp' in this bank: did you mean 'up'?
         it has up
     """
 
@@ -70,7 +63,7 @@ class DirectionBank(Mapping[str, Direction]):
             n for n, times in Counter(d.name for d in self.directions).items() if times > 1
         )
         if twice:
-            raise LatdirError(
+            raise BankError(
                 f"a bank's names differ, but {', '.join(twice)} occurs twice: "
                 "rename with direction.evolve(name=…)"
             )
@@ -78,13 +71,13 @@ class DirectionBank(Mapping[str, Direction]):
         for d in self.directions:
             first, shape = shapes.setdefault(d.space, (d.name, tuple(d.vector.shape)))
             if tuple(d.vector.shape) != shape:
-                raise LatdirError(
+                raise SpaceError(
                     f"directions {first!r} and {d.name!r} both live in space {d.space!r}, but "
                     f"have shapes {list(shape)} and {list(d.vector.shape)}: "
                     "they come from different generators"
                 )
         if not re.fullmatch("[0-9a-f]{64}", self.fingerprint):
-            raise LatdirError(
+            raise BankError(
                 f"a bank's fingerprint is 64 hexadecimal digits, not {self.fingerprint[:80]!r}: "
                 "use generator.fingerprint"
             )
@@ -97,7 +90,7 @@ class DirectionBank(Mapping[str, Direction]):
         if name in self._by_name:
             return self._by_name[name]
         close = difflib.get_close_matches(str(name), self._by_name, n=1)
-        raise UnknownDirection(
+        raise UnknownNameError(
             f"no direction {name!r} in this bank: "
             + (f"did you mean {close[0]!r}? " if close else "")
             + f"it has {_listed(self._by_name)}"
@@ -128,7 +121,7 @@ class DirectionBank(Mapping[str, Direction]):
             LatdirError: The banks belong to different generators, or names collide.
         """
         if other.fingerprint != self.fingerprint:
-            raise LatdirError(
+            raise BankError(
                 f"these banks belong to different generators: {self.generator} "
                 f"({self.fingerprint[:12]}…) and {other.generator} ({other.fingerprint[:12]}…)"
             )
@@ -145,7 +138,7 @@ class DirectionBank(Mapping[str, Direction]):
         if not spaces:
             raise LatdirError("an empty bank has no matrix: add directions first")
         if len(spaces) > 1:
-            raise LatdirError(
+            raise SpaceError(
                 f"directions of the spaces {', '.join(spaces)} make no one matrix: "
                 "select those of one space first"
             )
@@ -158,7 +151,7 @@ class DirectionBank(Mapping[str, Direction]):
             LatdirError: It was made for a generator with other weights.
         """
         if generator.fingerprint != self.fingerprint:
-            raise LatdirError(
+            raise BankError(
                 f"this bank was made for {self.generator} ({self.fingerprint[:12]}…), "
                 f"not for {generator.name} ({generator.fingerprint[:12]}…): on another model its "
                 "directions mean nothing; if you know better, use bank.transfer(generator)"
@@ -176,7 +169,7 @@ class DirectionBank(Mapping[str, Direction]):
         for d in self.directions:
             space = generator.space(d.space)
             if tuple(d.vector.shape) != space.shape:
-                raise LatdirError(
+                raise SpaceError(
                     f"direction {d.name!r} has shape {list(d.vector.shape)}, but space "
                     f"{space.name!r} of {generator.name} has {list(space.shape)}"
                 )
@@ -224,7 +217,7 @@ class DirectionBank(Mapping[str, Direction]):
                 header.provenance,
             )
         except LatdirError as error:
-            raise LatdirError(f"{path} is broken: {error}") from error
+            raise BankError(f"{path} is broken: {error}") from error
         return bank if generator is None else bank.check(generator)
 
     def summary(self) -> str:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.space import Space
 
 __all__ = ["Calibration", "Direction"]
@@ -124,7 +124,7 @@ class Direction:
         if self.layers is not None:
             layers = tuple(int(layer) for layer in self.layers)
             if not layers or min(layers) < 0 or len(set(layers)) < len(layers):
-                raise LatdirError(
+                raise SpaceError(
                     f"direction {self.name!r} acts on layers {list(layers)}: "
                     "give distinct numbers from 0, or None for all"
                 )
@@ -211,7 +211,7 @@ class Direction:
         if unit == "sigma":
             return amount * self.sigma
         if unit not in self.units or self.calibration is None:
-            raise LatdirError(
+            raise UnknownNameError(
                 f"direction {self.name!r} has no unit {unit!r}: use one of {', '.join(self.units)}"
                 + ("" if self.calibration else ", or calibrate it first with analysis.calibrate")
             )
@@ -254,7 +254,7 @@ class Direction:
             return self.space
         layered = f"{self.space}+"
         if layered not in spaces:
-            raise LatdirError(
+            raise UnknownNameError(
                 f"direction {self.name!r} acts on layers {list(self.layers)}, and the generator "
                 f"has no space {layered!r}, whose codes have layers: it has {', '.join(spaces)}"
             )
@@ -291,13 +291,13 @@ class Direction:
     def _placed(self, codes: Tensor) -> Tensor:
         """The vector in the shape of one of `codes`, zero on layers it leaves alone."""
         if not codes.is_floating_point():
-            raise LatdirError(f"codes are floating point, not {codes.dtype}: use codes.float()")
+            raise SpaceError(f"codes are floating point, not {codes.dtype}: use codes.float()")
         vector = self.vector.to(codes)
         layered = codes.ndim == vector.ndim + 2
         if codes.shape[-vector.ndim :] != vector.shape or not (
             layered or codes.ndim == vector.ndim + 1
         ):
-            raise LatdirError(
+            raise SpaceError(
                 f"direction {self.name!r} lives in space {self.space!r} with shape "
                 f"{list(vector.shape)}, which does not fit codes of shape {list(codes.shape)}: "
                 + self._mending(codes)
@@ -305,14 +305,14 @@ class Direction:
         if layered:
             vector = vector.expand(codes.shape[1:])
         elif self.layers is not None and vector.ndim < 2:
-            raise LatdirError(
+            raise SpaceError(
                 f"direction {self.name!r} acts on layers {list(self.layers)}: "
                 f"give it codes with a layer axis [n, layers, {vector.shape[-1]}]"
             )
         if self.layers is None:
             return vector
         if max(self.layers) >= len(vector):
-            raise LatdirError(
+            raise SpaceError(
                 f"direction {self.name!r} acts on layers {list(self.layers)}, "
                 f"but the codes have {len(vector)}: they come from a smaller generator"
             )
@@ -338,7 +338,7 @@ class Direction:
         Without an offset this is the plain projection on the vector.
         """
         if codes.shape[1:] != self.vector.shape:
-            raise LatdirError(
+            raise SpaceError(
                 f"direction {self.name!r} has shape {list(self.vector.shape)}, "
                 f"which does not fit codes of shape {list(codes.shape)}"
             )

@@ -1,19 +1,56 @@
-"""What goes wrong, said so that it can be mended."""
+"""Exceptions raised by latdir; their messages say how to fix the call.
+
+Everything that the toolkit refuses on purpose is a `LatdirError`, so that a command can print one
+line for it and let every other exception through as the defect it is. Its subclasses tell apart
+what callers may want to handle differently; a value out of its range is a plain `LatdirError`.
+"""
 
 from __future__ import annotations
 
 import importlib
 from types import ModuleType
 
-__all__ = ["LatdirError", "require"]
+__all__ = [
+    "BankError",
+    "CheckpointError",
+    "ConvergenceError",
+    "LatdirError",
+    "SamplesError",
+    "SpaceError",
+    "UnknownNameError",
+    "require",
+]
 
 
 class LatdirError(ValueError):
-    """A mistake of the caller's that the message tells how to mend.
+    """A call or a file that the toolkit refuses; the message says how to fix it."""
 
-    Everything the toolkit refuses on purpose is of this class, so that a command can
-    print one line for it and let every other exception through as the defect it is.
-    """
+
+class SpaceError(LatdirError):
+    """Codes, layers, directions or priors that do not fit a latent space."""
+
+
+class UnknownNameError(LatdirError, KeyError):
+    """A name that is none of those on offer: a direction, an attribute, a space, a method."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class CheckpointError(LatdirError):
+    """A file of weights that is missing, damaged, refused, or of no known family."""
+
+
+class BankError(LatdirError):
+    """A bank, a direction file or a path file: broken, incomplete, or of another generator."""
+
+
+class SamplesError(LatdirError):
+    """Codes and their scores: inconsistent, not finite, too few, or a broken folder of them."""
+
+
+class ConvergenceError(LatdirError):
+    """An iteration that ended before its tolerance was met."""
 
 
 def require(package: str, extra: str) -> ModuleType:

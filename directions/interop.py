@@ -33,7 +33,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.space import Prior, Space
 from directions.storage.atomic import atomic
@@ -76,12 +76,12 @@ def import_bank(
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise LatdirError(
+        raise BankError(
             f"{path} is not a direction file of a known kind: they end in "
             f"{', '.join(SUFFIXES)}; this toolkit's own banks are read by DirectionBank.load"
         )
     if not path.is_file():
-        raise LatdirError(f"there is no file {path}: check the path")
+        raise BankError(f"there is no file {path}: check the path")
     place = generator.space(space)
     with _explained(path):
         if path.suffix == ".npy":
@@ -105,7 +105,7 @@ def import_bank(
             tuple(found), generator.name, generator.fingerprint, {"imported_from": path.name}
         )
     except LatdirError as error:
-        raise LatdirError(f"{path}: {error}") from error
+        raise BankError(f"{path}: {error}") from error
 
 
 def export_bank(bank: DirectionBank, path: str | Path, *, prior: Prior | None = None) -> list[Path]:
@@ -130,7 +130,7 @@ def export_bank(bank: DirectionBank, path: str | Path, *, prior: Prior | None = 
     vectors = bank.matrix()
     layered = [d.name for d in bank.directions if d.layers is not None]
     if layered:
-        raise LatdirError(
+        raise BankError(
             f"direction {layered[0]!r} acts on chosen layers, which {path.suffix} files cannot "
             "say: export direction.evolve(layers=None) and choose the layers when editing"
         )
@@ -145,7 +145,7 @@ def export_bank(bank: DirectionBank, path: str | Path, *, prior: Prior | None = 
     if path.suffix not in SUFFIXES:
         raise LatdirError(f"cannot write {path}: give it a suffix of {', '.join(SUFFIXES)}")
     if len(shape) > 1:
-        raise LatdirError(
+        raise BankError(
             f"{path.suffix} files hold one vector for all layers, but these directions have "
             f"shape {list(shape)}: write a .pt file"
         )
@@ -169,7 +169,7 @@ def _ganspace(path: Path) -> dict[str, Tensor]:
         members = {Path(m.filename).stem: m for m in archive.infolist()}
         missing = [field for field in GANSPACE[:3] if field not in members]
         if missing:
-            raise LatdirError(
+            raise BankError(
                 f"{path} has no {missing[0]}: a GANSpace file holds {', '.join(GANSPACE)}; "
                 f"this one holds {', '.join(sorted(members)[:8]) or 'nothing'}"
             )
@@ -178,7 +178,7 @@ def _ganspace(path: Path) -> dict[str, Tensor]:
             if field not in members:
                 continue
             if members[field].file_size > MAX_BYTES:
-                raise LatdirError(f"{path}: {field} takes over {MAX_BYTES} bytes")
+                raise BankError(f"{path}: {field} takes over {MAX_BYTES} bytes")
             with archive.open(members[field]) as stream:
                 fields[field] = _floats(_bounded(stream, members[field].file_size))
     # The same names as e4e's copy of the decomposition, so that one reader serves both.
@@ -212,14 +212,14 @@ def _explained(path: Path) -> Iterator[None]:
     except LatdirError:
         raise
     except pickle.UnpicklingError as error:
-        raise LatdirError(
+        raise BankError(
             f"{path} cannot be read without running code that comes with it, or is broken: "
             "nothing was run; if you trust it, load it yourself and save its plain tensors"
         ) from error
     except Exception as error:
         # Readers of hostile bytes fail in every way there is; none of them is our own defect.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise LatdirError(
+        raise BankError(
             f"{path} is not a readable {path.suffix} file ({reason}); "
             "if it was copied, copy it again"
         ) from error
@@ -231,12 +231,12 @@ def _named(
     """Vectors by name, each in the shape of the space."""
     if isinstance(content, Mapping):
         if not content:
-            raise LatdirError("it holds an empty dict: nothing to import")
+            raise BankError("it holds an empty dict: nothing to import")
         for key, value in content.items():
             yield from _named(value, str(key), place, generator)
         return
     if not isinstance(content, Tensor) or not content.is_floating_point() or content.ndim == 0:
-        raise LatdirError(
+        raise BankError(
             f"it holds a {type(content).__name__} for {label!r}: "
             "direction files hold float tensors, or dicts of them by name"
         )
@@ -253,7 +253,7 @@ def _named(
     else:
         fits = [s.name for s in generator.spaces.values() if s.shape == shape[-len(s.shape) :]]
         hint = f"it fits {', '.join(fits)}" if fits else "it belongs to another generator"
-    raise LatdirError(
+    raise SpaceError(
         f"it holds {label!r} of shape {list(shape)}, but codes of space {place.name!r} "
         f"of {generator.name} have shape {list(place.shape)}: {hint}"
     )
@@ -290,9 +290,9 @@ def _field(
     """One array of a decomposition, flattened, in double precision."""
     value = content.get(key)
     if not isinstance(value, Tensor) or value.ndim == 0 or len(value) == 0:
-        raise LatdirError(f"its {key!r} is no array: a decomposition holds comp, mean and std")
+        raise BankError(f"its {key!r} is no array: a decomposition holds comp, mean and std")
     if numel is not None and place is not None and value.numel() != numel:
-        raise LatdirError(
+        raise SpaceError(
             f"its {key!r} of shape {list(value.shape)} does not fit codes of space "
             f"{place.name!r} with shape {list(place.shape)}"
         )
@@ -319,7 +319,7 @@ def _write_ganspace(
     bank: DirectionBank, vectors: Tensor, path: Path, *, prior: Prior | None
 ) -> Path:
     if prior is None:
-        raise LatdirError(
+        raise BankError(
             "a GANSpace file stores the codes' mean and spread: give prior=generator.prior(space)"
         )
     components = vectors[:, None].numpy()

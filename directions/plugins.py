@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from directions.errors import LatdirError
+from directions.errors import UnknownNameError
 
 __all__ = ["Entry", "build"]
 
@@ -39,7 +39,7 @@ def build(name: str, entries: Mapping[str, Entry], *, kind: str, wrap: str) -> A
         LatdirError: No such name, module or function.
     """
     if ":" not in name and name not in entries:
-        raise LatdirError(
+        raise UnknownNameError(
             f"no {kind} {name!r}: there are {', '.join(entries)}; your own is named "
             f"'module:function', where the function returns {wrap}(…)"
         )
@@ -50,7 +50,7 @@ def build(name: str, entries: Mapping[str, Entry], *, kind: str, wrap: str) -> A
     except (ModuleNotFoundError, AttributeError) as error:
         if name in entries:
             raise
-        raise LatdirError(
+        raise UnknownNameError(
             f"no {kind} at {name!r} ({error}): name it 'module:function', "
             "importable from this folder or from PYTHONPATH"
         ) from error

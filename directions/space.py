@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 
 __all__ = ["LowRankPrior", "Prior", "Space"]
 
@@ -40,13 +40,13 @@ class Space:
 
     def __post_init__(self) -> None:
         if not self.name or not self.shape or min(self.shape) < 1:
-            raise LatdirError(
+            raise SpaceError(
                 f"a space has a name and a shape of positive sizes, not {self.name!r} and "
                 f"{list(self.shape)}"
             )
         beyond = [pair for pair in self.layers if not 0 <= pair[0] < pair[1] <= self.shape[0]]
         if beyond:
-            raise LatdirError(
+            raise SpaceError(
                 f"layer {beyond[0]} of space {self.name!r} does not lie within its first axis, "
                 f"0 … {self.shape[0]}"
             )
@@ -69,7 +69,7 @@ class Space:
             >>> Space("z", (100,)).check(torch.zeros(100))
             Traceback (most recent call last):
             ...
-            directions.errors.LatdirError: codes of space 'z' have shape [n, 100], not [100]:
+            directions.errors.SpaceError: codes of space 'z' have shape [n, 100], not [100]:
             add a batch axis with codes[None]
         """
         if tuple(codes.shape[1:]) != self.shape or codes.ndim != len(self.shape) + 1:
@@ -77,12 +77,12 @@ class Space:
             if tuple(codes.shape) == self.shape:
                 hint = "add a batch axis with codes[None]"
             expected = ", ".join(["n", *map(str, self.shape)])
-            raise LatdirError(
+            raise SpaceError(
                 f"codes of space {self.name!r} have shape [{expected}], "
                 f"not {list(codes.shape)}: {hint}"
             )
         if not codes.is_floating_point():
-            raise LatdirError(f"codes are floating point, not {codes.dtype}: use codes.float()")
+            raise SpaceError(f"codes are floating point, not {codes.dtype}: use codes.float()")
         return codes
 
 
@@ -109,12 +109,12 @@ class Prior:
     def __post_init__(self) -> None:
         size = self.mean.numel()
         if self.mean.ndim != 1 or tuple(self.covariance.shape) != (size, size):
-            raise LatdirError(
+            raise SpaceError(
                 f"a prior has a mean [d] and a covariance [d, d], not {list(self.mean.shape)} "
                 f"and {list(self.covariance.shape)}"
             )
         if not (torch.isfinite(self.mean).all() and torch.isfinite(self.covariance).all()):
-            raise LatdirError("this prior has NaN or infinite entries: check the codes behind it")
+            raise SpaceError("this prior has NaN or infinite entries: check the codes behind it")
 
     @classmethod
     def standard(cls, size: int) -> Prior:
@@ -143,7 +143,7 @@ class Prior:
             LatdirError: The vector has another size.
         """
         if vector.numel() != self.mean.numel():
-            raise LatdirError(
+            raise SpaceError(
                 f"this prior is of codes of size {self.mean.numel()}, "
                 f"not of vectors of shape {list(vector.shape)}"
             )
@@ -191,12 +191,12 @@ class LowRankPrior(Prior):
 
     def __init__(self, mean: Float[Tensor, "d"], factor: Float[Tensor, "e r"]) -> None:
         if mean.ndim != 1 or factor.ndim != 2 or len(factor) != len(mean):
-            raise LatdirError(
+            raise SpaceError(
                 f"a low-rank prior has a mean [d] and a factor [d, r], not {list(mean.shape)} "
                 f"and {list(factor.shape)}"
             )
         if not (torch.isfinite(mean).all() and torch.isfinite(factor).all()):
-            raise LatdirError("this prior has NaN or infinite entries: check the codes behind it")
+            raise SpaceError("this prior has NaN or infinite entries: check the codes behind it")
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "factor", factor)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-from directions.errors import LatdirError
+from directions.errors import UnknownNameError
 from discovery.base import Method
 
 __all__ = ["METHODS", "MethodEntry", "find_method"]
@@ -142,10 +142,10 @@ def find_method(name: str) -> type[Method]:
         >>> find_method("magic")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no method 'magic': there are boundary, ...
+        directions.errors.UnknownNameError: no method 'magic': there are boundary, ...
     """
     if name not in METHODS:
-        raise LatdirError(f"no method {name!r}: there are {', '.join(METHODS)}")
+        raise UnknownNameError(f"no method {name!r}: there are {', '.join(METHODS)}")
     module, _, cls = METHODS[name].location.partition(":")
     found: type[Method] = getattr(importlib.import_module(module), cls)
     return found

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from directions import DirectionBank, LatdirError
+from directions import BankError, DirectionBank
 from directions.generators import Generator, load_generator
 
 __all__ = [
@@ -41,10 +41,10 @@ def bank_and_generator(path: Path, name: str | None) -> tuple[DirectionBank, Gen
         name: Name of the generator; by default the one the bank names.
 
     Raises:
-        LatdirError: An empty bank, or one of another generator.
+        BankError: An empty bank, or one of another generator.
     """
     bank = DirectionBank.load(path)
     if not len(bank):
-        raise LatdirError(f"{path} holds no directions")
+        raise BankError(f"{path} holds no directions")
     generator = load_generator(name or bank.generator)
     return bank.check(generator), generator

@@ -29,7 +29,7 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
 from directions.classifiers.rename import Renamed
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator, Precision
 from directions.seeds import HELD_OUT_SEED
 
@@ -94,7 +94,7 @@ def compare_methods(
     costs = dict(costs or {})
     stray = [m for m in costs if m not in banks]
     if not banks or stray:
-        raise LatdirError(
+        raise UnknownNameError(
             f"there is a cost of {stray[0]!r} but no such bank: there are {', '.join(banks)}"
             if stray
             else "give at least one bank: {'pca': bank, …}"
@@ -200,7 +200,7 @@ def _panel(
     names = {a: a for a in attributes if a in judge.names} | dict(judged or {})
     columns = dict(zip(names, judge.columns(list(names.values())), strict=True))
     if not columns:
-        raise LatdirError(
+        raise UnknownNameError(
             f"the judge {judge.name} knows none of {', '.join(attributes)}: it has "
             f"{', '.join(judge.names)}; say which is which with judged={{…}}"
         )

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.intervals.bootstrap import Interval, mean_interval
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 
 __all__ = ["Comparison", "Cost", "Difference", "Metric", "Row"]
 
@@ -158,7 +158,7 @@ class Comparison:
         for row in self.rows:
             if (row.method, row.attribute) == (method, attribute):
                 return row
-        raise LatdirError(
+        raise UnknownNameError(
             f"{method!r} and {attribute!r} were not compared: there are the methods "
             f"{', '.join(self.methods)} and the attributes {', '.join(self.attributes)}"
         )

@@ -28,7 +28,7 @@ from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.editing.moves import set_level
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator, Precision
 from directions.scoring.scorer import scorer
 from directions.seeds import HELD_OUT_SEED
@@ -216,7 +216,7 @@ def _apply(edits: Mapping[str, Edit], codes: Tensor, order: tuple[str, ...]) -> 
     for name in order:
         moved = edits[name](moved)
         if moved.shape != codes.shape:
-            raise LatdirError(
+            raise SpaceError(
                 f"edit {name!r} made codes of shape {list(moved.shape)} of {list(codes.shape)}: "
                 "an edit takes and returns a batch of codes of one space"
             )

@@ -22,7 +22,7 @@ from analysis.edits.targets import match_targets
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError, SamplesError
 from directions.generators.base import Generator, Precision
 from directions.seeds import HELD_OUT_SEED
 
@@ -266,7 +266,7 @@ def _check(
 ) -> None:
     bank.check(generator)
     if not len(bank):
-        raise LatdirError("the bank is empty: there is nothing to measure")
+        raise BankError("the bank is empty: there is nothing to measure")
     if count < 2 or batch < 1:
         raise LatdirError(
             f"count {count} must be at least 2 and batch {batch} at least 1: "
@@ -287,7 +287,7 @@ def _check_scores(scores: Tensor, names: Sequence[str], classifier: Classifier) 
     bad = ~torch.isfinite(scores)
     if bad.any():
         column = int(bad.flatten(0, 2).any(0).nonzero()[0])
-        raise LatdirError(
+        raise SamplesError(
             f"{int(bad[..., column].sum())} scores of {names[column]!r} are NaN or infinite: "
             f"mend the classifier {classifier.name}, or leave that attribute out"
         )

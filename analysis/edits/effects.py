@@ -23,7 +23,7 @@ from analysis.edits.curves import Curves, Source, measure_curves
 from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator, Precision
 from directions.seeds import HELD_OUT_SEED
 
@@ -259,7 +259,7 @@ def _positive(step: float) -> float:
 
 def _index(name: str, names: Sequence[str], what: str) -> int:
     if name not in names:
-        raise LatdirError(f"no {what} {name!r} was measured: there are {', '.join(names)}")
+        raise UnknownNameError(f"no {what} {name!r} was measured: there are {', '.join(names)}")
     return list(names).index(name)
 
 

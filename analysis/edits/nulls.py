@@ -21,7 +21,7 @@ from analysis.edits.effects import Effects, measure_effects
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 
 __all__ = [
@@ -96,7 +96,7 @@ class RandomNull:
                 )
         missing = [n for n in theirs.names if n not in self.names]
         if missing:
-            raise LatdirError(
+            raise UnknownNameError(
                 f"the null has no attribute {missing[0]!r}: it has {', '.join(self.names)}"
             )
         order = [self.names.index(n) for n in theirs.names]
@@ -210,7 +210,7 @@ def random_null(
         )
     spaces = sorted(set(effects.curves.spaces))
     if space is None and len(spaces) > 1:
-        raise LatdirError(
+        raise SpaceError(
             f"the effects are of directions in the spaces {', '.join(spaces)}: "
             "say which the random ones come from with space=…"
         )

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
+from directions.errors import UnknownNameError
 
 __all__ = ["amounts_reaching", "between", "match_targets"]
 
@@ -51,7 +51,7 @@ def match_targets(
     bank.select(given)
     unknown = [a for a in given.values() if a not in attributes]
     if unknown:
-        raise LatdirError(
+        raise UnknownNameError(
             f"no attribute {unknown[0]!r} was measured: there are {', '.join(attributes)}"
         )
     found = {}

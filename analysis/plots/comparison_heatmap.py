@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.comparison.compare import Comparison, Metric
 from analysis.plots.theme import LIGHT, Theme, dress
-from directions.errors import LatdirError
+from directions.errors import UnknownNameError
 
 __all__ = ["comparison_map"]
 
@@ -52,7 +52,7 @@ def comparison_map(
     """
     shown = [m for m in metrics if any(getattr(r, m) is not None for r in comparison.rows)]
     if not shown:
-        raise LatdirError(
+        raise UnknownNameError(
             f"nothing was measured for {', '.join(metrics)}: choose some of {', '.join(TITLES)}"
         )
     columns, rows = len(comparison.attributes), len(comparison.methods)

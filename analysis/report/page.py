@@ -25,7 +25,7 @@ from analysis.registry import CHAPTERS, MEASURES, draw, find_measure, measured, 
 from analysis.report.inline import css_colors
 from analysis.report.per_direction import articles, strips, svg
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError
 from directions.generators.base import Generator
 from directions.storage.atomic import atomic
 
@@ -96,7 +96,7 @@ def _check(
             f"{', '.join(bank) or 'nothing'}: measure this bank, or give bank.select(…)"
         )
     if bank.fingerprint != effects.source.fingerprint:
-        raise LatdirError(
+        raise BankError(
             f"the effects were measured on {effects.source.generator} "
             f"({effects.source.fingerprint[:12]}…), the bank belongs to {bank.generator} "
             f"({bank.fingerprint[:12]}…): measure it on its own generator"

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 
 __all__ = ["CLASSES", "HeldOut", "as_classes", "checked_rows", "split_rows"]
 
@@ -56,14 +56,14 @@ def checked_rows(codes: Tensor, attributes: Tensor) -> tuple[Float[Tensor, "n d"
     """
     table = attributes[:, None] if attributes.ndim == 1 else attributes
     if codes.ndim < 2 or table.ndim != 2 or len(codes) != len(table) or 0 in table.shape:
-        raise LatdirError(
+        raise SpaceError(
             f"codes of shape {list(codes.shape)} and attributes of shape "
             f"{list(attributes.shape)} do not fit: give codes [n, …] and attributes [n, k]"
         )
     if len(codes) < 2:
         raise LatdirError(f"{len(codes)} rows say nothing: give some hundreds at least")
     if not codes.is_floating_point():
-        raise LatdirError(f"codes are floating point, not {codes.dtype}: use codes.float()")
+        raise SpaceError(f"codes are floating point, not {codes.dtype}: use codes.float()")
     for name, values in (("codes", codes), ("attributes", table)):
         if values.is_floating_point() and not values.sum(dtype=torch.float64).isfinite():
             raise LatdirError(f"the {name} have NaN or infinite entries: leave those rows out")

@@ -21,7 +21,7 @@ from analysis.representation.mig import mig
 from analysis.representation.modularity import modularity
 from analysis.representation.rows import CLASSES, as_classes, checked_rows
 from analysis.representation.sap import sap
-from directions.errors import LatdirError
+from directions.errors import UnknownNameError
 
 __all__ = ["METRICS", "disentanglement_scores"]
 
@@ -81,7 +81,7 @@ def disentanglement_scores(
     """
     unknown = [m for m in metrics if m not in METRICS]
     if unknown or not metrics:
-        raise LatdirError(f"no metric {(*unknown, '')[0]!r}: there are {', '.join(METRICS)}")
+        raise UnknownNameError(f"no metric {(*unknown, '')[0]!r}: there are {', '.join(METRICS)}")
     rows, table = checked_rows(codes, attributes)
     labels = as_classes(table, classes=classes)
 

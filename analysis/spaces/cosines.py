@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
+from directions.errors import SpaceError
 from directions.space import Prior
 
 __all__ = ["cosine_matrix"]
@@ -46,7 +46,7 @@ def cosine_matrix(bank: DirectionBank, *, prior: Prior | None = None) -> Float[T
         gram = normals @ normals.T
     else:
         if prior.covariance.shape != (normals.shape[1],) * 2:
-            raise LatdirError(
+            raise SpaceError(
                 f"the prior has {prior.covariance.shape[0]} dimensions and the directions "
                 f"{normals.shape[1]}: use generator.prior(space) of their space"
             )

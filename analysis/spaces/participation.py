@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
+from directions.errors import SpaceError
 from directions.space import Prior
 
 __all__ = ["Participation", "participation"]
@@ -72,7 +72,7 @@ def participation(bank: DirectionBank, prior: Prior) -> Participation:
     rows = bank.matrix().double()
     covariance = prior.covariance.double().cpu()
     if rows.shape[1] != len(covariance):
-        raise LatdirError(
+        raise SpaceError(
             f"the prior has {len(covariance)} dimensions and the directions {rows.shape[1]}: "
             "use generator.prior(space) of their space"
         )

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError, SpaceError
 
 __all__ = [
     "Distance",
@@ -100,7 +100,7 @@ def principal_angles(
         tensor([45.], dtype=torch.float64)
     """
     if a.shape[-2] != b.shape[-2]:
-        raise LatdirError(
+        raise SpaceError(
             f"subspaces of {a.shape[-2]} and of {b.shape[-2]} dimensions have no angles: "
             "compare directions of one space"
         )
@@ -284,13 +284,13 @@ def compare_banks(
         LatdirError: Banks of different generators or spaces, or directions that repeat others.
     """
     if a.fingerprint != b.fingerprint:
-        raise LatdirError(
+        raise BankError(
             f"these banks belong to different generators: {a.generator} ({a.fingerprint[:12]}…) "
             f"and {b.generator} ({b.fingerprint[:12]}…)"
         )
     spaces = sorted({d.space for bank in (a, b) for d in bank.directions})
     if len(spaces) != 1:
-        raise LatdirError(
+        raise SpaceError(
             f"directions of the spaces {', '.join(spaces) or 'none'} have no angles: "
             "select those of one space first"
         )

@@ -52,8 +52,9 @@ def load_classifier(name: str) -> Classifier:
         >>> load_classifier("cats")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no classifier 'cats': there are faces, pixels, clip; your own
-            is named 'module:function', where the function returns directions.wrap_classifier(…)
+        directions.errors.UnknownNameError: no classifier 'cats': there are faces, pixels, clip;
+            your own is named 'module:function', where the function returns
+            directions.wrap_classifier(…)
     """
     parts = []
     for part in name.split("+"):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Precision
 
 __all__ = ["Attribute", "Classifier", "Combined", "logit"]
@@ -127,7 +127,7 @@ class Classifier(ABC):
         """
         missing = [n for n in names if n not in self.names]
         if missing:
-            raise LatdirError(
+            raise UnknownNameError(
                 f"classifier {self.name} has no attribute {missing[0]!r}: "
                 f"it has {', '.join(self.names)}"
             )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.crop import checked
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError
 from directions.generators.base import fingerprint
 
 __all__ = ["WrappedClassifier", "wrap_classifier"]
@@ -64,7 +64,7 @@ class WrappedClassifier(Classifier):
             scores = scores[:, None]
         expected = (len(images), len(self.attributes))
         if tuple(scores.shape) != expected:
-            raise LatdirError(
+            raise SamplesError(
                 f"classifier {self.name} returned scores of shape {list(scores.shape)} for "
                 f"{len(images)} images and {len(self.attributes)} attributes: "
                 f"it must return {list(expected)}, one column for each attribute"
@@ -77,7 +77,7 @@ class WrappedClassifier(Classifier):
         bad = ~torch.isfinite(scores)
         if bad.any():
             row, column = (int(i) for i in bad.nonzero()[0])
-            raise LatdirError(
+            raise SamplesError(
                 f"classifier {self.name} scored {self.names[column]!r} "
                 f"{float(scores[row, column])} on image {row} of {len(scores)}: scores must be "
                 "finite; mend the classifier, or leave that attribute out"
@@ -87,7 +87,7 @@ class WrappedClassifier(Classifier):
                 continue
             low, high = (float(v) for v in scores[:, column].aminmax())
             if low < 0 or high > 1:
-                raise LatdirError(
+                raise SamplesError(
                     f"classifier {self.name} scored {attribute.name!r} {low:g} … {high:g}, which "
                     "are no probabilities: apply a sigmoid, or declare it "
                     f"Attribute({attribute.name!r}, 'value')"

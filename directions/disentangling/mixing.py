@@ -26,7 +26,7 @@ from directions.disentangling.vectors import (
     one_layer_range,
     rows,
 )
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.space import Prior
 
 __all__ = ["Mixture", "checked_effects", "column_numbers", "disentangle"]
@@ -244,7 +244,7 @@ def column_numbers(names: Sequence[str], attributes: Sequence[str]) -> list[int]
     """
     for name in names:
         if name not in attributes:
-            raise LatdirError(
+            raise UnknownNameError(
                 f"no effect on {name!r} was measured: there are {', '.join(attributes)}"
             )
     return [list(attributes).index(name) for name in names]

@@ -37,7 +37,7 @@ from directions.disentangling.vectors import (
     one_layer_range,
     rows,
 )
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.space import Prior
 
 __all__ = ["condition", "disentangle", "orthonormalize"]
@@ -176,7 +176,7 @@ def orthonormalize(
                 [0., 1.]])
     """
     if order not in ("qr", "lowdin"):
-        raise LatdirError(f"no order {order!r}: use 'qr' or 'lowdin'")
+        raise UnknownNameError(f"no order {order!r}: use 'qr' or 'lowdin'")
     bank.matrix()
     one_layer_range(bank.directions)
     first = bank.directions[0]

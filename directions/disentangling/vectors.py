@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.space import Prior
 
 __all__ = [
@@ -77,7 +77,7 @@ def rows(directions: Sequence[Direction], model: Direction) -> Float[Tensor, "k 
     found = []
     for d in directions:
         if d.space != model.space:
-            raise LatdirError(
+            raise SpaceError(
                 f"directions {model.name!r} and {d.name!r} live in spaces {model.space!r} and "
                 f"{d.space!r}: only directions of one space can be made orthogonal"
             )
@@ -99,7 +99,7 @@ def one_layer_range(directions: Sequence[Direction]) -> tuple[int, ...] | None:
     first = directions[0]
     for d in directions:
         if d.layers != first.layers:
-            raise LatdirError(
+            raise SpaceError(
                 f"directions {first.name!r} and {d.name!r} act on different layers, so that "
                 "their vectors cannot be mixed: select those of one layer range first"
             )
@@ -115,7 +115,7 @@ def in_metric(metric: Prior | None, space: str, size: int) -> Callable[[Tensor],
     if metric is None:
         return lambda v: v
     if metric.mean.numel() != size:
-        raise LatdirError(
+        raise SpaceError(
             f"this metric is of codes of size {metric.mean.numel()}, but space {space!r} has "
             f"{size}: give generator.prior({space!r})"
         )

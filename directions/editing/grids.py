@@ -12,7 +12,7 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.editing.moves import sweep
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError
 from directions.generators.base import Generator
 from directions.images import grid
 
@@ -65,7 +65,7 @@ def edit_grid(
     if isinstance(what, DirectionBank):
         directions = what.check(generator).directions
         if not directions:
-            raise LatdirError("this bank is empty: there is nothing to draw")
+            raise BankError("this bank is empty: there is nothing to draw")
     else:
         directions = (what,)
     if len(codes) == 0:

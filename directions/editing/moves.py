@@ -15,7 +15,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.space import Prior
 
@@ -273,7 +273,7 @@ def truncate(
     elif codes.ndim == 3 and size == shape[-1]:
         mean = prior.mean.to(codes).expand(shape)
     else:
-        raise LatdirError(
+        raise SpaceError(
             f"this prior is of codes of size {size}, which does not fit codes of shape "
             f"{list(codes.shape)}: take the prior of their own space"
         )
@@ -282,7 +282,7 @@ def truncate(
     if layers is None:
         return drawn
     if codes.ndim < 3 or not all(0 <= layer < shape[0] for layer in layers):
-        raise LatdirError(
+        raise SpaceError(
             f"codes of shape {list(codes.shape)} have no layers {list(layers)}: "
             "layers are counted from 0 along the axis after the batch"
         )
@@ -297,7 +297,7 @@ def _on(direction: Direction, layers: Sequence[int] | None) -> Direction:
 
 def _fractions(start: Tensor, end: Tensor, fractions: Sequence[float] | Tensor) -> Tensor:
     if start.shape != end.shape:
-        raise LatdirError(
+        raise SpaceError(
             f"codes of shapes {list(start.shape)} and {list(end.shape)} cannot be joined: "
             "give as many ends as starts"
         )

@@ -24,7 +24,7 @@ from directions.disentangling.mixing import BISECTIONS, Mixture, checked_effects
 from directions.disentangling.vectors import RANK_TOLERANCE
 from directions.errors import LatdirError
 
-__all__ = ["Infeasible", "Solution", "solve"]
+__all__ = ["InfeasibleError", "Solution", "solve"]
 
 MISSED = 1e-3
 
@@ -44,7 +44,7 @@ class Solution:
     distance: Float[Tensor, "n"]
 
 
-class Infeasible(LatdirError):  # noqa: N818 - it reads as what it says
+class InfeasibleError(LatdirError):
     """Targets that cannot be reached; `best` holds the nearest solution within the rules."""
 
     best: Solution
@@ -79,7 +79,7 @@ def solve(
         The shortest move that does it; hand its `amounts` to `move`.
 
     Raises:
-        Infeasible: The targets cannot be met together, or not within the bound; the message
+        InfeasibleError: The targets cannot be met together, or not within the bound; the message
             says what can be reached and `best` holds the amounts for it.
         LatdirError: Unknown attributes, or effects that do not fit the bank.
 
@@ -100,8 +100,8 @@ def solve(
         >>> solve(bank, targets={"smiling": 1.6}, hold=["yaw"], effects=measured, bound=1.0)
         Traceback (most recent call last):
         ...
-        directions.editing.solver.Infeasible: smiling +1.6 cannot be reached within a distance of
-        1 with yaw held: the best is smiling +0.686; raise the bound (2.33 would do), hold fewer
+        directions.editing.solver.InfeasibleError: smiling +1.6 cannot be reached within a distance
+        of 1 with yaw held: the best is smiling +0.686; raise the bound (2.33 would do), hold fewer
         attributes, or ask for less
     """
     columns = list(bank) if attributes is None else list(attributes)
@@ -136,7 +136,7 @@ def solve(
     missed = (reached - wanted).norm(dim=1) > MISSED * wanted.norm(dim=1)
     if missed.any():
         spanned = (along @ U.T - wanted).norm(dim=1) <= MISSED * wanted.norm(dim=1)
-        raise Infeasible(
+        raise InfeasibleError(
             _told(targets, wanted, reached, missed, hold, bound, shortest, spanned), best
         )
     return best

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
 from directions.plugins import Entry, build
 
@@ -71,13 +71,14 @@ def load_generator(
         >>> load_generator("nvidia-magic")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no generator 'nvidia-magic': there are digiface64,
+        directions.errors.UnknownNameError: no generator 'nvidia-magic': there are digiface64,
             styleface64, planted; your own is named 'module:function', where the function returns
             directions.wrap(…); a checkpoint is named by its path
         >>> load_generator("network-snapshot.pkl")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: network-snapshot.pkl cannot be loaded: there is no such file
+        directions.errors.CheckpointError: network-snapshot.pkl cannot be loaded: there is no such
+            file
     """
     text = os.fspath(name)
     options: dict[str, Any] = {
@@ -103,7 +104,7 @@ def load_generator(
     except LatdirError as error:
         if ":" in text:
             raise
-        raise LatdirError(f"{error}; a checkpoint is named by its path") from error
+        raise UnknownNameError(f"{error}; a checkpoint is named by its path") from error
     if not isinstance(made, Generator):
         raise LatdirError(
             f"{text} made a {type(made).__name__}, not a Generator: return directions.wrap(…)"

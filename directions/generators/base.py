@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.numerics.linearized import Linearized, Window, linearize
 from directions.seeds import PRIOR_SEED
 from directions.space import Prior, Space
@@ -159,7 +159,9 @@ class Generator(ABC):
             LatdirError: It has no space of that name.
         """
         if name not in self.spaces:
-            raise LatdirError(f"{self.name} has no space {name!r}: it has {', '.join(self.spaces)}")
+            raise UnknownNameError(
+                f"{self.name} has no space {name!r}: it has {', '.join(self.spaces)}"
+            )
         return self.spaces[name]
 
     def check(self, codes: Tensor, space: str) -> Tensor:
@@ -193,7 +195,7 @@ class Generator(ABC):
         else:
             return wanted.check(codes)
         expected = ", ".join(["n", *map(str, wanted.shape)])
-        raise LatdirError(
+        raise SpaceError(
             f"codes of space {space!r} have shape [{expected}], not {list(shape)}{hint}"
         )
 
@@ -268,7 +270,7 @@ class Generator(ABC):
         return self._map(codes, source, target)
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
-        raise LatdirError(f"{self.name} knows no way from space {source!r} to {target!r}")
+        raise SpaceError(f"{self.name} knows no way from space {source!r} to {target!r}")
 
     def prior(self, space: str | None = None) -> Prior:
         """Mean and covariance of the codes of a space, estimated once and kept.

@@ -24,7 +24,7 @@ from scipy import special
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator, fingerprint
 from directions.space import Prior, Space
 
@@ -379,9 +379,7 @@ class BigGANGenerator(Generator):
         chosen = range(len(weights)) if layers is None else layers
         wrong = [i for i in chosen if not 0 <= i < len(weights)]
         if wrong:
-            raise LatdirError(
-                f"{self.name} has style layers 0 … {len(weights) - 1}, not {wrong[0]}"
-            )
+            raise SpaceError(f"{self.name} has style layers 0 … {len(weights) - 1}, not {wrong[0]}")
         class_columns = torch.arange(self.spaces["w"].size) >= self.network.z_dim
         return [weights[i].masked_fill(class_columns.to(self.device), 0.0) for i in chosen]
 

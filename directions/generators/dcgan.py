@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions import zoo
-from directions.errors import LatdirError
+from directions.errors import CheckpointError, SpaceError
 from directions.generators.base import Generator, Precision, fingerprint
 from directions.numerics.linearized import (
     Linearized,
@@ -168,7 +168,7 @@ class DCGAN(Generator):
             LatdirError: Another layer than 0.
         """
         if layers not in (None, (0,)):
-            raise LatdirError(
+            raise SpaceError(
                 f"{self.name} has one matrix, layer 0, not {list(layers or ())}: "
                 "only the first layer of a DCGAN is a linear map of the code"
             )
@@ -203,7 +203,7 @@ def _layers(state: Mapping[str, Tensor]) -> list[_Layer]:
         elif "running_mean" in parts and layers:
             layers[-1] = _normalized(layers[-1], parts, module)
         else:
-            raise LatdirError(
+            raise CheckpointError(
                 f"{module or 'the state dict'} ({', '.join(parts)}) is neither a transposed "
                 "convolution nor a batch norm after one: for another architecture use "
                 "directions.wrap(module, …)"
@@ -219,7 +219,7 @@ def _natural(key: str) -> list[tuple[int, str]]:
 
 def _normalized(layer: _Layer, norm: Mapping[str, Tensor], module: str) -> _Layer:
     if norm["running_mean"].shape != layer.scale.shape:
-        raise LatdirError(
+        raise CheckpointError(
             f"batch norm {module} has {len(norm['running_mean'])} channels, "
             f"but the convolution before it {len(layer.scale)}"
         )
@@ -235,7 +235,7 @@ def _check(layers: list[_Layer]) -> None:
     chained = all(a[1] == b[0] for a, b in pairwise(shapes))
     square = all(s[2] == s[3] for s in shapes[:1]) and all(s[2:] == (4, 4) for s in shapes[1:])
     if len(shapes) < 2 or not chained or not square or shapes[-1][1] not in (1, 3):
-        raise LatdirError(
+        raise CheckpointError(
             f"weights of shapes {shapes} are not a DCGAN generator: it has a first square "
             "kernel, then 4×4 kernels of stride 2, channels that follow on each other, and 1 or "
             "3 of them at the end; for another architecture use directions.wrap(module, …)"

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError, LatdirError, SpaceError
 from directions.generators.base import Generator, fingerprint
 from directions.generators.checkpoints.state_dict import Weights
 from directions.generators.progressive import (
@@ -181,7 +181,7 @@ class ProGAN(Generator):
             LatdirError: A layer other than 0.
         """
         if layers not in (None, (0,)):
-            raise LatdirError(f"{self.name} has one first layer, 0, not {list(layers or ())}")
+            raise SpaceError(f"{self.name} has one first layer, 0, not {list(layers or ())}")
         return [self.network.weights[0][:, : self.network.config.z_dim]]
 
 
@@ -222,7 +222,7 @@ def progan_from_state(
             final_tanh=final_tanh,
         )
     except (IndexError, RuntimeError) as error:
-        raise LatdirError(
+        raise CheckpointError(
             f"the checkpoint has a tensor of a shape that no PGGAN has: {error}"
         ) from error
     return ProGAN(network, name=name)
@@ -245,7 +245,7 @@ def _network(
     elif "layer0.weight" in plain:
         named = _from_genforce(plain, fused_scale)
     else:
-        raise LatdirError(
+        raise CheckpointError(
             "these keys are of no PGGAN layout this release reads "
             f"(the first is {next(iter(state), 'missing')!r}): it reads genforce's and "
             "InterFaceGAN's state dicts and the variables of the official TensorFlow network"
@@ -281,7 +281,7 @@ def _network(
     )
     left.check_all_taken(known_as="PGGAN of this layout")
     if config.z_dim < 1:
-        raise LatdirError(
+        raise CheckpointError(
             f"the first layer reads {config.z_dim + c_dim} coordinates: "
             f"they cannot hold a label of {c_dim} classes"
         )

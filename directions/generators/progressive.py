@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 
 __all__ = [
     "check_blocks",
@@ -111,9 +111,9 @@ def check_blocks(count: int, lod: float) -> None:
         LatdirError: No block, more than `LARGEST` allows, or a level of detail beyond them.
     """
     if not 1 <= count <= LARGEST:
-        raise LatdirError(f"the checkpoint has {count} blocks: 1 … {LARGEST} are read")
+        raise CheckpointError(f"the checkpoint has {count} blocks: 1 … {LARGEST} are read")
     if not 0 <= lod <= count - 1:
-        raise LatdirError(f"the level of detail is {lod}, not within 0 … {count - 1}")
+        raise CheckpointError(f"the level of detail is {lod}, not within 0 … {count - 1}")
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -124,7 +124,7 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """
     for name, wanted in network.state_dict().items():
         if weights[name].shape != wanted.shape:
-            raise LatdirError(
+            raise CheckpointError(
                 f"the checkpoint's tensors do not fit each other, so it is damaged: {name} has "
                 f"shape {list(weights[name].shape)}, where the others ask for {list(wanted.shape)}"
             )

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator, check_images, fingerprint
 from directions.space import Prior, Space
 
@@ -159,7 +159,7 @@ def wrap(
     if not code_shape or min(code_shape) < 1:
         raise LatdirError(f"one code has shape {list(code_shape)}: give positive sizes")
     if pixels not in TO_UNIT:
-        raise LatdirError(f"no pixel range {pixels!r}: there are {', '.join(TO_UNIT)}")
+        raise UnknownNameError(f"no pixel range {pixels!r}: there are {', '.join(TO_UNIT)}")
     target = input_shape or code_shape
     if int(np.prod(target)) != int(np.prod(code_shape)):
         raise LatdirError(

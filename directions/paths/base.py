@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from directions.classifiers.base import Classifier
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError
 from directions.generators.base import Generator
 from directions.storage.atomic import atomic
 from directions.storage.bank_format import plain
@@ -159,7 +159,7 @@ def load_path(
     """
     kind, held = _read(path)
     if generator is not None and generator.fingerprint != held.fingerprint:
-        raise LatdirError(
+        raise BankError(
             f"{path} was made for {held.generator} ({held.fingerprint[:12]}…), not for "
             f"{generator.name} ({generator.fingerprint[:12]}…): load that one"
         )
@@ -170,7 +170,7 @@ def load_path(
     except LatdirError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LatdirError(
+        raise BankError(
             f"{path} is broken: its contents make no {kind} path ({error}); take a fresh copy"
         ) from error
 
@@ -188,29 +188,29 @@ class _Header(BaseModel):
 
 def _read(path: str | PathLike[str]) -> tuple[str, StoredPath]:
     if not Path(path).is_file():
-        raise LatdirError(f"there is no path file {path}: check the name")
+        raise BankError(f"there is no path file {path}: check the name")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             encoded = (file.metadata() or {}).get("manifest", "")
             # The reader's tensors are views of the mapped file; a copy outlives its replacement.
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise LatdirError(f"{path} is not a readable path file ({error})") from error
+        raise BankError(f"{path} is not a readable path file ({error})") from error
     try:
         header = _Header.model_validate_json(encoded)
         plain(header.config)
     except (ValidationError, LatdirError, RecursionError) as error:
-        raise LatdirError(
+        raise BankError(
             f"{path} is no path file of version {VERSION}: {_version(encoded) or error}"
         ) from error
     if header.kind not in KINDS:
-        raise LatdirError(
+        raise BankError(
             f"{path} holds a path of kind {header.kind!r}, and there are {', '.join(KINDS)}: "
             "pip install --upgrade latdir"
         )
     wrong = [n for n, t in tensors.items() if t.dtype != torch.float32 or not t.isfinite().all()]
     if wrong:
-        raise LatdirError(f"{path} is broken: {wrong[0]} is not finite float32")
+        raise BankError(f"{path} is broken: {wrong[0]} is not finite float32")
     return header.kind, StoredPath(header.generator, header.fingerprint, header.config, tensors)
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 
 __all__ = ["GreatCircle", "SmallCircle"]
 
@@ -79,7 +79,7 @@ class SmallCircle:
     def __post_init__(self) -> None:
         vector, other = self.direction.vector.flatten(), self.reference.vector.flatten()
         if self.direction.space != self.reference.space or vector.shape != other.shape:
-            raise LatdirError(
+            raise SpaceError(
                 f"{self.direction.name!r} is of space {self.direction.space!r}, "
                 f"{self.reference.name!r} of {self.reference.space!r}: take both from one"
             )
@@ -113,7 +113,7 @@ class SmallCircle:
 
 def _fitting(codes: Tensor, direction: Direction) -> tuple[Tensor, Tensor]:
     if codes.shape[1:] != direction.vector.shape or direction.layers is not None:
-        raise LatdirError(
+        raise SpaceError(
             f"a circle along {direction.name!r} takes codes [n, "
             f"{', '.join(map(str, direction.vector.shape))}] moved in all layers, "
             f"not {list(codes.shape)}"

@@ -25,7 +25,7 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.paths.base import CurvedPath, StoredPath
 from directions.scoring.gradients import score_gradients
@@ -89,7 +89,7 @@ class InstancePath(CurvedPath):
         used = self.bank.select(self.attributes).directions
         object.__setattr__(self, "space", used[0].space)
         if len({d.space for d in used}) > 1 or any(d.layers is not None for d in used):
-            raise LatdirError(
+            raise SpaceError(
                 "a path needs directions of one space that act on all of it, but these act on "
                 + ", ".join(f"{d.name}: {d.space} {list(d.layers or ())}" for d in used)
             )
@@ -217,13 +217,13 @@ class InstancePath(CurvedPath):
         config = stored.config
         wanted = config["classifier_fingerprint"]
         if generator is None or classifier is None:
-            raise LatdirError(
+            raise BankError(
                 f"the path of {config['name']!r} follows gradients of the classifier "
                 f"{config['classifier']} through {stored.generator}: give load_path both, "
                 "generator=… and classifier=…"
             )
         if classifier.fingerprint != wanted:
-            raise LatdirError(
+            raise BankError(
                 f"the path of {config['name']!r} was made with {config['classifier']} "
                 f"({wanted[:12]}…), not {classifier.name} ({classifier.fingerprint[:12]}…): "
                 "load that one"

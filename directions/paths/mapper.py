@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from directions.classifiers.base import Classifier
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 from directions.paths.base import CurvedPath, StoredPath
 
@@ -105,11 +105,11 @@ class MapperPath(CurvedPath):
         """
         lengths = {"sigma": self.sigma / self.length, "latent": 1 / self.length, "edit": 1.0}
         if unit not in lengths:
-            raise LatdirError(
+            raise UnknownNameError(
                 f"mapper {self.name!r} has no unit {unit!r}: use {', '.join(lengths)}"
             )
         if tuple(codes.shape[1:]) != self.shape:
-            raise LatdirError(
+            raise SpaceError(
                 f"mapper {self.name!r} moves codes of shape {list(self.shape)}, "
                 f"not {list(codes.shape[1:])}"
             )

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Classifier
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 from directions.paths.base import CurvedPath, StoredPath
 
@@ -88,10 +88,12 @@ class NeuralWalk(CurvedPath):
         """
         lengths = {"sigma": self.sigma / self.speed, "latent": 1 / self.speed, self.unit: 1.0}
         if unit not in lengths:
-            raise LatdirError(f"walk {self.name!r} has no unit {unit!r}: use {', '.join(lengths)}")
+            raise UnknownNameError(
+                f"walk {self.name!r} has no unit {unit!r}: use {', '.join(lengths)}"
+            )
         flat = codes.flatten(1)
         if flat.shape[1] != len(self.w):
-            raise LatdirError(
+            raise SpaceError(
                 f"walk {self.name!r} moves codes of {len(self.w)} numbers, not {flat.shape[1]}"
             )
         steps = torch.as_tensor(amount).to(flat).expand(len(flat)) * lengths[unit]

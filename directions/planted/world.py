@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator, fingerprint
 from directions.space import Prior, Space
 
@@ -154,7 +154,7 @@ class PlantedGenerator(Generator):
     def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
         """The linear map from codes to pattern amplitudes at the origin, `[k + m, d]`."""
         if layers not in (None, (0,)):
-            raise LatdirError(f"{self.name} has one layer, 0, not {list(layers or ())}")
+            raise SpaceError(f"{self.name} has one layer, 0, not {list(layers or ())}")
         rows = torch.cat([self.truth, self._nuisances])
         return [rows * self._amplitudes.to(rows)[:, None] / SOFT_RANGE]
 

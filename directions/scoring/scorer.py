@@ -10,7 +10,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError
 from directions.generators.base import Generator, Precision
 
 __all__ = ["Scorer", "check_held_out", "scorer"]
@@ -59,7 +59,7 @@ def scorer(
         bad = ~torch.isfinite(found)
         if bad.any():
             column = int(bad.any(0).nonzero()[0])
-            raise LatdirError(
+            raise SamplesError(
                 f"{int(bad[:, column].sum())} scores of {wanted[column]!r} are NaN or infinite: "
                 f"mend the classifier {classifier.name}, or leave that attribute out"
             )

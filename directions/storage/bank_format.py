@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import BankError, LatdirError
 from directions.storage.atomic import atomic
 
 __all__ = ["CalibrationEntry", "DirectionEntry", "Manifest", "plain", "read", "write"]
@@ -84,12 +84,12 @@ def write(path: str | Path, header: Mapping[str, Any], vectors: list[Tensor]) ->
     try:
         manifest = Manifest.model_validate_json(json.dumps(plain(header)))
     except ValidationError as error:
-        raise LatdirError(f"this bank cannot be saved: {_first(error)}") from error
+        raise BankError(f"this bank cannot be saved: {_first(error)}") from error
     encoded = json.dumps(
         manifest.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, allow_nan=False
     )
     if len(encoded) > MAX_MANIFEST:
-        raise LatdirError(
+        raise BankError(
             f"this bank's evidence and provenance take {len(encoded)} bytes, over {MAX_MANIFEST}: "
             "keep large tables in a file of their own"
         )
@@ -110,21 +110,21 @@ def read(path: str | Path) -> tuple[Manifest, list[Tensor]]:
             vectors do not match its manifest.
     """
     if not Path(path).is_file():
-        raise LatdirError(f"there is no bank file {path}: check the path")
+        raise BankError(f"there is no bank file {path}: check the path")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             manifest = _parsed(path, (file.metadata() or {}).get("manifest"))
             expected = [f"vector.{i}" for i in range(len(manifest.directions))]
             held = list(file.keys())
             if sorted(held) != sorted(expected):
-                raise LatdirError(
+                raise BankError(
                     f"{path} is broken: its manifest lists {len(expected)} directions "
                     f"but it holds {len(held)} tensors; take a fresh copy"
                 )
             for key in expected:
                 dtype = file.get_slice(key).get_dtype()
                 if dtype != "F32":
-                    raise LatdirError(
+                    raise BankError(
                         f"{path} is broken: {key} is stored as {dtype}, but a bank holds F32 only"
                     )
             # The reader's tensors are views of the mapped file; a copy outlives its replacement.
@@ -132,7 +132,7 @@ def read(path: str | Path) -> tuple[Manifest, list[Tensor]]:
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, LatdirError):
             raise
-        raise LatdirError(
+        raise BankError(
             f"{path} is not a readable bank file ({error}); if it was copied, copy it again; "
             "other tools' files are imported with `latdir bank convert`"
         ) from error
@@ -157,29 +157,29 @@ def plain(value: Any, where: str = "", depth: int = 0) -> Any:
         >>> plain({"evidence": {"auc": float("nan")}})
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: evidence.auc is nan, which a bank file cannot hold:
+        directions.errors.BankError: evidence.auc is nan, which a bank file cannot hold:
         leave it out, or store None
     """
     if depth > MAX_DEPTH:
-        raise LatdirError(f"{where[:80]}… is nested over {MAX_DEPTH} levels deep: flatten it")
+        raise BankError(f"{where[:80]}… is nested over {MAX_DEPTH} levels deep: flatten it")
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise LatdirError(
+            raise BankError(
                 f"{where} is {value}, which a bank file cannot hold: leave it out, or store None"
             )
         return value
     if isinstance(value, str):
         if any("\ud800" <= c <= "\udfff" for c in value):
-            raise LatdirError(f"{where} is text that is not valid Unicode: {value!r}")
+            raise BankError(f"{where} is text that is not valid Unicode: {value!r}")
         return value
     if isinstance(value, Mapping):
         wrong = [key for key in value if not isinstance(key, str)]
         if wrong:
-            raise LatdirError(
+            raise BankError(
                 f"{where} has the key {wrong[0]!r}, but a bank file's keys are text: "
                 f"use {str(wrong[0])!r}"
             )
@@ -190,7 +190,7 @@ def plain(value: Any, where: str = "", depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [plain(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value)]
     hint = "; use .tolist()" if hasattr(value, "tolist") else ""
-    raise LatdirError(
+    raise BankError(
         f"{where} is a {type(value).__name__}, which a bank file cannot hold: "
         f"give numbers, text, lists or dicts{hint}"
     )
@@ -198,19 +198,19 @@ def plain(value: Any, where: str = "", depth: int = 0) -> Any:
 
 def _parsed(path: str | Path, header: str | None) -> Manifest:
     if header is None:
-        raise LatdirError(
+        raise BankError(
             f"{path} is a safetensors file without a bank manifest; "
             "other tools' files are imported with `latdir bank convert`"
         )
     if len(header) > MAX_MANIFEST:
-        raise LatdirError(f"{path} has a manifest of {len(header)} bytes, over {MAX_MANIFEST}")
+        raise BankError(f"{path} has a manifest of {len(header)} bytes, over {MAX_MANIFEST}")
     try:
         content = json.loads(header)
         version = content.get("version")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise LatdirError(f"{path} has a manifest that is not a JSON object: {error}") from error
+        raise BankError(f"{path} has a manifest that is not a JSON object: {error}") from error
     if isinstance(version, int) and version > VERSION:
-        raise LatdirError(
+        raise BankError(
             f"{path} is a bank of format version {version}; this release reads {VERSION}: "
             "pip install --upgrade latdir"
         )
@@ -218,9 +218,9 @@ def _parsed(path: str | Path, header: str | None) -> Manifest:
         plain(content)
         return Manifest.model_validate_json(header)
     except ValidationError as error:
-        raise LatdirError(f"{path} has a broken manifest: {_first(error)}") from error
+        raise BankError(f"{path} has a broken manifest: {_first(error)}") from error
     except LatdirError as error:
-        raise LatdirError(f"{path} has a broken manifest: {error}") from error
+        raise BankError(f"{path} has a broken manifest: {error}") from error
 
 
 def _first(error: ValidationError) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 from directions.generators.checkpoints.tensorflow import find_network, static_arguments, variables
 from directions.weight_files.pickle_machine import Budget, unpickle
 from directions.weight_files.pickle_objects import Array, Record, View, table
@@ -75,7 +75,7 @@ def read_contents(path: Path) -> Contents:
     elif data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         return _safetensors(path, data)
     else:
-        raise LatdirError(_unknown(data[:512]))
+        raise CheckpointError(_unknown(data[:512]))
     return _found(value, limit=len(data), beside=path)
 
 
@@ -102,7 +102,7 @@ def _state_dict(value: Any) -> Parts:
     mean: dict[str, Any] = {}
     for _ in range(DEEPEST):
         if type(value) is not dict:
-            raise LatdirError(f"it holds a {_named(value)}, not a state dict")
+            raise CheckpointError(f"it holds a {_named(value)}, not a state dict")
         if type(value.get("latent_avg")) is View:
             mean = {"latent_avg": value["latent_avg"]}
         inner = next((k for k in INNER if type(value.get(k)) is dict and value[k]), None)
@@ -112,7 +112,7 @@ def _state_dict(value: Any) -> Parts:
     parts = {k: v for k, v in value.items() if type(v) in (View, Array) and type(k) is str}
     if not parts:
         names = ", ".join(str(k)[:40] for k in list(value)[:5]) or "nothing"
-        raise LatdirError(f"it has no tensors by name: it holds {names}")
+        raise CheckpointError(f"it has no tensors by name: it holds {names}")
     for prefix in ("module.", "decoder."):
         stripped = {k[len(prefix) :]: v for k, v in parts.items() if k.startswith(prefix)}
         parts = stripped or parts
@@ -131,7 +131,7 @@ def _collect(record: Record, prefix: str, parts: Parts, depth: int, count: list[
     """A module's parameters and buffers and those of its parts, named as a state dict's."""
     count[0] += 1
     if not depth or count[0] > MOST_MODULES:
-        raise LatdirError("its network has modules within modules without end")
+        raise CheckpointError("its network has modules within modules without end")
     for group in ("_parameters", "_buffers"):
         for name, value in _mapping(record, group).items():
             if type(value) is View:
@@ -144,7 +144,7 @@ def _collect(record: Record, prefix: str, parts: Parts, depth: int, count: list[
 def _mapping(record: Record, name: str) -> dict[Any, Any]:
     value = record.state.get(name, {})
     if type(value) is not dict:
-        raise LatdirError(f"its network's {name} is damaged")
+        raise CheckpointError(f"its network's {name} is damaged")
     return value
 
 
@@ -173,12 +173,12 @@ def _attributes(record: Record) -> dict[str, Any]:
 def _tensors(parts: Mapping[str, View | Array], *, limit: int) -> dict[str, Tensor]:
     """All parts in memory, if they take no more than the file does."""
     if sum(part.size for part in parts.values()) > limit:
-        raise LatdirError("its tensors together are larger than the file")
+        raise CheckpointError("its tensors together are larger than the file")
     state = {}
     for name, part in parts.items():
         tensor = part.tensor()
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise LatdirError(f"its tensor {name[:80]!r} has NaN or infinite numbers")
+            raise CheckpointError(f"its tensor {name[:80]!r} has NaN or infinite numbers")
         state[name] = tensor
     return state
 
@@ -193,13 +193,13 @@ def _plainly(value: Any, depth: int, count: list[int]) -> Any:
     # What a file nests in itself or refers to twice would be walked again and again.
     count[0] += 1
     if not depth or count[0] > MOST_SETTINGS:
-        raise LatdirError("its network's arguments are without end")
+        raise CheckpointError("its network's arguments are without end")
     if type(value) is dict:
         return {k: _plainly(v, depth - 1, count) for k, v in value.items() if type(k) is str}
     if type(value) in (list, tuple):
         return [_plainly(v, depth - 1, count) for v in value]
     if type(value) is int and abs(value) > LARGEST_SETTING:
-        raise LatdirError(f"its network was built with {value:.3g}, beyond any real setting")
+        raise CheckpointError(f"its network was built with {value:.3g}, beyond any real setting")
     return value if type(value) in (int, float, bool, str) else None
 
 
@@ -210,7 +210,7 @@ def _safetensors(path: Path, data: bytearray) -> Contents:
     try:
         state = load(bytes(data))
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise LatdirError(f"it is a damaged safetensors file: {error}") from error
+        raise CheckpointError(f"it is a damaged safetensors file: {error}") from error
     arguments = read_json(path)
     return Contents(state, "safetensors", arguments.get("constructor", arguments))
 
@@ -234,7 +234,7 @@ def read_json(path: Path) -> dict[str, Any]:
             try:
                 value = json.loads(file.read_text("utf-8"))
             except (ValueError, RecursionError) as error:
-                raise LatdirError(f"{file} beside it is no JSON: {error}") from error
+                raise CheckpointError(f"{file} beside it is no JSON: {error}") from error
             if isinstance(value, dict):
                 merged |= value
     return merged
@@ -242,7 +242,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> bytearray:
     if not path.is_file():
-        raise LatdirError("there is no such file")
+        raise CheckpointError("there is no such file")
     with path.open("rb") as file:
         data = bytearray(path.stat().st_size)
         read = file.readinto(data)

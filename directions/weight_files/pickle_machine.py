@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, no_type_check
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError, LatdirError
 
 __all__ = ["Budget", "Call", "Global", "Table", "unpickle"]
 
@@ -53,7 +53,7 @@ class Budget:
         self.left -= amount
         self.steps -= 1
         if self.left < 0 or self.steps < 0:
-            raise LatdirError("its pickle unpacks to far more than the file's own size")
+            raise CheckpointError("its pickle unpacks to far more than the file's own size")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def unpickle(
         >>> unpickle(data, 0, {}, Budget(len(data)))
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: it asks for 'builtins.print', which no checkpoint needs:
+        directions.errors.CheckpointError: it asks for 'builtins.print', which no checkpoint needs:
         it was refused and nothing in the file was run
     """
     machine = _Machine(data, start, table, budget, persistent)
@@ -113,7 +113,7 @@ def unpickle(
     except LatdirError:
         raise
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
-        raise LatdirError(f"its pickle is damaged near byte {machine.at}") from error
+        raise CheckpointError(f"its pickle is damaged near byte {machine.at}") from error
 
 
 # Types checked at every opcode would take a hundred times as long as the opcodes.
@@ -139,7 +139,7 @@ class _Machine:
         while (code := self.take(1)[0]) != STOP:
             step = STEPS.get(code)
             if step is None:
-                raise LatdirError(
+                raise CheckpointError(
                     f"its pickle has the opcode 0x{code:02x} at byte {self.at - 1}, "
                     "which no checkpoint needs"
                 )
@@ -151,7 +151,7 @@ class _Machine:
 
     def take(self, count: int) -> memoryview:
         if count > self.end - self.at:
-            raise LatdirError("its pickle is cut off: download or copy the file again")
+            raise CheckpointError("its pickle is cut off: download or copy the file again")
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -170,11 +170,11 @@ class _Machine:
     def protocol(self) -> None:
         version = self.number(1)
         if not 2 <= version <= 5:
-            raise LatdirError(f"its pickle has protocol {version}; 2 to 5 can be read")
+            raise CheckpointError(f"its pickle has protocol {version}; 2 to 5 can be read")
 
     def frame(self) -> None:
         if self.number(8) > self.end - self.at:
-            raise LatdirError("its pickle is cut off: download or copy the file again")
+            raise CheckpointError("its pickle is cut off: download or copy the file again")
 
     def mark(self) -> None:
         self.budget.charge(MARKER)
@@ -204,7 +204,7 @@ class _Machine:
     def long(self, size: int) -> None:
         # The longest that any checkpoint holds is torch's magic number of ten bytes.
         if size > 16:
-            raise LatdirError(f"its pickle has an integer of {size} bytes")
+            raise CheckpointError(f"its pickle has an integer of {size} bytes")
         self.push(int.from_bytes(self.take(size), "little", signed=True), NUMBER)
 
     def group(self, count: int) -> None:
@@ -261,7 +261,7 @@ class _Machine:
         full = f"{module}.{name}"
         if full not in self.table:
             shown = full if len(full) <= LONGEST_NAME else full[:LONGEST_NAME] + "…"
-            raise LatdirError(
+            raise CheckpointError(
                 f"it asks for {shown!r}, which no checkpoint needs: "
                 "it was refused and nothing in the file was run"
             )
@@ -271,7 +271,7 @@ class _Machine:
         arguments, known = self.stack.pop(), self.stack.pop()
         arguments = _exactly(arguments, tuple)
         if type(known) is not Global or known.call is None:
-            raise LatdirError("its pickle calls something that is not a function")
+            raise CheckpointError("its pickle calls something that is not a function")
         self.push(known.call(self.budget, arguments), OBJECT)
 
     def build(self) -> None:
@@ -280,12 +280,12 @@ class _Machine:
         if type(target) is not dict:
             set_state = getattr(type(target), "set_state", None)
             if set_state is None:
-                raise LatdirError(f"its pickle sets the state of a {type(target).__name__}")
+                raise CheckpointError(f"its pickle sets the state of a {type(target).__name__}")
             set_state(target, state)
 
     def identify(self) -> None:
         if self.persistent is None:
-            raise LatdirError("its pickle refers to objects outside of it")
+            raise CheckpointError("its pickle refers to objects outside of it")
         self.push(self.persistent(self.stack.pop()), OBJECT)
 
 
@@ -300,9 +300,9 @@ def _exactly(value: Any, kind: type) -> Any:
 def _key(value: Any) -> Any:
     """A key whose hash is cheap: nested tuples can take exponential time, long integers collide."""
     if type(value) not in (str, int, bool, type(None)):
-        raise LatdirError(f"its pickle has a {type(value).__name__} as a key")
+        raise CheckpointError(f"its pickle has a {type(value).__name__} as a key")
     if type(value) is int and not -(2**63) <= value < 2**64:
-        raise LatdirError("its pickle has a very large number as a key")
+        raise CheckpointError("its pickle has a very large number as a key")
     return value
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 from directions.weight_files.pickle_machine import Budget, Global, Table
 
 __all__ = ["Array", "Record", "Storage", "View", "table"]
@@ -67,7 +67,7 @@ class View:
     def tensor(self) -> Tensor:
         """The tensor, in memory of its own."""
         if self.storage.data is None:
-            raise LatdirError("a tensor's numbers are not in the file")
+            raise CheckpointError("a tensor's numbers are not in the file")
         if not self.size:
             return torch.empty(self.shape, dtype=self.storage.dtype)
         width = self.storage.dtype.itemsize
@@ -90,13 +90,13 @@ class Kind:
         """Take the byte order from a pickled dtype's state."""
         order = state[1] if type(state) is tuple and len(state) > 1 else None
         if order not in ("<", ">", "=", "|"):
-            raise LatdirError("a numpy dtype in it is damaged")
+            raise CheckpointError("a numpy dtype in it is damaged")
         self.order = order
 
     def dtype(self) -> np.dtype[Any]:
         """The dtype, of plain numbers only."""
         if not re.fullmatch(r"[<>=|]?(f[248]|[iu][1248]|b1)", self.name):
-            raise LatdirError(f"it holds a numpy array of type {self.name[:40]!r}, not numbers")
+            raise CheckpointError(f"it holds a numpy array of type {self.name[:40]!r}, not numbers")
         return np.dtype(self.name).newbyteorder(self.order)
 
 
@@ -113,7 +113,7 @@ class Array:
     def set_state(self, state: Any) -> None:
         """Take shape, type and numbers from a pickled array's state."""
         if type(state) is not tuple or len(state) != 5 or self.kind is not None:
-            raise LatdirError("a numpy array in it is damaged")
+            raise CheckpointError("a numpy array in it is damaged")
         _, shape, kind, fortran, data = state
         self._set(kind, shape, fortran=bool(fortran), data=data)
 
@@ -121,10 +121,10 @@ class Array:
         if type(data) is str:
             data = memoryview(data.encode("latin-1"))
         if type(kind) is not Kind or type(data) is not memoryview:
-            raise LatdirError("a numpy array in it holds objects, not numbers")
+            raise CheckpointError("a numpy array in it holds objects, not numbers")
         shape = _sizes(shape)
         if math.prod(shape) * kind.dtype().itemsize != len(data):
-            raise LatdirError(f"a numpy array of shape {list(shape)} has {len(data)} bytes")
+            raise CheckpointError(f"a numpy array of shape {list(shape)} has {len(data)} bytes")
         self.kind, self.shape, self.fortran, self.data = kind, shape, fortran, data
 
     @classmethod
@@ -142,7 +142,7 @@ class Array:
     def tensor(self) -> Tensor:
         """The array as a tensor, in memory of its own."""
         if self.kind is None:
-            raise LatdirError("a numpy array's numbers are not in the file")
+            raise CheckpointError("a numpy array's numbers are not in the file")
         flat = np.frombuffer(self.data, dtype=self.kind.dtype())
         array = flat.reshape(self.shape, order="F" if self.fortran else "C")
         if self.axes is not None:
@@ -165,31 +165,31 @@ class Record:
     def set_state(self, state: Any) -> None:
         """Take the attributes, once."""
         if type(state) is not dict or self.state:
-            raise LatdirError(f"an object {self.kind} in it is damaged")
+            raise CheckpointError(f"an object {self.kind} in it is damaged")
         self.state = state
 
 
 def _sizes(value: Any) -> tuple[int, ...]:
     if type(value) is not tuple or len(value) > 16:
-        raise LatdirError("a tensor in it has no proper shape")
+        raise CheckpointError("a tensor in it has no proper shape")
     if any(type(n) is not int or not 0 <= n < 2**40 for n in value):
         # Not shown: the text of what a file nests can be endless.
-        raise LatdirError("a tensor in it has a shape, strides or offset that none can have")
+        raise CheckpointError("a tensor in it has a shape, strides or offset that none can have")
     return value
 
 
 def _tensor(budget: Budget, arguments: tuple[Any, ...]) -> View:
     storage, offset, shape, stride = arguments[:4]
     if type(storage) is not Storage:
-        raise LatdirError("a tensor in it has no storage")
+        raise CheckpointError("a tensor in it has no storage")
     shape, stride, (offset,) = _sizes(shape), _sizes(stride), _sizes((offset,))
     count = math.prod(shape)
     if len(shape) != len(stride):
-        raise LatdirError(f"a tensor of shape {list(shape)} has strides {list(stride)}")
+        raise CheckpointError(f"a tensor of shape {list(shape)} has strides {list(stride)}")
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     # More elements than the storage holds would be a small file that unfolds to a large one.
     if count and (last >= storage.count or count > storage.count):
-        raise LatdirError(
+        raise CheckpointError(
             f"a tensor of shape {list(shape)} and strides {list(stride)} at {offset} "
             f"does not fit its storage of {storage.count} elements"
         )
@@ -198,7 +198,7 @@ def _tensor(budget: Budget, arguments: tuple[Any, ...]) -> View:
 
 def _parameter(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     if type(arguments[0]) is not View:
-        raise LatdirError("a parameter in it is no tensor")
+        raise CheckpointError("a parameter in it is no tensor")
     return arguments[0]
 
 
@@ -214,7 +214,7 @@ def _bytes(value: Any) -> memoryview:
     if type(value) is str:
         return memoryview(value.encode("latin-1"))
     if type(value) is not memoryview:
-        raise LatdirError(f"it has a {type(value).__name__} where bytes are needed")
+        raise CheckpointError(f"it has a {type(value).__name__} where bytes are needed")
     return value
 
 
@@ -222,7 +222,7 @@ def _encode(budget: Budget, arguments: tuple[Any, ...]) -> memoryview:
     """How protocol 2 writes bytes: as text, to be encoded."""
     text, encoding = arguments
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
-        raise LatdirError("it has bytes in an unknown encoding")
+        raise CheckpointError("it has bytes in an unknown encoding")
     budget.charge(len(text))
     return memoryview(text.encode("latin-1"))
 
@@ -244,17 +244,17 @@ def _dict(budget: Budget, arguments: tuple[Any, ...]) -> dict[Any, Any]:
             budget.charge(128 * len(item))
             for key, value in item:
                 if type(key) is not str:
-                    raise LatdirError("a dictionary in it is damaged")
+                    raise CheckpointError("a dictionary in it is damaged")
                 made[key] = value
         elif type(item) is not Global:
-            raise LatdirError("a dictionary in it is damaged")
+            raise CheckpointError("a dictionary in it is damaged")
     return made
 
 
 def _set(budget: Budget, arguments: tuple[Any, ...]) -> set[Any]:
     items = arguments[0] if arguments else []
     if type(items) is not list or any(type(i) not in (str, int) for i in items):
-        raise LatdirError("a set in it is damaged")
+        raise CheckpointError("a set in it is damaged")
     budget.charge(128 * len(items))
     return set(items)
 
@@ -263,14 +263,14 @@ def _persistent_object(budget: Budget, arguments: tuple[Any, ...]) -> Record:
     """NVIDIA's modules: their source text comes along, and is left alone."""
     (meta,) = arguments
     if type(meta) is not dict or type(meta.get("state")) is not dict:
-        raise LatdirError("a network in it is damaged")
+        raise CheckpointError("a network in it is damaged")
     name = meta.get("class_name")
     return Record(name[:256] if type(name) is str else "network", meta["state"])
 
 
 def _dtype(budget: Budget, arguments: tuple[Any, ...]) -> Kind:
     if not arguments or type(arguments[0]) is not str:
-        raise LatdirError("a numpy dtype in it is damaged")
+        raise CheckpointError("a numpy dtype in it is damaged")
     return Kind(arguments[0])
 
 
@@ -286,7 +286,7 @@ def _from_buffer(budget: Budget, arguments: tuple[Any, ...]) -> Array:
     data, kind, shape, order, *rest = arguments
     axes = rest[0] if rest else None
     if axes is not None and (type(axes) is not tuple or sorted(axes) != list(range(len(shape)))):
-        raise LatdirError("a numpy array in it is damaged")
+        raise CheckpointError("a numpy array in it is damaged")
     array = Array(axes=axes if order == "K" else None)
     array._set(kind, shape, fortran=order == "F", data=data)
     return array

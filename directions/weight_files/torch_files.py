@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from typing import Any
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 from directions.weight_files.pickle_machine import Budget, Global, unpickle
 from directions.weight_files.pickle_objects import Storage, table
 
@@ -38,21 +38,21 @@ def read_zip(data: memoryview, budget: Budget) -> Any:
     members = _members(data)
     names = [n for n in members if n == "data.pkl" or n.endswith("/data.pkl")]
     if len(names) != 1:
-        raise LatdirError("it is a zip archive, but not one that torch.save made")
+        raise CheckpointError("it is a zip archive, but not one that torch.save made")
     root = names[0].removesuffix("data.pkl")
     if f"{root}constants.pkl" in members:
-        raise LatdirError(
+        raise CheckpointError(
             "it is a TorchScript archive, which is a program: save the module's state_dict()"
         )
     if bytes(members.get(f"{root}byteorder", memoryview(b"little"))) != b"little":
-        raise LatdirError("it was written on a big-endian machine")
+        raise CheckpointError("it was written on a big-endian machine")
     storages: dict[str, Storage] = {}
 
     def persistent(identifier: Any) -> Storage:
         key, made = _declared(identifier, storages)
         if made.data is None:
             if f"{root}data/{key}" not in members:
-                raise LatdirError(f"the archive has no {root}data/{key}")
+                raise CheckpointError(f"the archive has no {root}data/{key}")
             _attach(made, members[f"{root}data/{key}"])
         return made
 
@@ -81,19 +81,19 @@ def read_legacy(data: memoryview, budget: Budget) -> Any:
         head.append(value)
     magic, protocol, system = head
     if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL or type(system) is not dict:
-        raise LatdirError("it does not begin as torch files do")
+        raise CheckpointError("it does not begin as torch files do")
     if system.get("little_endian") is not True:
-        raise LatdirError("it was written on a big-endian machine")
+        raise CheckpointError("it was written on a big-endian machine")
     value, at = unpickle(data, at, table(), budget, persistent=persistent)
     keys, at = unpickle(data, at, {}, budget)
     known = type(keys) is list and all(type(key) is str for key in keys)
     if not known or sorted(keys) != sorted(storages):
-        raise LatdirError("its list of storages does not match its tensors")
+        raise CheckpointError("its list of storages does not match its tensors")
     for key in keys:
         storage = storages[key]
         size = storage.count * storage.dtype.itemsize
         if at + 8 + size > len(data) or struct.unpack_from("<q", data, at)[0] != storage.count:
-            raise LatdirError("it is cut off or damaged: download or copy it again")
+            raise CheckpointError("it is cut off or damaged: download or copy it again")
         storage.data = data[at + 8 : at + 8 + size]
         at += 8 + size
     return value
@@ -106,37 +106,39 @@ def read_nested(data: memoryview, budget: Budget) -> Storage:
         LatdirError: It holds something else.
     """
     if budget.nesting:
-        raise LatdirError("it has storages within storages")
+        raise CheckpointError("it has storages within storages")
     budget.nesting = True
     try:
         value = (read_zip if bytes(data[:2]) == b"PK" else read_legacy)(data, budget)
     finally:
         budget.nesting = False
     if type(value) is not Storage:
-        raise LatdirError(f"it has a {type(value).__name__} where a tensor's numbers are needed")
+        raise CheckpointError(
+            f"it has a {type(value).__name__} where a tensor's numbers are needed"
+        )
     return value
 
 
 def _declared(identifier: Any, storages: dict[str, Storage]) -> tuple[str, Storage]:
     """The storage that a persistent identifier names."""
     if type(identifier) is not tuple or len(identifier) < 5 or identifier[0] != "storage":
-        raise LatdirError("its pickle refers to something other than a tensor's numbers")
+        raise CheckpointError("its pickle refers to something other than a tensor's numbers")
     _, kind, key, _, count = identifier[:5]
     if len(identifier) > 5 and identifier[5] is not None:
-        raise LatdirError("it has views of storages, as files of torch before 0.4 do")
+        raise CheckpointError("it has views of storages, as files of torch before 0.4 do")
     dtype = kind.value if type(kind) is Global else None
     if dtype is None or type(key) is not str or type(count) is not int or count < 0:
-        raise LatdirError("a tensor's storage in it is damaged")
+        raise CheckpointError("a tensor's storage in it is damaged")
     made = storages.setdefault(key, Storage(dtype, count))
     if (made.dtype, made.count) != (dtype, count):
-        raise LatdirError(f"its storage {key[:40]!r} is declared in two ways")
+        raise CheckpointError(f"its storage {key[:40]!r} is declared in two ways")
     return key, made
 
 
 def _attach(storage: Storage, data: memoryview) -> None:
     size = storage.count * storage.dtype.itemsize
     if len(data) != size:
-        raise LatdirError(f"a storage of {storage.count} numbers has {len(data)} bytes")
+        raise CheckpointError(f"a storage of {storage.count} numbers has {len(data)} bytes")
     storage.data = data
 
 
@@ -146,25 +148,27 @@ def _members(data: memoryview) -> dict[str, memoryview]:
         with zipfile.ZipFile(_Window(data)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
-        raise LatdirError(
+        raise CheckpointError(
             f"it is a zip archive that is cut off or damaged ({error}): download it again"
         ) from error
     if sum(entry.file_size for entry in entries) > len(data):
-        raise LatdirError("it is a zip archive that unpacks to more than its own size")
+        raise CheckpointError("it is a zip archive that unpacks to more than its own size")
     members: dict[str, memoryview] = {}
     for entry in entries:
         at = entry.header_offset
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise LatdirError(f"{entry.filename[:80]!r} in it is compressed: torch.save never does")
+            raise CheckpointError(
+                f"{entry.filename[:80]!r} in it is compressed: torch.save never does"
+            )
         if bytes(data[at : at + 4]) != b"PK\x03\x04" or at + 30 > len(data):
-            raise LatdirError("it is a zip archive that is damaged: download it again")
+            raise CheckpointError("it is a zip archive that is damaged: download it again")
         name, extra = struct.unpack_from("<HH", data, at + 26)
         start = at + 30 + name + extra
         content = data[start : start + entry.file_size]
         if len(content) != entry.file_size or zlib.crc32(content) != entry.CRC:
-            raise LatdirError(f"{entry.filename[:80]!r} in it is damaged: download it again")
+            raise CheckpointError(f"{entry.filename[:80]!r} in it is damaged: download it again")
         if entry.filename in members:
-            raise LatdirError(f"it has {entry.filename[:80]!r} twice")
+            raise CheckpointError(f"it has {entry.filename[:80]!r} twice")
         members[entry.filename] = content
     return members
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load as parse
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError, LatdirError, UnknownNameError
 
 __all__ = ["AFFINE", "card", "load", "names"]
 
@@ -89,7 +89,7 @@ def _widened(tensor: Tensor, affine: Tensor | None) -> Tensor:
 def _entry(name: str) -> dict[str, Any]:
     entries = _manifest()
     if name not in entries:
-        raise LatdirError(f"no built-in weights {name!r}: there are {', '.join(entries)}")
+        raise UnknownNameError(f"no built-in weights {name!r}: there are {', '.join(entries)}")
     entry: dict[str, Any] = entries[name]
     return entry
 
@@ -101,7 +101,7 @@ def _manifest() -> dict[str, Any]:
 
 
 def _broken(name: str, entry: dict[str, Any], what: str) -> LatdirError:
-    return LatdirError(
+    return CheckpointError(
         f"directions/zoo/{entry['file']}, the weights of {name!r}, {what}: "
         "install the package again: pip install --force-reinstall latdir"
     )

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError
 from directions.generators.base import Precision
 from directions.storage.atomic import atomic
 
@@ -142,12 +142,12 @@ class StreamingCovariance:
                 found = file.metadata() or {}
                 stored = {name: file.get_tensor(name) for name in ("count", "mean", "scatter")}
         except (SafetensorError, OSError) as error:
-            raise LatdirError(
+            raise SamplesError(
                 f"{path} holds no state of a covariance ({error}): delete it to begin anew"
             ) from error
         for key, value in label.items():
             if found.get(key) != value:
-                raise LatdirError(
+                raise SamplesError(
                     f"{path} was written for {key} {found.get(key)}, not {value}: "
                     "give another file, or delete it to begin anew"
                 )

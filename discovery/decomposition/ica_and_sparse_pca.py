@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import ConvergenceError, LatdirError
 
 __all__ = ["independent_components", "sparse_components"]
 
@@ -47,7 +47,7 @@ def independent_components(white: Float[Tensor, "n c"], *, seed: int) -> Float[T
         try:
             ica.fit(white.double().cpu().numpy())
         except ConvergenceWarning as error:
-            raise LatdirError(
+            raise ConvergenceError(
                 f"ICA found no {white.shape[1]} independent components in "
                 f"{ICA_ITERATIONS} iterations: on Gaussian codes there are none; "
                 "ask for fewer components, or use estimator='pca'"
@@ -88,7 +88,7 @@ def sparse_components(
     )
     model.fit(rows.cpu().numpy())
     if model.n_iter_ >= SPARSE_ITERATIONS:
-        raise LatdirError(
+        raise ConvergenceError(
             f"sparse PCA did not converge in {SPARSE_ITERATIONS} iterations: "
             "ask for fewer components or another sparsity"
         )

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import ConvergenceError
 
 __all__ = ["diagonalize", "off_diagonal"]
 
@@ -72,7 +72,7 @@ def diagonalize(
         before, after = after, off_diagonal(m)
         if before - after <= LEAST_FALL * before or after < ROUNDING:
             return a
-    raise LatdirError(
+    raise ConvergenceError(
         f"joint diagonalization still improves after {MAX_SWEEPS} sweeps, from {before:.6g} to "
         f"{after:.6g} of the squares off the diagonal: use more samples"
     )

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import ConvergenceError, LatdirError
 
 __all__ = ["robust_pca"]
 
@@ -64,7 +64,7 @@ def robust_pca(
             gap = _gap(low, m - low, y, m, price)
             if gap <= tolerance:
                 return low, m - low
-    raise LatdirError(
+    raise ConvergenceError(
         f"robust PCA reached a relative gap of {gap:.2g} in {MAX_STEPS} steps, not {tolerance}: "
         "raise the tolerance, or use the spectrum itself"
     )

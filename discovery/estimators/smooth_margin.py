@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import ConvergenceError
 from discovery.estimators.linear import Hyperplanes, rotate
 
 __all__ = ["Loss", "smooth_margin"]
@@ -85,7 +85,7 @@ def smooth_margin(
         t = _backtrack(loss, labels, bounds, penalty, w, f, direction, g, gradient)
         w, f = w + t * direction, f + t * g
     worst = int((size / start.clamp_min(1e-30)).argmax())
-    raise LatdirError(
+    raise ConvergenceError(
         f"the {loss} boundary of target {worst} did not converge: its gradient fell to "
         f"{float(size[worst] / start[worst]):.1e} of its start, wanted {tolerance:.1e}: use a "
         "smaller C, or float64 codes"

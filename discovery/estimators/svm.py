@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import ConvergenceError, LatdirError
 from discovery.estimators.linear import rotate
 from discovery.estimators.svm_interior_point import interior_point
 
@@ -176,7 +176,7 @@ def _solve(codes: Tensor, labels: Tensor, bounds: Tensor, tolerance: float) -> H
     objective, gap = problem.certificate(w, w @ features, alpha)
     worst = int(gap.argmax())
     if not gap[worst] <= tolerance:
-        raise LatdirError(
+        raise ConvergenceError(
             f"the SVM of target {worst} did not converge: relative duality gap "
             f"{float(gap[worst]):.1e} after {steps} iterations, wanted {tolerance:.1e}: "
             "use a smaller C, a looser tolerance, or float64 codes"

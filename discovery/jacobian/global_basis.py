@@ -27,7 +27,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
+from directions.errors import ConvergenceError, LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.numerics.linearized import Linearized
@@ -184,7 +184,7 @@ def frechet_mean(bases: Float[Tensor, "n k d"]) -> Float[Tensor, "k d"]:
         if float(s.amax()) < MEAN_TOLERANCE:
             mean: Tensor = x.T
             return mean
-    raise LatdirError(
+    raise ConvergenceError(
         f"the codes' leading subspaces have no Fréchet mean that {MEAN_STEPS} steps find (last "
         f"step {float(s.amax()):.2g} rad): use aggregate='mean', or fewer components"
     )

@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
 from directions.numerics.linearized import Linearized
@@ -169,7 +169,7 @@ class LocalBasis(Method):
         if self.through == "image":
             return space
         if space == first:
-            raise LatdirError(
+            raise SpaceError(
                 f"{generator.name} has no mapping from {first!r} to {space!r}: use "
                 "through='image', or a space that codes are mapped to"
             )
@@ -239,7 +239,7 @@ class LocalPath:
         """
         self.generator.check(codes, self.space)
         if unit not in ("sigma", "latent"):
-            raise LatdirError(f"a path has no unit {unit!r}: use sigma or latent")
+            raise UnknownNameError(f"a path has no unit {unit!r}: use sigma or latent")
         amounts = torch.as_tensor(amount).double().flatten()
         if len(amounts) not in (1, len(codes)):
             raise LatdirError(

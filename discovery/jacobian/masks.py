@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.numerics.linearized import Window
 
 __all__ = ["PARTS", "Part", "bounding_window", "box_mask", "part_mask"]
@@ -77,7 +77,7 @@ def part_mask(
         LatdirError: An unknown part, or landmarks that span no area.
     """
     if part not in PARTS:
-        raise LatdirError(f"no face part {part!r}: there are {', '.join(PARTS)}")
+        raise UnknownNameError(f"no face part {part!r}: there are {', '.join(PARTS)}")
     points = landmarks.detach().double().cpu()
     margin = MARGIN * float((points[OUTER_EYES[0]] - points[OUTER_EYES[1]]).norm())
     if part in GROUPS:

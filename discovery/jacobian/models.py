@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.numerics.linearized import Linearized, linearize
@@ -328,7 +328,7 @@ def _check_weights(weights: Tensor, model: Linearized) -> None:
     shape, out = tuple(weights.shape[1:]), tuple(model.value.shape)
     tail = out[len(out) - len(shape) :]
     if len(shape) > len(out) or any(s not in (1, o) for s, o in zip(shape, tail, strict=True)):
-        raise LatdirError(
+        raise SpaceError(
             f"a mask of shape {list(shape)} does not fit outputs of shape {list(out)}: "
             f"give [m, {', '.join(map(str, out[1:]))}], m masks"
         )

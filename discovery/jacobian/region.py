@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.classifiers import load_classifier
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, generalized_eigh
 from discovery.base import Method, Need
@@ -236,7 +236,7 @@ def _window(text: str) -> tuple[int, int, int, int]:
     try:
         top, left, bottom, right = (int(number) for number in text.split(","))
     except ValueError as error:
-        raise LatdirError(
+        raise UnknownNameError(
             f"no region {text!r}: it is one of {', '.join(PARTS)}, or a box in pixels such as "
             "'40,16,56,48' (top,left,bottom,right)"
         ) from error

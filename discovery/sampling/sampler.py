@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from directions.classifiers.base import Classifier, Combined
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError
 from directions.generators.base import Generator, Precision, check_images
 from directions.images import grid, save_png
 from discovery.estimators.cones import cone_angle
@@ -214,7 +214,7 @@ class _Run:
     def _checked(self, scores: Tensor, first: int) -> Tensor:
         expected = (self._batch, len(self.store.header.attributes))
         if tuple(scores.shape) != expected:
-            raise LatdirError(
+            raise SamplesError(
                 f"{self.classifier.name} gave scores of shape {list(scores.shape)} for codes "
                 f"{first} …, not {list(expected)}: one row an image, one column an attribute"
             )
@@ -225,7 +225,7 @@ class _Run:
         if len(bad):
             row, column = bad[0].tolist()
             name = self.store.header.attributes[column].name
-            raise LatdirError(
+            raise SamplesError(
                 f"{self.classifier.name} scored {name!r} as {float(scores[row, column])} for code "
                 f"{first + row} of seed {self.store.header.seed}: mend the classifier, or leave "
                 "that attribute out with attributes=[…]"
@@ -308,7 +308,7 @@ def _check_settings(header: Header, fixed: dict[str, Any], out: object) -> None:
     for name, asked in fixed.items():
         there = getattr(header.settings, name)
         if asked is not None and asked != there:
-            raise LatdirError(
+            raise SamplesError(
                 f"{out} was begun with {name} {there!r}, which its scores' bits depend on: "
                 f"leave {name} out, or give another folder than for {asked!r}"
             )

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Attribute
-from directions.errors import LatdirError
+from directions.errors import SamplesError, UnknownNameError
 
 __all__ = ["Samples"]
 
@@ -54,7 +54,7 @@ class Samples:
 
     def __post_init__(self) -> None:
         if len(self.codes) != len(self.scores) or self.scores.shape[1] != len(self.attributes):
-            raise LatdirError(
+            raise SamplesError(
                 f"{len(self.codes)} codes, scores of shape {list(self.scores.shape)} and "
                 f"{len(self.attributes)} attributes do not belong together"
             )
@@ -62,7 +62,7 @@ class Samples:
         if bad.any():
             name = self.names[int(bad.nonzero()[0])]
             rows = int((~torch.isfinite(self.scores[:, self.names.index(name)])).sum())
-            raise LatdirError(
+            raise SamplesError(
                 f"{rows} of {len(self)} scores of {name!r} are NaN or infinite: "
                 f"mend the classifier {self.classifier}, or leave that attribute out"
             )
@@ -82,7 +82,7 @@ class Samples:
             LatdirError: No attribute of that name.
         """
         if name not in self.names:
-            raise LatdirError(
+            raise UnknownNameError(
                 f"these samples have no attribute {name!r}: they have {', '.join(self.names)}"
             )
         return self.scores[:, self.names.index(name)]

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from torch import Tensor
 
 from directions.classifiers.base import Attribute
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError
 from directions.storage.atomic import atomic
 from discovery.sampling.samples import Samples
 
@@ -160,24 +160,24 @@ def read_header(folder: str | Path) -> Header:
         text = path.read_text("utf-8")
         version = json.loads(text).get("version")
         if isinstance(version, int) and version > 1:
-            raise LatdirError(
+            raise SamplesError(
                 f"{path} has format version {version}; this release reads 1: "
                 "pip install --upgrade latdir"
             )
         return Header.model_validate_json(text)
     except FileNotFoundError as error:
-        raise LatdirError(
+        raise SamplesError(
             f"{folder} is not a folder of samples: it has no {MANIFEST}; "
             "make one with discovery.sample(…, out=folder)"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
-        raise LatdirError(f"{path} is broken: {where}: {first['msg']}") from error
+        raise SamplesError(f"{path} is broken: {where}: {first['msg']}") from error
     except (OSError, UnicodeDecodeError, ValueError, AttributeError) as error:
         if isinstance(error, LatdirError):
             raise
-        raise LatdirError(f"{path} cannot be read: {error}") from error
+        raise SamplesError(f"{path} cannot be read: {error}") from error
 
 
 def write_header(folder: Path, header: Header) -> None:
@@ -246,7 +246,7 @@ def read_shard(path: Path, shard: Shard, header: Header) -> tuple[Tensor, Tensor
 
 
 def _broken(path: Path, shard: Shard, what: str) -> LatdirError:
-    return LatdirError(
+    return SamplesError(
         f"{path / shard.file} {what}: delete that file and run the same sample command again; "
         "only its rows are computed anew"
     )

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import (
     MANIFEST,
@@ -68,7 +68,7 @@ def opened(folder: str | Path, header: Header) -> Iterator[Folder]:
             _check_identity(path, there, header)
             header = there
         elif any(path.glob("samples-*.parquet")):
-            raise LatdirError(
+            raise SamplesError(
                 f"{path} has shards but no {MANIFEST}, so that nobody knows what they hold: "
                 "delete them, or choose another folder"
             )
@@ -185,7 +185,7 @@ def save(samples: Samples, folder: str | Path) -> Path:
     """
     path = Path(folder)
     if (path / MANIFEST).exists():
-        raise LatdirError(f"{path} holds samples already: choose another folder")
+        raise SamplesError(f"{path} holds samples already: choose another folder")
     with opened(path, header_of(samples)) as store:
         store.describe()
         for i in range(math.ceil(len(samples) / ROWS)):
@@ -212,7 +212,7 @@ def load(folder: str | Path, *, partial: bool = False) -> Samples:
             break
         end += shard.rows
     if end < header.wanted and not partial:
-        raise LatdirError(
+        raise SamplesError(
             f"{path} holds the first {end} of {header.wanted} samples: run the same sample "
             "command again, which goes on from there, or take them with partial=True"
         )
@@ -230,7 +230,7 @@ def _check_identity(path: Path, there: Header, asked: Header) -> None:
                 old, new = (
                     f"{getattr(h, name)} ({v[:12]}…)" for h, v in ((there, old), (asked, new))
                 )
-            raise LatdirError(
+            raise SamplesError(
                 f"{path} holds samples of another {said}: {old} there, {new} asked for; "
                 "give another folder, or delete this one"
             )
@@ -255,7 +255,7 @@ def _locked(path: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise LatdirError(
+                raise SamplesError(
                     f"another run is writing to {path}: wait for it, or choose another folder"
                 ) from error
         yield

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.sampling.draw import Draw
@@ -170,7 +170,7 @@ def fit_layer(draw: Draw, *, layer: str) -> LinearLayer:
     run = layer_activations(draw.generator, layer=layer, space=draw.space)
     shape = run(next(draw.first(2).chunks())).shape[1:]
     if len(shape) != 3 or min(shape[1:]) < SMALLEST_SIDE:
-        raise LatdirError(
+        raise SpaceError(
             f"layer {layer!r} of {draw.generator.name} has shape {list(shape)}, which is no "
             f"picture [channels, height, width] of at least {SMALLEST_SIDE} a side"
         )
@@ -250,7 +250,7 @@ def _first_layer(draw: Draw) -> str:
             uneven = (mean - mean.mean((1, 2), keepdim=True)).norm()
             if uneven > max(EVEN * float(mean.norm()), 3 * float(stray)):
                 return name
-    raise LatdirError(
+    raise SpaceError(
         f"{draw.generator.name} has no layer of pictures to read transforms from: "
         "use the learned walks"
     )

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError, UnknownNameError
 from discovery.base import Method, Need
 from discovery.estimators.cones import angles, cone_angle, posterior_cone, split_half
 from discovery.estimators.held_out import evidence
@@ -170,7 +170,7 @@ class Boundary(Method):
     def _check(self) -> None:
         for field, allowed in (("estimator", get_args(Estimator)), ("scale", get_args(Scale))):
             if getattr(self, field) not in allowed:
-                raise LatdirError(
+                raise UnknownNameError(
                     f"no {field} {getattr(self, field)!r}: use one of {', '.join(allowed)}"
                 )
         for field in ("ambiguous", "validation"):
@@ -195,7 +195,7 @@ class Boundary(Method):
         for sign, word in ((1, "above"), (-1, "below")):
             if not (labels == sign).any(1).all():
                 k = int((~(labels == sign).any(1)).nonzero()[0])
-                raise LatdirError(
+                raise SamplesError(
                     f"no training row of target {k} is {word} its threshold: use "
                     "threshold='median', a smaller validation share, or more samples"
                 )

@@ -36,7 +36,7 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, logit
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError
 from directions.generators.base import Generator
 from directions.scoring.gradients import ScoreGradients, score_gradients
 from directions.space import Prior
@@ -334,7 +334,7 @@ def _check_samples(
         ("truncation", samples.truncation, 1.0),
     ):
         if theirs != ours:
-            raise LatdirError(
+            raise SamplesError(
                 f"the samples have {what} {str(theirs)[:12]}, the gradients {str(ours)[:12]}: "
                 "label codes with the same ones, or leave the samples out"
             )

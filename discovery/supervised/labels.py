@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from directions.classifiers.base import logit
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError
 from discovery.estimators.held_out import ranks
 from discovery.sampling.samples import Samples
 
@@ -91,9 +91,9 @@ def labeled(
     codes = samples.codes.flatten(1)
     codes = codes if codes.dtype == torch.float64 else codes.float()
     if n < MIN_SAMPLES:
-        raise LatdirError(f"{n} samples are too few for a boundary: label {MIN_SAMPLES} or more")
+        raise SamplesError(f"{n} samples are too few for a boundary: label {MIN_SAMPLES} or more")
     if not torch.isfinite(codes).all():
-        raise LatdirError("some codes are NaN or infinite: sample them again")
+        raise SamplesError("some codes are NaN or infinite: sample them again")
     scores = torch.stack([samples.column(name) for name in names]).to(codes)
     cuts, labels = [], []
     for name, s in zip(names, scores, strict=True):
@@ -129,7 +129,7 @@ def _cut(name: str, scores: Tensor, threshold: Threshold) -> Tensor:
         return cut if cut < high else scores[scores < high].max()
     if low > threshold or high <= threshold:
         side = "above" if low > threshold else "at or below"
-        raise LatdirError(
+        raise SamplesError(
             f"all {len(scores)} scores of {name!r} are {side} the threshold {threshold:g} "
             f"(they span {float(low):g} … {float(high):g}): use threshold='median'"
         )

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import ConvergenceError, LatdirError
 
 __all__ = ["CENTERS", "Center", "clipped", "clipped_mean", "geometric_median", "median_of_means"]
 
@@ -104,7 +104,7 @@ def geometric_median(vectors: Float[Tensor, "n *rest d"]) -> Float[Tensor, "*res
         if (step.norm(dim=-1, keepdim=True) <= TOLERANCE * scale).all():
             median: Tensor = point.to(vectors.dtype)
             return median
-    raise LatdirError(
+    raise ConvergenceError(
         f"the geometric median of {len(vectors)} vectors did not converge in {MAX_ITERATIONS} "
         "iterations: use the clipped mean"
     )

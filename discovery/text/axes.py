@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
+from directions.errors import SpaceError
 from directions.generators.base import Generator
 
 __all__ = ["Axes"]
@@ -66,7 +66,7 @@ class Axes:
         rows = bank.matrix()
         partial = [d for d in bank.directions if d.layers is not None]
         if partial:
-            raise LatdirError(
+            raise SpaceError(
                 f"direction {partial[0].name!r} acts on layers {list(partial[0].layers or ())} "
                 "only: axes act on whole codes; take it out, or make one of its full vector"
             )

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import SamplesError
 from directions.storage.atomic import atomic
 
 __all__ = ["read_partial", "write_partial"]
@@ -75,17 +75,17 @@ def read_partial(
             raise ValueError(f"{header['format']} version {header['version']}")
         theirs, done = dict(header["settings"]), int(header["done"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LatdirError(
+        raise SamplesError(
             f"{path} is not a readable file of relevances ({error}): delete it, or name another"
         ) from error
     for key, ours in settings.items():
         if theirs.get(key) != ours:
-            raise LatdirError(
+            raise SamplesError(
                 f"{path} was measured with {key} {_short(theirs.get(key))}, not {_short(ours)}: "
                 "name another file, or delete this one to measure again"
             )
     if tuple(means.shape) != shape or done < 0 or not torch.isfinite(means).all():
-        raise LatdirError(f"{path} is broken: its table is {list(means.shape)}; delete it")
+        raise SamplesError(f"{path} is broken: its table is {list(means.shape)}; delete it")
     return means, done
 
 

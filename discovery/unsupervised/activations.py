@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from directions.errors import LatdirError
+from directions.errors import SpaceError
 from directions.generators.base import Generator
 
 __all__ = ["layer_activations", "layer_names"]
@@ -107,12 +107,12 @@ def layer_activations(
         if not seen:
             names = layer_names(generator, space=space)
             few = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
-            raise LatdirError(
+            raise SpaceError(
                 f"{generator.name} runs no layer {layer!r} when it makes images of space "
                 f"{space!r}: it has {few}"
             )
         if not isinstance(seen[0], Tensor) or seen[0].shape[:1] != codes.shape[:1]:
-            raise LatdirError(
+            raise SpaceError(
                 f"layer {layer!r} of {generator.name} does not give one row a code: choose another"
             )
         return seen[0]

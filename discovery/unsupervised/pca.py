@@ -26,7 +26,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SamplesError, SpaceError
 from directions.generators.base import Generator, Precision
 from directions.numerics.eigen import Spectrum, eigh, signed
 from discovery.base import Method, Need
@@ -160,7 +160,7 @@ class PCA(Method):
         if size <= EXACT_LIMIT:
             return _Rows(draw, lambda codes: torch.cat([flat(codes), codes.flatten(1)], 1), size)
         if self.estimator == "sparse":
-            raise LatdirError(
+            raise SpaceError(
                 f"layer {layer!r} has {size} numbers: sparse components are offered up to "
                 f"{EXACT_LIMIT}; use estimator='pca' or 'ica'"
             )
@@ -190,7 +190,7 @@ class PCA(Method):
         if state is not None and Path(state).exists():
             stream.load(state, label=label)
         if stream.count > self.samples:
-            raise LatdirError(
+            raise SamplesError(
                 f"{state} holds {stream.count} samples already, more than the {self.samples} "
                 "asked for: give another file"
             )

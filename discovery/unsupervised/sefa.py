@@ -25,7 +25,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from discovery.base import Method, Need
@@ -82,7 +82,7 @@ class SeFa(Method):
         matrices = generator.style_matrices(indices)
         wide = [m for m in matrices if m.shape[1] != space.size]
         if wide:
-            raise LatdirError(
+            raise SpaceError(
                 f"{generator.name} has style matrices of {wide[0].shape[1]} columns, but codes of "
                 f"space {space.name!r} have {space.size} coordinates"
             )
@@ -147,7 +147,7 @@ def factorize(
             or layers[-1] >= len(grams)
             or len(set(layers)) < len(layers)
         ):
-            raise LatdirError(
+            raise SpaceError(
                 f"layers {list(chosen)} are not distinct numbers of 0 … {len(grams) - 1}"
             )
         channels = sum(len(rows[i]) for i in layers)
@@ -179,10 +179,10 @@ def parse_layers(text: str, *, count: int) -> tuple[int, ...]:
     for part in text.split(","):
         first, _, last = (p.strip() for p in part.partition("-"))
         if not first.isdigit() or not (last or first).isdigit():
-            raise LatdirError(f"layers {text!r} are not 'all' or numbers and ranges like 0-1,4")
+            raise SpaceError(f"layers {text!r} are not 'all' or numbers and ranges like 0-1,4")
         layers.update(range(int(first), int(last or first) + 1))
     if not layers or max(layers) >= count:
-        raise LatdirError(f"layers {text!r} are not among 0 … {count - 1}")
+        raise SpaceError(f"layers {text!r} are not among 0 … {count - 1}")
     return tuple(sorted(layers))
 
 
@@ -193,7 +193,7 @@ def _chosen(
     slots = generator.style_slots
     if not slots:
         if layers.strip() != "all":
-            raise LatdirError(
+            raise SpaceError(
                 f"the codes of {generator.name} have no layers to choose from: use layers='all'"
             )
         return None, None

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from directions.errors import LatdirError, require
+from directions.errors import CheckpointError, LatdirError, require
 
 __all__ = [
     "MEAN",
@@ -83,7 +83,7 @@ def from_name(name: str, device: torch.device) -> Towers:
     try:
         module, _ = clip_package().load(name, device=torch.device("cpu"))
     except OSError as error:
-        raise LatdirError(
+        raise CheckpointError(
             f"the weights of {name!r} could not be fetched ({error}): fetch them where there is "
             "a network, and give load_clip the path of the file"
         ) from error
@@ -110,7 +110,7 @@ def from_state(state: Mapping[str, Tensor], device: torch.device) -> Towers:
         module.load_state_dict(whole)
     except (KeyError, RuntimeError, AssertionError) as error:
         some = ", ".join(list(state)[:3])
-        raise LatdirError(
+        raise CheckpointError(
             f"these {len(state)} tensors ({some}, …) are not the weights of a CLIP "
             f"({type(error).__name__}: {str(error).splitlines()[0]}): give the state dict of "
             "clip.model.CLIP, or name another library's model as 'open_clip:NAME/PRETRAINED' or "

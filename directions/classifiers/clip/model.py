@@ -27,7 +27,7 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.classifiers.clip.templates import FACE_PROMPTS, TEMPLATES
 from directions.classifiers.clip.weights import read_weights
 from directions.classifiers.crop import checked
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import fingerprint
 
 __all__ = [
@@ -205,7 +205,7 @@ def load_clip(
         >>> load_clip("ViT-Z/1")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no CLIP 'ViT-Z/1': it is neither a file nor one of
+        directions.errors.UnknownNameError: no CLIP 'ViT-Z/1': it is neither a file nor one of
         tinyclip-faces, RN50, ...; other libraries' are named 'open_clip:NAME/PRETRAINED' or
         'transformers:NAME'
     """
@@ -227,7 +227,7 @@ def load_clip(
     known = adapters.clip_package().available_models()
     if name in known:
         return ClipModel(name, adapters.from_name(name, where))
-    raise LatdirError(
+    raise UnknownNameError(
         f"no CLIP {name!r}: it is neither a file nor one of {BUILT_IN}, {', '.join(known)}; other "
         "libraries' are named 'open_clip:NAME/PRETRAINED' or 'transformers:NAME'"
     )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError, LatdirError
 from directions.weight_files.contents import read_contents
 
 __all__ = ["read_weights"]
@@ -41,13 +41,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise LatdirError(f"there is no file {path}")
+        raise CheckpointError(f"there is no file {path}")
     try:
         return _torchscript(path) if _is_torchscript(path) else read_contents(path).state
     except LatdirError as error:
-        raise LatdirError(f"{path} cannot be read: {error}") from error
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
     except (*DAMAGED, RuntimeError, ValueError, TypeError, EOFError) as error:
-        raise LatdirError(
+        raise CheckpointError(
             f"{path} is a TorchScript archive whose weights cannot be read "
             f"({type(error).__name__}: {str(error)[:200]}): save the module's state_dict()"
         ) from error

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 from directions.generators.biggan import Attention, BigGANDeep, BigGANGenerator, Block, Norm
 from directions.generators.checkpoints.state_dict import Weights
 
@@ -53,7 +53,7 @@ def biggan_from_state(
     eps = float(config.get("eps", EPS))
     found = {int(m[1]) for k in left if (m := re.match(r"generator\.layers\.(\d+)\.", k))}
     if not found or found != set(range(len(found))):
-        raise LatdirError(
+        raise CheckpointError(
             "these keys are of no BigGAN-deep, which has generator.layers.0 and on without a gap "
             f"(the first is {next(iter(state), 'missing')!r})"
         )
@@ -80,7 +80,7 @@ def biggan_from_state(
     )
     left.check_all_taken()
     if "output_dim" in config and config["output_dim"] != network.resolution:
-        raise LatdirError(
+        raise CheckpointError(
             f"the layers make images of side {network.resolution}, but the config says "
             f"{config['output_dim']}: check which blocks of its 'layers' begin with true"
         )
@@ -92,7 +92,7 @@ def _ups(layers: Sequence[Sequence[Any]] | None, blocks: int) -> list[bool]:
     if layers is None and blocks in PUBLISHED_BLOCKS:
         return [i % 2 == 1 for i in range(blocks)]
     if layers is None or len(layers) != blocks:
-        raise LatdirError(
+        raise CheckpointError(
             f"which of its {blocks} blocks double the resolution cannot be told from the weights: "
             "pass the file that lay beside them, "
             "config=json.loads(Path('config.json').read_text()), with one entry a block"

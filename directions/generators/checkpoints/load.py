@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError, LatdirError, UnknownNameError
 from directions.generators.base import Generator
 from directions.generators.checkpoints.tensorflow import stylegan2_state
 from directions.generators.stylegan.generator import StyleGenerator
@@ -82,11 +82,13 @@ def parse_options(text: str) -> tuple[Path, Options]:
     for item in after.split("&"):
         key, _, word = item.partition("=")
         if key not in parsers:
-            raise LatdirError(f"no option {key!r} of a checkpoint: there are {', '.join(parsers)}")
+            raise UnknownNameError(
+                f"no option {key!r} of a checkpoint: there are {', '.join(parsers)}"
+            )
         try:
             values[key] = parsers[key](word)
         except (ValueError, KeyError) as error:
-            raise LatdirError(f"{key} of {before} cannot be {word!r}") from error
+            raise CheckpointError(f"{key} of {before} cannot be {word!r}") from error
     return Path(before), Options(**values)
 
 
@@ -162,18 +164,20 @@ def load_checkpoint(path: Path, *, name: str, options: Options | None = None) ->
         contents = read_contents(path)
         family = _family(contents)
     except LatdirError as error:
-        raise LatdirError(f"{path} cannot be loaded: {error}") from error
+        raise CheckpointError(f"{path} cannot be loaded: {error}") from error
     except MemoryError as error:
-        raise LatdirError(f"{path} cannot be loaded: it needs more memory than there is") from error
+        raise CheckpointError(
+            f"{path} cannot be loaded: it needs more memory than there is"
+        ) from error
     except _DAMAGE as error:
-        raise LatdirError(f"{path} cannot be loaded: it is damaged") from error
+        raise CheckpointError(f"{path} cannot be loaded: it is damaged") from error
     try:
         return _built(family, contents, name=name, options=wanted)
     except LatdirError as error:
-        raise LatdirError(f"{path}, taken for a {family.title}: {error}") from error
+        raise CheckpointError(f"{path}, taken for a {family.title}: {error}") from error
     except _DAMAGE as error:
         # Shapes that contradict each other surface wherever they first meet.
-        raise LatdirError(
+        raise CheckpointError(
             f"{path}, taken for a {family.title}, is damaged: "
             f"{type(error).__name__}: {str(error)[:200]}"
         ) from error
@@ -191,7 +195,9 @@ def _family(contents: Contents) -> Family:
             return family
     titles = ", ".join(family.title for family in FAMILIES)
     first = ", ".join(repr(k[:60]) for k in list(contents.state)[:3])
-    raise LatdirError(f"its tensors ({first}, …) are of no family known here: there are {titles}")
+    raise CheckpointError(
+        f"its tensors ({first}, …) are of no family known here: there are {titles}"
+    )
 
 
 def _built(family: Family, contents: Contents, *, name: str, options: Options) -> Generator:
@@ -214,7 +220,7 @@ def _built(family: Family, contents: Contents, *, name: str, options: Options) -
         settings["label"], label = label, None
     for key, value in given.items():
         if key not in accepted:
-            raise LatdirError(f"it has no option {key!r}: leave it out")
+            raise CheckpointError(f"it has no option {key!r}: leave it out")
         settings[key] = value
     made: Generator = build(state, name=name, **settings)
     return _chosen(made, label=label, noise=noise)
@@ -229,7 +235,7 @@ def _bound(clamp: Any) -> float | None:
 
 def _positive(value: Any, name: str) -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise LatdirError(f"its {name} is {str(value)[:80]}, not a positive number")
+        raise CheckpointError(f"its {name} is {str(value)[:80]}, not a positive number")
     return float(value)
 
 
@@ -237,14 +243,14 @@ def _chosen(made: Generator, *, label: int | None, noise: str | int | None) -> G
     """The same generator, of one class and with one sort of noise."""
     if noise is not None:
         if type(made) is not StyleGenerator:
-            raise LatdirError("it has no option 'noise': leave it out")
+            raise CheckpointError("it has no option 'noise': leave it out")
         cutoff = made.truncation_cutoff
         made = StyleGenerator(made.network, name=made.name, noise=noise, truncation_cutoff=cutoff)
     if label is None:
         return made
     choose = getattr(made, "with_label", None)
     if choose is None:
-        raise LatdirError("it is not conditional: leave the label out")
+        raise CheckpointError("it is not conditional: leave the label out")
     labeled: Generator = choose(label)
     return labeled
 
@@ -298,7 +304,7 @@ def _of_tensorflow(family: Family, contents: Contents) -> tuple[Mapping[str, Any
         _only_leaky(arguments.get(key, "lrelu"))
     for key in ("normalize_latents", "use_leakyrelu"):
         if arguments.get(key) is False:
-            raise LatdirError(f"it was built with {key}=False, which is not supported")
+            raise CheckpointError(f"it was built with {key}=False, which is not supported")
     rate = _positive(arguments.get("mapping_lrmul", 0.01), "mapping_lrmul")
     if family.title == "StyleGAN2":
         settings = {"conv_clamp": _bound(arguments.get("conv_clamp")), "lr_multiplier": rate}
@@ -309,7 +315,7 @@ def _of_tensorflow(family: Family, contents: Contents) -> tuple[Mapping[str, Any
     instance = arguments.get("use_instance_norm", True)
     pixel = arguments.get("use_pixel_norm", False)
     if instance and pixel:
-        raise LatdirError("it normalizes both by pixel and by instance, which is not supported")
+        raise CheckpointError("it normalizes both by pixel and by instance, which is not supported")
     return contents.state, {
         **settings,
         "lr_multiplier": rate,
@@ -320,4 +326,4 @@ def _of_tensorflow(family: Family, contents: Contents) -> tuple[Mapping[str, Any
 
 def _only_leaky(activation: Any) -> None:
     if activation != "lrelu":
-        raise LatdirError(f"its activation is {str(activation)[:80]}; only lrelu is supported")
+        raise CheckpointError(f"its activation is {str(activation)[:80]}; only lrelu is supported")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 
 __all__ = ["Weights"]
 
@@ -26,8 +26,8 @@ class Weights(dict[str, Tensor]):
         >>> left.check_all_taken()
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: the checkpoint has 'extra', which no toy network has: is it
-            another architecture, or a discriminator?
+        directions.errors.CheckpointError: the checkpoint has 'extra', which no toy network has: is
+            it another architecture, or a discriminator?
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], *, family: str) -> None:
@@ -51,7 +51,7 @@ class Weights(dict[str, Tensor]):
         """
         for key in keys:
             if key not in self:
-                raise LatdirError(f"the checkpoint has no {key!r}, which a {self.family} needs")
+                raise CheckpointError(f"the checkpoint has no {key!r}, which a {self.family} needs")
 
     def check_all_taken(
         self, *, known_as: str | None = None, spare: Callable[[str], bool] = lambda _: False
@@ -67,7 +67,7 @@ class Weights(dict[str, Tensor]):
         """
         for key in self:
             if not spare(key):
-                raise LatdirError(
+                raise CheckpointError(
                     f"the checkpoint has {key!r}, which no {known_as or self.family} has: "
                     "is it another architecture, or a discriminator?"
                 )

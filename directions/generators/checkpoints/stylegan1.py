@@ -14,7 +14,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 
 __all__ = ["FusedScale", "State", "stylegan1_names"]
 
@@ -60,7 +60,7 @@ def stylegan1_names(state: Mapping[str, Tensor], *, fused_scale: FusedScale = "a
     if any(k.endswith("4x4/Const/const") for k in plain):
         plain = _from_tensorflow(plain)
     elif "synthesis.layer0.const" not in plain:
-        raise LatdirError(
+        raise CheckpointError(
             "these keys are of no StyleGAN layout this release reads "
             f"(the first is {next(iter(state), 'missing')!r}): it reads genforce's and "
             "InterFaceGAN's state dicts and the variables of the official TensorFlow network"

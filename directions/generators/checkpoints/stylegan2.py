@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 from directions.generators.checkpoints.state_dict import Weights
 from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -54,7 +54,7 @@ def stylegan2_from_state(
     elif "synthesis.early_layer.const" in left:
         left = _from_genforce(left)
     if "synthesis.b4.const" not in left:
-        raise LatdirError(
+        raise CheckpointError(
             "these keys are of no StyleGAN2 layout this release reads "
             f"(the first is {next(iter(state), 'missing')!r})"
         )
@@ -83,7 +83,7 @@ def _from_nvidia(state: State, *, conv_clamp: float | None, lr_multiplier: float
     depth = len([k for k in left if re.fullmatch(r"mapping\.fc\d+\.weight", k)])
     sizes = sorted(int(k.split(".")[1][1:]) for k in left if k.endswith(".conv1.weight"))
     if not depth or sizes != [4 << k for k in range(len(sizes))]:
-        raise LatdirError(f"the checkpoint has {depth} mapping layers and blocks {sizes}")
+        raise CheckpointError(f"the checkpoint has {depth} mapping layers and blocks {sizes}")
     rgbs = [s for s in sizes if f"synthesis.b{s}.torgb.weight" in left]
     resnet = f"synthesis.b{sizes[-1]}.skip.weight" in left
     widths = [left[f"mapping.fc{i}.weight"].shape[0] for i in range(depth)]
@@ -95,7 +95,9 @@ def _from_nvidia(state: State, *, conv_clamp: float | None, lr_multiplier: float
     embedding = left.get("mapping.embed.weight")
     embed_dim, c_dim = (0, 0) if embedding is None else embedding.shape
     if sizes[-1] > LARGEST:
-        raise LatdirError(f"the checkpoint makes images of {sizes[-1]} pixels, beyond {LARGEST}")
+        raise CheckpointError(
+            f"the checkpoint makes images of {sizes[-1]} pixels, beyond {LARGEST}"
+        )
     config = StyleGAN2Config(
         z_dim=left["mapping.fc0.weight"].shape[1] - embed_dim,
         w_dim=left["synthesis.b4.conv1.affine.weight"].shape[1],
@@ -147,7 +149,7 @@ def _from_nvidia(state: State, *, conv_clamp: float | None, lr_multiplier: float
     try:
         network.load_state_dict(made, assign=True)
     except RuntimeError as error:
-        raise LatdirError(
+        raise CheckpointError(
             f"the checkpoint's tensors do not fit each other, so it is damaged: {error}"
         ) from error
     if not tracked:

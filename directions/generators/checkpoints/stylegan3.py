@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 from directions.generators.checkpoints.state_dict import Weights
 from directions.generators.stylegan.filtered_lrelu import separable
 from directions.generators.stylegan.stylegan3 import (
@@ -112,7 +112,7 @@ def _layer_names(left: Weights) -> list[str]:
     found = {m[1] for k in left if (m := re.match(r"synthesis\.(L\d+_\d+_\d+)\.", k))}
     names = sorted(found, key=_index)
     if [_index(n) for n in names] != list(range(len(names))) or len(names) < 3:
-        raise LatdirError(
+        raise CheckpointError(
             "these keys are of no StyleGAN3, which has layers synthesis.L0_…, L1_…, … without a "
             f"gap: there are {', '.join(names) or 'none'}"
         )
@@ -136,7 +136,7 @@ def _config(names: list[str], kwargs: Mapping[str, Any]) -> StyleGAN3Config:
 def _check_sizes(rates: Mapping[str, LayerRates]) -> None:
     for name, layer in rates.items():
         if layer.out_size != int(name.split("_")[1]):
-            raise LatdirError(
+            raise CheckpointError(
                 f"layer {name} would have side {layer.out_size} by the arguments given: pass "
                 "what the network was made with, such as "
                 "init_kwargs={'margin_size': …, 'first_cutoff': …, 'num_critical': …}"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 from directions.weight_files.pickle_objects import Array, Record
 
 __all__ = ["find_network", "static_arguments", "stylegan2_state", "variables"]
@@ -38,20 +38,20 @@ def variables(network: Record, *, prefix: str = "", depth: int = 0) -> dict[str,
     """
     own, components = network.state.get("variables"), network.state.get("components", {})
     if type(own) is not list or type(components) is not dict or depth > DEEPEST:
-        raise LatdirError("its TensorFlow network is damaged")
+        raise CheckpointError("its TensorFlow network is damaged")
     found: dict[str, Array] = {}
     for item in own:
         if type(item) not in (tuple, list) or len(item) != 2 or type(item[0]) is not str:
-            raise LatdirError("its TensorFlow network has damaged variables")
+            raise CheckpointError("its TensorFlow network has damaged variables")
         name, value = item
         if type(value) in (int, float):
             value = Array.scalar(value)
         if type(value) is not Array:
-            raise LatdirError(f"its variable {name[:80]!r} is no array")
+            raise CheckpointError(f"its variable {name[:80]!r} is no array")
         found[prefix + name] = value
     for name, part in components.items():
         if type(part) is not Record or type(name) is not str:
-            raise LatdirError("its TensorFlow network has damaged components")
+            raise CheckpointError("its TensorFlow network has damaged components")
         found |= variables(part, prefix=f"{prefix}{name}/", depth=depth + 1)
     # The whole network's level of detail is written over its synthesis network's in every call.
     if "lod" in found:
@@ -112,10 +112,10 @@ def stylegan2_state(state: Mapping[str, Tensor], arguments: Mapping[str, Any]) -
         elif key == "mapping/LabelConcat/weight":
             out["mapping.label_weight"] = value
         elif name != "lod":
-            raise LatdirError(f"the file has {key!r}, which no TensorFlow StyleGAN2 has")
+            raise CheckpointError(f"the file has {key!r}, which no TensorFlow StyleGAN2 has")
     out[f"synthesis.b{size}.resample_filter"] = fir
     if grown and any(k != f"synthesis.b{size}.torgb.weight" and "torgb.weight" in k for k in out):
-        raise LatdirError("the file has images of both a grown and a skip architecture")
+        raise CheckpointError("the file has images of both a grown and a skip architecture")
     return out
 
 
@@ -131,7 +131,7 @@ def _add(out: dict[str, Tensor], name: str, part: str, value: Tensor, *, flip: b
         case "bias" | "noise_strength":
             out[f"{name}.{part}"] = value
         case _:
-            raise LatdirError(f"the file has {name}/{part}, which no TensorFlow StyleGAN2 has")
+            raise CheckpointError(f"the file has {name}/{part}, which no TensorFlow StyleGAN2 has")
 
 
 def _level(key: str) -> int:

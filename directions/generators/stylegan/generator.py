@@ -31,7 +31,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator, Precision, fingerprint
 from directions.generators.stylegan.network import NEGATIVE_SLOPE, StyleNetwork
 from directions.generators.stylegan.space_maps import AffineInverse, Whitening, through_affine
@@ -104,7 +104,7 @@ class StyleGenerator(Generator):
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         if target == "z":
-            raise LatdirError(
+            raise SpaceError(
                 f"{self.name} knows no way from space {source!r} back to 'z': "
                 "keep the z codes that they were mapped from, or edit in w"
             )
@@ -332,7 +332,7 @@ class StyleGenerator(Generator):
         chosen = range(count) if layers is None else layers
         wrong = [i for i in chosen if not 0 <= i < count]
         if wrong:
-            raise LatdirError(f"{self.name} has style layers 0 … {count - 1}, not {wrong[0]}")
+            raise SpaceError(f"{self.name} has style layers 0 … {count - 1}, not {wrong[0]}")
         return [self.network.affine(i).weight for i in chosen]
 
     @property

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.errors import LatdirError
+from directions.errors import CheckpointError
 from directions.generators.checkpoints.state_dict import Weights
 from directions.generators.checkpoints.stylegan1 import FusedScale, State, stylegan1_names
 from directions.generators.progressive import (
@@ -232,7 +232,7 @@ def stylegan1_from_state(
             final_tanh=final_tanh,
         )
     except (IndexError, RuntimeError) as error:
-        raise LatdirError(
+        raise CheckpointError(
             f"the checkpoint has a tensor of a shape that no StyleGAN has: {error}"
         ) from error
     cutoff = int((pulled != 1).sum())
@@ -320,7 +320,7 @@ def _config(left: Weights, *, normalization: Normalization, final_tanh: bool) ->
         final_tanh=final_tanh,
     )
     if config.mapping[-1] != config.w_dim:
-        raise LatdirError(
+        raise CheckpointError(
             f"the mapping network makes {config.mapping[-1]} coordinates, but a layer reads "
             f"{config.w_dim}: one w for each layer (repeat_w=False) is not supported"
         )

@@ -11,7 +11,7 @@ from scipy import optimize
 from torch import Tensor
 
 from directions import Direction, DirectionBank, LatdirError, move, solve
-from directions.editing.solver import Infeasible
+from directions.editing.solver import InfeasibleError
 from directions.planted.world import planted
 
 
@@ -80,7 +80,7 @@ def test_a_bound_agrees_with_a_general_optimizer() -> None:
     arguments = {"targets": {"a": 2.0, "b": -1.0}, "effects": effects, "attributes": ATTRIBUTES}
     free = solve(bank, hold=["c"], **arguments)
     bound = 0.5 * float(free.distance)
-    with pytest.raises(Infeasible) as met:
+    with pytest.raises(InfeasibleError) as met:
         solve(bank, hold=["c"], bound=bound, **arguments)
     best = met.value.best
     assert float(best.distance) == pytest.approx(bound, rel=1e-6)
@@ -123,7 +123,7 @@ def test_the_message_says_what_can_be_had() -> None:
         solve(bank, targets={"smiling": 2.0}, hold=["yaw"], effects=effects, bound=1.0)
     # Of several codes only the far ones are at fault.
     amounts = torch.tensor([0.1, 2.0, -3.0])
-    with pytest.raises(Infeasible, match=r"smiling \+2 \(and 1 more codes\) cannot") as met:
+    with pytest.raises(InfeasibleError, match=r"smiling \+2 \(and 1 more codes\) cannot") as met:
         solve(bank, targets={"smiling": amounts}, effects=effects, bound=1.0)
     torch.testing.assert_close(met.value.best.changes["smiling"][0], amounts[0].double())
     assert (met.value.best.distance <= 1 + 1e-9).all()
@@ -133,13 +133,15 @@ def test_what_no_distance_reaches_is_told() -> None:
     bank = bank_of(2)
     effects = torch.tensor([[1.0, 2.0, 0.0], [0.5, 1.0, 1.0]])
     names = ["a", "twin", "c"]
-    with pytest.raises(Infeasible, match=r"a \+1, twin -1 cannot be reached: the best is") as met:
+    with pytest.raises(
+        InfeasibleError, match=r"a \+1, twin -1 cannot be reached: the best is"
+    ) as met:
         solve(bank, targets={"a": 1.0, "twin": -1.0}, effects=effects, attributes=names)
     # The nearest point on the line that can be reached: (1, 2) scaled.
     best = met.value.best
     assert float(best.changes["a"]) == pytest.approx(-0.2, abs=1e-9)
     assert float(best.changes["twin"]) == pytest.approx(-0.4, abs=1e-9)
-    with pytest.raises(Infeasible, match=r"with twin held: the best is a .0; hold fewer"):
+    with pytest.raises(InfeasibleError, match=r"with twin held: the best is a .0; hold fewer"):
         solve(bank, targets={"a": 1.0}, hold=["twin"], effects=effects, attributes=names, bound=9.0)
 
 
@@ -148,7 +150,7 @@ def test_rounding_is_not_taken_for_reach(sigma: float) -> None:
     bank = bank_of(3)
     bank = bank.replaced(d.evolve(sigma=sigma) for d in bank.directions)
     effects = draws(3, 4, seed=2)
-    with pytest.raises(Infeasible, match=r"a \+1 cannot be reached with b, c, e held"):
+    with pytest.raises(InfeasibleError, match=r"a \+1 cannot be reached with b, c, e held"):
         solve(
             bank,
             targets={"a": 1.0},
