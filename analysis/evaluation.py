@@ -22,7 +22,8 @@ from analysis.report.page import write_report
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.seeds import TRIAL_SEED
 
 __all__ = ["Evaluation", "embedding", "evaluate"]

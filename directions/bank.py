@@ -122,8 +122,7 @@ class DirectionBank(Mapping[str, Direction]):
         """
         if other.fingerprint != self.fingerprint:
             raise BankError(
-                f"these banks belong to different generators: {self.generator} "
-                f"({self.fingerprint[:12]}…) and {other.generator} ({other.fingerprint[:12]}…)"
+                f"these banks belong to different generators: {self._owner} and {other._owner}"
             )
         added = [d.evolve(name=prefix + d.name) for d in other.directions]
         return self.replaced([*self.directions, *added])
@@ -222,13 +221,17 @@ class DirectionBank(Mapping[str, Direction]):
 
     def summary(self) -> str:
         """The bank as a plain-text table: name, space, sigma, what a step does, evidence."""
-        return table.text(self)
+        return table.text(self.directions, owner=self._owner)
+
+    @property
+    def _owner(self) -> str:
+        return f"{self.generator} ({self.fingerprint[:12]}…)"
 
     def __repr__(self) -> str:
         return f"DirectionBank({self.generator}: {_listed(self) if self else 'empty'})"
 
     def _repr_html_(self) -> str:
-        return table.html(self)
+        return table.html(self.directions, owner=self._owner)
 
 
 def _listed(names: Iterable[str]) -> str:

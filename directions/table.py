@@ -1,15 +1,12 @@
-"""A bank as a table: plain text for a terminal, HTML for a notebook."""
+"""Directions as a table: plain text for a terminal, HTML for a notebook."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from directions.bank import DirectionBank
-    from directions.direction import Direction
+from directions.direction import Direction
 
 __all__ = ["html", "text"]
 
@@ -17,42 +14,46 @@ COLUMNS = ("direction", "space", "method", "sigma", "one sigma changes", "eviden
 FIGURES = 3
 
 
-def text(bank: DirectionBank) -> str:
-    """The bank as lines of aligned columns, under a heading.
+def text(directions: Sequence[Direction], *, owner: str) -> str:
+    """Directions as lines of aligned columns, under a heading.
+
+    Args:
+        directions: One a line.
+        owner: What they belong to, for the heading.
 
     Example:
         >>> import torch
-        >>> from directions import Direction, DirectionBank
+        >>> from directions import Direction
         >>> up = Direction("up", torch.tensor([0.0, 1.0]), "z", evidence={"auc": 0.93})
-        >>> print(text(DirectionBank((up,), generator="toy", fingerprint="0" * 64)))
+        >>> print(text([up], owner="toy (000000000000…)"))
         1 direction of toy (000000000000…)
         direction  space  method  sigma  one sigma changes  evidence
         up         z      given   1      not calibrated     auc 0.93
     """
-    rows = [COLUMNS, *(_row(d) for d in bank.directions)]
+    rows = [COLUMNS, *(_row(d) for d in directions)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([_heading(bank), *(line.rstrip() for line in lines)])
+    return "\n".join([_heading(directions, owner), *(line.rstrip() for line in lines)])
 
 
-def html(bank: DirectionBank) -> str:
-    """The bank as an HTML table that takes its colors from the page."""
+def html(directions: Sequence[Direction], *, owner: str) -> str:
+    """The same as an HTML table that takes its colors from the page."""
     cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
 
     def line(tag: str, row: tuple[str, ...]) -> str:
         cells = (f"<{tag} style='{cell}'>{escape(c)}</{tag}>" for c in row)
         return f"<tr>{''.join(cells)}</tr>"
 
-    body = "".join(line("td", _row(d)) for d in bank.directions)
+    body = "".join(line("td", _row(d)) for d in directions)
     return (
-        f"<div><p>{escape(_heading(bank))}</p><table style='border-collapse:collapse'>"
+        f"<div><p>{escape(_heading(directions, owner))}</p>"
+        f"<table style='border-collapse:collapse'>"
         f"<thead>{line('th', COLUMNS)}</thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _heading(bank: DirectionBank) -> str:
-    noun = "direction" if len(bank) == 1 else "directions"
-    return f"{len(bank)} {noun} of {bank.generator} ({bank.fingerprint[:12]}…)"
+def _heading(directions: Sequence[Direction], owner: str) -> str:
+    return f"{len(directions)} direction{'' if len(directions) == 1 else 's'} of {owner}"
 
 
 def _row(direction: Direction) -> tuple[str, ...]:

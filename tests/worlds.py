@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from directions.classifiers import Classifier
-from directions.generators.base import Generator, fingerprint
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
 from directions.planted.world import PlantedGenerator, planted
 from directions.space import Prior, Space
 from discovery.sampling.samples import Samples

@@ -30,7 +30,8 @@ from directions.classifiers.base import Classifier, Combined
 from directions.classifiers.rename import Renamed
 from directions.direction import Direction
 from directions.errors import LatdirError, UnknownNameError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Comparison", "Cost", "Difference", "Metric", "Row", "compare_methods"]

@@ -29,7 +29,8 @@ from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration, Direction
 from directions.editing.moves import set_level
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.scoring.scorer import check_held_out, scorer
 from directions.seeds import HELD_OUT_SEED
 

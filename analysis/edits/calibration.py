@@ -20,7 +20,8 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["CalibrationCurve", "apply_calibrations", "calibrate", "calibration_curves"]

@@ -29,7 +29,8 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.editing.moves import set_level
 from directions.errors import LatdirError, SpaceError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.scoring.scorer import scorer
 from directions.seeds import HELD_OUT_SEED
 

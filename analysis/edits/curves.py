@@ -23,7 +23,8 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.direction import Direction
 from directions.errors import BankError, LatdirError, SamplesError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = [

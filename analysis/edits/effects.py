@@ -24,7 +24,8 @@ from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError, UnknownNameError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Effect", "Effects", "effects_of", "measure_effects"]

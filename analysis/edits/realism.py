@@ -27,7 +27,8 @@ from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.errors import LatdirError, require
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.scoring.scorer import check_held_out
 from directions.seeds import HELD_OUT_SEED
 

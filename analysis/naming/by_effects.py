@@ -31,7 +31,8 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.seeds import NAMING_SEED
 
 __all__ = ["NamedDirection", "Naming", "name_directions"]

@@ -27,7 +27,8 @@ from directions.bank import DirectionBank
 from directions.classifiers.clip.model import clip_classifier
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.seeds import NAMING_SEED
 
 __all__ = ["FACE_PHRASES", "Phrase", "name_by_text", "nearest_phrases"]

@@ -34,7 +34,8 @@ from tqdm.auto import tqdm
 from analysis.intervals.bootstrap import Interval, mean_interval
 from directions.direction import Direction
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.numerics.tangents import directional
 from directions.scoring.features import Features, Reference, face_crop, face_features
 from directions.seeds import HELD_OUT_SEED

@@ -29,7 +29,8 @@ from tqdm.auto import tqdm
 from analysis.representation.rows import checked_rows
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Fit", "Separability", "linear_separability", "measure_separability"]

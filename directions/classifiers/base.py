@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError, UnknownNameError
-from directions.generators.base import Precision
+from directions.fingerprints import Precision, fingerprint
 
 __all__ = ["Attribute", "Classifier", "Combined", "logit"]
 
@@ -165,8 +165,6 @@ class Combined(Classifier):
     @property
     def fingerprint(self) -> str:
         """sha256 over the parts' fingerprints; a single part's is its own."""
-        from directions.generators.base import fingerprint
-
         if len(self.parts) == 1:
             return self.parts[0].fingerprint
         return fingerprint({}, {"parts": [p.fingerprint for p in self.parts]})

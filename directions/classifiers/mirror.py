@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier, logit
-from directions.generators.base import Precision, fingerprint
+from directions.fingerprints import Precision, fingerprint
 
 __all__ = ["Mirrored"]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.crop import checked
-from directions.generators.base import fingerprint
+from directions.fingerprints import fingerprint
 
 __all__ = ["PixelClassifier", "pixels"]
 

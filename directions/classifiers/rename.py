@@ -11,7 +11,7 @@ from torch import Tensor
 
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError
-from directions.generators.base import Precision, fingerprint
+from directions.fingerprints import Precision, fingerprint
 
 __all__ = ["Renamed"]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.crop import checked
 from directions.errors import LatdirError, SamplesError
-from directions.generators.base import fingerprint
+from directions.fingerprints import fingerprint
 
 __all__ = ["WrappedClassifier", "wrap_classifier"]
 

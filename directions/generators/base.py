@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,38 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError, SpaceError, UnknownNameError
+from directions.fingerprints import Precision
 from directions.numerics.linearized import Linearized, Window, linearize
 from directions.seeds import PRIOR_SEED
 from directions.space import Prior, Space
 
-__all__ = ["BLOCK", "Generator", "Precision", "check_images", "fingerprint"]
+__all__ = ["BLOCK", "Generator", "check_images"]
 
 BLOCK = 256
 PRIOR_SAMPLES = 16384
-
-Precision = Literal["float32", "bfloat16"]
-
-
-def fingerprint(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:
-    """sha256 over named tensors and a configuration, independent of device and order.
-
-    Args:
-        tensors: Weights and buffers by name.
-        config: JSON values.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Example:
-        >>> fingerprint({"w": torch.zeros(2)}, {"size": 64})[:8]
-        '95967ee7'
-    """
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def check_images(images: object, *, name: str, count: int) -> Tensor:

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions.errors import LatdirError, SpaceError
-from directions.generators.base import Generator, fingerprint
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
 from directions.space import Prior, Space
 
 __all__ = ["BigGANDeep", "BigGANGenerator", "Norm", "statistics"]

@@ -25,7 +25,8 @@ from torch.nn import functional
 
 from directions import zoo
 from directions.errors import CheckpointError, SpaceError
-from directions.generators.base import Generator, Precision, fingerprint
+from directions.fingerprints import Precision, fingerprint
+from directions.generators.base import Generator
 from directions.numerics.linearized import (
     Linearized,
     Window,

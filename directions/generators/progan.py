@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions.errors import CheckpointError, LatdirError, SpaceError
-from directions.generators.base import Generator, fingerprint
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
 from directions.generators.checkpoints.state_dict import Weights
 from directions.generators.progressive import (
     check_blocks,

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from directions.errors import LatdirError, UnknownNameError
-from directions.generators.base import Generator, check_images, fingerprint
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator, check_images
 from directions.space import Prior, Space
 
 __all__ = ["WrappedGenerator", "wrap"]

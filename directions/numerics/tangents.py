@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from directions.errors import LatdirError
-from directions.generators.base import Precision
+from directions.fingerprints import Precision
 
 __all__ = ["Directional", "directional"]
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from directions.errors import LatdirError
-from directions.generators.base import fingerprint
+from directions.fingerprints import fingerprint
 from directions.planted.world import PlantedGenerator
 
 __all__ = ["PlantedClip"]

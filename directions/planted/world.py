@@ -24,7 +24,8 @@ from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError, SpaceError
-from directions.generators.base import Generator, fingerprint
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
 from directions.space import Prior, Space
 
 __all__ = ["PlantedClassifier", "PlantedGenerator", "planted"]

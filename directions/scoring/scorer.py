@@ -11,7 +11,8 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError, SamplesError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 
 __all__ = ["Scorer", "check_held_out", "scorer"]
 

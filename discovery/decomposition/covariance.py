@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from directions.errors import LatdirError, SamplesError
-from directions.generators.base import Precision
+from directions.fingerprints import Precision
 from directions.storage.atomic import atomic
 
 __all__ = ["StreamingCovariance", "gram"]

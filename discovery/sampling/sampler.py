@@ -23,7 +23,8 @@ from tqdm.auto import tqdm
 
 from directions.classifiers.base import Classifier, Combined
 from directions.errors import LatdirError, SamplesError
-from directions.generators.base import Generator, Precision, check_images
+from directions.fingerprints import Precision
+from directions.generators.base import Generator, check_images
 from directions.images import grid, save_png
 from discovery.estimators.cones import cone_angle
 from discovery.sampling.samples import Samples

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from directions.classifiers.base import Classifier
-from directions.generators.base import Generator, Precision, check_images
+from directions.fingerprints import Precision
+from directions.generators.base import Generator, check_images
 from discovery.sampling.shard_format import Header, Settings
 
 __all__ = ["agrees", "break_even", "choose"]

@@ -29,7 +29,8 @@ from directions.classifiers.base import Classifier
 from directions.classifiers.clip.prompts import NEUTRAL, Texts, text_directions
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from discovery.base import Method, Need
 from discovery.text.axes import Axes
 from discovery.text.channel_selection import Channels, LeastLeaking

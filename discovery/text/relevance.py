@@ -34,7 +34,8 @@ from tqdm.auto import tqdm
 
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from discovery.text.axes import Axes
 from discovery.text.relevance_file import read_partial, write_partial
 

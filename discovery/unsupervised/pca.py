@@ -27,7 +27,8 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError, SamplesError, SpaceError
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from discovery.base import Method, Need
 from discovery.decomposition.covariance import StreamingCovariance

@@ -16,7 +16,8 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from directions import Direction, DirectionBank, LatdirError, Prior, Space
-from directions.generators.base import Generator, fingerprint
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
 from directions.interop import export_bank, import_bank
 from tests.parity import FIXTURES
 

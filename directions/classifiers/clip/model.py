@@ -28,7 +28,7 @@ from directions.classifiers.clip.templates import FACE_PROMPTS, TEMPLATES
 from directions.classifiers.clip.weights import read_weights
 from directions.classifiers.crop import checked
 from directions.errors import LatdirError, UnknownNameError
-from directions.generators.base import fingerprint
+from directions.fingerprints import fingerprint
 
 __all__ = [
     "TEMPLATES",

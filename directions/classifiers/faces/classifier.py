@@ -23,7 +23,7 @@ from directions.classifiers.faces import landmarks as lm
 from directions.classifiers.faces import nets as face_nets
 from directions.classifiers.faces.nets import EXPRESSIONS, normalize
 from directions.errors import LatdirError
-from directions.generators.base import Precision, fingerprint
+from directions.fingerprints import Precision, fingerprint
 
 __all__ = ["Answers", "FaceClassifier", "faces"]
 

@@ -32,7 +32,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from directions.errors import LatdirError, SpaceError
-from directions.generators.base import Generator, Precision, fingerprint
+from directions.fingerprints import Precision, fingerprint
+from directions.generators.base import Generator
 from directions.generators.stylegan.network import NEGATIVE_SLOPE, StyleNetwork
 from directions.generators.stylegan.space_maps import AffineInverse, Whitening, through_affine
 from directions.numerics.linearized import Linearized, Window, linearize

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from directions.generators.base import Precision
+from directions.fingerprints import Precision
 
 __all__ = ["NEGATIVE_SLOPE", "StyleNetwork"]
 

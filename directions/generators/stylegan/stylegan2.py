@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions import zoo
-from directions.generators.base import Precision
+from directions.fingerprints import Precision
 from directions.generators.progressive import pixel_norm
 from directions.generators.stylegan.generator import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
 from directions.generators.stylegan.resample import blur_transposed, upsample2

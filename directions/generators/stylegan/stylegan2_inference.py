@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from directions.generators.base import Precision
+from directions.fingerprints import Precision
 from directions.generators.stylegan.network import NEGATIVE_SLOPE
 from directions.generators.stylegan.resample import upsample2
 

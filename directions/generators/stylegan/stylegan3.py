@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions.errors import LatdirError
-from directions.generators.base import Precision, fingerprint
+from directions.fingerprints import Precision, fingerprint
 from directions.generators.progressive import pixel_norm
 from directions.generators.stylegan.filtered_lrelu import filtered_leaky_relu
 from directions.generators.stylegan.generator import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork

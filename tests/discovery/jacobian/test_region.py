@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from directions.errors import LatdirError
-from directions.generators.base import Generator, fingerprint
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
 from directions.planted.world import planted
 from directions.space import Space
 from discovery.decomposition.robust_pca import robust_pca
