@@ -19,6 +19,7 @@ from directions import table
 from directions.direction import Calibration, Direction
 from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError
 from directions.storage import bank_format as format_
+from directions.storage.container import plain
 
 if TYPE_CHECKING:
     from directions.generators.base import Generator
@@ -191,7 +192,7 @@ class DirectionBank(Mapping[str, Direction]):
             "generator": self.generator,
             "fingerprint": self.fingerprint,
             "directions": [_entry(d) for d in self.directions],
-            "provenance": format_.plain(self.provenance, "provenance"),
+            "provenance": plain(self.provenance, "provenance"),
         }
         format_.write(path, header, [d.vector for d in self.directions])
         return Path(path)
@@ -248,7 +249,7 @@ def _entry(direction: Direction) -> dict[str, Any]:
         if name != "calibration"
     }
     calibration = direction.calibration and asdict(direction.calibration)
-    entry: dict[str, Any] = format_.plain(
+    entry: dict[str, Any] = plain(
         {**values, "calibration": calibration}, f"direction {direction.name!r}"
     )
     return entry

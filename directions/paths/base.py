@@ -1,38 +1,33 @@
 """Curved paths: what a direction is when it bends, and the file that keeps it.
 
 A path moves codes as a direction does, `shift(codes, amount)`, but not along one line. Its file
-is one safetensors file: tensors of the path's own, and a single metadata key `manifest`, JSON with
-`format`, `version`, `kind`, the generator's name and fingerprint, and `config`, the path's own
-settings. Reading one executes nothing: `kind` is looked up in `KINDS`.
+holds the path's own tensors and a manifest of `kind`, the generator's name and fingerprint, and
+`config`, the path's own settings. Reading one executes nothing: `kind` is looked up in `KINDS`.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from directions.classifiers.base import Classifier
 from directions.errors import BankError, LatdirError
 from directions.generators.base import Generator
-from directions.storage.atomic import atomic
-from directions.storage.bank_format import plain
+from directions.storage.container import FileFormat, plain, read_tensors, write_tensors
 
 __all__ = ["KINDS", "CurvedPath", "StoredPath", "load_path"]
 
-VERSION = 1
+FORMAT = FileFormat("latdir.path", "path", BankError)
 
 KINDS = {
     "clip_mapper": "directions.paths.mapper:MapperPath",
@@ -120,22 +115,14 @@ class CurvedPath(ABC):
             LatdirError: The file cannot be written, or a setting is no JSON value.
         """
         held = self.stored()
-        header = {
-            "format": "latdir.path",
-            "version": VERSION,
+        manifest = {
             "kind": self.kind,
             "generator": held.generator,
             "fingerprint": held.fingerprint,
             "config": plain(held.config, "config"),
         }
-        encoded = json.dumps(header, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        tensors = {
-            name: t.detach().to("cpu", torch.float32).contiguous().clone()
-            for name, t in held.tensors.items()
-        }
-        content = save(tensors, metadata={"manifest": encoded})
-        with atomic(path) as temporary:
-            temporary.write_bytes(content)
+        tensors = {name: t.float() for name, t in held.tensors.items()}
+        write_tensors(path, tensors, manifest, format=FORMAT)
         return Path(path)
 
 
@@ -178,8 +165,6 @@ def load_path(
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    format: Literal["latdir.path"]
-    version: Literal[1]
     kind: str
     generator: str
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -187,22 +172,11 @@ class _Header(BaseModel):
 
 
 def _read(path: str | PathLike[str]) -> tuple[str, StoredPath]:
-    if not Path(path).is_file():
-        raise BankError(f"there is no path file {path}: check the name")
+    manifest, tensors = read_tensors(path, FORMAT)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            encoded = (file.metadata() or {}).get("manifest", "")
-            # The reader's tensors are views of the mapped file; a copy outlives its replacement.
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BankError(f"{path} is not a readable path file ({error})") from error
-    try:
-        header = _Header.model_validate_json(encoded)
-        plain(header.config)
-    except (ValidationError, LatdirError, RecursionError) as error:
-        raise BankError(
-            f"{path} is no path file of version {VERSION}: {_version(encoded) or error}"
-        ) from error
+        header = _Header.model_validate(manifest)
+    except ValidationError as error:
+        raise BankError(f"{path} is broken: {error}") from error
     if header.kind not in KINDS:
         raise BankError(
             f"{path} holds a path of kind {header.kind!r}, and there are {', '.join(KINDS)}: "
@@ -212,17 +186,3 @@ def _read(path: str | PathLike[str]) -> tuple[str, StoredPath]:
     if wrong:
         raise BankError(f"{path} is broken: {wrong[0]} is not finite float32")
     return header.kind, StoredPath(header.generator, header.fingerprint, header.config, tensors)
-
-
-def _version(encoded: str) -> str:
-    """What a file of another format or version calls itself; empty where that is not the fault."""
-    try:
-        content = json.loads(encoded)
-        name, version = content.get("format"), content.get("version")
-    except (ValueError, AttributeError, RecursionError):
-        return ""
-    if name == "latdir.bank":
-        return "it is a bank, which DirectionBank.load reads"
-    if isinstance(version, int) and version > VERSION:
-        return f"it is of version {version}; pip install --upgrade latdir"
-    return ""

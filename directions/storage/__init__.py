@@ -1,1 +1,4 @@
-"""Files: atomic writes and the format of a direction bank."""
+"""Files: atomic writes, the container of tensors with one JSON manifest, and the bank format.
+
+Read `container` first: banks, paths and resumable runs are written and read by its two functions.
+"""

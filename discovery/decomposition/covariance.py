@@ -14,17 +14,16 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import Precision
-from directions.storage.atomic import atomic
+from directions.storage.container import FileFormat, read_tensors, write_tensors
 
 __all__ = ["StreamingCovariance", "gram"]
 
 LEAF = 128
+FORMAT = FileFormat("latdir.covariance", "covariance", SamplesError, hint="delete it to begin anew")
 
 
 class StreamingCovariance:
@@ -123,13 +122,9 @@ class StreamingCovariance:
             path: A file; it is replaced.
             label: What the rows are; `load` refuses a state with another label.
         """
-        tensors = {
-            "count": torch.tensor(self.count),
-            "mean": self.mean.cpu(),
-            "scatter": self.scatter.cpu(),
-        }
-        with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata=dict(label))
+        tensors = {"mean": self.mean, "scatter": self.scatter}
+        manifest = {"label": dict(label), "count": self.count}
+        write_tensors(path, tensors, manifest, format=FORMAT)
 
     def load(self, path: str | Path, *, label: Mapping[str, str]) -> None:
         """Go on from a state written by `save`.
@@ -137,21 +132,17 @@ class StreamingCovariance:
         Raises:
             LatdirError: Not such a file, or of other rows.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                found = file.metadata() or {}
-                stored = {name: file.get_tensor(name) for name in ("count", "mean", "scatter")}
-        except (SafetensorError, OSError) as error:
-            raise SamplesError(
-                f"{path} holds no state of a covariance ({error}): delete it to begin anew"
-            ) from error
+        manifest, stored = read_tensors(path, FORMAT)
+        found, count = manifest.get("label"), manifest.get("count")
+        if not isinstance(found, dict) or not isinstance(count, int) or len(stored) != 2:
+            raise SamplesError(f"{path} is not a readable covariance file; {FORMAT.hint}")
         for key, value in label.items():
             if found.get(key) != value:
                 raise SamplesError(
                     f"{path} was written for {key} {found.get(key)}, not {value}: "
                     "give another file, or delete it to begin anew"
                 )
-        self.count = int(stored["count"])
+        self.count = count
         self.mean.copy_(stored["mean"])
         self.scatter.copy_(stored["scatter"])
 

@@ -1,29 +1,27 @@
 """The file that an interrupted measurement of relevance goes on from.
 
-One safetensors file: the table `means`, and one metadata key `manifest`, JSON with the format,
-the settings of the run and `done`, how far it has come. It is written beside and renamed.
+It holds the table `means` and a manifest of the settings of the run and `done`, how far it has
+come.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from directions.errors import SamplesError
-from directions.storage.atomic import atomic
+from directions.storage.container import FileFormat, read_tensors, write_tensors
 
 __all__ = ["read_partial", "write_partial"]
 
-FORMAT = "latdir.relevance"
-VERSION = 1
+FORMAT = FileFormat(
+    "latdir.relevance", "relevance", SamplesError, hint="delete it, or name another"
+)
 
 
 def write_partial(
@@ -40,11 +38,8 @@ def write_partial(
     Raises:
         LatdirError: The file cannot be written.
     """
-    header = {"format": FORMAT, "version": VERSION, "settings": dict(settings), "done": done}
-    encoded = json.dumps(header, sort_keys=True, allow_nan=False)
-    content = save({"means": means.float().contiguous()}, metadata={"manifest": encoded})
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)
+    manifest = {"settings": dict(settings), "done": done}
+    write_tensors(path, {"means": means.float()}, manifest, format=FORMAT)
 
 
 def read_partial(
@@ -66,18 +61,10 @@ def read_partial(
     """
     if path is None or not Path(path).exists():
         return torch.zeros(shape), 0
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {})["manifest"])
-            # The reader's tensors are views of the mapped file; a copy outlives its replacement.
-            means = file.get_tensor("means").clone()
-        if header["format"] != FORMAT or header["version"] != VERSION:
-            raise ValueError(f"{header['format']} version {header['version']}")
-        theirs, done = dict(header["settings"]), int(header["done"])
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SamplesError(
-            f"{path} is not a readable file of relevances ({error}): delete it, or name another"
-        ) from error
+    manifest, tensors = read_tensors(path, FORMAT)
+    theirs, done, means = manifest.get("settings"), manifest.get("done"), tensors.get("means")
+    if not isinstance(theirs, dict) or not isinstance(done, int) or means is None:
+        raise SamplesError(f"{path} is not a readable relevance file; {FORMAT.hint}")
     for key, ours in settings.items():
         if theirs.get(key) != ours:
             raise SamplesError(

@@ -104,7 +104,7 @@ def test_numpy_scalars_are_stored_as_numbers(tmp_path: Path) -> None:
         ({"auc": float("nan")}, r"direction 'smiling'\.evidence\.auc is nan"),
         ({"a": [{"b": float("inf")}]}, r"direction 'smiling'\.evidence\.a\[0\]\.b is inf"),
         ({"v": torch.zeros(2)}, r"evidence\.v is a Tensor, .*use \.tolist\(\)"),
-        ({"a": {1: 2}}, "has the key 1, but a bank file's keys are text"),
+        ({"a": {1: 2}}, "has the key 1, but JSON keys are text"),
         ({"s": "\ud800"}, "not valid Unicode"),
         ({"s": {3, 4}}, r"evidence\.s is a set"),
     ],

@@ -98,9 +98,12 @@ def test_refusals(walk, tmp_path):
     with pytest.raises(LatdirError, match=r"was made for planted .* not for planted"):
         load_path(file, generator=planted(factors=3, dim=12, seed=1))
     bank = Gradient(count=8).discover(generator, classifier=generator.classifier())
-    with pytest.raises(LatdirError, match=r"it is a bank, which DirectionBank\.load reads"):
+    with pytest.raises(LatdirError, match=r"not 'latdir\.path'; DirectionBank\.load reads it"):
         load_path(bank.save(target))
-    with pytest.raises(LatdirError, match=r"it is of version 2; pip install --upgrade"):
+    with pytest.raises(
+        LatdirError,
+        match=r"is a path of format version 2; .*pip install --upgrade",
+    ):
         load_path(rewritten(file, target, version=2))
     with pytest.raises(LatdirError, match="holds a path of kind 'os:system', and there are"):
         load_path(rewritten(file, target, kind="os:system"))

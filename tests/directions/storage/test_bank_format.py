@@ -51,11 +51,11 @@ def with_header(**changes: object) -> str:
         ("nonsense", "not a JSON object"),
         ("[" * 100_000, "not a JSON object"),
         ('{"a":' * 20_000 + "1" + "}" * 20_000, "not a JSON object"),
-        ('{"version": 1, "x": ' + "[" * 500 + "]" * 500 + "}", "nested over 32 levels"),
+        (with_header(provenance={"x": json.loads("[" * 500 + "]" * 500)}), "nested over 32 levels"),
         ('{"version": ' + "9" * 5000 + "}", "not a JSON object"),
         (with_header(version=2), "format version 2; this release reads 1"),
         (with_header(version="1"), "version"),
-        (with_header(format="other"), "format: Input should be 'latdir.bank'"),
+        (with_header(format="other"), "is a file of format 'other', not 'latdir.bank'"),
         (with_header(fingerprint="xyz"), "fingerprint: String should match"),
         (with_header(surprise=1), "surprise: Extra inputs are not permitted"),
         (with_header(directions=[]), "lists 0 directions but it holds 2 tensors"),
@@ -83,9 +83,15 @@ def test_a_broken_manifest_is_refused(tmp_path: Path, text: str | None, message:
 @pytest.mark.parametrize(
     ("first", "message"),
     [
-        (torch.tensor([0.6, -0.8, 0.0], dtype=torch.float64), "vector.0 is stored as F64"),
-        (torch.tensor([0.6, -0.8, 0.0], dtype=torch.float16), "vector.0 is stored as F16"),
-        (torch.tensor([1, 0, 0]), "vector.0 is stored as I64"),
+        (
+            torch.tensor([0.6, -0.8, 0.0], dtype=torch.float64),
+            "is stored as torch.float64",
+        ),
+        (
+            torch.tensor([0.6, -0.8, 0.0], dtype=torch.float16),
+            "is stored as torch.float16",
+        ),
+        (torch.tensor([1, 0, 0]), "vector.0 is stored as torch.int64"),
         (torch.tensor([float("nan"), 0, 1]), "NaN or infinite coordinates"),
         (torch.tensor([1.0, 1.0, 0]), "has norm 1.41421, not 1"),
         (torch.zeros(0), "has norm 0, not 1"),

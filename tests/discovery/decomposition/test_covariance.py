@@ -112,7 +112,7 @@ def test_a_run_goes_on_from_its_state_bit_for_bit(tmp_path):
     with pytest.raises(LatdirError, match="was written for seed 1, not 2: give another file"):
         StreamingCovariance(5).load(tmp_path / "state", label={"seed": "2"})
     (tmp_path / "state").write_bytes(b"half a file")
-    with pytest.raises(LatdirError, match=r"holds no state of a covariance .*: delete it"):
+    with pytest.raises(LatdirError, match=r"is not a readable covariance file .*; delete it"):
         resumed.load(tmp_path / "state", label=label)
 
 

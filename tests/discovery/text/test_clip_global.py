@@ -233,10 +233,10 @@ def test_a_file_of_another_run_is_refused(world, clip, tmp_path):
     with pytest.raises(LatdirError, match=r"was measured with clip [0-9a-f]{12}…, not"):
         measure_relevance(world, other, axes, count=2, path=path)
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(LatdirError, match="not a readable file of relevances"):
+    with pytest.raises(LatdirError, match="not a readable relevance file"):
         measure_relevance(world, clip, axes, count=2, path=path)
     save_file({"means": torch.zeros(1)}, path)
-    with pytest.raises(LatdirError, match="not a readable file of relevances"):
+    with pytest.raises(LatdirError, match="without a relevance manifest; delete it"):
         measure_relevance(world, clip, axes, count=2, path=path)
 
 
