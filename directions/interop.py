@@ -12,13 +12,13 @@ against that generator's space, and sigma is measured on its prior. What each fi
 * e4e (Tov et al. 2021, arXiv:2102.02766): a tensor `(1, d)` or `(layers, d)`, a dict of them by
   name, or a GANSpace decomposition as a dict of `comp`, `mean` and `std`.
 
-Nothing in a file is executed: NumPy reads without pickle, torch with `weights_only`.
+Nothing in a file is executed: NumPy reads without pickle, and `.pt` files go through the
+restricted unpickler of `directions.weight_files`.
 """
 
 from __future__ import annotations
 
 import math
-import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,10 +33,11 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import BankError, LatdirError, SpaceError
+from directions.errors import BankError, CheckpointError, LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.space import Prior, Space
 from directions.storage.atomic import atomic
+from directions.weight_files.contents import read_value
 
 __all__ = ["export_bank", "import_bank"]
 
@@ -83,13 +84,7 @@ def import_bank(
     if not path.is_file():
         raise BankError(f"there is no file {path}: check the path")
     place = generator.space(space)
-    with _explained(path):
-        if path.suffix == ".npy":
-            content: Any = _numpy(path)
-        elif path.suffix == ".npz":
-            content = _ganspace(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+    content = _content(path)
     try:
         if isinstance(content, Mapping) and "comp" in content:
             found = _components(content, place=place, name=name or "pc")
@@ -106,6 +101,17 @@ def import_bank(
         )
     except LatdirError as error:
         raise BankError(f"{path}: {error}") from error
+
+
+def _content(path: Path) -> Any:
+    """What the file holds: a tensor, or a dict of them by name."""
+    if path.suffix != ".pt":
+        with _readable(path):
+            return _numpy(path) if path.suffix == ".npy" else _ganspace(path)
+    try:
+        return read_value(path)
+    except CheckpointError as error:
+        raise BankError(f"{path} is not a readable .pt file: {error}") from error
 
 
 def export_bank(bank: DirectionBank, path: str | Path, *, prior: Prior | None = None) -> list[Path]:
@@ -206,18 +212,13 @@ def _floats(array: NDArray[np.generic]) -> Tensor:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except LatdirError:
         raise
-    except pickle.UnpicklingError as error:
-        raise BankError(
-            f"{path} cannot be read without running code that comes with it, or is broken: "
-            "nothing was run; if you trust it, load it yourself and save its plain tensors"
-        ) from error
     except Exception as error:
-        # Readers of hostile bytes fail in every way there is; none of them is our own defect.
+        # NumPy and zipfile fail on hostile bytes in every way there is.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BankError(
             f"{path} is not a readable {path.suffix} file ({reason}); "

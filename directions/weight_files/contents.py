@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from directions.errors import CheckpointError
-from directions.generators.checkpoints.tensorflow import find_network, static_arguments, variables
 from directions.weight_files.pickle_machine import Budget, unpickle
-from directions.weight_files.pickle_objects import Array, Record, View, table
-from directions.weight_files.torch_files import LEGACY_MAGIC, read_legacy, read_zip
+from directions.weight_files.pickle_objects import Array, Record, Scripted, View
+from directions.weight_files.tensorflow import find_network, static_arguments, variables
+from directions.weight_files.torch_files import LEGACY_MAGIC, TABLE, read_legacy, read_zip
 
-__all__ = ["Contents", "read_contents"]
+__all__ = ["Contents", "read_contents", "read_value"]
 
 # Averaged generators before raw ones, and wrappings before what they wrap.
 INNER = (
@@ -43,7 +43,7 @@ class Contents:
 
     Attributes:
         state: Its tensors, under the names of the project that wrote the file.
-        writer: `NVIDIA`, `TensorFlow`, `torch` or `safetensors`.
+        writer: `NVIDIA`, `TensorFlow`, `TorchScript`, `torch` or `safetensors`.
         arguments: What the network was built with, as far as stored.
         attributes: Settings that NVIDIA's modules keep themselves.
     """
@@ -54,29 +54,59 @@ class Contents:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-def read_contents(path: Path) -> Contents:
+def read_contents(path: Path, *, scripted: bool = False) -> Contents:
     """The generator in a checkpoint file.
 
     Args:
         path: A torch file, a pickle, or safetensors with an optional JSON file beside it.
+        scripted: Whether a TorchScript archive is read too: its tensors, never its code.
 
     Raises:
-        LatdirError: No such file, no known format, a damaged one, or one that was refused.
+        CheckpointError: No such file, no known format, a damaged one, or one that was refused.
     """
     data = _read(path)
-    budget = Budget(len(data))
-    view = memoryview(data)
-    if data[:4] == b"PK\x03\x04":
-        value = read_zip(view, budget)
-    elif data[:1] == b"\x80" and data[2:14] == _magic()[2:14]:
-        value = read_legacy(view, budget)
-    elif data[:1] == b"\x80":
-        value, _ = unpickle(view, 0, table(), budget)
-    elif data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         return _safetensors(path, data)
-    else:
-        raise CheckpointError(_unknown(data[:512]))
-    return _found(value, limit=len(data), beside=path)
+    return _found(_unpickled(data, scripted=scripted), limit=len(data), beside=path)
+
+
+def read_value(path: Path) -> Any:
+    """What a torch file or a pickle holds: tensors, in dictionaries of any depth.
+
+    Args:
+        path: A file of `torch.save`, or a pickle.
+
+    Returns:
+        The file's value. Anything but tensors and dictionaries is plain data or an inert record.
+
+    Raises:
+        CheckpointError: No such file, another format, a damaged one, or one that was refused.
+    """
+    data = _read(path)
+    return _made(_unpickled(data, scripted=False), [len(data)], DEEPEST)
+
+
+def _unpickled(data: bytearray, *, scripted: bool) -> Any:
+    budget, view = Budget(len(data)), memoryview(data)
+    if data[:4] == b"PK\x03\x04":
+        return read_zip(view, budget, scripted=scripted)
+    if data[:1] == b"\x80" and data[2:14] == _magic()[2:14]:
+        return read_legacy(view, budget)
+    if data[:1] == b"\x80":
+        return unpickle(view, 0, TABLE, budget)[0]
+    raise CheckpointError(_unknown(data[:512]))
+
+
+def _made(value: Any, left: list[int], depth: int) -> Any:
+    """A value with its tensors in memory, if they take no more than the file does."""
+    if type(value) is dict and depth:
+        return {key: _made(item, left, depth - 1) for key, item in value.items()}
+    if type(value) not in (View, Array):
+        return value
+    left[0] -= value.size
+    if left[0] < 0:
+        raise CheckpointError("its tensors together are larger than the file")
+    return value.tensor()
 
 
 def _found(value: Any, *, limit: int, beside: Path) -> Contents:
@@ -84,9 +114,12 @@ def _found(value: Any, *, limit: int, beside: Path) -> Contents:
     if network is not None:
         state = _tensors(dict(variables(network)), limit=limit)
         return Contents(state, "TensorFlow", _plain(static_arguments(network)))
+    parts: Parts = {}
+    if type(value) is Record and value.kind.startswith(Scripted.MODULES):
+        _collect_scripted(value, "", parts, DEEPEST, [0])
+        return Contents(_tensors(parts, limit=limit), "TorchScript")
     record = _persistent(value)
     if record is not None:
-        parts: Parts = {}
         _collect(record, "", parts, DEEPEST, [0])
         return Contents(
             _tensors(parts, limit=limit),
@@ -129,9 +162,7 @@ def _persistent(value: Any) -> Record | None:
 
 def _collect(record: Record, prefix: str, parts: Parts, depth: int, count: list[int]) -> None:
     """A module's parameters and buffers and those of its parts, named as a state dict's."""
-    count[0] += 1
-    if not depth or count[0] > MOST_MODULES:
-        raise CheckpointError("its network has modules within modules without end")
+    _count_module(depth, count)
     for group in ("_parameters", "_buffers"):
         for name, value in _mapping(record, group).items():
             if type(value) is View:
@@ -139,6 +170,24 @@ def _collect(record: Record, prefix: str, parts: Parts, depth: int, count: list[
     for name, part in _mapping(record, "_modules").items():
         if type(part) is Record:
             _collect(part, f"{prefix}{name}.", parts, depth - 1, count)
+
+
+def _collect_scripted(
+    record: Record, prefix: str, parts: Parts, depth: int, count: list[int]
+) -> None:
+    """The same of a scripted module, which keeps parameters and parts side by side."""
+    _count_module(depth, count)
+    for name, value in record.state.items():
+        if type(value) is View:
+            parts[f"{prefix}{name}"] = value
+        elif type(value) is Record:
+            _collect_scripted(value, f"{prefix}{name}.", parts, depth - 1, count)
+
+
+def _count_module(depth: int, count: list[int]) -> None:
+    count[0] += 1
+    if not depth or count[0] > MOST_MODULES:
+        raise CheckpointError("its network's modules are nested too deeply")
 
 
 def _mapping(record: Record, name: str) -> dict[Any, Any]:
@@ -193,7 +242,7 @@ def _plainly(value: Any, depth: int, count: list[int]) -> Any:
     # What a file nests in itself or refers to twice would be walked again and again.
     count[0] += 1
     if not depth or count[0] > MOST_SETTINGS:
-        raise CheckpointError("its network's arguments are without end")
+        raise CheckpointError("its network's arguments are nested too deeply")
     if type(value) is dict:
         return {k: _plainly(v, depth - 1, count) for k, v in value.items() if type(k) is str}
     if type(value) in (list, tuple):

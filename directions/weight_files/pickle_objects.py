@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from directions.errors import CheckpointError
 from directions.weight_files.pickle_machine import Budget, Global, Table
 
-__all__ = ["Array", "Record", "Storage", "View", "table"]
+__all__ = ["Array", "Record", "Scripted", "Storage", "View", "constructors"]
 
 STORAGES: dict[str, torch.dtype] = {
     "DoubleStorage": torch.float64,
@@ -202,14 +203,6 @@ def _parameter(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     return arguments[0]
 
 
-def _nested(budget: Budget, arguments: tuple[Any, ...]) -> Storage:
-    # Imported late: the container's own pickles use this table.
-    from directions.weight_files.torch_files import read_nested
-
-    (data,) = arguments
-    return read_nested(_bytes(data), budget)
-
-
 def _bytes(value: Any) -> memoryview:
     if type(value) is str:
         return memoryview(value.encode("latin-1"))
@@ -300,21 +293,26 @@ def _device(budget: Budget, arguments: tuple[Any, ...]) -> str:
     return str(arguments[0])[:64] if arguments and type(arguments[0]) is str else "cpu"
 
 
-def table() -> Table:
-    """Every name that a checkpoint may use.
-
-    Example:
-        >>> "torch._utils._rebuild_tensor_v2" in table(), "builtins.eval" in table()
-        (True, False)
-    """
-    return _TABLE
-
-
 def _record(kind: str) -> Global:
     return Global(kind, lambda budget, arguments: Record(kind))
 
 
-def _built() -> dict[str, Global]:
+def constructors(read_nested: Callable[[memoryview, Budget], Storage]) -> Table:
+    """Every name that a checkpoint may use.
+
+    Args:
+        read_nested: Reads the torch file that NVIDIA's pickles keep for each tensor.
+
+    Example:
+        >>> table = constructors(lambda data, budget: Storage(torch.float32, 0))
+        >>> "torch._utils._rebuild_tensor_v2" in table, "builtins.eval" in table
+        (True, False)
+    """
+
+    def nested(budget: Budget, arguments: tuple[Any, ...]) -> Storage:
+        (data,) = arguments
+        return read_nested(_bytes(data), budget)
+
     calls = {
         "collections.OrderedDict": _dict,
         "collections.defaultdict": _dict,
@@ -324,7 +322,7 @@ def _built() -> dict[str, Global]:
         "torch._utils._rebuild_tensor": _tensor,
         "torch._utils._rebuild_tensor_v2": _tensor,
         "torch._utils._rebuild_parameter": _parameter,
-        "torch.storage._load_from_bytes": _nested,
+        "torch.storage._load_from_bytes": nested,
         "torch.Size": _size,
         "torch.device": _device,
         "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
@@ -359,4 +357,21 @@ def _built() -> dict[str, Global]:
     return made
 
 
-_TABLE: Table = _built()
+class Scripted(dict[str, Global]):
+    """A table that also takes the names of a TorchScript archive.
+
+    Its modules are records of their attributes, and its typed lists are plain lists; the code
+    that the archive keeps for them lies in other members and is left unread.
+    """
+
+    MODULES, LISTS = "__torch__.", "torch.jit._pickle."
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or str(name).startswith((self.MODULES, self.LISTS))
+
+    def __missing__(self, name: str) -> Global:
+        return _record(name) if name.startswith(self.MODULES) else Global(name, _first)
+
+
+def _first(budget: Budget, arguments: tuple[Any, ...]) -> Any:
+    return arguments[0]

@@ -17,20 +17,21 @@ from typing import Any
 
 from directions.errors import CheckpointError
 from directions.weight_files.pickle_machine import Budget, Global, unpickle
-from directions.weight_files.pickle_objects import Storage, table
+from directions.weight_files.pickle_objects import Scripted, Storage, constructors
 
-__all__ = ["LEGACY_MAGIC", "read_legacy", "read_nested", "read_zip"]
+__all__ = ["LEGACY_MAGIC", "TABLE", "read_legacy", "read_zip"]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 
-def read_zip(data: memoryview, budget: Budget) -> Any:
+def read_zip(data: memoryview, budget: Budget, *, scripted: bool = False) -> Any:
     """The object in a torch zip archive.
 
     Args:
         data: The whole file.
         budget: Memory its values may take.
+        scripted: Whether a TorchScript archive is read too, as a record of its attributes.
 
     Raises:
         LatdirError: Another sort of archive, a compressed or damaged one, or a refused pickle.
@@ -40,7 +41,8 @@ def read_zip(data: memoryview, budget: Budget) -> Any:
     if len(names) != 1:
         raise CheckpointError("it is a zip archive, but not one that torch.save made")
     root = names[0].removesuffix("data.pkl")
-    if f"{root}constants.pkl" in members:
+    program = f"{root}constants.pkl" in members
+    if program and not scripted:
         raise CheckpointError(
             "it is a TorchScript archive, which is a program: save the module's state_dict()"
         )
@@ -56,7 +58,8 @@ def read_zip(data: memoryview, budget: Budget) -> Any:
             _attach(made, members[f"{root}data/{key}"])
         return made
 
-    value, _ = unpickle(members[names[0]], 0, table(), budget, persistent=persistent)
+    known = Scripted(TABLE) if program else TABLE
+    value, _ = unpickle(members[names[0]], 0, known, budget, persistent=persistent)
     return value
 
 
@@ -84,7 +87,7 @@ def read_legacy(data: memoryview, budget: Budget) -> Any:
         raise CheckpointError("it does not begin as torch files do")
     if system.get("little_endian") is not True:
         raise CheckpointError("it was written on a big-endian machine")
-    value, at = unpickle(data, at, table(), budget, persistent=persistent)
+    value, at = unpickle(data, at, TABLE, budget, persistent=persistent)
     keys, at = unpickle(data, at, {}, budget)
     known = type(keys) is list and all(type(key) is str for key in keys)
     if not known or sorted(keys) != sorted(storages):
@@ -99,7 +102,7 @@ def read_legacy(data: memoryview, budget: Budget) -> Any:
     return value
 
 
-def read_nested(data: memoryview, budget: Budget) -> Storage:
+def _read_nested(data: memoryview, budget: Budget) -> Storage:
     """The one storage in the bytes that an NVIDIA pickle keeps for a tensor.
 
     Raises:
@@ -117,6 +120,9 @@ def read_nested(data: memoryview, budget: Budget) -> Storage:
             f"it has a {type(value).__name__} where a tensor's numbers are needed"
         )
     return value
+
+
+TABLE = constructors(_read_nested)
 
 
 def _declared(identifier: Any, storages: dict[str, Storage]) -> tuple[str, Storage]:
@@ -146,7 +152,8 @@ def _members(data: memoryview) -> dict[str, memoryview]:
     """The files of an uncompressed archive, as views, their checksums verified."""
     try:
         with zipfile.ZipFile(_Window(data)) as archive:
-            entries = archive.infolist()
+            # The code of a TorchScript archive is compressed, and never read.
+            entries = [e for e in archive.infolist() if "/code/" not in e.filename]
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise CheckpointError(
             f"it is a zip archive that is cut off or damaged ({error}): download it again"

@@ -285,7 +285,9 @@ def test_code_in_a_file_is_not_run(
         np.save(path, np.array([Attack()], dtype=object), allow_pickle=True)
     else:
         path.write_bytes(pickle.dumps(Attack()))
-    message = "without running code" if suffix == ".pt" else f"is not a readable {suffix} file"
+    message = (
+        "nothing in the file was run" if suffix == ".pt" else f"is not a readable {suffix} file"
+    )
     with pytest.raises(LatdirError, match=message):
         import_bank(path, generator=generator, space="w")
     assert not (tmp_path / "attacked").exists()

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from directions import LatdirError, load_generator
+from directions import CheckpointError, LatdirError, load_generator
+from directions.weight_files.contents import read_contents, read_value
 from directions.weight_files.pickle_machine import Budget, unpickle
-from directions.weight_files.pickle_objects import Storage, table
-from directions.weight_files.torch_files import read_legacy, read_zip
+from directions.weight_files.pickle_objects import Storage
+from directions.weight_files.torch_files import TABLE, read_legacy, read_zip
 from tests.directions.generators.checkpoints import written
 
 
@@ -35,7 +36,7 @@ ENDLESS = b"N" + b"\x94h\x00\x86" + b"".join(b"\x94h%c\x86" % i for i in range(1
 
 
 def _load(data: bytes) -> Any:
-    return unpickle(memoryview(bytearray(data)), 0, table(), Budget(len(data)))[0]
+    return unpickle(memoryview(bytearray(data)), 0, TABLE, Budget(len(data)))[0]
 
 
 def _refused(data: bytes, match: str) -> None:
@@ -189,7 +190,7 @@ def test_modules_that_contain_themselves_are_refused(tmp_path: Path) -> None:
         b"h\x00\x8c\x01mh\x01s0s."
     )
     (tmp_path / "a.pkl").write_bytes(data)
-    with pytest.raises(LatdirError, match="modules within modules without end"):
+    with pytest.raises(LatdirError, match="modules are nested too deeply"):
         load_generator(tmp_path / "a.pkl")
 
 
@@ -398,3 +399,43 @@ def test_storages_are_views_of_the_file() -> None:
     data[-16:] = struct.pack("<4f", 5, 6, 7, 8)
     assert storage.data is not None
     assert struct.unpack("<4f", storage.data) == (5, 6, 7, 8)
+
+
+SCRIPTED = (
+    b"\x80\x02c__torch__.Net\nNet\n)\x81}(X\x01\x00\x00\x00w"
+    b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+    b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02tQK\x00K\x02\x85K\x01\x85\x89}tR"
+    b"X\x04\x00\x00\x00sizectorch.jit._pickle\nbuild_intlist\n](K\x02K\x03e\x85Rub."
+)
+
+
+def test_a_scripted_archive_gives_tensors_and_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    numbers = struct.pack("<2f", 1.0, 2.0)
+    members = {"a/data.pkl": SCRIPTED, "a/constants.pkl": b"", "a/data/0": numbers}
+    path = tmp_path / "a.pt"
+    path.write_bytes(_archive(members))
+    found = read_contents(path, scripted=True)
+    assert found.writer == "TorchScript"
+    assert {k: v.tolist() for k, v in found.state.items()} == {"w": [1.0, 2.0]}
+    with pytest.raises(CheckpointError, match="TorchScript archive, which is a program"):
+        read_contents(path)
+    # Its names are known in a scripted archive only.
+    path.write_bytes(_archive({k: v for k, v in members.items() if "constants" not in k}))
+    with pytest.raises(CheckpointError, match=r"asks for '__torch__\.Net\.Net'"):
+        read_contents(path, scripted=True)
+
+
+def test_a_value_is_dictionaries_of_tensors_that_are_no_larger_than_the_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.pt"
+    weight = torch.arange(6.0).reshape(2, 3)
+    torch.save({"a": {"b": weight.T}, "n": np.arange(3), "t": "text"}, path)
+    value = read_value(path)
+    assert torch.equal(value["a"]["b"], weight.T)
+    assert value["n"].tolist() == [0, 1, 2]
+    assert value["t"] == "text"
+    shared = torch.zeros(10_000)
+    torch.save({str(i): shared[i:] for i in range(9)}, path)
+    with pytest.raises(CheckpointError, match="larger than the file"):
+        read_value(path)
