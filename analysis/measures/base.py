@@ -15,7 +15,8 @@ from analysis.measures.remarks import Remark
 from analysis.measures.tables import Cell, Table
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
-from directions.generators.base import Generator, Precision
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
 
 __all__ = ["Drawing", "Measure", "Part", "Scored", "Trial"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from directions.errors import LatdirError
-from directions.generators.base import Precision
+from directions.fingerprints import Precision
 
 __all__ = ["Rendering"]
 
