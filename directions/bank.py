@@ -1,4 +1,4 @@
-"""A direction bank: an ordered, named set of directions of one generator."""
+"""Direction banks: ordered, named sets of directions of one generator."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ class DirectionBank(Mapping[str, Direction]):
         return DirectionBank(self.directions, generator.name, generator.fingerprint, provenance)
 
     def save(self, path: str | Path) -> Path:
-        """Write the bank to one safetensors file, whole or not at all.
+        """Write the bank to one safetensors file, atomically.
 
         Vectors are stored as float32. Config, evidence and provenance are stored as JSON, so
         that tuples come back as lists.
@@ -221,7 +221,7 @@ class DirectionBank(Mapping[str, Direction]):
         return bank if generator is None else bank.check(generator)
 
     def summary(self) -> str:
-        """The bank as a plain-text table: name, space, sigma, what a step does, evidence."""
+        """The bank as a plain-text table: name, space, sigma, effect of a step, evidence."""
         return table.text(self.directions, owner=self._owner)
 
     @property

@@ -1,4 +1,4 @@
-"""A direction: a unit vector of a latent space that knows what it is and how far a step is."""
+"""A direction: a unit vector of a latent space, with its step size and metadata."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Calibration:
-    """How an attribute answers to a direction, measured on held-out codes.
+    """Response of an attribute to a direction, measured on held-out codes.
 
     Attributes:
         attribute: Name of the attribute the direction is meant to move.
         unit: Unit of that attribute (`degrees`, `probability`, `years`, …).
         per_sigma: Change of the attribute per step of one sigma, near zero.
-        low: Lower end of the range, in sigma, over which the answer is linear.
+        low: Lower end of the range, in sigma, over which the response is linear.
         high: Upper end of that range.
 
     Raises:
@@ -57,7 +57,7 @@ class Direction:
     """A direction of one latent space, with its scale and its evidence.
 
     Attributes:
-        name: What it is meant to change.
+        name: The attribute it is meant to change.
         vector: Unit vector, shape of one code of its space.
         space: Name of that space.
         method: Name of the method that found it.
@@ -67,7 +67,7 @@ class Direction:
         offset: Signed distance of the origin to the separating hyperplane, when there is one:
             `vector · code + offset` is the signed distance of a code.
         sigma: Standard deviation of the prior's codes along the vector; one unit of amount.
-        calibration: How its attribute answers, once measured.
+        calibration: The measured response of its attribute, if any.
         evidence: Figures that speak for it: held-out accuracy, eigenvalue, effects.
 
     Raises:
@@ -95,7 +95,7 @@ class Direction:
 
     def __post_init__(self) -> None:
         if not self.name:
-            raise LatdirError("a direction needs a name: give it what it changes, such as 'smile'")
+            raise LatdirError("a direction needs a name: the attribute it changes, such as 'smile'")
         if not self.vector.is_floating_point() or self.vector.ndim == 0:
             raise LatdirError(
                 f"direction {self.name!r} has a vector of {self.vector.dtype} and shape "
@@ -118,7 +118,7 @@ class Direction:
             raise LatdirError(
                 f"direction {self.name!r} has offset {self.offset}: give a number, or None"
             )
-        # Callers pass what they have (a list, a NumPy scalar); what is stored is one type.
+        # Callers pass lists or NumPy scalars; the stored type is one.
         object.__setattr__(self, "sigma", float(self.sigma))
         object.__setattr__(self, "offset", None if self.offset is None else float(self.offset))
         if self.layers is not None:
@@ -145,12 +145,12 @@ class Direction:
         calibration: Calibration | None = None,
         evidence: Mapping[str, Any] | None = None,
     ) -> Direction:
-        """Make a direction of any non-zero vector, dividing vector and offset by its norm.
+        """Make a direction from any non-zero vector, dividing vector and offset by its norm.
 
         The other arguments are the attributes of `Direction`.
 
         Args:
-            name: What it is meant to change.
+            name: The attribute it is meant to change.
             vector: Non-zero, shape of one code of its space; float32 unless it is float64.
             space: Name of that space.
             method: Name of the method that found it.
@@ -158,7 +158,7 @@ class Direction:
             layers: The layers it acts on.
             offset: Intercept b of the hyperplane `vector · code + b = 0`.
             sigma: Standard deviation of the prior's codes along the unit vector.
-            calibration: How its attribute answers.
+            calibration: The measured response of its attribute.
             evidence: Figures that speak for it.
 
         Raises:
@@ -198,7 +198,7 @@ class Direction:
             unit: One of `units`.
 
         Raises:
-            LatdirError: The unit is not one of `units`, or the attribute does not answer.
+            LatdirError: The unit is not one of `units`, or the attribute does not respond.
 
         Example:
             >>> yaw = Calibration("yaw", "degrees", per_sigma=10.0, low=-3.0, high=3.0)
@@ -218,13 +218,13 @@ class Direction:
         scale = self.calibration
         if scale.per_sigma == 0:
             raise LatdirError(
-                f"{scale.attribute!r} does not answer to direction {self.name!r} "
+                f"{scale.attribute!r} does not respond to direction {self.name!r} "
                 f"(0 {scale.unit} per sigma): give the amount in sigma"
             )
         sigmas = torch.as_tensor(amount) / scale.per_sigma
         if ((sigmas < scale.low) | (sigmas > scale.high)).any():
             log.warning(
-                "%s answers linearly from %.3g to %.3g sigma along %s only; "
+                "%s responds linearly from %.3g to %.3g sigma along %s only; "
                 "an amount beyond that will miss its mark",
                 scale.attribute,
                 scale.low,
@@ -289,7 +289,7 @@ class Direction:
         return codes + step.reshape(-1, *[1] * (codes.ndim - 1)) * vector
 
     def _placed(self, codes: Tensor) -> Tensor:
-        """The vector in the shape of one of `codes`, zero on layers it leaves alone."""
+        """The vector in the shape of one of `codes`, zero on layers it does not act on."""
         if not codes.is_floating_point():
             raise SpaceError(f"codes are floating point, not {codes.dtype}: use codes.float()")
         vector = self.vector.to(codes)
@@ -300,7 +300,7 @@ class Direction:
             raise SpaceError(
                 f"direction {self.name!r} lives in space {self.space!r} with shape "
                 f"{list(vector.shape)}, which does not fit codes of shape {list(codes.shape)}: "
-                + self._mending(codes)
+                + self._remedy(codes)
             )
         if layered:
             vector = vector.expand(codes.shape[1:])
@@ -320,7 +320,7 @@ class Direction:
         mask[list(self.layers)] = 1
         return vector * mask.reshape(-1, *[1] * (vector.ndim - 1))
 
-    def _mending(self, codes: Tensor) -> str:
+    def _remedy(self, codes: Tensor) -> str:
         """What to do about codes of another shape."""
         shape = self.vector.shape
         if codes.shape == shape:

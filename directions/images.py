@@ -1,4 +1,4 @@
-"""Pixels: [-1, 1] to bytes and back, resizing, labeled grids. Nothing else knows what a pixel is.
+"""Image tensors in [-1, 1]: conversion to and from bytes, resizing, labeled grids, PNG files.
 
 Images are float tensors `[n, 3, H, W]` in [-1, 1]. Bytes are `round((x + 1) · 127.5)`, which every
 byte survives there and back.
@@ -30,7 +30,7 @@ SMALLEST_TILE, LARGEST_TILE = 128, 256
 
 
 def to_uint8(images: Float[Tensor, "*n 3 h w"]) -> UInt8[Tensor, "*n 3 h w"]:
-    """Images as bytes; what lies outside [-1, 1] is clipped.
+    """Images as bytes; values outside [-1, 1] are clipped.
 
     Raises:
         LatdirError: NaN in the images.
@@ -60,7 +60,7 @@ def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
 
 
 def from_pil(image: Image.Image) -> Float[Tensor, "1 3 h w"]:
-    """A picture from PIL as a batch of one, in three colors."""
+    """A PIL image as a batch of one, in three colors."""
     pixels = torch.from_numpy(np.array(image.convert("RGB")))
     return from_uint8(pixels.permute(2, 0, 1)[None].contiguous())
 
@@ -103,7 +103,7 @@ def grid(
     marked: int | None = None,
     tile: int | None = None,
 ) -> Image.Image:
-    """A labeled picture of many images.
+    """A labeled grid of many images.
 
     Args:
         images: `[rows, columns, 3, H, W]` in [-1, 1].
@@ -111,11 +111,11 @@ def grid(
         rows: Labels left of the rows; none, or one for each.
         title: Line above all.
         marked: Column to frame, such as the one with the originals.
-        tile: Height of one image in the picture; by default small images are drawn at 128
+        tile: Height of one tile; by default small images are drawn at 128
             pixels and large ones at 256.
 
     Returns:
-        The picture; `save_png` writes it.
+        The image; `save_png` writes it.
 
     Raises:
         LatdirError: Labels that do not match, or no images.
@@ -175,14 +175,14 @@ def grid(
 
 
 def save_png(picture: Image.Image, path: str | Path) -> Path:
-    """Write a picture as PNG, whole or not at all.
+    """Write an image as PNG, atomically.
 
     Raises:
         LatdirError: Another suffix than `.png`, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise LatdirError(f"pictures are written as .png, not {path.name!r}: rename it")
+        raise LatdirError(f"images are written as .png, not {path.name!r}: rename it")
     with atomic(path) as temporary:
         picture.save(temporary, format="PNG")
     return path

@@ -1,4 +1,4 @@
-"""Finding things by name: the built-in ones, and a user's own by `module:function`."""
+"""Lookup by name: built-in entries, and a user's own by `module:function`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Entry", "build"]
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that loads by name, described without importing it.
+    """An object that loads by name, described without importing it.
 
     Attributes:
         location: `module:function` that makes it.
-        summary: What it is, in a line.
+        summary: One-line description.
     """
 
     location: str
@@ -26,14 +26,14 @@ class Entry:
 
 
 def build(name: str, entries: Mapping[str, Entry], *, kind: str, wrap: str) -> Any:
-    """Call the function that makes the thing of this name.
+    """Call the function registered under a name.
 
     Args:
         name: A key of `entries`, or `module:function` of the caller's own code, which is imported
             and called without arguments.
-        entries: What is built in.
-        kind: What it is, for the error.
-        wrap: The function that adapts a user's own, for the error.
+        entries: The built-in entries.
+        kind: The kind of object, for the error.
+        wrap: The function that adapts a user's object, for the error.
 
     Raises:
         LatdirError: No such name, module or function.

@@ -1,4 +1,4 @@
-"""A latent space of a generator: its name, its shape, and how its codes are distributed."""
+"""Latent spaces of a generator: name, shape, and the distribution of their codes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Space:
         beyond = [pair for pair in self.layers if not 0 <= pair[0] < pair[1] <= self.shape[0]]
         if beyond:
             raise SpaceError(
-                f"layer {beyond[0]} of space {self.name!r} does not lie within its first axis, "
+                f"layer {beyond[0]} of space {self.name!r} is not within its first axis, "
                 f"0 … {self.shape[0]}"
             )
 
@@ -174,7 +174,7 @@ class LowRankPrior(Prior):
     """A prior whose covariance is R Rᵀ with R `[d, r]`, for spaces too large for `[d, d]`.
 
     The styles of a 1024-pixel StyleGAN2 have 9,088 coordinates that all follow from 512. The
-    covariance is made when someone asks for it.
+    covariance is computed at its first use.
 
     Args:
         mean: `[d]`.

@@ -1,4 +1,4 @@
-"""Directions as a table: plain text for a terminal, HTML for a notebook."""
+"""Tables of a bank: plain text for a terminal, HTML for a notebook."""
 
 from __future__ import annotations
 

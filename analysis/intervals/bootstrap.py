@@ -31,7 +31,7 @@ class Interval(NamedTuple):
 
 
 def resamples(n: int, *, draws: int, seed: int) -> Float[Tensor, "b n"]:
-    """How often each of `n` codes occurs in each of `draws` resamples, divided by `n`.
+    """Frequency of each of `n` codes in each of `draws` resamples, divided by `n`.
 
     Args:
         n: Number of codes.

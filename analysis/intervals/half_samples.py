@@ -1,4 +1,4 @@
-"""Intervals for scores of a whole set of rows, such as DCI, by random half-samples.
+"""Half-sample intervals for scores of a whole set of rows, such as DCI.
 
 The score of half of the rows, drawn without replacement, varies about as much as the score of
 all rows does from sample to sample: for a mean, the variance of half-samples around the whole is

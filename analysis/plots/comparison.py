@@ -1,4 +1,4 @@
-"""Figures that set methods and subspaces side by side; like `plots`, each returns a Figure."""
+"""Figures that compare methods and subspaces."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PANELS = {
 
 
 def comparison_figure(comparison: Comparison, *, theme: Theme = LIGHT) -> Figure:
-    """Effect, leakage, identity of every method and attribute, and what each method cost.
+    """Effect, leakage, identity of every method and attribute, and the cost of each method.
 
-    With a second labeler, what it sees of the same images stands beside.
+    With a second labeler, its values on the same images are shown too.
 
     One row an attribute, one mark a method, with its bootstrap interval; a method without a
     direction for an attribute, or that does not reach the common change, has no mark there.
 
     Args:
-        comparison: What was measured.
+        comparison: The comparison to draw.
         theme: Colors.
     """
     shown = [m for m in PANELS if any(getattr(r, m) is not None for r in comparison.rows)]
@@ -113,7 +113,7 @@ def _marks(axes: Axes, comparison: Comparison, metric: str, theme: Theme) -> Non
 def principal_angle_curves(
     comparisons: Mapping[str, SubspaceComparison], *, theme: Theme = LIGHT
 ) -> Figure:
-    """Principal angles of pairs of subspaces, over the range that random pairs fall in.
+    """Principal angles of pairs of subspaces, over the range of random pairs.
 
     Args:
         comparisons: Label to comparison, all of subspaces of the same sizes in one space.
@@ -126,7 +126,7 @@ def principal_angle_curves(
     if len(sizes) != 1:
         raise LatdirError(
             "one figure shows subspaces of the same sizes in one space, not "
-            f"{sorted(sizes) or 'none'}: draw them apart, or give compare_banks a count"
+            f"{sorted(sizes) or 'none'}: draw them separately, or give compare_banks a count"
         )
     figure, axes = canvas(6.6, 4.2, theme)
     null = next(iter(comparisons.values())).null.rad2deg()
@@ -150,7 +150,7 @@ def principal_angle_curves(
     axes.set_ylim(0, 92)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right")
-    dress(axes, theme, title="How far two subspaces agree")
+    dress(axes, theme, title="Agreement of two subspaces")
     return figure
 
 

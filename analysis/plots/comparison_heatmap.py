@@ -1,4 +1,4 @@
-"""Many methods and attributes on one page: a map of each metric, the figure in every cell."""
+"""Heat maps of many methods and attributes: one per metric, with the value in every cell."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def comparison_map(
     """A map of methods by attributes for each metric, one above the other.
 
     A cell is empty where the method has no direction for the attribute, and has a dash where its
-    direction does not change the attribute as much as the common change. Seconds stand beside the
+    direction does not change the attribute as much as the common change. Seconds are next to the
     methods' names. Blue is wanted, orange is not.
 
     Args:
-        comparison: What was measured.
+        comparison: The comparison to draw.
         metrics: Which to show; those without a single figure are left out.
         theme: Colors.
 
@@ -69,7 +69,7 @@ def comparison_map(
             label.set(ha="right", rotation_mode="anchor")
     title = (
         f"{comparison.generator}, {comparison.count} held-out codes; "
-        f"leakage and identity where the attribute has changed by {comparison.change:g} sd"
+        f"leakage and identity at a change of {comparison.change:g} standard deviations"
     )
     figure.suptitle(title, x=0.01, ha="left", color=theme.ink, fontsize=10)
     return figure
@@ -115,7 +115,7 @@ def _number(value: float | None) -> float:
 
 
 def _colors(metric: Metric, theme: Theme) -> Colormap:
-    """From nothing to strong, in the half of the theme's colors that says wanted or unwanted."""
+    """From nothing to strong, in the half of the theme's colors for wanted or unwanted changes."""
     end = 1.0 if metric in UNWANTED else 0.0
     chosen = ListedColormap(theme.diverging(np.linspace(0.5, end, 256)))
     return chosen.with_extremes(bad=theme.background)

@@ -79,7 +79,7 @@ def leakage_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Figure:
     """Mean attribute dependency against the change of the target.
 
     Args:
-        leakage: What was measured.
+        leakage: The measured leakage.
         theme: Colors.
     """
     figure, axes = canvas(6.6, 4.2, theme)
@@ -102,7 +102,7 @@ def attribute_dependency_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Fi
     As StyleSpace draws them (Wu et al. 2021, arXiv:2011.12799, figure 7): lower is better.
 
     Args:
-        leakage: What was measured.
+        leakage: The measured leakage.
         theme: Colors.
     """
     figure = panels(2, width=3.5, height=3.6, theme=theme)
@@ -116,8 +116,8 @@ def attribute_dependency_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Fi
         for k, name in enumerate(leakage.directions):
             band = (low[k].tolist(), high[k].tolist())
             band_curve(axes, k, name, x, values[k].tolist(), band, theme)
-        axes.set_xlabel("change of the target (sd)")
-        axes.set_ylabel(f"change, {what} (sd)")
+        axes.set_xlabel("change of the target (standard deviations)")
+        axes.set_ylabel(f"change, {what} (standard deviations)")
         axes.set_ylim(bottom=0)
         top = max(top, axes.get_ylim()[1])
     for axes, (title, *_) in zip(figure.axes, shown, strict=True):
@@ -132,7 +132,7 @@ def identity_curves(identity: Identity, *, theme: Theme = LIGHT) -> Figure:
     """Embedding similarity against the change of the target.
 
     Args:
-        identity: What was measured.
+        identity: The measured identity preservation.
         theme: Colors.
     """
     figure, axes = canvas(6.6, 4.2, theme)
@@ -165,7 +165,7 @@ def angle_curve(
     goal: float | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
-    """Angle between a direction and what it converges to, against the number of samples.
+    """Angle between a direction and its limit, against the number of samples.
 
     Args:
         counts: Numbers of samples, ascending.
@@ -196,15 +196,15 @@ def angle_curve(
     axes.set_xlabel("labeled samples")
     axes.set_ylabel("angle (degrees)")
     legend_beside(axes)
-    dress(axes, theme, title="How many samples a direction takes")
+    dress(axes, theme, title="Convergence with the number of samples")
     return figure
 
 
 def accuracy_curves(accuracy: Accuracy, *, theme: Theme = LIGHT) -> Figure:
-    """What came against what was asked, a panel a direction: median and ranges over the codes.
+    """Achieved against requested change, one panel per direction: median and ranges over the codes.
 
     Args:
-        accuracy: What was measured.
+        accuracy: The measured accuracy.
         theme: Colors.
     """
     figure = panels(len(accuracy.directions), width=3.4, height=3.2, theme=theme)
@@ -231,7 +231,12 @@ def accuracy_curves(accuracy: Accuracy, *, theme: Theme = LIGHT) -> Figure:
         missed = float(accuracy.relative[k].mean())
         if k == len(figure.axes) - 1:
             legend_beside(axes)
-        dress(axes, theme, title=f"{accuracy.directions[k]}: misses by {missed:.2f} sd", size=10)
+        dress(
+            axes,
+            theme,
+            title=f"{accuracy.directions[k]}: mean error {missed:.2f} standard deviations",
+            size=10,
+        )
     return figure
 
 
@@ -239,7 +244,7 @@ def realism_curves(realism: Realism, *, theme: Theme = LIGHT) -> Figure:
     """Fréchet distance of edited images, and density of moved codes, against the amount.
 
     Args:
-        realism: What was measured.
+        realism: The measured realism.
         theme: Colors.
     """
     figure = panels(2, width=3.5, height=3.6, theme=theme)
@@ -270,7 +275,7 @@ def spectrum(
     what: str = "eigenvalue",
     theme: Theme = LIGHT,
 ) -> Figure:
-    """Eigenvalues or singular values, largest first, over the band that chance gives.
+    """Eigenvalues or singular values, largest first, over the band expected by chance.
 
     Values above the band are more than chance; counting them is parallel analysis (Horn 1965).
 
@@ -278,7 +283,7 @@ def spectrum(
         values: Label to values, descending.
         null: The same values of shuffled or random data, one row a draw.
         level: Share of the draws inside the band.
-        what: What the values are.
+        what: Name of the values.
         theme: Colors.
 
     Raises:

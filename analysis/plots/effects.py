@@ -22,12 +22,12 @@ def effect_heatmap(
 ) -> Figure:
     """The effect matrix in standard deviations of each attribute per sigma, with intervals.
 
-    The target of each direction is framed. Effects whose interval holds 0, or that lie inside the
+    The target of each direction is framed. Effects whose interval contains 0, or inside the
     null, are printed pale: they are not evidence.
 
     Args:
-        effects: What was measured.
-        null: Effects of random directions, measured alike.
+        effects: The effect matrix.
+        null: Effects of random directions, measured in the same way.
         theme: Colors.
     """
     std = torch.where(effects.std > 0, effects.std, torch.nan)
@@ -75,9 +75,9 @@ def effect_bars(
     """One direction's effects as points with intervals, over the null's interval.
 
     Args:
-        effects: What was measured.
+        effects: The effect matrix.
         direction: Name of the direction.
-        null: Effects of random directions, measured alike; drawn as a gray band.
+        null: Effects of random directions, measured in the same way; drawn as a gray band.
         theme: Colors.
 
     Raises:

@@ -93,6 +93,6 @@ def principal_angle_map(
     axes.set_xticks(range(count), names, rotation=35, ha="right")
     axes.set_yticks(range(count), names)
     color_bar(figure, axes, image, "mean principal angle (degrees)", theme)
-    dress(axes, theme, title="How far subspaces agree", grid=False)
+    dress(axes, theme, title="Agreement of subspaces", grid=False)
     axes.spines[:].set_visible(False)
     return figure

@@ -1,4 +1,4 @@
-"""What several figures draw alike: curves with bands, color bars, legends beside the axes."""
+"""Shared parts of figures: curves with bands, color bars, legends beside the axes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["band_curve", "color_bar", "labeled", "legend_beside", "panels"]
 
 
 def panels(count: int, *, width: float, height: float, theme: Theme, most: int = 3) -> Figure:
-    """A figure for `count` equal panels, at most `most` a row; sizes in inches."""
+    """A figure for `count` equal panels, at most `most` per row; sizes in inches."""
     columns = min(most, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(0.6 + width * columns, height * rows), dpi=100, layout="constrained")
@@ -33,7 +33,7 @@ def band_curve(
     band: tuple[Sequence[float], Sequence[float]] | None,
     theme: Theme,
 ) -> None:
-    """A curve of the index's look, over its band of uncertainty."""
+    """A curve in the style of its index, over its band of uncertainty."""
     color, marker, dash = theme.line(index)
     axes.plot(x, y, label=name, color=color, marker=marker, linestyle=dash, markersize=5)
     if band is not None:

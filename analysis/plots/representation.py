@@ -1,4 +1,4 @@
-"""Figures of the metrics of representations, smoothness and geometry; each returns a Figure."""
+"""Figures of representation metrics, smoothness and geometry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def entanglement_figure(sweep: EntanglementSweep, *, theme: Theme = LIGHT) -> Figure:
-    """Every metric against the planted entanglement, one small panel a metric.
+    """Every metric against the planted entanglement, one small panel per metric.
 
     Args:
         sweep: From `entanglement_sweep`.
@@ -63,7 +63,7 @@ def importance_map(
     most: int = 24,
     theme: Theme = LIGHT,
 ) -> Figure:
-    """Which codes predict which attributes, as a map.
+    """Importance of codes for attributes, as a map.
 
     Args:
         importance: `[d, k]`, from `dci` or the information of `mig`.
@@ -138,7 +138,7 @@ def path_length_figure(lengths: Mapping[str, PathLength], *, theme: Theme = LIGH
 
 
 def spectrum_figure(metrics: Sequence[LocalMetric], *, theme: Theme = LIGHT) -> Figure:
-    """Spectra of the pull-back metric at several codes, each relative to its largest value.
+    """Spectra of the pullback metric at several codes, each relative to its largest value.
 
     Args:
         metrics: One a code, all of the same number of eigenvalues.
@@ -167,7 +167,7 @@ def spectrum_figure(metrics: Sequence[LocalMetric], *, theme: Theme = LIGHT) -> 
     axes.set_xlabel("eigenvalue, largest first")
     axes.set_ylabel("relative to the largest")
     axes.legend(loc="upper right")
-    dress(axes, theme, title=f"How the generator stretches, at {len(metrics)} codes")
+    dress(axes, theme, title=f"Spectra of the pullback metric at {len(metrics)} codes")
     return figure
 
 
@@ -197,8 +197,8 @@ def geodesic_figure(geodesic: Geodesic, *, theme: Theme = LIGHT) -> Figure:
             label=f"{label}, length {length:.3g}",
         )
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("way along the curve")
+    axes.set_xlabel("fraction of the path")
     axes.set_ylabel("speed of the image")
     axes.legend(loc="lower center")
-    dress(axes, theme, title="The shortest way and the straight one")
+    dress(axes, theme, title="Geodesic and straight line")
     return figure

@@ -1,4 +1,4 @@
-"""Strips of pictures with the traces of their scores underneath."""
+"""Image strips with score curves below."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PICTURE = 1.0
 
 
 def sweep_strips(swept: ScoredSweep, *, theme: Theme = LIGHT) -> Figure:
-    """One strip of pictures a code, and under it one trace an attribute, column by column.
+    """One strip of images per code, and below it one trace per attribute, aligned by column.
 
     All traces of one attribute share their scale, so that rows compare; the amount 0, the
     original, is framed.
@@ -48,7 +48,7 @@ def sweep_strips(swept: ScoredSweep, *, theme: Theme = LIGHT) -> Figure:
             trace.set_xticks(range(t), labels or [""] * t)
             if last:
                 trace.set_xlabel("amount (sigma)")
-    title = f"{swept.direction}: pictures and their scores"
+    title = f"{swept.direction}: images and their scores"
     figure.suptitle(title, x=0.01, ha="left", color=theme.ink, fontsize=12, fontweight="bold")
     return figure
 

@@ -1,4 +1,4 @@
-"""How figures look: one light and one dark theme, set on each figure and never globally."""
+"""Figure themes, one light and one dark, set on each figure and never globally."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 __all__ = ["DARK", "LIGHT", "Theme", "canvas", "dress"]
 
-# Okabe and Ito's colors, told apart by every kind of color vision; jfly.uni-koeln.de/color
+# Okabe and Ito's colors, distinguishable in every kind of color vision; jfly.uni-koeln.de/color
 _SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
 _SERIES_DARK = ("#56B4E9", "#F0803C", "#2BC79A", "#E29CC4", "#F0C24B", "#8FB8FF", "#C9B27C")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -72,7 +72,7 @@ DARK = Theme(
 
 
 def canvas(width: float, height: float, theme: Theme) -> tuple[Figure, Axes]:
-    """A figure of one pair of axes, in inches, that belongs to no global state."""
+    """A figure of one pair of axes, in inches, without global state."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     figure.set_facecolor(theme.background)
     return figure, figure.add_subplot()

@@ -1,4 +1,4 @@
-"""Disentanglement, completeness and informativeness (DCI), and StyleSpace's use of them.
+"""Disentanglement, completeness and informativeness (DCI), also for StyleSpace channels.
 
 Cian Eastwood, Christopher K. I. Williams: A Framework for the Quantitative Evaluation of
 Disentangled Representations, ICLR 2018. With R[i, j] ≥ 0 the importance of code i for predicting
@@ -53,11 +53,11 @@ TRIFLE = 1e-11
 
 @dataclass(frozen=True, eq=False)
 class DCI:
-    """Disentanglement, completeness, informativeness, and what they are made of.
+    """Disentanglement, completeness, informativeness, and their components.
 
     Attributes:
-        disentanglement: Whether a code serves one attribute only, 0 … 1; NaN for one attribute.
-        completeness: Whether an attribute is held by one code only, 0 … 1; NaN for one code.
+        disentanglement: Dependence of codes on one attribute only, 0 … 1; NaN for one attribute.
+        completeness: Dependence of attributes on one code only, 0 … 1; NaN for one code.
         informativeness: Mean test accuracy.
         importance: `[d, k]`, each column summing to 1 unless no code was of use.
         accuracy: `[k]`, test accuracy of each attribute.
@@ -94,10 +94,10 @@ def dci(
         held_out: Other rows to test on; by default every second row is held out.
         model: `trees` is the published one; `logistic` is many times faster and sees only what
             is linear in the codes.
-        bins: For trees, how many bins a code is cut into; `exact` gives each distinct value its
+        bins: For trees, number of bins of a code; `exact` gives each distinct value its
             own, as scikit-learn's trees have it; `auto` is exact up to 10 million entries of the
             codes, else 255. With 255 figures move by up to 0.02.
-        penalty: For logistic regression, the weight of the L1 norm beside the mean loss.
+        penalty: For logistic regression, the weight of the L1 norm relative to the mean loss.
         classes: Intervals of equal counts to cut values into.
         seed: Of the choice between codes that are equally good, such as copies of each other.
         progress: Whether to show a bar over the attributes.

@@ -1,4 +1,4 @@
-"""Codes of known entanglement, to see what each metric of disentanglement makes of it.
+"""Codes of known entanglement, as ground truth for metrics of disentanglement.
 
 Attributes are independent and uniform. At level 0 each code is one attribute and some noise; at
 level 1 all codes are the same sum of all attributes:
@@ -35,7 +35,7 @@ def entangled_world(
 
     Args:
         count: Rows.
-        level: 0 (each code one attribute) … 1 (each code all attributes alike).
+        level: 0 (each code one attribute) … 1 (each code all attributes equally).
         factors: Number k of attributes and of codes.
         noise: Standard deviation of the noise.
         seed: Of attributes and noise.
@@ -52,7 +52,7 @@ def entangled_world(
         True
     """
     if not 0 <= level <= 1:
-        raise LatdirError(f"level is {level}: it lies in 0 … 1")
+        raise LatdirError(f"level is {level}: it must be in 0 … 1")
     rng = torch.Generator().manual_seed(seed)
     attributes = torch.randint(CLASSES, (count, factors), generator=rng)
     spread = ((CLASSES**2 - 1) / 12) ** 0.5

@@ -1,4 +1,4 @@
-"""Explicitness: whether all codes together tell each attribute linearly.
+"""Explicitness: linear prediction of each attribute from all codes.
 
 Karl Ridgeway, Michael C. Mozer: Learning Deep Disentangled Embeddings with the F-Statistic Loss,
 NeurIPS 2018, arXiv:1802.05312. Logistic regression from the standardized codes to the classes of
@@ -31,7 +31,7 @@ STEPS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Explicitness:
-    """Explicitness and what it is made of.
+    """Explicitness and its components.
 
     Attributes:
         score: Mean over the attributes that have one; 0.5 is chance.
@@ -85,7 +85,7 @@ def explicitness(
         ]
         found.append(float(np.mean(areas)) if areas else math.nan)
     if all(map(math.isnan, found)):
-        raise LatdirError("no attribute has two classes: there is nothing that codes could tell")
+        raise LatdirError("no attribute has two classes: there is nothing to predict")
     return Explicitness(
         float(np.nanmean(found)),
         torch.tensor(found, dtype=torch.float64, device=split.codes.device),

@@ -1,8 +1,8 @@
-"""The FactorVAE score: whether holding one attribute holds one code.
+"""The FactorVAE score: consistency of the code fixed by each fixed attribute.
 
 Hyunjik Kim, Andriy Mnih: Disentangling by Factorizing, ICML 2018, arXiv:1802.05983. Draw a batch
 of rows that share the class of one attribute; vote for the code whose variance in the batch,
-relative to its variance over all rows, is least. A code stands for the attribute that most of the
+relative to its variance over all rows, is least. A code represents the attribute that most of the
 votes for it come from; the score is the share of further votes that agree. Chance is about one in
 the number of attributes.
 
@@ -38,7 +38,7 @@ STRIP = 500_000
 
 @dataclass(frozen=True, eq=False)
 class FactorVAEScore:
-    """The score and what it is made of.
+    """The score and its components.
 
     Attributes:
         score: Share of the votes that agree with the majorities of others, 0 … 1; 0 if all
@@ -152,7 +152,7 @@ def _least_varying(
         (strip - strip.mean(0)).float().contiguous()
         for strip in torch.split(codes, max(1, STRIP // n), 1)
     ]
-    # Bounds the rounding of both sums, of `batch` terms each, as a share of the squares.
+    # Bounds the rounding of both sums, of `batch` terms each, as a fraction of the squares.
     rounding = 2 * batch * torch.finfo(torch.float32).eps
     least = []
     for chosen in torch.split(rows, max(1, CHUNK // d)):
@@ -160,7 +160,7 @@ def _least_varying(
             torch.cat([functional.embedding_bag(chosen, x**power, mode="sum") for x in strips], 1)
             for power in (1, 2)
         )
-        # Sums of squared deviations, batch - 1 times the variances, and how far off they may be.
+        # Sums of squared deviations, batch - 1 times the variances, and their rounding error.
         deviations = squares - sums.square_().div_(batch)
         slack = squares.mul_(rounding)
         limit = (deviations + slack).amin(1, keepdim=True)

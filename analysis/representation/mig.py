@@ -2,7 +2,7 @@
 
 Ricky T. Q. Chen, Xuechen Li, Roger Grosse, David Duvenaud: Isolating Sources of Disentanglement
 in Variational Autoencoders, NeurIPS 2018, arXiv:1802.04942. Per attribute, the gap between the
-two codes that tell most about it, relative to what there is to tell:
+two codes with the most information about it, relative to its entropy:
 
     MIG = mean over j of (I₁(j) − I₂(j)) / H(j),
 
@@ -10,7 +10,7 @@ with codes cut into 20 intervals of equal width, as in disentanglement_lib (Loca
 arXiv:1811.12359). That code compares one pair of columns at a time; here every attribute's joint
 counts with all codes come from one pass.
 
-Defined here, and not there: a constant attribute has nothing to tell and is left out of the mean.
+Defined here, and not there: a constant attribute has no entropy and is excluded from the mean.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ CHUNK = 8_000_000
 
 @dataclass(frozen=True, eq=False)
 class MIG:
-    """The mutual information gap and what it is made of.
+    """The mutual information gap and its components.
 
     Attributes:
         score: Mean gap over the attributes that vary, in 0 … 1.
         gaps: `[k]`, gap of each attribute over its entropy; NaN for a constant one.
-        best: `[k]`, the code that tells most about each.
+        best: `[k]`, the code with the most information about each.
         information: `[d, k]`, mutual information in nats.
         entropy: `[k]`, in nats.
     """
@@ -82,7 +82,7 @@ def mig(
     information, entropy = _information(rows, labels, bins)
     varies = entropy > 0
     if not varies.any():
-        raise LatdirError("every attribute is constant: there is nothing that codes could tell")
+        raise LatdirError("every attribute is constant: there is nothing to predict")
     top = information.topk(2, dim=0)
     gaps = (top.values[0] - top.values[1]) / torch.where(varies, entropy, torch.nan)
     score = float(gaps[varies].mean())
@@ -147,7 +147,7 @@ def _places(codes: Float[Tensor, "n d"], bins: int) -> Int[Tensor, "d n"]:
     low, high = columns.aminmax(dim=1, keepdim=True)
     step = (high - low) / bins
     edges = (low + step * torch.arange(bins + 1, device=codes.device)).flatten()
-    # The division may land one off where a code lies on an edge: the edges themselves decide.
+    # The division may be off by one where a code is on an edge: the edges themselves decide.
     guess = ((columns - low) / torch.where(step > 0, step, 1)).int().clamp_(0, bins - 1)
     offsets = torch.arange(len(columns), device=codes.device, dtype=torch.int32)[:, None]
     flat = (guess + (bins + 1) * offsets).flatten()

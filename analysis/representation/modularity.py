@@ -1,12 +1,12 @@
-"""Modularity: whether each code is about one attribute only.
+"""Modularity: dependence of each code on a single attribute.
 
 Karl Ridgeway, Michael C. Mozer: Learning Deep Disentangled Embeddings with the F-Statistic Loss,
 NeurIPS 2018, arXiv:1802.05312. With I the mutual information of code i and attribute j, and m
-the attribute that code i tells most about,
+the attribute with which code i shares the most information,
 
     modularity = mean over i of 1 − Σ_{j ≠ m} I_ij² / (I_im² (K − 1)),
 
-where a code that tells nothing at all counts 0, as in disentanglement_lib. With one attribute
+where a code without information counts 0, as in disentanglement_lib. With one attribute
 there is nothing to be modular about: the score is NaN.
 """
 
@@ -27,7 +27,7 @@ __all__ = ["Modularity", "modularity", "modularity_of"]
 
 @dataclass(frozen=True, eq=False)
 class Modularity:
-    """Modularity and what it is made of.
+    """Modularity and its components.
 
     Attributes:
         score: Mean over the codes, in 0 … 1; NaN for one attribute.

@@ -1,4 +1,4 @@
-"""Codes and attributes as the metrics of representations take them: rows, classes, a held-out half.
+"""Inputs of representation metrics: rows of codes and attributes, classes, a held-out half.
 
 A metric of a representation compares *codes* `[n, …]` (latents, style channels, embeddings) with
 *attributes* `[n, k]` of the same rows. Attributes of an integer or boolean type are classes;
@@ -26,7 +26,7 @@ HeldOut = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows to learn from and rows to test on.
+    """Training and test rows.
 
     Attributes:
         codes: `[n, d]`.
@@ -44,7 +44,7 @@ class Split:
 
 
 def checked_rows(codes: Tensor, attributes: Tensor) -> tuple[Float[Tensor, "n d"], Tensor]:
-    """Codes flattened to `[n, d]` and attributes as `[n, k]`, if they fit together.
+    """Codes flattened to `[n, d]` and attributes as `[n, k]`, checked for compatibility.
 
     Raises:
         LatdirError: Different numbers of rows, fewer than two, or values that are not finite.
@@ -75,7 +75,7 @@ def as_classes(attributes: Tensor, *, classes: int = CLASSES) -> Int[Tensor, "n 
 
     Args:
         attributes: `[n, k]`. Integer and boolean columns are classes already.
-        classes: How many intervals of equal counts to cut values into; equal values stay in one
+        classes: Number of intervals of equal counts to cut values into; equal values stay in one
             class, so there may be fewer.
 
     Raises:
@@ -121,13 +121,13 @@ def split_rows(
     held_out: HeldOut | None = None,
     classes: int = CLASSES,
 ) -> Split:
-    """Rows to learn from and rows to test on, with classes that mean the same in both.
+    """Training and test rows, with the same classes in both.
 
     Args:
         codes: `[n, …]`.
         attributes: `[n, k]` or `[n]`.
         held_out: Other rows to test on. By default every second row is held out.
-        classes: How many intervals of equal counts to cut values into.
+        classes: Number of intervals of equal counts to cut values into.
 
     Raises:
         LatdirError: `checked_rows` refuses either, or the two differ in columns or kind.

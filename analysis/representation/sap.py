@@ -46,7 +46,7 @@ Labels = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class SAP:
-    """The separated attribute predictability and what it is made of.
+    """The separated attribute predictability and its components.
 
     Attributes:
         score: Mean gap over the attributes that vary, in 0 … 1.

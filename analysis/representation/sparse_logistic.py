@@ -1,4 +1,4 @@
-"""Logistic regression with an L1 penalty, whose weights tell which codes an attribute needs.
+"""L1-penalized logistic regression, whose weights select the codes that an attribute needs.
 
 Robert Tibshirani: Regression Shrinkage and Selection via the Lasso, JRSS B 1996. For classes
 y of rows x, scaled to mean 0 and variance 1,
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class SparseLogistic(NamedTuple):
-    """What the regression of one attribute found.
+    """Result of the regression of one attribute.
 
     Attributes:
         importance: `[d]`, Σ over the classes of |W|, summing to 1 unless all are 0.

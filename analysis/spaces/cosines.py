@@ -2,7 +2,7 @@
 
 Small cosines are not evidence of disentangled effects: near-orthogonal boundaries still leak into
 each other's attributes, since the generator between codes and images is not linear. Publish the
-effect matrix beside them.
+effect matrix too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Geodesics: the shortest way between two codes, measured in images, against the straight one.
+"""Geodesics: shortest paths between codes in image distance, against straight lines.
 
 Georgios Arvanitidis, Lars Kai Hansen, Søren Hauberg: Latent Space Oddity, ICLR 2018,
 arXiv:1710.11379; Nutan Chen et al.: Metrics for Deep Generative Models, AISTATS 2018,
@@ -84,7 +84,7 @@ def find_geodesic(
         The curve; `converged` says whether more rounds would still have changed it.
 
     Raises:
-        LatdirError: Ends of different shapes, that coincide or that φ does not tell apart, or
+        LatdirError: Ends of different shapes, that coincide or that φ does not distinguish, or
             too few segments.
 
     Example:
@@ -114,7 +114,7 @@ def find_geodesic(
     with torch.no_grad():
         straight = steps(line[1:-1])
     if not float(straight.sum()) > 0:
-        raise LatdirError("the two ends give one and the same image: there is no way between them")
+        raise LatdirError("the two ends give the same image: there is no path between them")
     base = float(straight.sum()) * segments
     bend = torch.zeros_like(line[1:-1]).requires_grad_()
     optimizer = torch.optim.LBFGS(
@@ -165,10 +165,10 @@ def geodesic_between(
     rounds: int = 40,
     tolerance: float = TOLERANCE,
 ) -> Geodesic:
-    """The shortest way between two codes of a generator, measured in its images.
+    """The shortest path between two codes of a generator, measured in its images.
 
-    Nothing keeps the curve where the prior has its codes: a way may be short because it goes
-    where images are alike, such as near the origin of a normal prior. Look at it.
+    Nothing keeps the curve in the support of the prior: a path may be short because it goes
+    where images are similar, such as near the origin of a normal prior. Inspect it.
 
     Args:
         generator: Differentiable.

@@ -1,4 +1,4 @@
-"""Where directions lie in the spread of a prior's codes.
+"""Participation of the prior's principal axes in directions.
 
 A direction along which codes hardly vary is one the generator has hardly seen: a step of one
 sigma is short there, and a step of unit length leaves the codes it was trained on. A direction
@@ -22,7 +22,7 @@ __all__ = ["Participation", "participation"]
 
 @dataclass(frozen=True, eq=False)
 class Participation:
-    """How directions take part in a prior's covariance.
+    """Participation of directions in a prior's covariance.
 
     Attributes:
         names: Of the directions.
@@ -44,12 +44,12 @@ class Participation:
     spectrum: Float[Tensor, "d"]
 
     def within(self, axes: int) -> Float[Tensor, "k"]:
-        """Share of each direction that lies in the widest few principal axes."""
+        """Fraction of each direction's squared norm in the leading principal axes."""
         return self.coordinates[:, :axes].sum(1)
 
 
 def participation(bank: DirectionBank, prior: Prior) -> Participation:
-    """How the directions of a bank take part in the covariance of a prior.
+    """Participation of a bank's directions in the covariance of a prior.
 
     Where axes are equally wide, as in a standard normal prior, the axes are any: `axes` and
     `coordinates` then say nothing, `variance` and `relative` still do.

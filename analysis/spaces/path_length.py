@@ -1,4 +1,4 @@
-"""How smoothly images follow codes: path length of interpolations, of edits, along a direction.
+"""Smoothness of images along codes: path length of interpolations and edits.
 
 Perceptual path length (PPL): Tero Karras, Samuli Laine, Timo Aila: A Style-Based Generator
 Architecture for Generative Adversarial Networks, CVPR 2019, arXiv:1812.04948, section 4.1. With γ
@@ -69,7 +69,7 @@ class PathLength:
         kept: Number of values that the mean is of.
         space: Space of the interpolations.
         sampling: Where on them.
-        derivative: How the derivative was taken.
+        derivative: Method of differentiation.
         distance: Name of the distance.
         precision: Of the convolutions of tangents.
     """
@@ -123,7 +123,7 @@ def perceptual_path_length(
         precision: Of the tangents' convolutions in the exact limit; values, squares and sums are
             in float32 or higher always. `bfloat16` is faster on processors with such arithmetic
             and moves single values by less than 1 %, the mean by far less.
-        crop: Whether to look at the middle of a face only, as published for FFHQ.
+        crop: Whether to use the middle of a face only, as published for FFHQ.
         reference: Which code's shrinking to follow for images above 256 pixels.
         count: Number of pairs; 50,000 were published.
         seed: Seed of the codes and of t.
@@ -132,7 +132,7 @@ def perceptual_path_length(
         progress: Whether to show a bar.
 
     Raises:
-        LatdirError: An unknown space, fewer than two pairs, ε not positive, a share to trim that
+        LatdirError: An unknown space, fewer than two pairs, ε not positive, a fraction to trim that
             leaves nothing, features that are not vectors, or bfloat16 for finite differences.
 
     Example:
@@ -227,7 +227,7 @@ def lerp(
 
 @dataclass(frozen=True, eq=False)
 class EditPath:
-    """How far images travel along a direction.
+    """Path length of images along a direction.
 
     Attributes:
         amounts: `[m]`, in sigma.
@@ -258,7 +258,7 @@ def edit_path_length(
     level: float = 0.95,
     batch: int = 32,
 ) -> EditPath:
-    """How far the images of held-out codes travel when an edit is swept.
+    """Path length of the images of held-out codes along a direction.
 
     Args:
         generator: Makes the images.
@@ -291,7 +291,7 @@ def edit_path_length(
     found = torch.cat(steps).clone()
     total = found.sum(1)
     if not bool((total > 0).all()):
-        raise LatdirError(f"sweeping {direction.name!r} leaves some images as they are")
+        raise LatdirError(f"sweeping {direction.name!r} leaves some images unchanged")
     pace = found / places.diff().to(found)
     return EditPath(
         amounts=places,
@@ -323,7 +323,7 @@ def lipschitz(
 
     Returns:
         `[count]`, change of φ per sigma. Its maximum is the constant over these codes, its spread
-        tells how unevenly the direction acts.
+        measures how unevenly the direction acts.
     """
     perceive = face_features(device=generator.device) if features is None else features
     space = direction.acts_in(generator.spaces)

@@ -1,4 +1,4 @@
-"""The pull-back metric: how far the image, or features of it, moves for a step of the code.
+"""The pullback metric: change of the image, or of its features, per step of the code.
 
 Georgios Arvanitidis, Lars Kai Hansen, Søren Hauberg: Latent Space Oddity, ICLR 2018,
 arXiv:1710.11379; Hang Shao, Abhishek Kumar, P. Thomas Fletcher: The Riemannian Geometry of Deep
@@ -7,7 +7,7 @@ Generative Models, CVPRW 2018, arXiv:1711.08014. With J the Jacobian of x = φ(G
     ‖φ(G(z + v)) − φ(G(z))‖² ≈ vᵀ M v,   M = JᵀJ.
 
 Its eigenvalues are the squared lengths by which the generator stretches the directions of the
-eigenvectors; how many count is the local dimension of the set of images. J is never stored:
+eigenvectors; the number of large ones is the local dimension of the images. J is never stored:
 M times a vector is one forward-mode and one reverse-mode product.
 """
 
@@ -37,7 +37,7 @@ SETTLED = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class LocalMetric:
-    """Spectrum of the pull-back metric at one code.
+    """Spectrum of the pullback metric at one code.
 
     Attributes:
         values: `[k]`, eigenvalues, descending, at least 0.
@@ -73,7 +73,7 @@ class LocalMetric:
 def effective_dimension(values: Float[Tensor, "*batch d"]) -> float:
     """Participation ratio (Σλ)² / Σλ² of a spectrum; the mean over a batch of spectra.
 
-    Equal eigenvalues count fully, vanishing ones not at all.
+    Equal eigenvalues count fully, vanishing ones do not count.
 
     Raises:
         LatdirError: Negative eigenvalues, or none above 0.
@@ -98,14 +98,14 @@ def pullback_metric(
     count: int | None = None,
     seed: int = 0,
 ) -> LocalMetric:
-    """The pull-back metric of a generator at one code.
+    """The pullback metric of a generator at one code.
 
     Args:
         generator: Differentiable.
         code: Of its space, without a batch axis.
         space: Which space; by default the first.
         features: φ; by default pixels, each squared distance the mean over them.
-        count: How many leading eigenpairs; by default all, for d products.
+        count: Number of leading eigenpairs; by default all, for d products.
         seed: Of the start of the iteration for the leading ones.
 
     Raises:
@@ -137,7 +137,7 @@ def metric_of(model: Linearized, *, count: int | None = None, seed: int = 0) -> 
 
     Args:
         model: From `linearize`, or `generator.linearize`.
-        count: How many leading eigenpairs; by default all.
+        count: Number of leading eigenpairs; by default all.
         seed: Of the start of the iteration for the leading ones.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Linear separability: how well a hyperplane of the codes tells an attribute of the images.
+"""Linear separability: prediction of image attributes by hyperplanes of the codes.
 
 Tero Karras, Samuli Laine, Timo Aila: A Style-Based Generator Architecture for Generative
 Adversarial Networks, CVPR 2019, arXiv:1812.04948, section 4.2. Per attribute, the half of the
@@ -42,7 +42,7 @@ Fit = Callable[[Rows, NDArray[np.bool_]], tuple[Rows, float]]
 
 @dataclass(frozen=True, eq=False)
 class Separability:
-    """Linear separability and what it is made of.
+    """Linear separability and its components.
 
     Attributes:
         score: exp of the summed conditional entropies; 1 is best.
@@ -100,8 +100,8 @@ def linear_separability(
         raise LatdirError(f"logits are floating point, not {table.dtype}: they are to be ranked")
     if not 0 < keep <= 1 or int(keep * len(rows)) < 8:
         raise LatdirError(
-            f"keeping {keep} of {len(rows)} rows leaves {int(keep * len(rows))}: keep a share in "
-            "0 … 1 that leaves hundreds"
+            f"keeping {keep} of {len(rows)} rows leaves {int(keep * len(rows))}: a fraction in "
+            "0 … 1 must leave hundreds"
         )
     if bootstrap < 1 or not 0 < level < 1:
         raise LatdirError(f"bootstrap {bootstrap} must be at least 1 and level {level} in (0, 1)")

@@ -1,4 +1,4 @@
-"""How far apart two subspaces are: principal angles, Grassmann distances, and what chance gives.
+"""Distances between subspaces: principal angles, Grassmann distances, and their chance level.
 
 Two methods that find "the same ten directions" rarely agree vector by vector; their spans may.
 In many dimensions even random spans are never orthogonal, so every figure comes with its null:
@@ -41,7 +41,7 @@ RANK_TOLERANCE = 1e-5
 
 
 def span(vectors: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch d k"]:
-    """Orthonormal bases, as columns, of what the rows span.
+    """Orthonormal bases, as columns, of the span of the rows.
 
     Args:
         vectors: `[..., k, d]`, rows of any length, linearly independent.
@@ -91,7 +91,7 @@ def principal_angles(
         `[..., min(p, q)]` in [0, π/2], accurate to rounding at both ends.
 
     Raises:
-        LatdirError: The subspaces lie in spaces of different dimensions.
+        LatdirError: The subspaces belong to spaces of different dimensions.
 
     Example:
         >>> plane = span(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
@@ -108,7 +108,7 @@ def principal_angles(
         a, b = b, a
     product = a.mT @ b
     cosines = torch.linalg.svdvals(product).clamp_max(1)
-    # arccos loses half the digits near 0: small angles come from what b has outside of a.
+    # arccos loses half the digits near 0: small angles come from the part of b outside a.
     sines = torch.linalg.svdvals(b - a @ product).flip(-1).clamp_max(1)
     return torch.where(cosines.square() > 0.5, sines.asin(), cosines.acos())
 
@@ -163,7 +163,7 @@ def random_subspaces(n: int, *, d: int, k: int, seed: int) -> Float[Tensor, "n d
 
 @dataclass(frozen=True, eq=False)
 class SubspaceComparison:
-    """Principal angles of two subspaces beside those of random ones.
+    """Principal angles of two subspaces and of random ones.
 
     Attributes:
         angles: `[r]`, radians, ascending.
@@ -194,7 +194,7 @@ class SubspaceComparison:
 
     @property
     def p(self) -> float:
-        """Chance that random subspaces lie as close: (1 + how many do) / (1 + draws)."""
+        """p-value of the distance: (1 + random pairs as close) / (1 + draws)."""
         closer = int((self.null_distances <= self.distance).sum())
         return (1 + closer) / (1 + len(self.null))
 

@@ -1,6 +1,6 @@
-"""Directions made independent in what they do to images: effects first, then the mix.
+"""Disentangling by measured effects: effect matrix first, then the mix.
 
-Text directions that are orthogonal in the latent space may change the same things. Here a bank's
+Text directions orthogonal in the latent space may change the same attributes. Here a bank's
 steps are measured on codes of their own, by any classifier, and `directions.disentangle` mixes
 them until each moves its own attribute and, as measured, no other.
 """
@@ -87,10 +87,10 @@ def independent(
     ridge: float = 0.0,
     batch: int = 64,
 ) -> DirectionBank:
-    """The wanted directions, mixed with all others so that they leave the others' attributes alone.
+    """The wanted directions, mixed with all others to preserve the others' attributes.
 
     Args:
-        bank: Directions of one space; those not wanted are only held still.
+        bank: Directions of one space; those not wanted are only held fixed.
         generator: Makes the images.
         classifier: Scores them; it has an attribute of each direction's name.
         wanted: Names of the directions to keep.

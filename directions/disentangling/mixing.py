@@ -1,6 +1,6 @@
 """Mixing a bank's directions by their measured effects.
 
-A bank's steps, with what each was measured to do to the attributes, make a small linear model of
+A bank's steps, with the measured effect of each on the attributes, make a small linear model of
 editing: amounts c (in sigma) move the codes by Sᵀ c and the attributes by Eᵀ c. `disentangle`
 inverts it for whole directions, `solver.py` for one edit at a time. In whitened amounts
 y = Lᵀ c, with S Sᵀ = L Lᵀ, the length of y is the distance traveled in the latent space.
@@ -131,11 +131,11 @@ def disentangle(
     if not targets:
         raise LatdirError(
             f"no direction is named after an attribute ({', '.join(columns)}): "
-            "say what each is meant for with targets={'direction': 'attribute'}"
+            "name the attribute of each with targets={'direction': 'attribute'}"
         )
     if ridge < 0 or (least_cosine is not None and not 0 < least_cosine < 1):
         raise LatdirError(
-            f"ridge {ridge} must not be negative and least_cosine {least_cosine} must lie "
+            f"ridge {ridge} must not be negative and least_cosine {least_cosine} must be "
             "between 0 and 1"
         )
     mixture = Mixture.of(bank)

@@ -1,4 +1,4 @@
-"""Making directions independent of one another: of their geometry, or of their measured effects.
+"""Removal of dependence between directions, geometric or measured.
 
 Three ways, from the cheapest to the most telling:
 
@@ -14,9 +14,9 @@ The plain metric is `a · b`. With a `Prior` as metric it is `aᵀ Σ b`, the co
 projections on a and b: orthogonal directions are then uncorrelated over the prior. For a standard
 normal z the two agree.
 
-What a change invalidates does not survive it: a changed direction loses its offset and its
+Values that a change invalidates are dropped: a changed direction loses its offset and its
 calibration, its evidence moves to `evidence["original"]`, and sigma is measured anew. It keeps its
-name and method; `evidence` tells what was done.
+name and method; `evidence` records the change.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def condition(
     prior: Prior | None = None,
     rename: bool = False,
 ) -> DirectionBank:
-    """Take out of directions what they share with others.
+    """Remove from directions their components along others.
 
     n' = n - Cᵀ (C M Cᵀ)⁻¹ C M n, normalized, where C's rows are the conditions and M is the
-    metric (the identity, or the prior's covariance). All conditions are taken as they stand in
+    metric (the identity, or the prior's covariance). All conditions are taken as they are in
     the bank, before any of them is changed.
 
     Args:
@@ -73,7 +73,7 @@ def condition(
 
     Raises:
         LatdirError: An unknown name, conditions that depend on one another, a direction of which
-            nothing remains, or no way to know the new sigma.
+            nothing remains, or the new sigma cannot be determined.
 
     Example:
         >>> bank = DirectionBank(
@@ -150,8 +150,8 @@ def orthonormalize(
 
     Args:
         bank: Directions of one space, put in order of importance for `qr`.
-        order: `qr` keeps the first and takes out of each what it shares with those before it;
-            `lowdin` treats all alike and changes them as little as possible in least squares.
+        order: `qr` keeps the first and removes from each its components along those before it;
+            `lowdin` treats all equally and changes them as little as possible in least squares.
         metric: None for the plain metric, a prior for the covariance metric.
         prior: Prior to measure the new sigma with, as in `condition`.
 

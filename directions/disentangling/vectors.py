@@ -1,4 +1,4 @@
-"""Vectors of a bank as rows in a metric: what orthogonalizing and mixing have in common."""
+"""Bank vectors as rows in a metric, for orthogonalization and mixing."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def evolved(
     record: Mapping[str, Any],
     name: str | None = None,
 ) -> Direction:
-    """A direction with another vector, without what the change has made untrue.
+    """A direction with another vector, without the values that the change invalidates.
 
     Args:
         direction: The original.
         vector: Its new vector, of any length.
         sigma: Standard deviation of the prior along it.
         key: Name of the record in the new evidence.
-        record: What was done.
+        record: The change, for the evidence.
         name: Its new name, if any.
     """
     evidence: dict[str, Any] = {key: dict(record)}
@@ -163,7 +163,7 @@ def gram(
 
 
 def new_sigma(vector: Tensor, involved: Sequence[Direction], prior: Prior | None) -> float:
-    """Sigma along a new vector, from the prior or from equal sigmas of what it was made of.
+    """Sigma along a new vector, from the prior or from equal sigmas of its components.
 
     Raises:
         LatdirError: Unequal sigmas and no prior.
@@ -174,7 +174,7 @@ def new_sigma(vector: Tensor, involved: Sequence[Direction], prior: Prior | None
     if len(sigmas) > 1:
         space = involved[0].space
         raise LatdirError(
-            "the codes vary differently along these directions, so the new sigma cannot be told "
+            "the codes vary differently along these directions: the new sigma cannot be determined "
             f"without the prior: give prior=generator.prior({space!r})"
         )
     return involved[0].sigma

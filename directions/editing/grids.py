@@ -1,4 +1,4 @@
-"""Pictures of edits: rows of samples, columns of amounts, the original in its place."""
+"""Grids of edits: one row per sample, one column per amount, the original included."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def edit_grid(
     title: str | None = None,
     tile: int | None = None,
 ) -> Image.Image:
-    """A picture of what a direction, or each direction of a bank, does to some samples.
+    """A grid of images of some samples moved along a direction or each direction of a bank.
 
     Args:
         generator: Makes the images; a bank must belong to it.
@@ -46,10 +46,10 @@ def edit_grid(
         layers: Move these layers only, instead of those each direction was made for.
         rows: Labels of the rows; by default the directions' names of a bank, else none.
         title: Line above all; by default the direction's name.
-        tile: Height of one image in the picture.
+        tile: Height of one tile.
 
     Returns:
-        The picture, its column of originals framed.
+        The image, with its column of originals framed.
 
     Raises:
         LatdirError: Codes of no space of the generator's, a bank of another generator, or what

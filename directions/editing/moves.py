@@ -2,7 +2,7 @@
 
 Everything takes and returns batches, on the codes' device and in their dtype, and is
 differentiable. Several attributes are moved at once by `move`; `solver.py` chooses the amounts when
-what is wanted are changes of attributes rather than moves along directions.
+the input is changes of attributes rather than moves along directions.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def set_level(
     *,
     unit: str = "sigma",
 ) -> Float[Tensor, "n *shape"]:
-    """Bring codes to one level along a direction, wherever they start.
+    """Set codes to one level along a direction, whatever their initial level.
 
     `z + (α - (n · z + b)) n`: the signed distance of each code to the hyperplane becomes α, as
     InterFaceGAN's interpolation does for a boundary without intercept. Codes with a layer axis are
@@ -170,7 +170,7 @@ def lerp(
     end: Float[Tensor, "n *shape"],
     fractions: Sequence[float] | Float[Tensor, "m"],
 ) -> Float[Tensor, "m n *shape"]:
-    """Codes on the straight lines between two batches; right for w spaces.
+    """Linear interpolation of two batches of codes; suited to w spaces.
 
     Args:
         start: `[n, *shape]`, met at fraction 0.
@@ -197,7 +197,7 @@ def slerp(
     end: Float[Tensor, "n *shape"],
     fractions: Sequence[float] | Float[Tensor, "m"],
 ) -> Float[Tensor, "m n *shape"]:
-    """Codes on the great circles between two batches; right for a normal z.
+    """Spherical interpolation of two batches of codes; suited to a normal z.
 
     The straight line between two normal codes passes through codes far shorter than any the
     generator was trained on; the arc keeps their length (Shoemake 1985; White 2016,
@@ -247,7 +247,7 @@ def truncate(
     prior: Prior,
     layers: Sequence[int] | None = None,
 ) -> Float[Tensor, "n *shape"]:
-    """Draw codes towards the mean of their space: `mean + ψ (code - mean)`.
+    """Draw codes toward the mean of their space: `mean + ψ (code - mean)`.
 
     Args:
         codes: `[n, *shape]`, or `[n, layers, d]` with the prior of codes `[d]`.

@@ -1,4 +1,4 @@
-"""Amounts that bring about wanted changes of attributes, and hold others, on the shortest way.
+"""Smallest edits that reach target changes of some attributes and hold others.
 
 A linear model of measured effects (`mixing.py`) makes this a least-norm problem with equality
 constraints,
@@ -31,7 +31,7 @@ MISSED = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Amounts that bring about changes of attributes.
+    """Amounts that produce target changes of attributes.
 
     Attributes:
         amounts: For each direction, `[n]` amounts in sigma; as `move` takes them.
@@ -158,7 +158,7 @@ def _stacked(targets: Mapping[str, float | Tensor]) -> Float[Tensor, "n t"]:
 
 
 def _null_space(constraints: Float[Tensor, "h k"]) -> Float[Tensor, "k f"]:
-    """An orthonormal basis of what the constraints leave free."""
+    """An orthonormal basis of the null space of the constraints."""
     _, s, Wh = torch.linalg.svd(constraints, full_matrices=True)
     rank = int((s > RANK_TOLERANCE * s.max().clamp_min(1e-300)).sum()) if len(s) else 0
     free: Tensor = Wh[rank:].T
@@ -168,7 +168,7 @@ def _null_space(constraints: Float[Tensor, "h k"]) -> Float[Tensor, "k f"]:
 def _within(
     along: Float[Tensor, "n r"], s: Float[Tensor, "r"], bound: float
 ) -> Float[Tensor, "n 1"]:
-    """λ of each row: 0 where the shortest way is within the bound, else such that it is met."""
+    """λ of each row: 0 where the shortest solution is within the bound, else on the bound."""
 
     def length(strength: Tensor) -> Tensor:
         lengths: Tensor = (along * s / (s.square() + strength)).norm(dim=1, keepdim=True)
@@ -195,7 +195,7 @@ def _told(
     shortest: Tensor,
     spanned: Tensor,
 ) -> str:
-    """What was asked of the first code that failed, what can be had, and the ways out."""
+    """The request for the first code that failed, the best solution, and how to relax it."""
     row = int(missed.nonzero()[0])
     asked = ", ".join(f"{n} {v:+.3g}" for n, v in zip(targets, wanted[row].tolist(), strict=True))
     have = ", ".join(f"{n} {v:+.3g}" for n, v in zip(targets, reached[row].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""A planted model of images and words: its words are a planted generator's factors.
+"""A planted text-image model whose words are the factors of a planted generator.
 
 The ground truth of methods that start from text. The embedding of an image is the direction of
 

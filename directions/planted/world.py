@@ -1,6 +1,6 @@
-"""Analytic generators with known factors, and classifiers that read the factors back exactly.
+"""Analytic generators with known factors, and classifiers that recover the factors exactly.
 
-The ground truth of tests and benchmarks: what a method should find is known in closed form.
+The ground truth of tests and benchmarks: the directions to find are known in closed form.
 A code's factors are `f_j(z) = t_j · z`, or with `bend` ≠ 0
 
     f_j(z) = t_j · z + bend · (cos(n_j · z) - E[cos(n_j · z)]),
@@ -36,7 +36,7 @@ TANH_CLAMP = 1 - 1e-6
 
 
 class PlantedGenerator(Generator):
-    """Images that are sums of smooth patterns, one a factor and one a nuisance.
+    """Images that are sums of smooth patterns, one per factor and one per nuisance.
 
     Args:
         truth: `[k, d]`, unit directions t_j of the factors.
@@ -106,7 +106,7 @@ class PlantedGenerator(Generator):
 
     @property
     def device(self) -> torch.device:
-        """Where the truth lives."""
+        """The device of the ground truth."""
         return self.truth.device
 
     def prior(self, space: str | None = None) -> Prior:

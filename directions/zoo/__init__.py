@@ -68,7 +68,7 @@ def load(name: str) -> dict[str, Tensor]:
 
 
 def card(name: str) -> str:
-    """The model's card, in Markdown: where it comes from, what it does, where it fails.
+    """The model's card, in Markdown: source, figures and limitations.
 
     Example:
         >>> card("digiface64").splitlines()[0]

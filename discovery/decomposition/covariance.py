@@ -1,4 +1,4 @@
-"""Mean and covariance of any number of rows, one chunk at a time, in memory O(d²).
+"""Mean and covariance of any number of rows, streamed in chunks, in O(d²) memory.
 
 Each chunk is centered by its own mean before its products are taken, so that float32 suffices for
 the products however far the data lie from the origin; everything that accumulates over chunks is
@@ -63,7 +63,7 @@ class StreamingCovariance:
         self.scatter = torch.zeros(size, size, dtype=torch.float64, device=device)
 
     def add(self, rows: Float[Tensor, "n d"]) -> None:
-        """Take in one chunk of rows.
+        """Add one chunk of rows.
 
         Raises:
             LatdirError: Rows of another length, or values that are not finite.
@@ -75,9 +75,9 @@ class StreamingCovariance:
         mean = rows.mean(0)
         centered = rows - mean
         product = gram(centered, precision=self.precision)
-        # Far from the origin the float32 mean is off by its rounding; what is left over tells.
+        # Far from the origin the float32 mean has rounding errors; the residual mean corrects them.
         rest = (rows.new_ones(len(rows)) @ centered).double() / len(rows)
-        # One sum is finite only if every value is, and costs nothing beside the product.
+        # One sum is finite only if every value is, and costs little against the product.
         if not torch.isfinite(product.diagonal().sum()):
             raise LatdirError(
                 f"rows {self.count} … {self.count + len(rows) - 1} have NaN or infinite values: "
@@ -87,7 +87,7 @@ class StreamingCovariance:
         self._combine(len(rows), mean.double() + rest, product)
 
     def merge(self, other: StreamingCovariance) -> None:
-        """Take in what another stream has seen.
+        """Merge the statistics of another stream.
 
         Raises:
             LatdirError: The other's rows are of another length.
@@ -116,18 +116,18 @@ class StreamingCovariance:
         return self.scatter / (self.count - 1)
 
     def save(self, path: str | Path, *, label: Mapping[str, str]) -> None:
-        """Write the state, whole or not at all.
+        """Write the state, atomically.
 
         Args:
             path: A file; it is replaced.
-            label: What the rows are; `load` refuses a state with another label.
+            label: Description of the rows; `load` refuses a state with another label.
         """
         tensors = {"mean": self.mean, "scatter": self.scatter}
         manifest = {"label": dict(label), "count": self.count}
         write_tensors(path, tensors, manifest, format=FORMAT)
 
     def load(self, path: str | Path, *, label: Mapping[str, str]) -> None:
-        """Go on from a state written by `save`.
+        """Resume from a state written by `save`.
 
         Raises:
             LatdirError: Not such a file, or of other rows.
@@ -148,7 +148,7 @@ class StreamingCovariance:
 
 
 def gram(rows: Float[Tensor, "n d"], *, precision: Precision = "float32") -> Float[Tensor, "d d"]:
-    """RᵀR, forming only what its symmetry does not give.
+    """RᵀR, computing only the blocks not given by symmetry.
 
     Args:
         rows: R.

@@ -1,6 +1,6 @@
-"""Independent and sparse components, the two alternatives that GANSpace offers to plain PCA.
+"""Independent and sparse components, GANSpace's two alternatives to PCA.
 
-Both are scikit-learn's; what is done here is to hand them small equivalents of the samples. ICA
+Both are scikit-learn's, applied here to small equivalents of the samples. ICA
 gets whitened coordinates of some samples. Sparse PCA depends on the samples through their
 covariance only, so it gets a root of that instead of the samples themselves.
 """
@@ -59,7 +59,7 @@ def independent_components(white: Float[Tensor, "n c"], *, seed: int) -> Float[T
 def sparse_components(
     covariance: Float[Tensor, "d d"], *, count: int, sparsity: float, seed: int
 ) -> Float[Tensor, "k d"]:
-    """Directions with few coordinates that still explain most of the variance.
+    """Sparse directions that still explain most of the variance.
 
     Hui Zou, Trevor Hastie, Robert Tibshirani: Sparse Principal Component Analysis, Journal of
     Computational and Graphical Statistics 2006, in scikit-learn's dictionary-learning form.

@@ -1,9 +1,9 @@
-"""The orthonormal basis in which many symmetric matrices are as diagonal as they can be at once.
+"""Orthonormal bases that jointly diagonalize many symmetric matrices approximately.
 
 Jean-François Cardoso, Antoine Souloumiac: Jacobi Angles for Simultaneous Diagonalization, SIAM
 J. Matrix Anal. Appl. 17 (1996). Plane rotations, each of the angle that is best for all matrices
 together; disjoint planes are rotated at the same time (round-robin order), which changes nothing,
-since each lowers the objective by an amount of its own.
+since their decreases of the objective are independent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEAST_FALL, ROUNDING = 1e-4, 1e-24
 
 
 def off_diagonal(matrices: Float[Tensor, "n d d"]) -> float:
-    """Share of the matrices' squared entries that lies off their diagonals, 0 when diagonal.
+    """Fraction of the matrices' squared entries off their diagonals, 0 when diagonal.
 
     Example:
         >>> off_diagonal(torch.ones(1, 2, 2)), off_diagonal(torch.eye(2)[None])

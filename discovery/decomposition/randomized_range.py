@@ -1,4 +1,4 @@
-"""An orthonormal basis of where high-dimensional rows vary most, seen in a few passes.
+"""Orthonormal bases of the dominant range of high-dimensional rows, in a few passes.
 
 Nathan Halko, Per-Gunnar Martinsson, Joel A. Tropp: Finding structure with randomness,
 SIAM Review 2011, arXiv:0909.4061, algorithm 4.4 (randomized subspace iteration), with the rows
@@ -21,7 +21,7 @@ __all__ = ["Range", "find_range"]
 
 @dataclass(frozen=True, eq=False)
 class Range:
-    """A subspace that holds most of the variance.
+    """A subspace with most of the variance.
 
     Attributes:
         mean: `[D]`, the rows' mean.
@@ -62,7 +62,7 @@ def find_range(
     first = next(iter(chunks()), None)
     if first is None:
         raise LatdirError("a range needs at least 2 rows, not 0")
-    # Rows are centered by the first chunk's mean; what that leaves is of rank one.
+    # Rows are centered by the first chunk's mean; the remainder has rank one.
     shift = first.mean(0)
     basis = _random_basis(first, rank, seed)
     for _ in range(passes):

@@ -1,11 +1,11 @@
-"""The low-rank part of a symmetric matrix, apart from a sparse one.
+"""Robust PCA: decomposition of a symmetric matrix into low-rank and sparse parts.
 
 Emmanuel Candès, Xiaodong Li, Yi Ma, John Wright: Robust Principal Component Analysis?, 2009,
 arXiv:0912.3599: minimize ‖L‖_* + λ‖S‖₁ subject to L + S = M, with λ = 1/√d.
 
 Solved by the alternating direction method with a fixed penalty, which converges to the optimum;
 the common variant that raises the penalty at each step stops wherever it happens to be. For a
-symmetric matrix the singular-value threshold is an eigenvalue threshold. What is returned has a
+symmetric matrix the singular-value threshold is an eigenvalue threshold. The result has a
 certificate: the dual solution bounds how far its objective can be from the optimum.
 """
 
@@ -60,7 +60,7 @@ def robust_pca(
         s = _shrink(m - low + y / mu, price / mu)
         y = y + mu * (m - low - s)
         if step % 10 == 0:
-            # What is left of the constraint goes to the sparse part; it is small by then.
+            # The remaining constraint violation, small by then, goes to the sparse part.
             gap = _gap(low, m - low, y, m, price)
             if gap <= tolerance:
                 return low, m - low

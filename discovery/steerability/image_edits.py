@@ -1,7 +1,7 @@
-"""Edits of pictures by a known amount: shift, zoom, rotate, brightness and color.
+"""Image edits by a known amount: shift, zoom, rotation, brightness and color.
 
-They act on images and on feature maps alike, differentiably, and say which pixels of the result
-they know: what has come into the frame from outside is unknown.
+They act on images and on feature maps, differentiably, and mark which pixels of the result
+are known: those that enter the frame from outside are unknown.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Edit:
 
     Attributes:
         name: Such as `zoom`.
-        unit: What an amount of 1 is.
-        reach: A large amount: what a generator may be expected to follow.
+        unit: Meaning of an amount of 1.
+        reach: A large amount that a generator can still be expected to follow.
         placement: For geometric edits, amounts `[n]` to the maps `[n, 2, 3]` from places in the
             result to places in the original, in `affine_grid`'s coordinates.
-        tint: For color edits, what an amount of 1 adds to red, green and blue.
+        tint: For color edits, the change of red, green and blue per unit amount.
 
     Example:
         >>> picture = torch.arange(16.0).reshape(1, 1, 4, 4)
@@ -50,10 +50,10 @@ class Edit:
     def __call__(
         self, pictures: Float[Tensor, "n c h w"], amounts: Float[Tensor, "n"]
     ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n 1 h w"]]:
-        """The edited pictures, and 1 where they are known, 0 elsewhere."""
+        """The edited images, and a mask, 1 where they are known and 0 elsewhere."""
         if self.placement is None:
             tint = torch.tensor(self.tint, dtype=pictures.dtype, device=pictures.device)
-            # Images end at -1 and 1, and so does what can be asked of a generator.
+            # Images are bounded by -1 and 1, and so is the target.
             edited = (pictures + amounts[:, None, None, None] * tint[:, None, None]).clamp(-1, 1)
             return edited, torch.ones_like(pictures[:, :1])
         grid = functional.affine_grid(
@@ -107,7 +107,7 @@ EDITS: dict[str, Edit] = {
 
 
 def edits_named(text: str) -> list[Edit]:
-    """Edits from their names with commas between.
+    """Edits from comma-separated names.
 
     Raises:
         LatdirError: An unknown name, one given twice, or none.

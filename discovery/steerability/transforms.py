@@ -1,4 +1,4 @@
-"""Directions for prescribed transforms, in closed form from a layer that is linear in the code.
+"""Prescribed transforms in closed form, from a layer that is linear in the code.
 
 Nurit Spingarn-Eliezer, Ron Banner, Tomer Michaeli: GAN "Steerability" without optimization,
 ICLR 2021, arXiv:2012.05328. If a layer's map is W z + b, the step q whose effect on it is nearest
@@ -10,9 +10,9 @@ Differences from the official code: P and D act on pictures, so that no dense ma
 24,576 numbers of a layer is formed; any layer serves, its W and b being the regression on the
 code, exact where the layer is affine; and a layer whose mean is the same everywhere is refused,
 because there b gives a transform nothing to act on. That is so for the first layer of a DCGAN,
-whose batch norm has one bias a channel: its first usable layer is the ReLU after it.
+whose batch norm has one bias per channel: its first usable layer is the ReLU after it.
 
-A step exists for every transform, whether or not the generator can follow it; `fit` tells. On the
+A step exists for every transform, whether or not the generator can follow it: see `fit`. On the
 built-in digiface64, whose faces are aligned, brightness reaches 0.60, but shift, zoom and rotation
 0.14 to 0.27, their directions resemble each other and the images hardly move. Directions of the
 last layer do not move them either, and walks learned for shifts turn the head instead: the
@@ -45,7 +45,7 @@ SMALLEST_SIDE = 4
 PROBE = 256
 EVEN = 0.05
 CHUNK_NUMBERS = 1 << 24
-# Below this share of a transform's change, what a step does is something else.
+# Below this fraction of a transform's change, a step produces something else.
 HOPELESS = 0.3
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Transforms(Method):
     Attributes:
         transforms: Which, commas between; colors other than brightness are for images only.
         layer: Layer to read the transforms from; by default the first whose mean has a shape.
-        strength: How much of each transform is asked for, 1 being a quarter of the frame, half
+        strength: Amount of each transform, 1 being a quarter of the frame, half
             a doubling, 20 degrees, and half as bright again.
         samples: Codes that the layer is regressed on.
         ridge: Added to the diagonal of WᵀDW, as a fraction of its mean.
@@ -91,7 +91,7 @@ class Transforms(Method):
             A direction a transform, positive as the transform. `sigma` is the prior's standard
             deviation along it. Evidence has the `layer`; `layer_linear`, how much of its variance
             is linear in the code; `step`, the latent distance of the whole transform; and `fit`,
-            the share of the mean's change that the step brings about: near 0, this generator
+            the fraction of the mean's change that the step produces: near 0, this generator
             cannot do it.
 
         Raises:
@@ -117,7 +117,8 @@ class Transforms(Method):
             vector = step.reshape(space.shape).float()
             if fit < HOPELESS:
                 log.warning(
-                    "%s can bring about %.0f %% of %s at layer %s: do not take its name for it",
+                    "%s can produce %.0f %% of %s at layer %s: "
+                    "the direction may not produce the named transform",
                     generator.name,
                     100 * fit,
                     edit.name,
@@ -147,7 +148,7 @@ class LinearLayer:
     """A layer as an affine function of the code.
 
     Attributes:
-        weight: `[d, c, h, w]`, what each coordinate of the code adds.
+        weight: `[d, c, h, w]`, the contribution of each coordinate of the code.
         bias: `[c, h, w]`, the layer at the code of zeros.
         linear: Share of the layer's variance that this explains.
     """
@@ -158,21 +159,21 @@ class LinearLayer:
 
 
 def fit_layer(draw: Draw, *, layer: str) -> LinearLayer:
-    """Regress a layer's pictures on the codes.
+    """Regress a layer's feature maps on the codes.
 
     Args:
         draw: The codes.
         layer: Name of the layer.
 
     Raises:
-        LatdirError: No such layer, or one whose rows are not pictures `[c, h, w]`.
+        LatdirError: No such layer, or one whose rows are not feature maps `[c, h, w]`.
     """
     run = layer_activations(draw.generator, layer=layer, space=draw.space)
     shape = run(next(draw.first(2).chunks())).shape[1:]
     if len(shape) != 3 or min(shape[1:]) < SMALLEST_SIDE:
         raise SpaceError(
             f"layer {layer!r} of {draw.generator.name} has shape {list(shape)}, which is no "
-            f"picture [channels, height, width] of at least {SMALLEST_SIDE} a side"
+            f"feature map [channels, height, width] of at least {SMALLEST_SIDE} a side"
         )
     size = draw.generator.space(draw.space).size
     device = draw.generator.device
@@ -181,7 +182,7 @@ def fit_layer(draw: Draw, *, layer: str) -> LinearLayer:
     squares = torch.zeros((), dtype=torch.float64, device=device)
     for codes in draw.by(CHUNK_NUMBERS // shape.numel()).chunks(note=f"regression of {layer}"):
         pictures = run(codes).flatten(1).float()
-        # A column of ones beside the code carries the bias.
+        # A column of ones next to the code carries the bias.
         inputs = torch.cat([codes.flatten(1), torch.ones_like(pictures[:, :1])], 1)
         inner += (inputs.T @ inputs).double()
         outer += inputs.T @ pictures
@@ -203,7 +204,7 @@ def closed_form(
     Args:
         layer: W and b.
         edit: P and D.
-        strength: How much of the transform.
+        strength: Amount of the transform.
         ridge: Added to the diagonal of WᵀDW, as a fraction of its mean.
 
     Returns:
@@ -214,7 +215,7 @@ def closed_form(
     """
     b = layer.bias
     if edit.placement is None:
-        # Features have no scale of their own: brighter is more of what there is.
+        # Features have no absolute scale: brighter means multiplied.
         change, known = b * (strength / 2), torch.ones_like(b[:1])
     else:
         amount = torch.tensor([strength * CLOSED_FORM_AMOUNTS[edit.name]]).to(b)
@@ -224,7 +225,7 @@ def closed_form(
     even = (b - b.mean((1, 2), keepdim=True)).norm() < EVEN * b.norm()
     if (even and edit.placement is not None) or not float(change.norm()):
         raise LatdirError(
-            f"the layer's mean is nearly the same everywhere, so {edit.name} leaves it as it is "
+            f"the layer's mean is nearly constant, so {edit.name} leaves it unchanged "
             "and there is no closed form: choose a layer after the next nonlinearity"
         )
     weight = (layer.weight * known).flatten(1)
@@ -239,7 +240,7 @@ CLOSED_FORM_AMOUNTS = {"shift_x": 0.25, "shift_y": 0.25, "zoom": 0.5, "rotate": 
 
 
 def _first_layer(draw: Draw) -> str:
-    """The first layer of pictures whose mean is not the same everywhere."""
+    """The first feature-map layer whose mean is not constant over the image."""
     for name in layer_names(draw.generator, space=draw.space):
         run = layer_activations(draw.generator, layer=name, space=draw.space)
         rows = run(next(draw.first(PROBE).chunks()))
@@ -251,6 +252,6 @@ def _first_layer(draw: Draw) -> str:
             if uneven > max(EVEN * float(mean.norm()), 3 * float(stray)):
                 return name
     raise SpaceError(
-        f"{draw.generator.name} has no layer of pictures to read transforms from: "
+        f"{draw.generator.name} has no feature-map layer to derive transforms from: "
         "use the learned walks"
     )

@@ -1,12 +1,12 @@
-"""Learned walks: latent steps whose images are nearest to an edit of the image by hand.
+"""Learned walks: latent steps whose images best match an edit of the image.
 
 Ali Jahanian, Lucy Chai, Phillip Isola: On the "steerability" of generative adversarial networks,
 ICLR 2020, arXiv:1907.07171. A linear walk w minimizes the mean over codes z and amounts α of
 
     ‖M (G(z + α w) - edit(G(z), α))‖²,
 
-with M the pixels that the edit knows. A neural walk replaces z + α w by following a field v(z)
-that a small network gives, so that the way bends with the code.
+with M the pixels that the edit defines. A neural walk replaces z + α w by following a field v(z)
+given by a small network, so that the path bends with the code.
 
 Differences from the official code: amounts are continuous and of both signs, with one field for
 both, where there are two networks of fixed steps; codes and amounts come from a seed; and what
@@ -94,7 +94,7 @@ class Walks(Method):
             A direction an edit, positive as the edit. Evidence has `explained`, the share of the
             edit's change that the walk brings about on 256 held-out codes (1 would be the edit
             itself, 0 or less means that this generator cannot do it), and `latent_per_unit` with
-            `unit`, how far to go for an amount of the edit.
+            `unit`, the step per amount of the edit.
 
         Raises:
             LatdirError: An unknown edit or space, or images without gradients.
@@ -131,7 +131,7 @@ class Walks(Method):
 
 
 class _Fit:
-    """One generator, one seed: what all edits of a run share."""
+    """State shared by all edits of a run: one generator, one seed."""
 
     def __init__(self, walks: Walks, generator: Generator, seed: int) -> None:
         self.walks, self.generator, self.seed = walks, generator, seed
@@ -143,7 +143,7 @@ class _Fit:
         return edit.reach * self.walks.reach
 
     def linear(self, edit: Edit) -> tuple[Float[Tensor, "d"], float]:
-        """The walk a unit of the edit, and how much of the edit it explains."""
+        """The walk per unit of the edit, and the fraction of the edit it explains."""
         # In units of the edit's reach, so that one step size suits every edit.
         w = torch.zeros(self.size, device=self.generator.device, requires_grad=True)
 
@@ -235,7 +235,7 @@ class _Fit:
     def _losses(
         self, edit: Edit, move: Move, codes: Float[Tensor, "n d"], fractions: Float[Tensor, "n"]
     ) -> tuple[Tensor, Tensor]:
-        """The objective, and what it is for a walk that stays where it is."""
+        """The objective, and its value for a walk that does not move."""
         shape = self.generator.space(self.space).shape
         with torch.no_grad():
             images = self.generator.synthesize(codes.reshape(-1, *shape), self.space)
@@ -250,7 +250,7 @@ class _Fit:
 
 
 class _Descent:
-    """Adam with one second moment a tensor instead of one a coordinate.
+    """Adam with one second moment per tensor instead of one per coordinate.
 
     Adam's own scaling of each coordinate leaves the span of the gradients, and so gives a walk
     components along which the image does not change, which nothing ever takes away again.

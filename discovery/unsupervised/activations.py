@@ -1,7 +1,7 @@
-"""Activations of any layer of a generator, whether it is built of modules or of functions.
+"""Activations of any layer of a generator built of modules or of functions.
 
 A layer goes by the name of its `torch.nn.Module`, or, for a generator that calls functions, by
-the operation and its number in order of use: `relu.0` is what the first ReLU gives. The network
+the operation and its number in order of use: `relu.0` is the output of the first ReLU. The network
 stops there, so an early layer costs no more than what comes before it.
 """
 
@@ -121,7 +121,7 @@ def layer_activations(
 
 
 def layer_names(generator: Generator, *, space: str) -> list[str]:
-    """Names of the layers that give floating-point numbers for every code.
+    """Names of the layers with a floating-point output for every code.
 
     Args:
         generator: Any generator.

@@ -1,4 +1,4 @@
-"""Principal components of a latent space, or of a layer's activations carried back to it.
+"""Principal components of a latent space, or of a layer's activations regressed to it.
 
 Erik Härkönen, Aaron Hertzmann, Jaakko Lehtinen, Sylvain Paris: GANSpace: Discovering
 Interpretable GAN Controls, NeurIPS 2020, arXiv:2004.02546.
@@ -8,7 +8,7 @@ keeps a low-rank approximation that loses the weaker components; a layer's direc
 the same pass that finds its components, as the regression of codes on component scores; the
 independent components' directions are the columns that mix them, which move one source and no
 other, where the official code takes the filters that read them; components that are too close in
-variance to be told apart say so.
+variance to be distinguished are reported.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PCA(Method):
     """Principal, independent or sparse components.
 
     Attributes:
-        components: How many directions, at most; fewer where the codes have fewer dimensions.
+        components: Maximum number of directions; fewer where the codes have fewer dimensions.
         samples: Number of codes to draw.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         layer: Layer whose activations are decomposed; by default the codes themselves.
@@ -102,7 +102,7 @@ class PCA(Method):
         Args:
             generator: Any generator.
             seed: Of the codes, and of the random starts.
-            state: A file to keep the running covariance in; if it exists, go on from it.
+            state: A file for the running covariance; if it exists, the run resumes from it.
 
         Returns:
             Directions by descending variance. `sigma` is the codes' standard deviation along
@@ -140,9 +140,9 @@ class PCA(Method):
                 method=self.method,
                 config=self.config,
                 sigma=sigma,
-                evidence=speaks,
+                evidence=statistics,
             )
-            for i, (vector, sigma, speaks) in enumerate(
+            for i, (vector, sigma, statistics) in enumerate(
                 zip(vectors, sigmas.tolist(), evidence, strict=True)
             )
         )
@@ -231,7 +231,7 @@ class PCA(Method):
         mean: Float[Tensor, "j"],
         rows: _Rows,
     ) -> tuple[Float[Tensor, "k m"], list[dict[str, Any]]]:
-        """What reads each component off the rows, and what speaks for it; strongest first."""
+        """Loadings of each component on the rows and its supporting statistics, strongest first."""
         seed = rows.draw.seed % 2**32
         if self.estimator == "pca":
             return spectrum.vectors, [evidence for _, evidence in spectrum]
@@ -262,13 +262,13 @@ class PCA(Method):
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What is decomposed: rows of codes.
+    """Input of the decomposition: rows of codes.
 
     Attributes:
         draw: The codes.
         of: Codes to rows; the code itself comes last, or is all there is.
-        observed: How many leading columns are decomposed.
-        variance: Total variance of what the columns stand for, where they leave some out.
+        observed: Number of leading columns that are decomposed.
+        variance: Total variance of the original variables, where the columns omit some.
     """
 
     draw: Draw
@@ -293,7 +293,7 @@ def _linear_fits(
     cross: Float[Tensor, "m d"],
     codes: Float[Tensor, "d d"],
 ) -> list[float]:
-    """Share of each component's variance that is linear in the code."""
+    """Fraction of each component's variance that is linear in the code."""
     shared = loadings @ cross
     explained = (torch.linalg.lstsq(codes, shared.T).solution.T * shared).sum(1)
     shares: list[float] = (explained / _deviations(loadings, observed).square()).tolist()

@@ -1,4 +1,4 @@
-"""Random directions: what every other method must beat.
+"""Random directions: the baseline of every method.
 
 They are drawn from the prior's own covariance, so that a random direction is the difference of
 two codes and not one along which the generator never varies.
@@ -44,7 +44,7 @@ class RandomDirections(Method):
     needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
-        """Draw the directions; the first ones of a seed do not depend on `count`.
+        """Draw the directions; the first ones of a seed are independent of `count`.
 
         Args:
             generator: Any generator.

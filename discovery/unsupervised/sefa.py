@@ -1,14 +1,14 @@
-"""Closed-form factorization: the directions that the first affine maps of a code amplify most.
+"""Closed-form factorization: the directions amplified most by the first affine maps of a code.
 
 Yujun Shen, Bolei Zhou: Closed-Form Factorization of Latent Semantics in GANs, CVPR 2021,
 arXiv:2007.06600. With A the style weights of the chosen layers, one above the other, and their
 rows of unit norm, the directions are the leading eigenvectors of AᵀA.
 
 Differences from the official code: eigenvectors come sorted, with a fixed sign, from a symmetric
-solver, where `numpy.linalg.eig` returns them in no order; near-equal eigenvalues are told; AᵀA of
+solver, where `numpy.linalg.eig` returns them in no order; near-degenerate ones are reported; AᵀA of
 any run of layers is the difference of two cumulative sums, so that many layer sets cost little
 more than their eigenvectors. `normalize=False` gives the variant of rosinality's
-`closed_form_factorization`, the right singular vectors of A as it is.
+`closed_form_factorization`, the right singular vectors of A unchanged.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class SeFa(Method):
     """Eigenvectors of the style weights.
 
     Attributes:
-        components: How many directions, at most; fewer where the weights have a lower rank.
+        components: Maximum number of directions; fewer where the weights have a lower rank.
         layers: Layers of w+ codes to factorize and to act on: `all`, or numbers and ranges such
             as `0-1,4`. Generators without such layers have `all` only, their first map.
-        normalize: Whether every style channel counts the same, whatever its weights' norm.
+        normalize: Whether every style channel has equal weight, whatever its weights' norm.
 
     Example:
         >>> from directions.generators import load_generator
@@ -119,7 +119,7 @@ def factorize(
         matrices: Style weights of all layers, each `[out, d]`.
         layer_sets: For each set, the numbers of its layers, distinct.
         normalize: Whether rows are scaled to unit norm; rows of zeros stay.
-        count: How many eigenvectors, at most; without the null space in any case.
+        count: Maximum number of eigenvectors; the null space is always excluded.
 
     Returns:
         For each set its leading eigenvectors, float64.
@@ -160,11 +160,11 @@ def factorize(
 
 
 def parse_layers(text: str, *, count: int) -> tuple[int, ...]:
-    """Numbers from `all`, or from numbers and ranges with commas between.
+    """Layer numbers from `all`, or from comma-separated numbers and ranges.
 
     Args:
         text: Such as `0-1,4`; both ends of a range are included.
-        count: How many layers there are.
+        count: Number of layers.
 
     Raises:
         LatdirError: Not such a text, or a layer that does not exist.

@@ -91,7 +91,7 @@ def test_units_agree() -> None:
         Direction("a", unit(4), "z").shift(codes, 1.0, unit="degrees")
 
 
-def test_beyond_the_linear_range_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_beyond_the_linear_range_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     d = Direction("turn", unit(4), "z", calibration=YAW)
     with caplog.at_level(logging.WARNING):
         d.latent_amount(20.0, "degrees")
@@ -102,7 +102,7 @@ def test_beyond_the_linear_range_is_told(caplog: pytest.LogCaptureFixture) -> No
 
 def test_an_attribute_that_does_not_answer_has_no_unit() -> None:
     dead = Calibration("yaw", "degrees", 0.0, -1.0, 1.0)
-    with pytest.raises(LatdirError, match="'yaw' does not answer to direction 'a'"):
+    with pytest.raises(LatdirError, match="'yaw' does not respond to direction 'a'"):
         Direction("a", unit(4), "z", calibration=dead).latent_amount(1.0, "degrees")
 
 

@@ -29,7 +29,7 @@ def test_shapes_are_positive(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("layers", [((0, 5),), ((2, 2),), ((-1, 2),)])
 def test_layers_lie_within(layers: tuple[tuple[int, int], ...]) -> None:
-    with pytest.raises(LatdirError, match="does not lie within its first axis, 0 … 4"):
+    with pytest.raises(LatdirError, match="is not within its first axis, 0 … 4"):
         Space("s", (4,), layers)
 
 

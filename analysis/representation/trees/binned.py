@@ -1,4 +1,4 @@
-"""Codes cut into bins, and the trees that grow on them.
+"""Binned codes and the trees grown on them.
 
 Trees see only which of two values of a code is larger, so that bins stand for codes: one for each
 distinct value where every split is wanted, some hundreds of equal counts where that is too many.

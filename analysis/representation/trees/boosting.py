@@ -1,4 +1,4 @@
-"""Gradient boosted trees on binned codes, for the importances that DCI is made of.
+"""Gradient-boosted trees on binned codes, for DCI's importances.
 
 Jerome H. Friedman: Greedy Function Approximation: A Gradient Boosting Machine, Annals of
 Statistics 2001, algorithms 5 and 6, in the form of scikit-learn's `GradientBoostingClassifier` at

@@ -1,4 +1,4 @@
-"""Regression trees whose splits are found in sums over the bins of each code.
+"""Regression trees with splits found in histograms of the bins of each code.
 
 The sums of the gradients over the bins are one product of a sparse matrix of ones with the
 gradients of all classes at once, for one child of each node only, as the other is what is left of

@@ -1,4 +1,4 @@
-"""Regression trees whose splits are found among all rows, sorted once by each code.
+"""Regression trees with exact splits over all rows, sorted once per code.
 
 Every distinct value can be split at, as in scikit-learn's trees; those sort the rows of each node
 anew. Here a node's rows stay sorted by every code: what goes left is taken out of the parent's

@@ -56,7 +56,7 @@ def test_an_effect_within_the_null_does_not_count():
     assert said(own, null=RandomNull(wide, 0.95)) == ["does not measurably move smiling (+0.50)."]
 
 
-def test_a_rise_on_too_few_images_is_told():
+def test_a_rise_on_too_few_images_is_reported():
     own = effects([[0.5, 0.0, 0.0]], targets={"smiling": "smiling"}, noise=0.8)
     texts = said(own)
     share = own.at("smiling", "smiling").rises
@@ -71,7 +71,7 @@ def test_directions_without_a_name_are_told_by_what_they_move():
     assert said(effects([[0.0, 0.0, 0.0]], noise=0.0)) == ["moves nothing that was measured."]
 
 
-def test_a_short_linear_range_is_told():
+def test_a_short_linear_range_is_reported():
     start = torch.linspace(-1, 1, 30)
     scores = torch.stack([start + min(a, 0.25) for a in (-1.0, -0.5, 0.0, 0.5, 1.0)])
     found = curves(

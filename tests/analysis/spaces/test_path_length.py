@@ -211,7 +211,7 @@ def test_refusals():
         perceptual_path_length(world, features=lambda x: x, count=4)
     with pytest.raises(LatdirError, match="amounts ascend"):
         edit_path_length(world, direction(world), amounts=torch.tensor([1.0, 0.0]))
-    with pytest.raises(LatdirError, match="leaves some images as they are"):
+    with pytest.raises(LatdirError, match="leaves some images unchanged"):
         edit_path_length(world, direction(world), features=lambda x: 0 * x.flatten(1), count=4)
 
 

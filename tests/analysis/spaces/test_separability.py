@@ -64,7 +64,7 @@ def test_the_surest_rows_are_kept():
     assert len(seen[0]) == 50
 
 
-def test_one_sided_attributes_are_told():
+def test_one_sided_attributes_are_reported():
     x = normal(300, 3)
     logits = torch.stack([x[:, 0], x[:, 1].abs()], 1)
     found = linear_separability(x, logits)

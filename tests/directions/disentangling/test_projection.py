@@ -199,7 +199,7 @@ def test_what_cannot_be_conditioned_is_refused(on: object, message: str) -> None
         condition(bank, on=on)
 
 
-def test_nearly_parallel_conditions_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_nearly_parallel_conditions_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     V = rows(3, 8, 0)
     V[2] = V[1] + 1e-3 * V[2]
     with caplog.at_level(logging.WARNING):

@@ -129,7 +129,7 @@ def test_the_message_says_what_can_be_had() -> None:
     assert (met.value.best.distance <= 1 + 1e-9).all()
 
 
-def test_what_no_distance_reaches_is_told() -> None:
+def test_what_no_distance_reaches_is_reported() -> None:
     bank = bank_of(2)
     effects = torch.tensor([[1.0, 2.0, 0.0], [0.5, 1.0, 1.0]])
     names = ["a", "twin", "c"]

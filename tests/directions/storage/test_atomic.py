@@ -54,7 +54,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_really_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_really_full_disk_is_reported(tmp_path: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
@@ -68,7 +68,7 @@ def test_a_really_full_disk_is_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with (
         pytest.raises(LatdirError, match=r"there is no folder .*nowhere; make it first"),
         atomic(tmp_path / "nowhere" / "a"),
@@ -76,7 +76,7 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_in_the_way_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_the_way_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with (
         pytest.raises(LatdirError, match=r"cannot write .*choose another path"),

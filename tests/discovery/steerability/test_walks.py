@@ -25,7 +25,7 @@ def test_planted_colors_are_recovered():
     assert bank["red"].sigma == pytest.approx(1, rel=1e-4)
 
 
-def test_what_a_generator_cannot_do_is_told(caplog):
+def test_what_a_generator_cannot_do_is_reported(caplog):
     # Its patterns are the plain colors only, so nothing in it can turn or shift.
     world = planted(factors=3, dim=6, nuisances=0, size=8)
     bank = Walks(transforms="rotate,red", steps=60, reach=0.15).discover(world)

@@ -164,7 +164,7 @@ def test_layered_codes_keep_their_shape():
     assert bank["pca_00"].vector.shape == (2, 3)
 
 
-def test_ties_are_told(caplog):
+def test_ties_are_reported(caplog):
     codes, _ = normal(5000, [3.0, 1.0, 1.0, 0.2])
     bank = PCA(components=3, samples=5000).discover(Stored(codes))
     assert bank["pca_00"].evidence["tied_with"] == []
@@ -202,7 +202,7 @@ def test_two_runs_and_a_resumed_one_are_bit_identical(tmp_path, monkeypatch):
         method.discover(world, seed=5, state=state)
 
 
-def test_rank_is_told(caplog):
+def test_rank_is_reported(caplog):
     codes, _ = normal(300, [2.0, 1.0, 0.0, 0.0])
     with caplog.at_level(logging.WARNING):
         bank = PCA(samples=300).discover(Stored(codes))
