@@ -97,7 +97,7 @@ def test_beyond_the_linear_range_is_reported(caplog: pytest.LogCaptureFixture) -
         d.latent_amount(20.0, "degrees")
         assert not caplog.records
         d.latent_amount(torch.tensor([0.0, 25.0]), "degrees")
-    assert "answers linearly from -3 to 2 sigma along turn only" in caplog.text
+    assert "responds linearly from -3 to 2 sigma along turn only" in caplog.text
 
 
 def test_an_attribute_that_does_not_answer_has_no_unit() -> None:

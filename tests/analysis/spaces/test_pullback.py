@@ -101,7 +101,7 @@ def test_geodesic_of_a_generator_is_never_longer():
     found = geodesic_between(world, *codes, segments=8)
     assert found.length < found.straight_length
     assert found.codes.shape == (9, 6)
-    with pytest.raises(LatdirError, match="one and the same image"):
+    with pytest.raises(LatdirError, match="the same image"):
         find_geodesic(lambda x: 0 * x, *codes)
     with pytest.raises(LatdirError, match="codes of space 'z'"):
         geodesic_between(world, codes[0, :3], codes[1, :3])

@@ -72,7 +72,7 @@ def test_one_sided_attributes_are_reported():
     assert found.entropy[1] == 0
     with pytest.raises(LatdirError, match="every attribute has one class only"):
         linear_separability(x, logits[:, 1:])
-    with pytest.raises(LatdirError, match="leaves 3: keep a share"):
+    with pytest.raises(LatdirError, match="leaves 3: a fraction"):
         linear_separability(x, logits, keep=0.01)
 
 

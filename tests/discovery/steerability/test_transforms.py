@@ -135,13 +135,13 @@ def test_refusals():
         Transforms(transforms="zom").discover(generator)
     with pytest.raises(LatdirError, match="layers have no red: use the learned walks"):
         Transforms(transforms="red").discover(generator)
-    with pytest.raises(LatdirError, match=r"shape \[108\], which is no picture"):
+    with pytest.raises(LatdirError, match=r"shape \[108\], which is no feature map"):
         Transforms(layer="0", samples=50).discover(generator)
     with pytest.raises(LatdirError, match="samples 8 are more than the code's 8 coordinates"):
         Transforms(samples=8).discover(generator)
     flat = Affine(torch.randn(D, C, SIDE, SIDE), torch.ones(C, SIDE, SIDE))
     flat.network = flat.network[:2]
-    with pytest.raises(LatdirError, match="no layer of pictures to read transforms from"):
+    with pytest.raises(LatdirError, match="no feature-map layer to derive transforms from"):
         Transforms(samples=300).discover(flat)
 
 
