@@ -1,1 +1,15 @@
-"""Bootstrap and half-sample intervals."""
+"""Confidence intervals: bootstrap over codes, half-samples over rows.
+
+Read `bootstrap` first. Import from here.
+"""
+
+from analysis.intervals.bootstrap import Interval, mean_interval, resamples
+from analysis.intervals.half_samples import Score, half_sample_scores
+
+__all__ = [
+    "Interval",
+    "Score",
+    "half_sample_scores",
+    "mean_interval",
+    "resamples",
+]

@@ -1,1 +1,44 @@
-"""Geometry of latent spaces: path lengths, separability, pullback metrics, geodesics, subspaces."""
+"""Geometry of latent spaces: path lengths, separability, pullback metric, geodesics, subspaces.
+
+Read `path_length` first. Import from here.
+"""
+
+from analysis.spaces.cosines import cosine_matrix
+from analysis.spaces.geodesic import Geodesic, find_geodesic, geodesic_between
+from analysis.spaces.participation import Participation
+from analysis.spaces.path_length import (
+    PathLength,
+    edit_path_length,
+    lipschitz,
+    perceptual_path_length,
+)
+from analysis.spaces.pullback import LocalMetric, effective_dimension, pullback_metric
+from analysis.spaces.separability import Separability, linear_separability, measure_separability
+from analysis.spaces.subspaces import (
+    SubspaceComparison,
+    compare_banks,
+    compare_subspaces,
+    principal_angles,
+)
+
+__all__ = [
+    "Geodesic",
+    "LocalMetric",
+    "Participation",
+    "PathLength",
+    "Separability",
+    "SubspaceComparison",
+    "compare_banks",
+    "compare_subspaces",
+    "cosine_matrix",
+    "edit_path_length",
+    "effective_dimension",
+    "find_geodesic",
+    "geodesic_between",
+    "linear_separability",
+    "lipschitz",
+    "measure_separability",
+    "perceptual_path_length",
+    "principal_angles",
+    "pullback_metric",
+]

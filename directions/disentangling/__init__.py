@@ -1,4 +1,17 @@
 """Disentangled directions: conditioning by projection, mixing by measured effects.
 
-Read `projection` first.
+Read `projection` first, then `mixing`. Import the functions from here; `vectors` holds the linear
+algebra that they share.
 """
+
+from directions.disentangling.measured import independent, step_effects
+from directions.disentangling.mixing import disentangle
+from directions.disentangling.projection import condition, orthonormalize
+
+__all__ = [
+    "condition",
+    "disentangle",
+    "independent",
+    "orthonormalize",
+    "step_effects",
+]

@@ -1,4 +1,4 @@
-"""Files: atomic writes, the container of tensors with one JSON manifest, and the bank format.
+"""Atomic files, the container of tensors with one JSON manifest, and the bank format.
 
-Read `container` first: banks, paths and resumable runs are written and read by its two functions.
+Read `bank_format` first. Import from the modules: `atomic` is both a module and its function.
 """

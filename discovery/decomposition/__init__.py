@@ -1,1 +1,21 @@
-"""Linear algebra of many codes: covariances, randomized ranges, robust PCA, ICA."""
+"""Linear algebra of many codes: covariances, randomized ranges, ICA, joint diagonalization.
+
+Read `covariance` first. Import from here; `robust_pca` has its function in the module of its
+name.
+"""
+
+from discovery.decomposition.covariance import StreamingCovariance, gram
+from discovery.decomposition.ica_and_sparse_pca import independent_components, sparse_components
+from discovery.decomposition.joint_diagonalization import diagonalize, off_diagonal
+from discovery.decomposition.randomized_range import Range, find_range
+
+__all__ = [
+    "Range",
+    "StreamingCovariance",
+    "diagonalize",
+    "find_range",
+    "gram",
+    "independent_components",
+    "off_diagonal",
+    "sparse_components",
+]

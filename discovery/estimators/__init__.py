@@ -1,4 +1,5 @@
 """Estimators of linear boundaries from labeled codes, and their uncertainty.
 
-Read `linear` first.
+Read `linear` first, then `svm`. Import from the modules: this package stays light for methods that
+need one estimator only.
 """
