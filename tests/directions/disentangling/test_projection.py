@@ -371,7 +371,7 @@ def test_a_trust_bound_is_kept_and_used_up() -> None:
         ({"effects": torch.ones(2, 3)}, r"effects have shape \[2, 3\], but there are 3 directions"),
         ({"effects": torch.full((3, 3), float("nan"))}, "the effect of 'd0' on 'd0' is nan"),
         ({"effects": torch.ones(3, 3), "ridge": -1.0}, "ridge -1.0 must not be negative"),
-        ({"effects": torch.ones(3, 3), "least_cosine": 1.5}, "least_cosine 1.5 must lie"),
+        ({"effects": torch.ones(3, 3), "least_cosine": 1.5}, "least_cosine 1.5 must be"),
         ({"effects": torch.ones(3, 1), "attributes": ["x"]}, "no direction is named after an attr"),
         ({"effects": torch.eye(3), "targets": {"d0": "x"}}, "no effect on 'x' was measured"),
         ({"effects": torch.eye(3), "targets": {"x": "d0"}}, "no direction 'x' in this bank"),
