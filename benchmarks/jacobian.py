@@ -24,8 +24,8 @@ from directions.generators import load_generator
 from directions.generators.base import Generator
 from directions.generators.dcgan import DCGAN
 from directions.numerics.eigen import eigh
+from directions.numerics.jacobian import columns, gram, leading, metric
 from discovery.jacobian.global_basis import GlobalBasis
-from discovery.jacobian.models import columns, gram, leading, metric
 
 # Eyes and mouth of an average digiface64 face.
 WINDOWS = {"eyes": (20, 10, 34, 54), "mouth": (42, 20, 58, 44)}

@@ -27,7 +27,7 @@ from torch import Tensor
 from directions.generators.base import Generator
 from directions.generators.stylegan.generator import StyleGenerator
 from directions.numerics.eigen import eigh
-from discovery.jacobian.models import columns, gram, leading
+from directions.numerics.jacobian import columns, gram, leading
 
 COUNT = 20
 # Relative gap to both neighbors above which an eigenvector is well defined.

@@ -13,9 +13,10 @@ from discovery.registry import METHODS, find_method
 
 if TYPE_CHECKING:
     from discovery.jacobian.global_basis import GlobalBasis
+    from discovery.jacobian.hessian_penalty import HessianPenalty
     from discovery.jacobian.local_basis import LocalBasis
     from discovery.jacobian.local_channels import LocalChannels
-    from discovery.jacobian.orojar import HessianPenalty, OroJaR
+    from discovery.jacobian.orojar import OroJaR
     from discovery.jacobian.region import Region
     from discovery.sampling.sampler import sample
     from discovery.sampling.samples import Samples

@@ -93,7 +93,7 @@ METHODS: dict[str, MethodEntry] = {
         "OroJaR, Wei et al. 2021, arXiv:2108.07668",
     ),
     "hessian": MethodEntry(
-        "discovery.jacobian.orojar:HessianPenalty",
+        "discovery.jacobian.hessian_penalty:HessianPenalty",
         "a basis whose directions do not modulate each other",
         "The Hessian Penalty, Peebles et al. 2020, arXiv:2008.10599",
     ),

@@ -126,3 +126,21 @@ def labeled(
         classifier_fingerprint=classifier.fingerprint,
         seed=seed,
     )
+
+
+def slow_jacobian(function, point: Tensor) -> Tensor:
+    """`[out, d]`, one backward pass an output."""
+    point = point.clone().requires_grad_()
+    out = function(point[None]).flatten()
+    rows = [torch.autograd.grad(o, point, retain_graph=True)[0].flatten() for o in out]
+    return torch.stack(rows)
+
+
+def equal_gains(bend: float = 0.0) -> PlantedGenerator:
+    """All patterns of equal norm and gain: on average every basis of their span is as good."""
+    return planted(factors=3, nuisances=0, dim=6, bend=bend, seed=3)
+
+
+def matched(bank, truth: Tensor) -> Tensor:
+    """For each true axis the largest cosine to a direction."""
+    return (bank.matrix() @ truth.T).abs().amax(0)

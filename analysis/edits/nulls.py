@@ -146,7 +146,7 @@ def random_directions(
     Raises:
         LatdirError: An unknown space.
     """
-    where = generator.space(space or next(iter(generator.spaces)))
+    where = generator.space(space or generator.default_space())
     prior = generator.prior(where.name)
     rng = torch.Generator().manual_seed(seed)
     vectors = torch.randn(count, *where.shape, generator=rng)

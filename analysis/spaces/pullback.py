@@ -14,7 +14,6 @@ M times a vector is one forward-mode and one reverse-mode product.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +23,17 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.numerics.eigen import eigh
+from directions.numerics.jacobian import leading, product
 from directions.numerics.linearized import Linearized
 from directions.scoring.features import Features
 
 __all__ = ["LocalMetric", "effective_dimension", "metric_of", "pullback_metric"]
 
-MEMORY = 1 << 28
+# From so many eigenpairs less than all, the whole metric costs no more.
 OVERSAMPLE = 8
-# Leading eigenvalues that move by less from block to block have converged.
-SETTLED = 1e-5
+# Residual of the leading eigenpairs; the error of an eigenvalue is of the order of its square.
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +145,9 @@ def metric_of(model: Linearized, *, count: int | None = None, seed: int = 0) -> 
         LatdirError: More eigenpairs than coordinates.
 
     Example:
-        >>> from directions.numerics.linearized import linearize
+        >>> from directions.numerics.eigen import eigh
+    from directions.numerics.jacobian import leading, product
+    from directions.numerics.linearized import linearize
         >>> stretch = linearize(lambda x: x * torch.tensor([3.0, 1.0]), torch.zeros(2))
         >>> metric_of(stretch).values
         tensor([9., 1.])
@@ -152,54 +155,13 @@ def metric_of(model: Linearized, *, count: int | None = None, seed: int = 0) -> 
     d = math.prod(model.shape)
     if count is not None and not 1 <= count <= d:
         raise LatdirError(f"a metric of {d} coordinates has 1 … {d} eigenpairs, not {count}")
-    step = max(1, MEMORY // max(model.footprint, 1))
-
-    def product(rows: Tensor) -> Tensor:
-        parts = [
-            model.pull(model.push(part.reshape(-1, *model.shape))).flatten(1)
-            for part in torch.split(rows, step)
-        ]
-        return torch.cat(parts)
-
     like: dict[str, Any] = {"dtype": model.value.dtype, "device": model.value.device}
     if count is None or count + OVERSAMPLE >= d:
-        gram = product(torch.eye(d, **like)).double()
-        values, vectors = torch.linalg.eigh((gram + gram.T) / 2)
-        top = slice(None) if count is None else slice(None, count)
-        kept, rows = values.flip(0).clamp_min(0), vectors.T.flip(0)
-        return LocalMetric(
-            kept[top].to(**like), _signed(rows[top]).to(**like), float(gram.trace()), d
-        )
-    return _leading(product, d, count, seed, like)
-
-
-def _leading(
-    product: Callable[[Tensor], Tensor], d: int, count: int, seed: int, like: dict[str, Any]
-) -> LocalMetric:
-    """Leading eigenpairs by block Krylov iteration (Musco & Musco 2015, arXiv:1504.05477)."""
-    rng = torch.Generator().manual_seed(seed)
-    block = torch.randn(min(d, count + OVERSAMPLE), d, generator=rng).to(**like)
-    rows, images = torch.empty(0, d, **like), torch.empty(0, d, **like)
-    values = torch.zeros(count, dtype=torch.float64)
-    while True:
-        for _ in range(2):  # twice is enough to be orthogonal to rounding
-            block = block - (block @ rows.T) @ rows
-            block = torch.linalg.qr(block.T)[0].T
-        block = block[: d - len(rows)]
-        found = product(block)
-        rows, images = torch.cat([rows, block]), torch.cat([images, found])
-        small = (rows @ images.T).double()
-        levels, turns = torch.linalg.eigh((small + small.T) / 2)
-        before, values = values, levels.flip(0)[:count].clamp_min(0).cpu()
-        settled = bool(((values - before).abs() <= SETTLED * values).all())
-        if settled or len(rows) >= d:
-            break
-        block = found
-    vectors = turns.T.flip(0)[:count].to(**like) @ rows
-    return LocalMetric(values.to(**like), _signed(vectors), math.nan, d)
-
-
-def _signed(rows: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
-    """Rows whose largest coordinate is positive."""
-    top = rows.gather(1, rows.abs().argmax(1, keepdim=True))
-    return rows * torch.where(top < 0, -1, 1)
+        whole = product(model, torch.eye(d, **like))
+        found = eigh((whole + whole.T) / 2, count=count)
+        trace = found.total
+    else:
+        found = leading(model, count=count, tolerance=TOLERANCE, seed=seed)
+        trace = math.nan
+    values, vectors = found.values.clamp_min(0).to(**like), found.vectors.to(**like)
+    return LocalMetric(values, vectors, trace, d)

@@ -195,8 +195,8 @@ def measure_separability(
         >>> found["z"].score < 1.1
         True
     """
-    first = next(iter(generator.spaces))
-    wanted = spaces or [first, *(["w"] if "w" in generator.spaces and first != "w" else [])]
+    first = generator.default_space()
+    wanted = spaces or list(dict.fromkeys((first, generator.default_space("w"))))
     binary = [a.name for a in classifier.attributes if a.kind == "probability"]
     names = list(attributes) if attributes else binary
     values = [n for n in names if n not in binary and classifier.columns([n])]

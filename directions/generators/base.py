@@ -18,7 +18,7 @@ from directions.numerics.linearized import Linearized, Window, linearize
 from directions.seeds import PRIOR_SEED
 from directions.space import Prior, Space
 
-__all__ = ["BLOCK", "Generator", "check_images"]
+__all__ = ["BLOCK", "Generator", "check_images", "check_seed"]
 
 BLOCK = 256
 PRIOR_SAMPLES = 16384
@@ -53,6 +53,26 @@ def check_images(images: object, *, name: str, count: int) -> Tensor:
     )
 
 
+def check_seed(seed: int, start: int = 0, count: int = 0) -> None:
+    """Refuse a seed, or positions in its sequence of codes, that do not exist.
+
+    Raises:
+        LatdirError: A negative count or start, or a seed outside 0 … 2**64 - 1.
+
+    Example:
+        >>> check_seed(-1)
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: count 0 and start 0 must not be negative and seed -1 must
+        lie in 0 … 2**64 - 1
+    """
+    if count < 0 or start < 0 or not 0 <= seed < 2**64:
+        raise LatdirError(
+            f"count {count} and start {start} must not be negative "
+            f"and seed {seed} must lie in 0 … 2**64 - 1"
+        )
+
+
 class Generator(ABC):
     """Latent codes in, images out.
 
@@ -61,7 +81,7 @@ class Generator(ABC):
 
     Attributes:
         name: Short name, shown and stored.
-        spaces: Latent spaces by name; the first is the one sampled by nature.
+        spaces: Latent spaces by name; the first is the default, that of the prior.
         image_shape: (channels, height, width) of one image.
     """
 
@@ -120,7 +140,7 @@ class Generator(ABC):
             space: Name of the code's space; by default the first.
             window: The rectangle of pixels wanted, (top, left, bottom, right); by default all.
         """
-        name = next(iter(self.spaces)) if space is None else space
+        name = space or self.default_space()
         self.check(code[None], name)
         top, left, bottom, right = window or (0, 0, *self.image_shape[1:])
         return linearize(
@@ -138,6 +158,16 @@ class Generator(ABC):
                 f"{self.name} has no space {name!r}: it has {', '.join(self.spaces)}"
             )
         return self.spaces[name]
+
+    def default_space(self, *preferred: str) -> str:
+        """The first of the preferred spaces that it has, otherwise that of its prior.
+
+        Example:
+            >>> from directions.planted.world import planted
+            >>> planted().default_space("w")
+            'z'
+        """
+        return next((name for name in preferred if name in self.spaces), next(iter(self.spaces)))
 
     def check(self, codes: Tensor, space: str) -> Tensor:
         """Return `codes` if they are a batch of that space's codes.
@@ -201,13 +231,8 @@ class Generator(ABC):
         Raises:
             LatdirError: A negative count, start or seed, or an unknown space.
         """
-        source = next(iter(self.spaces.values()))
-        target = source if space is None else self.space(space)
-        if count < 0 or start < 0 or not 0 <= seed < 2**64:
-            raise LatdirError(
-                f"count {count} and start {start} must not be negative "
-                f"and seed {seed} must lie in 0 … 2**64 - 1"
-            )
+        target = self.space(space or self.default_space())
+        check_seed(seed, start, count)
         first, last = start // BLOCK, -(-(start + count) // BLOCK)
         # Whole blocks are mapped, so that a code's bits do not depend on who asked for it.
         blocks = [self._block(seed, b, target.name) for b in range(first, last)]
@@ -219,17 +244,16 @@ class Generator(ABC):
         return codes
 
     def _block(self, seed: int, block: int, space: str) -> Tensor:
-        source = next(iter(self.spaces.values()))
         key = np.array([seed, block], dtype=np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
         codes = torch.from_numpy(self._draw(rng, BLOCK)).to(self.device)
         with torch.inference_mode():
-            mapped = self.map(codes, source.name, space)
+            mapped = self.map(codes, self.default_space(), space)
         return mapped.clone()
 
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         """`count` codes of the first space; a standard normal unless overridden."""
-        shape = next(iter(self.spaces.values())).shape
+        shape = self.space(self.default_space()).shape
         return rng.standard_normal((count, *shape), dtype=np.float32)
 
     def map(self, codes: Float[Tensor, "n ..."], source: str, target: str) -> Tensor:
@@ -253,7 +277,7 @@ class Generator(ABC):
         The first space of a generator that does not override `_draw` is standard normal
         exactly; others are estimated from 16,384 codes of a fixed seed.
         """
-        first = next(iter(self.spaces))
+        first = self.default_space()
         name = first if space is None else self.space(space).name
         if name not in self._priors:
             exact = name == first and type(self)._draw is Generator._draw

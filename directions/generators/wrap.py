@@ -206,7 +206,7 @@ def _identify(
 
 def _probed(generator: WrappedGenerator) -> tuple[int, int, int]:
     """The shape of one image, after two codes have gone through."""
-    space = next(iter(generator.spaces))
+    space = generator.default_space()
     codes = generator.sample(2, seed=0, space=space)
     try:
         with torch.no_grad():

@@ -9,7 +9,6 @@ batch of images, and a window of the output needs only its receptive field.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,8 +21,9 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from directions.errors import LatdirError
+from directions.numerics.tangents import pushforward
 
-__all__ = ["Linearized", "Window", "deconvolutions", "linearize", "linearize_layers", "pushforward"]
+__all__ = ["Linearized", "Window", "deconvolutions", "linearize", "linearize_layers"]
 
 Window = tuple[int, int, int, int]
 """(top, left, bottom, right) of a rectangle of pixels; the last two are excluded."""
@@ -81,14 +81,14 @@ def linearize(function: Callable[[Tensor], Tensor], point: Float[Tensor, "..."])
         point: `[*shape]`, where to linearize.
 
     Raises:
-        LatdirError: On `push`, when an operation of the map has no forward-mode derivative.
+        LatdirError: On `push`, as `pushforward`.
     """
     point = point.detach()
     with torch.no_grad(), _LargestTensor() as seen:  # type: ignore[no-untyped-call]
         value = function(point[None])[0]
 
     def push_one(tangent: Tensor) -> Tensor:
-        return pushforward(function, point[None], tangent[None])[0]
+        return pushforward(function, point[None], tangent[None]).derivative[0]
 
     def push(tangents: Tensor) -> Tensor:
         with torch.no_grad():
@@ -108,37 +108,6 @@ def linearize(function: Callable[[Tensor], Tensor], point: Float[Tensor, "..."])
         return gathered
 
     return Linearized(value, tuple(point.shape), push, pull, LIVE_LAYERS * seen.bytes)
-
-
-def pushforward(
-    function: Callable[[Tensor], Tensor],
-    points: Float[Tensor, "n ..."],
-    tangents: Float[Tensor, "n ..."],
-) -> Tensor:
-    """J t for a batch of points with one tangent each, in forward mode.
-
-    Args:
-        function: Takes a batch and returns a batch.
-        points: `[n, *shape]`.
-        tangents: `[n, *shape]`; gradients flow back to them.
-
-    Raises:
-        LatdirError: An operation of the map has no forward-mode derivative.
-    """
-    with warnings.catch_warnings():
-        # torch 2.14 warns of its own use of torch.jit when forward mode is first used.
-        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
-        try:
-            moved: Tensor = torch.func.jvp(
-                function, (points.contiguous(),), (tangents.contiguous(),)
-            )[1]
-        except NotImplementedError as error:
-            raise LatdirError(
-                f"this map has an operation without a forward-mode derivative ({error}): "
-                "write it with differentiable torch operations, or give the generator "
-                "a `linearize` of its own"
-            ) from error
-    return moved
 
 
 def linearize_layers(

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
 
-__all__ = ["Directional", "directional"]
+__all__ = ["Directional", "directional", "pushforward"]
 
 # Each takes the input first, the weight second and, by place or name, the bias third.
 CONVOLUTIONS = {
@@ -53,6 +53,35 @@ class Directional(NamedTuple):
     derivative: Tensor
 
 
+def pushforward(
+    function: Callable[[Tensor], Tensor],
+    points: Float[Tensor, "n *shape"],
+    tangents: Float[Tensor, "n *shape"],
+) -> Directional:
+    """f(x) and J(x) t by PyTorch's own forward mode.
+
+    Args:
+        function: Takes a batch and returns a batch, each element by itself.
+        points: `[n, …]`.
+        tangents: `[n, …]`; gradients flow back from the derivative to them.
+
+    Raises:
+        LatdirError: An operation of the map has no forward-mode derivative.
+    """
+    with warnings.catch_warnings():
+        # torch 2.14 warns of its own use of torch.jit when forward mode is first used.
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
+        try:
+            made: Any = torch.func.jvp(function, (points.contiguous(),), (tangents.contiguous(),))
+        except NotImplementedError as error:
+            raise LatdirError(
+                f"this map has an operation without a forward-mode derivative ({error}): "
+                "write it with differentiable torch operations, or give the generator "
+                "a `linearize` of its own"
+            ) from error
+    return Directional(*made)
+
+
 def directional(
     function: Callable[[Tensor], Tensor],
     points: Float[Tensor, "n *shape"],
@@ -60,7 +89,7 @@ def directional(
     *,
     precision: Precision = "float32",
 ) -> Directional:
-    """f(x) and J(x) t for a batch of points with one tangent each.
+    """f(x) and J(x) t for a batch of points with one tangent each, tangents taking their own way.
 
     Args:
         function: Takes a batch and returns a batch, each element by itself.
@@ -70,31 +99,28 @@ def directional(
             operation and the types of both results are the same with `bfloat16`.
 
     Raises:
-        LatdirError: An operation of the map has no forward-mode derivative, or the map does not
-            depend on its argument.
+        LatdirError: As `pushforward`, or the map does not depend on its argument.
 
     Example:
         >>> directional(torch.square, torch.tensor([3.0]), torch.tensor([0.5]))
         Directional(value=tensor([9.]), derivative=tensor([3.]))
     """
-    with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level():
-        # torch 2.14 warns of its own use of torch.jit when forward mode is first used.
-        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated")
-        dual = _joined(points.detach().contiguous(), tangents.detach().contiguous())
-        try:
-            with _TangentsAlone(precision):
-                value, derivative = _parts(function(dual))
-        except NotImplementedError as error:
-            raise LatdirError(
-                f"this map has an operation without a forward-mode derivative ({error}): "
-                "write it with differentiable torch operations, or use finite differences"
-            ) from error
-    if derivative is None:
+    lost = False
+
+    def alone(x: Tensor) -> Tensor:
+        nonlocal lost
+        with _TangentsAlone(precision):
+            made = function(x)
+        lost = _parts(made)[1] is None
+        return made
+
+    found = pushforward(alone, points, tangents)
+    if lost:
         raise LatdirError(
             "this map loses the derivative of its argument: look for .detach(), .numpy() or "
             "torch.inference_mode() in it"
         )
-    return Directional(value, derivative)
+    return found
 
 
 class _TangentsAlone(TorchFunctionMode):

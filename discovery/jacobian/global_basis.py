@@ -30,16 +30,10 @@ from directions.bank import DirectionBank
 from directions.errors import ConvergenceError, LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
+from directions.numerics.jacobian import leading, metric
 from directions.numerics.linearized import Linearized
 from discovery.base import Method, Need
-from discovery.jacobian.models import (
-    Features,
-    eigen_bank,
-    image_models,
-    leading,
-    metric,
-    natural_space,
-)
+from discovery.jacobian.models import Features, eigen_bank, image_models
 
 __all__ = ["GlobalBasis", "frechet_mean"]
 
@@ -115,7 +109,7 @@ class GlobalBasis(Method):
             LatdirError: An unknown space, codes that do not fit it, an image that does not
                 react, or a Fréchet mean that does not converge.
         """
-        space = self.space or natural_space(generator)
+        space = self.space or generator.default_space("w")
         if codes is None:
             codes = generator.sample(self.samples, seed=seed, space=space)
         generator.check(codes, space)

@@ -26,17 +26,10 @@ from directions.bank import DirectionBank
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
+from directions.numerics.jacobian import columns, principal
 from directions.numerics.linearized import Linearized
 from discovery.base import Method, Need
-from discovery.jacobian.models import (
-    Features,
-    columns,
-    eigen_bank,
-    image_models,
-    map_model,
-    natural_space,
-    principal,
-)
+from discovery.jacobian.models import Features, eigen_bank, image_models, map_model
 
 __all__ = ["LocalBasis", "LocalPath"]
 
@@ -105,7 +98,7 @@ class LocalBasis(Method):
         Raises:
             LatdirError: An unknown space, a code that does not fit it, or no mapping to it.
         """
-        space = self.space or natural_space(generator)
+        space = self.space or generator.default_space("w")
         source = self._source(generator)
         if code is None:
             code = generator.sample(1, seed=seed, start=self.number, space=source)[0]
@@ -163,8 +156,8 @@ class LocalBasis(Method):
 
     def _source(self, generator: Generator) -> str:
         """The space that the Jacobian's codes live in."""
-        first = next(iter(generator.spaces))
-        space = self.space or natural_space(generator)
+        first = generator.default_space()
+        space = self.space or generator.default_space("w")
         generator.space(space)
         if self.through == "image":
             return space
@@ -182,7 +175,7 @@ class LocalBasis(Method):
         generator.check(code[None], source)
         if self.through == "image":
             return next(image_models(generator, code[None], space=source, features=features))
-        target = self.space or natural_space(generator)
+        target = self.space or generator.default_space("w")
         return map_model(generator, code, source=source, target=target)
 
     def _steer(

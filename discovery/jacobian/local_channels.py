@@ -27,8 +27,8 @@ from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
+from discovery.channels import channel_direction, usable_channels
 from discovery.jacobian.region import region_masks
-from discovery.supervised.stylespace import channel_direction, natural_channels, usable_channels
 
 __all__ = ["LocalChannels", "region_energy"]
 
@@ -107,7 +107,7 @@ class LocalChannels(Method):
         Raises:
             LatdirError: A region or mask that does not fit, or an empty one.
         """
-        space = generator.space(self.space or natural_channels(generator))
+        space = generator.space(self.space or generator.default_space("s"))
         if codes is None:
             codes = generator.sample(self.samples, seed=seed, space=space.name)
         generator.check(codes, space.name)

@@ -31,10 +31,11 @@ from directions.classifiers import load_classifier
 from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, generalized_eigh
+from directions.numerics.jacobian import metric
 from discovery.base import Method, Need
 from discovery.decomposition.robust_pca import robust_pca
 from discovery.jacobian.masks import PARTS, bounding_window, box_mask, part_mask
-from discovery.jacobian.models import eigen_bank, metric, metrics, natural_space
+from discovery.jacobian.models import eigen_bank, metrics
 
 __all__ = ["Region", "region_masks"]
 
@@ -118,7 +119,7 @@ class Region(Method):
         Raises:
             LatdirError: An unknown region, a box or mask that does not fit, or an empty one.
         """
-        space = self.space or natural_space(generator)
+        space = self.space or generator.default_space("w")
         if codes is None:
             codes = generator.sample(self.samples, seed=seed, space=space)
         generator.check(codes, space)

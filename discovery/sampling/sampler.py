@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from directions.classifiers.base import Classifier, Combined
 from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import Precision
-from directions.generators.base import Generator, check_images
+from directions.generators.base import Generator, check_images, check_seed
 from directions.images import grid, save_png
 from discovery.estimators.cones import cone_angle
 from discovery.sampling.samples import Samples
@@ -106,8 +106,8 @@ def sample(
     if not columns:
         raise LatdirError(f"name at least one attribute: there are {', '.join(classifier.names)}")
     _check_numbers(n, max_samples, cone, batch, sheets, out)
-    generator.sample(0, seed=seed, start=start)  # refuses a seed or start that is none
-    named = generator.space(space or next(iter(generator.spaces)))
+    check_seed(seed, start)
+    named = generator.space(space or generator.default_space())
     budget = max_samples if n == "auto" else n
     header = header_of(
         Samples(

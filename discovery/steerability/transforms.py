@@ -101,7 +101,7 @@ class Transforms(Method):
         colors = [e.name for e in edits if e.placement is None and e.name != "brightness"]
         if colors:
             raise LatdirError(f"layers have no {colors[0]}: use the learned walks for colors")
-        space = generator.space(next(iter(generator.spaces)))
+        space = generator.space(generator.default_space())
         if self.samples <= space.size or self.ridge < 0 or not self.strength:
             raise LatdirError(
                 f"samples {self.samples} are more than the code's {space.size} coordinates, "

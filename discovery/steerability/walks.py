@@ -135,8 +135,7 @@ class _Fit:
 
     def __init__(self, walks: Walks, generator: Generator, seed: int) -> None:
         self.walks, self.generator, self.seed = walks, generator, seed
-        default = "w" if "w" in generator.spaces else next(iter(generator.spaces))
-        self.space = generator.space(walks.space or default).name
+        self.space = generator.space(walks.space or generator.default_space("w")).name
         self.size = generator.space(self.space).size
 
     def _reach(self, edit: Edit) -> float:

@@ -113,7 +113,7 @@ class ActiveSubspace(Method):
                 finite, or fewer codes than twice the components.
         """
         names = tuple(classifier.names if attributes is None else attributes)
-        space = generator.space(self.space or next(iter(generator.spaces)))
+        space = generator.space(self.space or generator.default_space())
         if not 1 <= self.components <= min(space.size, self.count // 2):
             raise LatdirError(
                 f"{self.components} components from {self.count} codes of {space.size} "

@@ -44,7 +44,7 @@ from discovery.base import Method, Need
 from discovery.sampling.samples import Samples
 from discovery.supervised.robust_means import CENTERS, Center, clipped
 
-__all__ = ["Gradient", "estimate_direction", "split_half"]
+__all__ = ["Gradient", "estimate_direction", "half_sample_agreement"]
 
 HALVES = 8
 LEAST_FINITE = 0.9
@@ -120,7 +120,7 @@ class Gradient(Method):
                 "300 for a good direction"
             )
         names = tuple(classifier.names if attributes is None else attributes)
-        space = generator.space(self.space or next(iter(generator.spaces)))
+        space = generator.space(self.space or generator.default_space())
         start = 0
         if samples is not None:
             _check_samples(samples, generator, classifier, names, space.name)
@@ -207,7 +207,7 @@ class _Estimate:
         slope = along.quantile(0.5)
         sigma = prior.sigma(unit)
         norms = g.norm(dim=1)
-        cosine, half, whole = split_half(estimate, len(g))
+        cosine, half, whole = half_sample_agreement(estimate, len(g))
         level = _winsorised(s).mean() / slope - (z @ unit).mean() if slope else torch.zeros(())
         evidence = {
             "codes": len(g),
@@ -288,7 +288,7 @@ def _whitener(prior: Prior, like: Tensor) -> Float[Tensor, "d d"] | None:
     return None if bool(failed) else torch.cholesky_inverse(lower)
 
 
-def split_half(
+def half_sample_agreement(
     estimate: Callable[[Tensor], Tensor], n: int, *, halves: int = HALVES
 ) -> tuple[float, float, float]:
     """How well estimates from two halves of the samples agree, over several random halvings.
@@ -306,7 +306,7 @@ def split_half(
         both in degrees.
 
     Example:
-        >>> split_half(lambda rows: torch.tensor([0.0, 1.0]), 10)
+        >>> half_sample_agreement(lambda rows: torch.tensor([0.0, 1.0]), 10)
         (1.0, 0.0, 0.0)
     """
     rng = torch.Generator().manual_seed(0)

@@ -25,13 +25,13 @@ from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, logit
-from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.base import Method, Need
+from discovery.channels import channel_direction, usable_channels
 from discovery.sampling.draw import Draw
 
-__all__ = ["StyleSpace", "channel_direction", "channel_names", "relevance", "usable_channels"]
+__all__ = ["StyleSpace", "relevance"]
 
 BATCH = 64
 
@@ -114,7 +114,7 @@ class StyleSpace(Method):
         columns = classifier.columns(names)
         if not names:
             raise LatdirError(f"name at least one attribute of {', '.join(classifier.names)}")
-        space = generator.space(self.space or natural_channels(generator))
+        space = generator.space(self.space or generator.default_space("s"))
         codes, scores = self._population(generator, classifier, space.name, seed)
         prior = generator.prior(space.name)
         mean, spread = prior.mean.flatten().to(codes), prior.deviations.flatten().to(codes)
@@ -224,63 +224,3 @@ def relevance(
     spread = delta.std(0)
     theta = delta.mean(0) / torch.where(spread > 0, spread, torch.ones_like(spread))
     return torch.where(alive & (spread > 0), theta, torch.zeros_like(theta))
-
-
-def natural_channels(generator: Generator) -> str:
-    """`s` where there is one, otherwise the generator's own space."""
-    return "s" if "s" in generator.spaces else next(iter(generator.spaces))
-
-
-def channel_names(generator: Generator, space: str) -> list[tuple[str, int]]:
-    """For each coordinate of a code, its layer's name and its number within the layer."""
-    where = generator.space(space)
-    if space != "s" or not where.layers:
-        return [(space, i) for i in range(where.size)]
-    names = generator.style_names or tuple(f"layer{i}" for i in range(len(where.layers)))
-    return [
-        (name, i)
-        for name, (start, stop) in zip(names, where.layers, strict=True)
-        for i in range(stop - start)
-    ]
-
-
-def usable_channels(generator: Generator, space: str, *, rgb: bool) -> Tensor:
-    """Which coordinates count, `[d]`, boolean: those of color layers only with `rgb`."""
-    names = channel_names(generator, space)
-    return torch.tensor([rgb or not layer.endswith("rgb") for layer, _ in names])
-
-
-def channel_direction(
-    generator: Generator,
-    space: str,
-    index: int,
-    *,
-    sign: float,
-    name: str,
-    method: Method,
-    evidence: Mapping[str, Any],
-) -> Direction:
-    """The direction of one channel, named after what it changes and where it lies.
-
-    Args:
-        generator: Whose codes it moves.
-        space: Name of their space.
-        index: Coordinate of the code.
-        sign: 1 or -1.
-        name: What it changes.
-        method: What found it.
-        evidence: Figures that speak for it; its place is added.
-    """
-    where = generator.space(space)
-    layer, channel = channel_names(generator, space)[index]
-    vector = torch.zeros(where.size)
-    vector[index] = sign
-    return Direction(
-        f"{name}:{layer}:{channel}",
-        vector.reshape(where.shape),
-        space,
-        method=method.method,
-        config=method.config,
-        sigma=float(generator.prior(space).deviations.flatten()[index]),
-        evidence={"layer": layer, "channel": channel, "index": index, **evidence},
-    )

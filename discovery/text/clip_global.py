@@ -174,8 +174,7 @@ class ClipGlobal(Method):
             LatdirError: As `measure_relevance`.
         """
         if axes is None:
-            natural = "s" if "s" in generator.spaces else next(iter(generator.spaces))
-            moved = Axes.coordinates(generator, self.space or natural)
+            moved = Axes.coordinates(generator, self.space or generator.default_space("s"))
         else:
             moved = Axes.of(axes.check(generator))
         return measure_relevance(

@@ -358,8 +358,7 @@ class ClipOptimize(Method):
 
 def edited_space(generator: Generator, wanted: str | None) -> Space:
     """The space asked for; otherwise `w+`, where the paper edits, or the first without one."""
-    natural = "w+" if "w+" in generator.spaces else next(iter(generator.spaces))
-    return generator.space(wanted or natural)
+    return generator.space(wanted or generator.default_space("w+"))
 
 
 def with_gradient(embeddings: Tensor, clip: TextImageModel, generator: Generator) -> Tensor:

@@ -113,7 +113,7 @@ class PCA(Method):
             LatdirError: An unknown space or layer, a state of other codes, codes that do not
                 vary, or an estimator that does not converge.
         """
-        space = self.space or ("w" if "w" in generator.spaces else next(iter(generator.spaces)))
+        space = self.space or generator.default_space("w")
         shape, size = generator.space(space).shape, generator.space(space).size
         draw = Draw(generator, space, seed, self.samples, self.chunk)
         rows = _codes(draw) if self.layer is None else self._layer_rows(draw, self.layer)

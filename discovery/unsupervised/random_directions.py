@@ -58,8 +58,7 @@ class RandomDirections(Method):
         """
         if self.count < 1:
             raise LatdirError(f"count is {self.count}: ask for at least 1")
-        default = "w" if "w" in generator.spaces else next(iter(generator.spaces))
-        space = generator.space(self.space or default)
+        space = generator.space(self.space or generator.default_space("w"))
         prior = generator.prior(space.name)
         rng = torch.Generator().manual_seed(seed % 2**63)
         root = prior.root if self.spread == "prior" else None

@@ -77,7 +77,7 @@ class SeFa(Method):
         """
         if self.components < 1:
             raise LatdirError(f"components is {self.components}: ask for at least 1")
-        space = generator.space("w" if "w" in generator.spaces else next(iter(generator.spaces)))
+        space = generator.space(generator.default_space("w"))
         indices, slots = _chosen(generator, self.layers)
         matrices = generator.style_matrices(indices)
         wide = [m for m in matrices if m.shape[1] != space.size]

@@ -12,7 +12,7 @@ from discovery.registry import find_method
 from discovery.supervised import robust_means as robust
 from discovery.supervised.active_subspace import ActiveSubspace, active_subspace
 from discovery.supervised.gradient import Gradient, estimate_direction
-from discovery.supervised.gradient import split_half as halve
+from discovery.supervised.gradient import half_sample_agreement as halve
 from tests.worlds import WORLDS, Mapped, Noisy, labeled, world
 
 

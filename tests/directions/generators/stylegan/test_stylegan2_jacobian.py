@@ -6,7 +6,7 @@ import torch
 from directions.generators.base import Generator
 from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
-from discovery.jacobian.models import columns, gram, leading
+from directions.numerics.jacobian import columns, gram, leading
 
 
 def generator(*, noise="const", **changes):
