@@ -117,7 +117,7 @@ MEASURES: dict[str, MeasureEntry] = {
         },
         "equal",
         "Attribute dependency",
-        "analysis.plots:attribute_dependency_curves",
+        "analysis.plots:plot_attribute_dependency",
         "Absolute change of the other attributes, probabilities as log-odds: their mean, and the "
         "largest of them (attribute dependency, as in StyleSpace). It counts changes of single "
         "images that cancel in the mean, so it does not reach zero. Curves end where the amounts "
@@ -129,7 +129,7 @@ MEASURES: dict[str, MeasureEntry] = {
         {"identity_at_one_sd": "cosine where the target has changed by one standard deviation"},
         "equal",
         "Identity preservation",
-        "analysis.plots:identity_curves",
+        "analysis.plots:plot_identity",
         "Cosine between embeddings of the image before and after. The dashed line is the value of "
         "unrelated images.",
     ),
@@ -153,7 +153,7 @@ MEASURES: dict[str, MeasureEntry] = {
         {"misses_by_sd": "mean absolute error, in standard deviations of the attribute"},
         "edits",
         "Editing accuracy",
-        "analysis.plots:accuracy_curves",
+        "analysis.plots:plot_accuracy",
         "Achieved against requested change; the bands hold half and 90% of the images.",
     ),
     "consistency": MeasureEntry(
@@ -168,7 +168,7 @@ MEASURES: dict[str, MeasureEntry] = {
         {"frechet_excess": "Fréchet distance at the largest amount, above that of unedited images"},
         "edits",
         "Realism of edited images",
-        "analysis.plots:realism_curves",
+        "analysis.plots:plot_realism",
         "Edited images against unedited ones of other codes, by the features of the embedding: "
         "lower is more real. Codes: how densely the prior lies around the moved ones, 1 for its "
         "own.",

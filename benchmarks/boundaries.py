@@ -158,7 +158,7 @@ def curve(samples: Samples, *, path: Path | None) -> None:
     if path is not None:
         curves = dict(zip(ATTRIBUTES, zip(*turned, strict=True), strict=True))
         shown = {name: curves[name] for name in ("smiling", "male", "age", "yaw", "mouth_open")}
-        plots.angle_curve(counts, shown, goal=10.0).savefig(path, dpi=130)
+        plots.plot_convergence(counts, shown, goal=10.0).savefig(path, dpi=130)
 
 
 def few_labels(samples: Samples) -> None:

@@ -32,7 +32,7 @@ from analysis.comparison.compare import Comparison, Cost, Row, compare_methods
 from analysis.edits.effects import measure_effects
 from analysis.edits.nulls import RandomNull, random_directions
 from analysis.naming.by_effects import name_directions
-from analysis.plots.comparison_heatmap import comparison_map
+from analysis.plots import plot_comparison_heatmap
 from directions import DirectionBank, LatdirError
 from directions.classifiers import Classifier, load_classifier
 from directions.generators import Generator, load_generator
@@ -98,7 +98,7 @@ def main() -> None:
         level=0.95,
     )
     show(comparison)
-    comparison_map(comparison).savefig(options.out / "comparison.png", dpi=150)
+    plot_comparison_heatmap(comparison).savefig(options.out / "comparison.png", dpi=150)
     table = {
         "settings": run.settings,
         **comparison.as_dict(),

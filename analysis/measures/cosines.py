@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.measures.base import Measure, Part, Scored
-from analysis.measures.tables import STRONG, Cell, Row, Table, hundredths
+from analysis.measures.tables import Cell, Row, Table, hundredths
+from analysis.plots.theme import STRONG
 from analysis.spaces.cosines import cosine_matrix
 
 __all__ = ["Cosines"]

@@ -16,7 +16,8 @@ from analysis.edits.effects import Effects
 from analysis.edits.nulls import evident
 from analysis.measures.base import Drawing, Measure, Part, Scored
 from analysis.measures.remarks import Remark, remarks_on
-from analysis.measures.tables import STRONG, Cell, Row, Table, hundredths, interval, number
+from analysis.measures.tables import Cell, Row, Table, hundredths, interval, number
+from analysis.plots.theme import STRONG
 
 __all__ = ["EffectMatrix"]
 
@@ -102,7 +103,7 @@ class EffectMatrix(Measure[Scored]):
         listed = ", ".join(f"{n} {number(sizes[n], sign=True)}" for n in ordered)
         logit = any(a.kind == "probability" for a in effects.attributes)
         return Drawing(
-            plots.effect_bars(effects, direction, null=null),
+            plots.plot_direction_effects(effects, direction, null=null),
             f"Effects of {direction} in standard deviations per sigma: {listed}.",
             f"Effects of one sigma with their intervals{', probabilities as log-odds' * logit}"
             f"{'' if null is None else '; the gray band is that of random directions'}.",

@@ -58,7 +58,7 @@ class ResponseCurves(Measure[Response]):
         if curve is None:
             return None
         text = _text(curve, found.ranges.get(direction))
-        return Drawing(plots.calibration_grid([curve]), text, text)
+        return Drawing(plots.plot_calibration([curve]), text, text)
 
     def remarks(self, found: Response) -> list[Remark]:
         """Directions that are linear over a narrow range only."""

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["STRONG", "Cell", "Row", "Table", "flattened", "hundredths", "interval", "number"]
+__all__ = ["Cell", "Row", "Table", "flattened", "hundredths", "interval", "number"]
 
-STRONG = 0.62
 LONGEST_LIST = 12
 
 

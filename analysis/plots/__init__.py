@@ -1,50 +1,67 @@
-"""All figures by name; each is a function that returns a matplotlib Figure.
+"""All figures: every one is `plot_<what>(data, …, axes=None, theme=LIGHT)` and returns a Figure.
 
-They touch no global state. Save one with `figure.savefig("effects.pdf")`, or `.png` with
-`dpi=200`; notebooks show the returned figure. Give `theme=analysis.plots.theme.DARK` for a dark
-page.
+Without `axes` it makes a figure of its own, which touches no global state; save it with
+`figure.savefig("effects.pdf")`, or `.png` with `dpi=200`. With `axes` it draws there: a figure of
+one panel takes an `Axes`, one of several panels takes a `Figure` or `SubFigure`
+(`figure.subfigures(1, 2)`) to lay its panels out in. Give `theme=analysis.plots.DARK` for a dark
+page. Read `parts.py` first; everything listed here may be imported from here.
 """
 
 from __future__ import annotations
 
+from analysis.plots.comparison import plot_comparison
+from analysis.plots.comparison_heatmap import plot_comparison_heatmap
 from analysis.plots.curves import (
-    accuracy_curves,
-    angle_curve,
-    attribute_dependency_curves,
-    calibration_grid,
-    identity_curves,
-    leakage_curves,
-    realism_curves,
-    spectrum,
+    plot_accuracy,
+    plot_attribute_dependency,
+    plot_calibration,
+    plot_convergence,
+    plot_identity,
+    plot_leakage,
+    plot_realism,
+    plot_spectrum,
 )
-from analysis.plots.effects import effect_bars, effect_heatmap
-from analysis.plots.maps import cosine_map, principal_angle_map
+from analysis.plots.effects import plot_direction_effects, plot_effects
+from analysis.plots.maps import (
+    plot_cosines,
+    plot_principal_angles,
+    plot_subspace_comparisons,
+    plot_subspace_distances,
+)
 from analysis.plots.representation import (
-    entanglement_figure,
-    geodesic_figure,
-    importance_map,
-    path_length_figure,
-    spectrum_figure,
+    plot_entanglement,
+    plot_geodesic,
+    plot_importance,
+    plot_path_lengths,
+    plot_pullback_spectra,
 )
-from analysis.plots.strips import sweep_strips
+from analysis.plots.strips import plot_sweep
+from analysis.plots.theme import DARK, LIGHT, Theme
 
 __all__ = [
-    "accuracy_curves",
-    "angle_curve",
-    "attribute_dependency_curves",
-    "calibration_grid",
-    "cosine_map",
-    "effect_bars",
-    "effect_heatmap",
-    "entanglement_figure",
-    "geodesic_figure",
-    "identity_curves",
-    "importance_map",
-    "leakage_curves",
-    "path_length_figure",
-    "principal_angle_map",
-    "realism_curves",
-    "spectrum",
-    "spectrum_figure",
-    "sweep_strips",
+    "DARK",
+    "LIGHT",
+    "Theme",
+    "plot_accuracy",
+    "plot_attribute_dependency",
+    "plot_calibration",
+    "plot_comparison",
+    "plot_comparison_heatmap",
+    "plot_convergence",
+    "plot_cosines",
+    "plot_direction_effects",
+    "plot_effects",
+    "plot_entanglement",
+    "plot_geodesic",
+    "plot_identity",
+    "plot_importance",
+    "plot_leakage",
+    "plot_path_lengths",
+    "plot_principal_angles",
+    "plot_pullback_spectra",
+    "plot_realism",
+    "plot_spectrum",
+    "plot_subspace_comparisons",
+    "plot_subspace_distances",
+    "plot_sweep",
 ]

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from analysis.comparison.compare import Comparison, Metric
+from analysis.plots.parts import cell, contrast, panels, root, title
 from analysis.plots.theme import LIGHT, Theme, dress
 from directions.errors import UnknownNameError
 
-__all__ = ["comparison_map"]
+__all__ = ["plot_comparison_heatmap"]
 
 TITLES: dict[Metric, str] = {
     "effect": "Effect of one sigma on the attribute, in its standard deviations",
@@ -27,13 +28,13 @@ TITLES: dict[Metric, str] = {
 }
 UNWANTED: tuple[Metric, ...] = ("leakage", "worst", "judged_leakage")
 CELL = (0.56, 0.25)  # inches
-STRONG = 0.6
 
 
-def comparison_map(
+def plot_comparison_heatmap(
     comparison: Comparison,
     *,
     metrics: Sequence[Metric] = ("effect", "leakage", "identity"),
+    axes: FigureBase | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
     """A map of methods by attributes for each metric, one above the other.
@@ -45,6 +46,7 @@ def comparison_map(
     Args:
         comparison: The comparison to draw.
         metrics: Which to show; those without a single figure are left out.
+        axes: Figure or subfigure to draw the maps in; by default a new figure.
         theme: Colors.
 
     Raises:
@@ -56,23 +58,21 @@ def comparison_map(
             f"nothing was measured for {', '.join(metrics)}: choose some of {', '.join(TITLES)}"
         )
     columns, rows = len(comparison.attributes), len(comparison.methods)
-    width = 2.3 + CELL[0] * columns
-    height = len(shown) * (0.55 + CELL[1] * rows) + 1.5
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    figure.set_facecolor(theme.background)
-    for i, axes in enumerate(figure.subplots(len(shown), 1, squeeze=False)[:, 0]):
-        _panel(axes, comparison, shown[i], theme)
-        last = i == len(shown) - 1
-        axes.set_xticks(range(columns), comparison.attributes if last else [""] * columns)
-        axes.tick_params(axis="x", labelrotation=40)
-        for label in axes.get_xticklabels():
+    size = {"width": CELL[0] * columns, "height": 0.55 + CELL[1] * rows}
+    drawn = panels(axes, len(shown), **size, theme=theme, most=1, margins=(2.3, 1.5))
+    for panel, metric in zip(drawn, shown, strict=True):
+        _panel(panel, comparison, metric, theme)
+        last = panel is drawn[-1]
+        panel.set_xticks(range(columns), comparison.attributes if last else [""] * columns)
+        panel.tick_params(axis="x", labelrotation=40)
+        for label in panel.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    title = (
+    heading = (
         f"{comparison.generator}, {comparison.count} held-out codes; "
         f"leakage and identity at a change of {comparison.change:g} standard deviations"
     )
-    figure.suptitle(title, x=0.01, ha="left", color=theme.ink, fontsize=10)
-    return figure
+    title(drawn[0].figure, heading, theme, size=10.0)
+    return root(drawn[0])
 
 
 def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> None:
@@ -87,16 +87,9 @@ def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> 
             value = getattr(row, metric)
             if row.direction is None:
                 continue
-            strong = value is not None and (value - low) / (high - low) > STRONG
-            axes.text(
-                x,
-                y,
-                "–" if value is None else f"{value:.2f}",
-                ha="center",
-                va="center",
-                size=8.5,
-                color=theme.background if strong else theme.ink,
-            )
+            text = "–" if value is None else f"{value:.2f}"
+            depth = 0.0 if value is None else (value - low) / (high - low)
+            cell(axes, y, x, text, color=contrast(depth, theme), size=8.5)
     seconds = [comparison.costs[m].seconds for m in methods]
     labels = [
         m if s is None else f"{m}  ·  {s:,.0f} s" for m, s in zip(methods, seconds, strict=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -15,27 +16,41 @@ from analysis.edits.calibration import CalibrationCurve
 from analysis.edits.identity import Identity
 from analysis.edits.leakage import Leakage
 from analysis.edits.realism import Realism
-from analysis.plots.parts import band_curve, labeled, legend_beside, panels
-from analysis.plots.theme import LIGHT, Theme, canvas, dress
+from analysis.plots.parts import (
+    band_curve,
+    canvas,
+    curves,
+    labeled,
+    legend_beside,
+    panels,
+    root,
+)
+from analysis.plots.theme import LIGHT, Theme, dress
 from directions.errors import LatdirError
 
 __all__ = [
-    "accuracy_curves",
-    "angle_curve",
-    "attribute_dependency_curves",
-    "calibration_grid",
-    "identity_curves",
-    "leakage_curves",
-    "realism_curves",
-    "spectrum",
+    "plot_accuracy",
+    "plot_convergence",
+    "plot_attribute_dependency",
+    "plot_calibration",
+    "plot_identity",
+    "plot_leakage",
+    "plot_realism",
+    "plot_spectrum",
 ]
 
 
-def calibration_grid(calibrations: Sequence[CalibrationCurve], *, theme: Theme = LIGHT) -> Figure:
+def plot_calibration(
+    calibrations: Sequence[CalibrationCurve],
+    *,
+    axes: FigureBase | None = None,
+    theme: Theme = LIGHT,
+) -> Figure:
     """Mean score against amount for each direction, with the line fitted near zero.
 
     Args:
         calibrations: At least one curve.
+        axes: Figure or subfigure to draw the panels in; by default a new figure.
         theme: Colors.
 
     Raises:
@@ -46,20 +61,16 @@ def calibration_grid(calibrations: Sequence[CalibrationCurve], *, theme: Theme =
             "there are no calibration curves to draw: name directions after attributes, or give "
             "targets={…} when measuring"
         )
-    columns = min(3, len(calibrations))
-    rows = -(-len(calibrations) // columns)
-    figure = Figure(figsize=(0.6 + 3.9 * columns, 3.1 * rows), dpi=100, layout="constrained")
-    figure.set_facecolor(theme.background)
-    for i, curve in enumerate(calibrations):
-        axes = figure.add_subplot(rows, columns, i + 1)
+    drawn = panels(axes, len(calibrations), width=3.9, height=3.1, theme=theme)
+    for panel, curve in zip(drawn, calibrations, strict=True):
         start = float(curve.mean[curve.amounts == 0][0])
         low, high = curve.linear
-        axes.axvspan(low, high, color=theme.grid, alpha=0.6, linewidth=0, label="linear")
+        panel.axvspan(low, high, color=theme.grid, alpha=0.6, linewidth=0, label="linear")
         ends = [float(curve.amounts[0]), float(curve.amounts[-1])]
-        axes.fill_between(curve.amounts, curve.low, curve.high, color=theme.series[0], alpha=0.25)
-        axes.plot(curve.amounts, curve.mean, color=theme.series[0], marker="o", markersize=4)
-        bottom, top = axes.get_ylim()
-        axes.plot(
+        panel.fill_between(curve.amounts, curve.low, curve.high, color=theme.series[0], alpha=0.25)
+        panel.plot(curve.amounts, curve.mean, color=theme.series[0], marker="o", markersize=4)
+        bottom, top = panel.get_ylim()
+        panel.plot(
             ends,
             [start + curve.slope * a for a in ends],
             color=theme.series[1],
@@ -67,27 +78,25 @@ def calibration_grid(calibrations: Sequence[CalibrationCurve], *, theme: Theme =
             linewidth=1.5,
         )
         margin = 0.15 * (top - bottom)
-        axes.set_ylim(bottom - margin, top + margin)
-        axes.set_xlabel("amount (sigma)")
-        axes.set_ylabel(labeled(curve.attribute.name, curve.unit))
+        panel.set_ylim(bottom - margin, top + margin)
+        panel.set_xlabel("amount (sigma)")
+        panel.set_ylabel(labeled(curve.attribute.name, curve.unit))
         found = f"{curve.slope:+.3g} per sigma" if curve.significant else "no effect"
-        dress(axes, theme, title=f"{curve.direction}: {found}", size=10)
-    return figure
+        dress(panel, theme, title=f"{curve.direction}: {found}", size=10)
+    return root(drawn[0])
 
 
-def leakage_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Figure:
+def plot_leakage(leakage: Leakage, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
     """Mean attribute dependency against the change of the target.
 
     Args:
         leakage: The measured leakage.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
     """
-    figure, axes = canvas(6.6, 4.2, theme)
-    for k, name in enumerate(leakage.directions):
-        band = (leakage.mean_low[k].tolist(), leakage.mean_high[k].tolist())
-        band_curve(
-            axes, k, name, leakage.changes.tolist(), leakage.mean_ad[k].tolist(), band, theme
-        )
+    figure, axes = canvas(axes, 6.6, 4.2, theme)
+    ends = (leakage.mean_low, leakage.mean_high)
+    curves(axes, leakage.directions, leakage.changes, leakage.mean_ad, theme, ends=ends)
     axes.set_xlabel("change of the target (its standard deviations)")
     axes.set_ylabel("mean change of the others\n(their standard deviations)")
     axes.set_ylim(bottom=0)
@@ -96,46 +105,45 @@ def leakage_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Figure:
     return figure
 
 
-def attribute_dependency_curves(leakage: Leakage, *, theme: Theme = LIGHT) -> Figure:
+def plot_attribute_dependency(
+    leakage: Leakage, *, axes: FigureBase | None = None, theme: Theme = LIGHT
+) -> Figure:
     """Mean-AD and max-AD against the change of the target, side by side.
 
     As StyleSpace draws them (Wu et al. 2021, arXiv:2011.12799, figure 7): lower is better.
 
     Args:
         leakage: The measured leakage.
+        axes: Figure or subfigure to draw the panels in; by default a new figure.
         theme: Colors.
     """
-    figure = panels(2, width=3.5, height=3.6, theme=theme)
-    x = leakage.changes.tolist()
+    drawn = panels(axes, 2, width=3.5, height=3.6, theme=theme)
     shown = (
         ("mean-AD", leakage.mean_ad, leakage.mean_low, leakage.mean_high, "mean of the others"),
         ("max-AD", leakage.max_ad, leakage.max_low, leakage.max_high, "largest of the others"),
     )
-    top = 0.0
-    for axes, (_, values, low, high, what) in zip(figure.axes, shown, strict=True):
-        for k, name in enumerate(leakage.directions):
-            band = (low[k].tolist(), high[k].tolist())
-            band_curve(axes, k, name, x, values[k].tolist(), band, theme)
-        axes.set_xlabel("change of the target (standard deviations)")
-        axes.set_ylabel(f"change, {what} (standard deviations)")
-        axes.set_ylim(bottom=0)
-        top = max(top, axes.get_ylim()[1])
-    for axes, (title, *_) in zip(figure.axes, shown, strict=True):
-        axes.set_ylim(0, top)
-        dress(axes, theme, title=title)
-    legend_beside(figure.axes[1])
-    dress(figure.axes[1], theme, title="max-AD")
-    return figure
+    for panel, (title, values, low, high, what) in zip(drawn, shown, strict=True):
+        curves(panel, leakage.directions, leakage.changes, values, theme, ends=(low, high))
+        panel.set_xlabel("change of the target (standard deviations)")
+        panel.set_ylabel(f"change, {what} (standard deviations)")
+        if panel is drawn[-1]:
+            legend_beside(panel)
+        dress(panel, theme, title=title)
+    top = max(panel.get_ylim()[1] for panel in drawn)
+    for panel in drawn:
+        panel.set_ylim(0, top)
+    return root(drawn[0])
 
 
-def identity_curves(identity: Identity, *, theme: Theme = LIGHT) -> Figure:
+def plot_identity(identity: Identity, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
     """Embedding similarity against the change of the target.
 
     Args:
         identity: The measured identity preservation.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
     """
-    figure, axes = canvas(6.6, 4.2, theme)
+    figure, axes = canvas(axes, 6.6, 4.2, theme)
     axes.axhline(identity.strangers, color=theme.quiet, linestyle="--", linewidth=1.2)
     axes.annotate(
         "different people",
@@ -145,11 +153,8 @@ def identity_curves(identity: Identity, *, theme: Theme = LIGHT) -> Figure:
         color=theme.quiet,
         size=10,
     )
-    for k, name in enumerate(identity.directions):
-        band = (identity.low[k].tolist(), identity.high[k].tolist())
-        band_curve(
-            axes, k, name, identity.changes.tolist(), identity.cosine[k].tolist(), band, theme
-        )
+    ends = (identity.low, identity.high)
+    curves(axes, identity.directions, identity.changes, identity.cosine, theme, ends=ends)
     axes.set_xlabel("change of the target (its standard deviations)")
     axes.set_ylabel("cosine of embeddings, before and after")
     legend_beside(axes)
@@ -157,12 +162,13 @@ def identity_curves(identity: Identity, *, theme: Theme = LIGHT) -> Figure:
     return figure
 
 
-def angle_curve(
+def plot_convergence(
     counts: Sequence[int],
     angles: Mapping[str, Sequence[float]],
     *,
     spread: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     goal: float | None = None,
+    axes: Axes | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
     """Angle between a direction and its limit, against the number of samples.
@@ -172,12 +178,13 @@ def angle_curve(
         angles: For each curve, an angle in degrees at each count.
         spread: For some curves, the low and the high ends at each count.
         goal: An angle to mark, in degrees.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
 
     Raises:
         LatdirError: A curve is not as long as `counts`.
     """
-    figure, axes = canvas(6.6, 4.2, theme)
+    figure, axes = canvas(axes, 6.6, 4.2, theme)
     for k, (name, curve) in enumerate(angles.items()):
         band = spread.get(name) if spread else None
         for part in (curve, *(band or ())):
@@ -200,79 +207,79 @@ def angle_curve(
     return figure
 
 
-def accuracy_curves(accuracy: Accuracy, *, theme: Theme = LIGHT) -> Figure:
+def plot_accuracy(
+    accuracy: Accuracy, *, axes: FigureBase | None = None, theme: Theme = LIGHT
+) -> Figure:
     """Achieved against requested change, one panel per direction: median and ranges over the codes.
 
     Args:
         accuracy: The measured accuracy.
+        axes: Figure or subfigure to draw the panels in; by default a new figure.
         theme: Colors.
     """
-    figure = panels(len(accuracy.directions), width=3.4, height=3.2, theme=theme)
+    drawn = panels(axes, len(accuracy.directions), width=3.4, height=3.2, theme=theme)
     levels = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95])
     reached = torch.quantile(accuracy.reached, levels, dim=2)
     verb = "change" if accuracy.goal == "change" else "value"
-    for k, axes in enumerate(figure.axes):
+    for k, panel in enumerate(drawn):
         asked = accuracy.asked[k].tolist()
         ends = reached[:, k].tolist()
         color = theme.series[0]
-        axes.fill_between(
+        panel.fill_between(
             asked, ends[0], ends[4], color=color, alpha=0.14, linewidth=0, label="90% of codes"
         )
-        axes.fill_between(
+        panel.fill_between(
             asked, ends[1], ends[3], color=color, alpha=0.28, linewidth=0, label="half of codes"
         )
-        axes.plot(asked, ends[2], color=color, marker="o", markersize=4, label="median")
-        axes.plot(
+        panel.plot(asked, ends[2], color=color, marker="o", markersize=4, label="median")
+        panel.plot(
             asked, asked, color=theme.series[1], linestyle="--", linewidth=1.5, label="as asked"
         )
         attribute = accuracy.attributes[k]
-        axes.set_xlabel(f"{verb} asked")
-        axes.set_ylabel(f"{verb} of {labeled(attribute.name, attribute.unit or attribute.name)}")
+        panel.set_xlabel(f"{verb} asked")
+        panel.set_ylabel(f"{verb} of {labeled(attribute.name, attribute.unit or attribute.name)}")
         missed = float(accuracy.relative[k].mean())
-        if k == len(figure.axes) - 1:
-            legend_beside(axes)
-        dress(
-            axes,
-            theme,
-            title=f"{accuracy.directions[k]}: mean error {missed:.2f} standard deviations",
-            size=10,
-        )
-    return figure
+        if panel is drawn[-1]:
+            legend_beside(panel)
+        heading = f"{accuracy.directions[k]}: mean error {missed:.2f} standard deviations"
+        dress(panel, theme, title=heading, size=10)
+    return root(drawn[0])
 
 
-def realism_curves(realism: Realism, *, theme: Theme = LIGHT) -> Figure:
+def plot_realism(
+    realism: Realism, *, axes: FigureBase | None = None, theme: Theme = LIGHT
+) -> Figure:
     """Fréchet distance of edited images, and density of moved codes, against the amount.
 
     Args:
         realism: The measured realism.
+        axes: Figure or subfigure to draw the panels in; by default a new figure.
         theme: Colors.
     """
-    figure = panels(2, width=3.5, height=3.6, theme=theme)
-    distance, density = figure.axes
-    amounts = realism.amounts.tolist()
-    for k, name in enumerate(realism.directions):
-        band_curve(distance, k, name, amounts, realism.frechet[k].tolist(), None, theme)
-        band_curve(density, k, name, amounts, realism.code_density[k].tolist(), None, theme)
+    distance, density = panels(axes, 2, width=3.5, height=3.6, theme=theme)
+    curves(distance, realism.directions, realism.amounts, realism.frechet, theme)
+    curves(density, realism.directions, realism.amounts, realism.code_density, theme)
     floor = float(realism.frechet[:, realism.amounts == 0].mean())
     distance.axhline(floor, color=theme.quiet, linestyle="--", linewidth=1.2)
     density.axhline(1, color=theme.quiet, linestyle="--", linewidth=1.2)
     distance.set_ylabel("Fréchet distance of features")
     density.set_ylabel("density of the prior around the codes")
-    for axes in figure.axes:
-        axes.set_xlabel("amount (sigma)")
-        axes.set_ylim(bottom=0)
+    for panel in (distance, density):
+        panel.set_xlabel("amount (sigma)")
+        panel.set_ylim(bottom=0)
     dress(distance, theme, title="Images (dashed: unedited)", size=11)
     legend_beside(density)
     dress(density, theme, title="Codes (dashed: the prior)", size=11)
-    return figure
+    return root(distance)
 
 
-def spectrum(
+def plot_spectrum(
     values: Mapping[str, Sequence[float]],
     *,
     null: Float[Tensor, "r k"] | None = None,
     level: float = 0.95,
     what: str = "eigenvalue",
+    axes: Axes | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
     """Eigenvalues or singular values, largest first, over the band expected by chance.
@@ -284,6 +291,7 @@ def spectrum(
         null: The same values of shuffled or random data, one row a draw.
         level: Share of the draws inside the band.
         what: Name of the values.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
 
     Raises:
@@ -294,7 +302,7 @@ def spectrum(
             f"a spectrum has values from 0 up, some of them positive; {', '.join(values) or 'none'}"
             " has not: give them as a dict of lists"
         )
-    figure, axes = canvas(6.6, 4.2, theme)
+    figure, axes = canvas(axes, 6.6, 4.2, theme)
     if null is not None:
         ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
         low, high = torch.quantile(null.double(), ends, dim=0).tolist()

@@ -11,14 +11,18 @@ from matplotlib.patches import Rectangle
 
 from analysis.edits.effects import Effects
 from analysis.edits.nulls import RandomNull, evident
-from analysis.plots.parts import color_bar
-from analysis.plots.theme import LIGHT, Theme, canvas, dress
+from analysis.plots.parts import canvas, cell, contrast, heat_map
+from analysis.plots.theme import LIGHT, Theme, dress
 
-__all__ = ["effect_bars", "effect_heatmap"]
+__all__ = ["plot_direction_effects", "plot_effects"]
 
 
-def effect_heatmap(
-    effects: Effects, *, null: RandomNull | None = None, theme: Theme = LIGHT
+def plot_effects(
+    effects: Effects,
+    *,
+    null: RandomNull | None = None,
+    axes: Axes | None = None,
+    theme: Theme = LIGHT,
 ) -> Figure:
     """The effect matrix in standard deviations of each attribute per sigma, with intervals.
 
@@ -28,6 +32,7 @@ def effect_heatmap(
     Args:
         effects: The effect matrix.
         null: Effects of random directions, measured in the same way.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
     """
     std = torch.where(effects.std > 0, effects.std, torch.nan)
@@ -35,41 +40,37 @@ def effect_heatmap(
     counts = evident(effects, null)
     rows, columns = mean.shape
     labels = 0.08 * max(map(len, effects.directions))
-    figure, axes = canvas(1.4 + labels + 0.92 * columns, 1.9 + 0.52 * rows, theme)
+    figure, axes = canvas(axes, 1.4 + labels + 0.92 * columns, 1.9 + 0.52 * rows, theme)
     limit = max(float(mean.nan_to_num().abs().max()), 0.1)
-    image = axes.imshow(mean.numpy(), cmap=theme.diverging, vmin=-limit, vmax=limit, aspect="auto")
+    scale = " (log-odds)" if effects.curves.scale == "logit" else ""
+    heat_map(
+        axes, mean, rows=effects.directions, columns=effects.names, colors=theme.diverging,
+        limits=(-limit, limit), label="standard deviations per sigma", theme=theme,
+        title=f"Effect of one sigma, in standard deviations of the attribute{scale}",
+    )  # fmt: skip
     for k in range(rows):
         for a in range(columns):
             value = float(mean[k, a])
             if math.isnan(value):
-                axes.text(a, k, "constant", ha="center", va="center", size=8, color=theme.quiet)
+                cell(axes, k, a, "constant", color=theme.quiet, size=8.0)
                 continue
-            strong = abs(value) > 0.62 * limit
-            ink = theme.background if strong else theme.ink
-            color = ink if bool(counts[k, a]) else theme.quiet
-            axes.text(a, k - 0.1, f"{value:+.2f}", ha="center", va="center", size=10, color=color)
+            color = contrast(abs(value) / limit, theme) if counts[k, a] else theme.quiet
             ends = f"{float(low[k, a]):+.2f} … {float(high[k, a]):+.2f}"
-            axes.text(a, k + 0.27, ends, ha="center", va="center", size=7, color=color)
+            cell(axes, k, a, f"{value:+.2f}", under=ends, color=color)
     for k, direction in enumerate(effects.directions):
         target = effects.targets.get(direction)
         if target is not None:
-            _frame(axes, k, effects.names.index(target), theme)
-    axes.set_xticks(range(columns), effects.names, rotation=35, ha="right")
-    axes.set_yticks(range(rows), effects.directions)
-    color_bar(figure, axes, image, "standard deviations per sigma", theme)
-    title = "Effect of one sigma, in standard deviations of the attribute"
-    if effects.curves.scale == "logit":
-        title += " (log-odds)"
-    dress(axes, theme, title=title, grid=False)
-    axes.spines[:].set_visible(False)
+            corner = (effects.names.index(target) - 0.48, k - 0.46)
+            axes.add_patch(Rectangle(corner, 0.96, 0.92, fill=False, edgecolor=theme.ink))
     return figure
 
 
-def effect_bars(
+def plot_direction_effects(
     effects: Effects,
     direction: str,
     *,
     null: RandomNull | None = None,
+    axes: Axes | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
     """One direction's effects as points with intervals, over the null's interval.
@@ -78,6 +79,7 @@ def effect_bars(
         effects: The effect matrix.
         direction: Name of the direction.
         null: Effects of random directions, measured in the same way; drawn as a gray band.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
 
     Raises:
@@ -90,19 +92,19 @@ def effect_bars(
         if not math.isnan(cells[name].standardized)
     ]
     shown.sort(key=lambda item: -abs(cells[item[1]].standardized))
-    figure, axes = canvas(6.2, 1.1 + 0.3 * len(shown), theme)
+    figure, axes = canvas(axes, 6.2, 1.1 + 0.3 * len(shown), theme)
     ends = None if null is None else null.matching(effects)
     for y, (i, name) in enumerate(shown):
-        cell, std = cells[name], float(effects.std[i])
+        found, std = cells[name], float(effects.std[i])
         own = effects.targets.get(direction) == name
         color = theme.series[1] if own else theme.series[0]
         if ends is not None:
             low, high = float(ends[0][i]) / std, float(ends[1][i]) / std
             label = "random directions" if y == 0 else None
             axes.barh(y, high - low, left=low, height=0.72, color=theme.grid, label=label)
-        spread = [[(cell.mean - cell.low) / std], [(cell.high - cell.mean) / std]]
+        spread = [[(found.mean - found.low) / std], [(found.high - found.mean) / std]]
         axes.errorbar(
-            cell.standardized,
+            found.standardized,
             y,
             xerr=spread,
             fmt="D" if own else "o",
@@ -120,9 +122,3 @@ def effect_bars(
         axes.legend(loc="best")
     dress(axes, theme)
     return figure
-
-
-def _frame(axes: Axes, row: int, column: int, theme: Theme) -> None:
-    axes.add_patch(
-        Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, edgecolor=theme.ink)
-    )

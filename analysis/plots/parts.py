@@ -1,27 +1,131 @@
-"""Shared parts of figures: curves with bands, color bars, legends beside the axes."""
+"""Shared parts of figures: canvases, heat maps with a value in each cell, curves with bands."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure, FigureBase
+from torch import Tensor
 
-from analysis.plots.theme import Theme
+from analysis.plots.theme import STRONG, Theme, dress
+from directions.errors import LatdirError
 
-__all__ = ["band_curve", "color_bar", "labeled", "legend_beside", "panels"]
+__all__ = [
+    "band_curve",
+    "canvas",
+    "cell",
+    "check_names",
+    "contrast",
+    "curves",
+    "heat_map",
+    "labeled",
+    "legend_beside",
+    "panels",
+    "root",
+    "sheet",
+    "title",
+]
 
 
-def panels(count: int, *, width: float, height: float, theme: Theme, most: int = 3) -> Figure:
-    """A figure for `count` equal panels, at most `most` per row; sizes in inches."""
+def root(place: Axes | FigureBase) -> Figure:
+    """The whole figure that axes or a subfigure belong to."""
+    figure = place.figure.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def sheet(place: FigureBase | None, width: float, height: float, theme: Theme) -> FigureBase:
+    """The given figure or subfigure, or a new figure of some size in inches, without axes.
+
+    A new figure belongs to no global state.
+    """
+    figure = place or Figure(figsize=(width, height), dpi=100, layout="constrained")
+    figure.set_facecolor(theme.background)
+    return figure
+
+
+def canvas(axes: Axes | None, width: float, height: float, theme: Theme) -> tuple[Figure, Axes]:
+    """The given axes or those of a new figure of some size in inches, and the figure."""
+    axes = axes or sheet(None, width, height, theme).add_subplot()
+    return root(axes), axes
+
+
+def panels(
+    place: FigureBase | None,
+    count: int,
+    *,
+    width: float,
+    height: float,
+    theme: Theme,
+    most: int = 3,
+    margins: tuple[float, float] = (0.6, 0.0),
+) -> list[Axes]:
+    """Equal panels, at most `most` per row; sizes of each and margins around all in inches."""
     columns = min(most, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(0.6 + width * columns, height * rows), dpi=100, layout="constrained")
-    figure.set_facecolor(theme.background)
-    for i in range(count):
-        figure.add_subplot(rows, columns, i + 1)
-    return figure
+    size = (margins[0] + width * columns, margins[1] + height * rows)
+    figure = sheet(place, *size, theme)
+    return [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
+
+
+def title(figure: FigureBase, text: str, theme: Theme, *, size: float = 12.0) -> None:
+    """A title above all panels."""
+    weight = "bold" if size > 10 else "normal"
+    figure.suptitle(text, x=0.01, ha="left", color=theme.ink, fontsize=size, fontweight=weight)
+
+
+def check_names(names: Sequence[str], count: int, what: str) -> None:
+    """Refuse a map whose rows have more or fewer names.
+
+    Raises:
+        LatdirError: Not as many names as rows.
+    """
+    if len(names) != count:
+        raise LatdirError(f"a map of {count} {what} needs {count} names, not {len(names)}")
+
+
+def heat_map(
+    axes: Axes,
+    values: Float[Tensor, "rows columns"],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colors: Colormap,
+    limits: tuple[float, float],
+    label: str,
+    theme: Theme,
+    title: str,
+) -> Colorbar:
+    """A matrix as colors, with the names of rows and columns and a quiet color bar."""
+    low, high = limits
+    image = axes.imshow(values.cpu().numpy(), cmap=colors, vmin=low, vmax=high, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    bar = axes.figure.colorbar(image, ax=axes, shrink=0.85, aspect=24, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=theme.quiet, labelcolor=theme.ink, labelsize=9)
+    bar.set_label(label, color=theme.ink, size=10)
+    dress(axes, theme, title=title, grid=False)
+    axes.spines[:].set_visible(False)
+    return bar
+
+
+def contrast(depth: float, theme: Theme) -> str:
+    """The text color that reads well on a color of some depth, 0 (background) to 1 (full)."""
+    return theme.background if depth > STRONG else theme.ink
+
+
+def cell(
+    axes: Axes, row: int, column: int, text: str, *, color: str, under: str = "", size: float = 9.0
+) -> None:
+    """Text in a cell of a map, with a smaller second line or none."""
+    lines = [(0.0, text, size)] if not under else [(-0.1, text, 10.0), (0.27, under, 7.0)]
+    for shift, line, points in lines:
+        axes.text(column, row + shift, line, ha="center", va="center", size=points, color=color)
 
 
 def band_curve(
@@ -40,6 +144,21 @@ def band_curve(
         axes.fill_between(x, *band, color=color, alpha=0.15, linewidth=0)
 
 
+def curves(
+    axes: Axes,
+    names: Sequence[str],
+    x: Float[Tensor, "t"],
+    values: Float[Tensor, "k t"],
+    theme: Theme,
+    *,
+    ends: tuple[Float[Tensor, "k t"], Float[Tensor, "k t"]] | None = None,
+) -> None:
+    """One curve a row of values, each over its band of uncertainty if there is one."""
+    for k, name in enumerate(names):
+        band = (ends[0][k].tolist(), ends[1][k].tolist()) if ends else None
+        band_curve(axes, k, name, x.tolist(), values[k].tolist(), band, theme)
+
+
 def labeled(name: str, unit: str) -> str:
     """A name with its unit, unless that is its name.
 
@@ -48,14 +167,6 @@ def labeled(name: str, unit: str) -> str:
         ('yaw (degrees)', 'contrast')
     """
     return name if unit == name else f"{name} ({unit})"
-
-
-def color_bar(figure: Figure, axes: Axes, image: AxesImage, label: str, theme: Theme) -> None:
-    """A quiet color bar with a label."""
-    bar = figure.colorbar(image, ax=axes, shrink=0.85, aspect=24, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=theme.quiet, labelcolor=theme.ink, labelsize=9)
-    bar.set_label(label, color=theme.ink, size=10)
 
 
 def legend_beside(axes: Axes) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 from torch import Tensor
 
-from analysis.plots.theme import LIGHT, Theme, canvas, dress
+from analysis.plots.parts import canvas, heat_map, panels, root
+from analysis.plots.theme import LIGHT, Theme, dress
 from analysis.representation.entangled import EntanglementSweep
 from analysis.spaces.geodesic import Geodesic
 from analysis.spaces.path_length import PathLength
@@ -17,50 +19,52 @@ from analysis.spaces.pullback import LocalMetric, effective_dimension
 from directions.errors import LatdirError
 
 __all__ = [
-    "entanglement_figure",
-    "geodesic_figure",
-    "importance_map",
-    "path_length_figure",
-    "spectrum_figure",
+    "plot_entanglement",
+    "plot_geodesic",
+    "plot_importance",
+    "plot_path_lengths",
+    "plot_pullback_spectra",
 ]
 
 
-def entanglement_figure(sweep: EntanglementSweep, *, theme: Theme = LIGHT) -> Figure:
+def plot_entanglement(
+    sweep: EntanglementSweep, *, axes: FigureBase | None = None, theme: Theme = LIGHT
+) -> Figure:
     """Every metric against the planted entanglement, one small panel per metric.
 
     Args:
         sweep: From `entanglement_sweep`.
+        axes: Figure or subfigure to draw the panels in; by default a new figure.
         theme: Colors.
     """
     names = list(sweep.scores)
     columns = min(4, len(names))
-    lines = -(-len(names) // columns)
-    figure = Figure(figsize=(2.5 * columns, 2.2 * lines + 0.3), dpi=100, layout="constrained")
-    figure.set_facecolor(theme.background)
-    for place, name in enumerate(names):
-        axes = figure.add_subplot(lines, columns, place + 1)
+    size = {"width": 2.5, "height": 2.2}
+    drawn = panels(axes, len(names), **size, theme=theme, most=columns, margins=(0.0, 0.3))
+    for place, (panel, name) in enumerate(zip(drawn, names, strict=True)):
         color, marker, _ = theme.line(0)
         scores = sweep.scores[name]
         low, high = ([getattr(s, end) for s in scores] for end in ("low", "high"))
-        axes.fill_between(sweep.levels, low, high, color=color, alpha=0.2, linewidth=0)
+        panel.fill_between(sweep.levels, low, high, color=color, alpha=0.2, linewidth=0)
         values = [s.value for s in scores]
-        axes.plot(sweep.levels, values, color=color, marker=marker, markersize=4)
-        axes.set_ylim(-0.05, 1.08)
-        axes.set_xlim(-0.04, 1.04)
-        axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-        axes.set_yticks([0, 0.5, 1], ["0", "½", "1"] if place % columns == 0 else ["", "", ""])
+        panel.plot(sweep.levels, values, color=color, marker=marker, markersize=4)
+        panel.set_ylim(-0.05, 1.08)
+        panel.set_xlim(-0.04, 1.04)
+        panel.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+        panel.set_yticks([0, 0.5, 1], ["0", "½", "1"] if place % columns == 0 else ["", "", ""])
         if place >= len(names) - columns:
-            axes.set_xlabel("planted entanglement")
-        dress(axes, theme, title=name, size=11)
-    return figure
+            panel.set_xlabel("planted entanglement")
+        dress(panel, theme, title=name, size=11)
+    return root(drawn[0])
 
 
-def importance_map(
+def plot_importance(
     importance: Float[Tensor, "d k"],
     attributes: Sequence[str],
     *,
     codes: Sequence[str] | None = None,
     most: int = 24,
+    axes: Axes | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
     """Importance of codes for attributes, as a map.
@@ -70,6 +74,7 @@ def importance_map(
         attributes: One name a column.
         codes: One name a row; by default their numbers.
         most: Of more codes than this, those of the largest importance are shown.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
 
     Raises:
@@ -85,28 +90,28 @@ def importance_map(
     rows = importance.amax(1).argsort(descending=True)[:most].sort().values
     shown = importance[rows].cpu()
     # Wide rather than tall: codes run along the page.
-    figure, axes = canvas(1.9 + 0.34 * len(rows), 1.5 + 0.34 * k, theme)
-    image = axes.imshow(
-        shown.T.numpy(), cmap=theme.diverging, vmin=-float(shown.max()), aspect="auto"
-    )
-    axes.set_xticks(range(len(rows)), [names[i] for i in rows.tolist()], rotation=60)
-    axes.set_yticks(range(k), attributes)
+    figure, axes = canvas(axes, 1.9 + 0.34 * len(rows), 1.5 + 0.34 * k, theme)
+    most_important = float(shown.max())
+    labels = [names[i] for i in rows.tolist()]
+    bar = heat_map(
+        axes, shown.T, rows=attributes, columns=labels, colors=theme.diverging,
+        limits=(-most_important, most_important), label="importance", theme=theme,
+        title="Which codes predict which attributes",
+    )  # fmt: skip
+    bar.ax.set_ylim(0, most_important)
+    axes.set_xticks(range(len(rows)), labels, rotation=60, ha="center")
     axes.set_xlabel("code" if len(rows) == d else f"code: the {len(rows)} of {d} that count most")
-    bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02)
-    bar.ax.set_ylim(0, float(shown.max()))
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=theme.quiet, labelcolor=theme.ink, labelsize=9)
-    bar.set_label("importance", color=theme.ink, size=10)
-    dress(axes, theme, title="Which codes predict which attributes", grid=False)
-    axes.spines[:].set_visible(False)
     return figure
 
 
-def path_length_figure(lengths: Mapping[str, PathLength], *, theme: Theme = LIGHT) -> Figure:
+def plot_path_lengths(
+    lengths: Mapping[str, PathLength], *, axes: Axes | None = None, theme: Theme = LIGHT
+) -> Figure:
     """Perceptual path lengths with twice their standard errors, one line each.
 
     Args:
         lengths: Label to path length, all of one distance.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
 
     Raises:
@@ -117,7 +122,7 @@ def path_length_figure(lengths: Mapping[str, PathLength], *, theme: Theme = LIGH
         raise LatdirError(
             f"one figure shows path lengths of one distance, not {sorted(distances) or 'none'}"
         )
-    figure, axes = canvas(6.4, 1.3 + 0.42 * len(lengths), theme)
+    figure, axes = canvas(axes, 6.4, 1.3 + 0.42 * len(lengths), theme)
     for place, (label, length) in enumerate(lengths.items()):
         color, marker, _ = theme.line(0)
         axes.errorbar(
@@ -137,11 +142,14 @@ def path_length_figure(lengths: Mapping[str, PathLength], *, theme: Theme = LIGH
     return figure
 
 
-def spectrum_figure(metrics: Sequence[LocalMetric], *, theme: Theme = LIGHT) -> Figure:
+def plot_pullback_spectra(
+    metrics: Sequence[LocalMetric], *, axes: Axes | None = None, theme: Theme = LIGHT
+) -> Figure:
     """Spectra of the pullback metric at several codes, each relative to its largest value.
 
     Args:
         metrics: One a code, all of the same number of eigenvalues.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
 
     Raises:
@@ -152,7 +160,7 @@ def spectrum_figure(metrics: Sequence[LocalMetric], *, theme: Theme = LIGHT) -> 
         raise LatdirError(f"one figure shows spectra of one size, not {sorted(sizes) or 'none'}")
     values = torch.stack([m.values.double().cpu() for m in metrics])
     relative = values / values[:, :1]
-    figure, axes = canvas(6.4, 3.6, theme)
+    figure, axes = canvas(axes, 6.4, 3.6, theme)
     color = theme.line(0)[0]
     index = list(range(1, values.shape[1] + 1))
     for row in relative:
@@ -171,14 +179,15 @@ def spectrum_figure(metrics: Sequence[LocalMetric], *, theme: Theme = LIGHT) -> 
     return figure
 
 
-def geodesic_figure(geodesic: Geodesic, *, theme: Theme = LIGHT) -> Figure:
+def plot_geodesic(geodesic: Geodesic, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
     """Step lengths along the geodesic and along the straight line.
 
     Args:
         geodesic: From `geodesic_between` or `find_geodesic`.
+        axes: Where to draw; by default in a new figure.
         theme: Colors.
     """
-    figure, axes = canvas(6.4, 3.2, theme)
+    figure, axes = canvas(axes, 6.4, 3.2, theme)
     count = len(geodesic.steps)
     middles = [(i + 0.5) / count for i in range(count)]
     pairs = (

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from analysis.edits.sweeps import ScoredSweep
-from analysis.plots.parts import labeled
+from analysis.plots.parts import labeled, root, sheet, title
 from analysis.plots.theme import LIGHT, Theme, dress
 from directions.images import to_uint8
 
-__all__ = ["sweep_strips"]
+__all__ = ["plot_sweep"]
 
 TRACE_HEIGHT = 0.62  # inches
 PICTURE = 1.0
 
 
-def sweep_strips(swept: ScoredSweep, *, theme: Theme = LIGHT) -> Figure:
+def plot_sweep(
+    swept: ScoredSweep, *, axes: FigureBase | None = None, theme: Theme = LIGHT
+) -> Figure:
     """One strip of images per code, and below it one trace per attribute, aligned by column.
 
     All traces of one attribute share their scale, so that rows compare; the amount 0, the
@@ -25,6 +27,7 @@ def sweep_strips(swept: ScoredSweep, *, theme: Theme = LIGHT) -> Figure:
 
     Args:
         swept: Images and scores.
+        axes: Figure or subfigure to draw the strips in; by default a new figure.
         theme: Colors.
     """
     n, t = swept.images.shape[:2]
@@ -32,14 +35,14 @@ def sweep_strips(swept: ScoredSweep, *, theme: Theme = LIGHT) -> Figure:
     picture = PICTURE * height / width
     a = len(swept.attributes)
     heights = ([picture] + [TRACE_HEIGHT] * a) * n
-    figure = Figure(figsize=(1.9 + PICTURE * t, sum(heights) + 0.28 * n + 0.8), dpi=100)
-    figure.set_facecolor(theme.background)
-    figure.set_layout_engine("constrained", h_pad=0.02, w_pad=0.02, hspace=0.0, wspace=0.0)
+    figure = sheet(axes, 1.9 + PICTURE * t, sum(heights) + 0.28 * n + 0.8, theme)
+    if axes is None:
+        narrow = {"h_pad": 0.02, "w_pad": 0.02, "hspace": 0.0, "wspace": 0.0}
+        root(figure).set_layout_engine("constrained", **narrow)
     grid = figure.add_gridspec(n * (1 + a), 1, height_ratios=heights)
     zero = int((swept.amounts == 0).nonzero()[0])
     for i in range(n):
-        axes = figure.add_subplot(grid[i * (1 + a)])
-        _strip(axes, swept, i, zero, theme)
+        _strip(figure.add_subplot(grid[i * (1 + a)]), swept, i, zero, theme)
         for j in range(a):
             trace = figure.add_subplot(grid[i * (1 + a) + 1 + j])
             _trace(trace, swept, i, j, zero, theme)
@@ -48,9 +51,8 @@ def sweep_strips(swept: ScoredSweep, *, theme: Theme = LIGHT) -> Figure:
             trace.set_xticks(range(t), labels or [""] * t)
             if last:
                 trace.set_xlabel("amount (sigma)")
-    title = f"{swept.direction}: images and their scores"
-    figure.suptitle(title, x=0.01, ha="left", color=theme.ink, fontsize=12, fontweight="bold")
-    return figure
+    title(figure, f"{swept.direction}: images and their scores", theme)
+    return root(figure)
 
 
 def _strip(axes: Axes, swept: ScoredSweep, i: int, zero: int, theme: Theme) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
-from matplotlib.figure import Figure
 
-__all__ = ["DARK", "LIGHT", "Theme", "canvas", "dress"]
+__all__ = ["DARK", "LIGHT", "STRONG", "Theme", "dress"]
+
+# Beyond this fraction of a map's largest color, the text of a cell takes the background's color.
+STRONG = 0.62
 
 # Okabe and Ito's colors, distinguishable in every kind of color vision; jfly.uni-koeln.de/color
 _SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
@@ -69,13 +71,6 @@ DARK = Theme(
     ),
     sequential=LinearSegmentedColormap.from_list("dark blues", ["#20262e", "#2a6d9e", "#6cc0ff"]),
 )
-
-
-def canvas(width: float, height: float, theme: Theme) -> tuple[Figure, Axes]:
-    """A figure of one pair of axes, in inches, without global state."""
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    figure.set_facecolor(theme.background)
-    return figure, figure.add_subplot()
 
 
 def dress(axes: Axes, theme: Theme, *, title: str = "", size: int = 12, grid: bool = True) -> None:

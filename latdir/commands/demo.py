@@ -107,7 +107,7 @@ def run(out: Path, *, count: int, seed: int) -> Result:
             for name, direction in evaluation.bank.items()
         }
         figures["overview"] = save_png(_overview(generator, evaluation.bank), out / "overview.png")
-        write_figure(out / "effects.png", plots.effect_heatmap(evaluation.effects))
+        write_figure(out / "effects.png", plots.plot_effects(evaluation.effects))
         figures["effects"] = out / "effects.png"
         report = evaluation.report(out / "report.html", generator)
     effects = evaluation.effects.as_dict()

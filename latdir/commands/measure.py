@@ -75,7 +75,7 @@ def effects(
     if out is not None and out.suffix == ".json":
         write_text(out, json.dumps(data, indent=1, allow_nan=False))
     elif out is not None:
-        write_figure(out, plots.effect_heatmap(measured))
+        write_figure(out, plots.plot_effects(measured))
     rows = [
         [name, *(f"{v:+.2f}" for v in row)]
         for name, row in zip(measured.directions, measured.standardized.tolist(), strict=True)
@@ -150,7 +150,7 @@ def compare(
     from analysis import compare_methods
     from analysis.edits.targets import match_targets
     from analysis.evaluation import embedding
-    from analysis.plots.comparison import comparison_figure
+    from analysis.plots import plot_comparison
 
     for path in out or []:
         if path.suffix.lstrip(".").lower() not in (*TABLES, *FIGURES):
@@ -179,7 +179,7 @@ def compare(
     for path in out or []:
         kind = path.suffix.lstrip(".").lower()
         if kind in FIGURES:
-            write_figure(path, comparison_figure(found))
+            write_figure(path, plot_comparison(found))
         elif kind == "json":
             write_text(path, json.dumps(data, indent=1, allow_nan=False))
         else:

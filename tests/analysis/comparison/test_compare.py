@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from analysis import attribute_dependency, identity_preservation, measure_curves, measure_effects
 from analysis.comparison.compare import COMPARED_AMOUNTS, Cost, compare_methods
-from analysis.plots.comparison import comparison_figure
+from analysis.plots import plot_comparison
 from directions import LatdirError
 from directions.classifiers import Attribute
 from directions.direction import Calibration
@@ -144,7 +144,7 @@ def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
     banks = {"truth": true_bank(generator), "part": rough_bank(generator, 0.5).select(["factor_1"])}
     costs = {"truth": Cost(seconds=3.0), "part": Cost(seconds=0.1)}
     found = compared(generator, banks, costs=costs, embed=embed, count=16)
-    figure = comparison_figure(found)
+    figure = plot_comparison(found)
     assert isinstance(figure, Figure)
     assert [a.get_xlabel().split("\n")[0] for a in figure.axes] == [
         "effect of one sigma",
@@ -157,7 +157,7 @@ def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
     assert [len(m) for m in marks] == [4, 1]
     assert marks[1] == [pytest.approx(found.row("part", "factor_1").leakage)]
     figure.draw_without_rendering()
-    bare = comparison_figure(dataclasses.replace(found, costs={"truth": Cost(), "part": Cost()}))
+    bare = plot_comparison(dataclasses.replace(found, costs={"truth": Cost(), "part": Cost()}))
     assert len(bare.axes) == 3
 
 

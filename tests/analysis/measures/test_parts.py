@@ -13,7 +13,7 @@ from analysis.edits.leakage import attribute_dependency
 from analysis.edits.realism import Realism
 from analysis.measures.base import Scored
 from analysis.measures.tables import number
-from analysis.plots.comparison import comparison_figure
+from analysis.plots import plot_comparison
 from analysis.registry import find_measure
 from directions.classifiers import Attribute
 from directions.planted.world import planted
@@ -112,7 +112,7 @@ def test_a_judge_has_panels_of_its_own():
         generator, generator.classifier(), {"truth": true_bank(generator)},
         attributes=["smiling"], count=8, judge=generator.classifier(kind="probability"),
     )  # fmt: skip
-    figure = comparison_figure(found)
+    figure = plot_comparison(found)
     titles = [axes.get_xlabel().split("\n")[0] for axes in figure.axes]
     assert titles[-2:] == ["effect to the judge", "leakage to the judge"]
     marks = figure.axes[titles.index("effect to the judge")].containers[0][0].get_xdata()

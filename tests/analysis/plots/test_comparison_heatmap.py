@@ -2,7 +2,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis.comparison.compare import Comparison, Cost, Row
-from analysis.plots.comparison_heatmap import comparison_map
+from analysis.plots import plot_comparison_heatmap
 from analysis.plots.theme import DARK
 from directions import LatdirError
 
@@ -24,7 +24,7 @@ def cells(axes):
 
 
 def test_every_figure_stands_in_its_cell():
-    figure = comparison_map(compared())
+    figure = plot_comparison_heatmap(compared())
     effect, leakage = figure.axes
     assert cells(effect) == {(0, 0): "0.50", (0, 1): "0.25", (1, 1): "1.00"}
     # A direction that does not reach the common change has a dash, a missing one nothing.
@@ -36,14 +36,19 @@ def test_every_figure_stands_in_its_cell():
 
 
 def test_wanted_is_blue_and_unwanted_orange():
-    for theme_figure in (comparison_map(compared()), comparison_map(compared(), theme=DARK)):
+    for theme_figure in (
+        plot_comparison_heatmap(compared()),
+        plot_comparison_heatmap(compared(), theme=DARK),
+    ):
         effect, leakage = (axes.images[0].get_cmap()(1.0)[:3] for axes in theme_figure.axes)
         assert effect[2] > effect[0]
         assert leakage[0] > leakage[2]
-    assert to_hex(comparison_map(compared(), theme=DARK).get_facecolor()) == DARK.background
+    assert (
+        to_hex(plot_comparison_heatmap(compared(), theme=DARK).get_facecolor()) == DARK.background
+    )
 
 
 def test_metrics_without_figures_are_left_out():
-    assert len(comparison_map(compared(), metrics=("effect", "identity")).axes) == 1
+    assert len(plot_comparison_heatmap(compared(), metrics=("effect", "identity")).axes) == 1
     with pytest.raises(LatdirError, match="nothing was measured for identity: choose some of"):
-        comparison_map(compared(), metrics=("identity",))
+        plot_comparison_heatmap(compared(), metrics=("identity",))

@@ -30,7 +30,7 @@ def labels(axes):
 
 def test_dependency_curves_show_mean_and_max_on_one_scale(world):
     leakage = attribute_dependency(measure_curves(*world, count=24), changes=(0.5, 1.0))
-    mean, largest = plots.attribute_dependency_curves(leakage).axes
+    mean, largest = plots.plot_attribute_dependency(leakage).axes
     for k, name in enumerate(leakage.directions):
         assert labels(mean)[k] == name
         np.testing.assert_allclose(mean.lines[k].get_ydata(), leakage.mean_ad[k], rtol=1e-6)
@@ -51,7 +51,7 @@ def test_accuracy_shows_quantiles_of_what_came_against_what_was_asked():
         reached,
         torch.tensor([4.0]),
     )
-    [axes] = plots.accuracy_curves(accuracy).axes
+    [axes] = plots.plot_accuracy(accuracy).axes
     median = next(line for line in axes.lines if line.get_label() == "median")
     np.testing.assert_allclose(median.get_ydata(), [1.0, 6.0])
     wide = axes.collections[0].get_paths()[0].vertices[:, 1]
@@ -67,7 +67,7 @@ def test_realism_shows_distances_over_their_floor_and_densities():
         ("a", "b"), torch.tensor([-1.0, 0.0, 1.0]), figures, figures, figures, figures,
         figures / 5, 10, 20,
     )  # fmt: skip
-    distance, density = plots.realism_curves(realism).axes
+    distance, density = plots.plot_realism(realism).axes
     np.testing.assert_allclose(distance.lines[1].get_ydata(), [4, 1, 5])
     assert distance.lines[2].get_ydata()[0] == 1.0
     np.testing.assert_allclose(density.lines[0].get_ydata(), [0.6, 0.2, 0.4])
@@ -76,7 +76,9 @@ def test_realism_shows_distances_over_their_floor_and_densities():
 
 def test_a_spectrum_lies_over_the_band_of_chance():
     null = torch.linspace(1, 2, 101)[:, None] * torch.tensor([[2.0, 1.0]])
-    axes = plots.spectrum({"pca": [9.0, 3.0, 0.5]}, null=null, level=0.9, what="variance").axes[0]
+    axes = plots.plot_spectrum(
+        {"pca": [9.0, 3.0, 0.5]}, null=null, level=0.9, what="variance"
+    ).axes[0]
     line = next(item for item in axes.lines if item.get_label() == "pca")
     np.testing.assert_allclose(line.get_xdata(), [1, 2, 3])
     np.testing.assert_allclose(line.get_ydata(), [9, 3, 0.5])
@@ -87,20 +89,20 @@ def test_a_spectrum_lies_over_the_band_of_chance():
     assert "chance, 90%" in [t.get_text() for t in axes.get_legend().get_texts()]
     for bad in ({}, {"x": []}, {"x": [1.0, -1.0]}, {"x": [0.0]}):
         with pytest.raises(LatdirError, match="a spectrum has values from 0 up"):
-            plots.spectrum(bad)
+            plots.plot_spectrum(bad)
 
 
 def test_the_angle_map_shows_mean_and_smallest_angles():
     bases = random_subspaces(3, d=12, k=2, seed=0)
     angles = torch.stack([torch.stack([principal_angles(a, b) for b in bases]) for a in bases])
-    axes = plots.principal_angle_map(angles, ["x", "y", "z"]).axes[0]
+    axes = plots.plot_principal_angles(angles, ["x", "y", "z"]).axes[0]
     assert [t.get_text() for t in axes.texts[:2]] == ["0°", "from 0°"]
     mean = float(angles[0, 1].mean()) * 180 / math.pi
     assert axes.texts[2].get_text() == f"{mean:.0f}°"
     np.testing.assert_allclose(axes.images[0].get_array()[0, 1], mean)
     assert axes.images[0].get_clim() == (0, 90)
     with pytest.raises(LatdirError, match="a map of 3 subspaces needs 3 names, not 1"):
-        plots.principal_angle_map(angles, ["x"])
+        plots.plot_principal_angles(angles, ["x"])
 
 
 def test_strips_have_a_trace_an_attribute_under_every_row_of_pictures(world):
@@ -118,7 +120,7 @@ def test_strips_have_a_trace_an_attribute_under_every_row_of_pictures(world):
             torch.testing.assert_close(swept.images[i, t], generator.synthesize(moved)[0])
             expected = generator.factors(moved)[0, [0, 2]]
             torch.testing.assert_close(swept.scores[i, t], expected, atol=1e-3, rtol=1e-3)
-    figure = plots.sweep_strips(swept)
+    figure = plots.plot_sweep(swept)
     assert len(figure.axes) == 2 * 3
     strip, first, second = figure.axes[3:]
     assert strip.images[0].get_array().shape == (16, 48, 3)
@@ -137,9 +139,9 @@ def test_they_draw_in_both_themes(world, theme, tmp_path):
     swept = scored_sweep(generator, classifier, bank["factor_0"], attributes=["factor_0"], count=1)
     for k, figure in enumerate(
         (
-            plots.sweep_strips(swept, theme=theme),
-            plots.spectrum({"a": [2.0, 1.0]}, theme=theme),
-            plots.principal_angle_map(torch.zeros(2, 2, 3), ["a", "b"], theme=theme),
+            plots.plot_sweep(swept, theme=theme),
+            plots.plot_spectrum({"a": [2.0, 1.0]}, theme=theme),
+            plots.plot_principal_angles(torch.zeros(2, 2, 3), ["a", "b"], theme=theme),
         )
     ):
         figure.savefig(tmp_path / f"{k}.png")

@@ -11,7 +11,8 @@ from PIL import Image
 
 from analysis import effects_of, measure_curves, random_null, write_report
 from analysis.measures.tables import flattened, number
-from analysis.plots.theme import LIGHT, canvas, dress
+from analysis.plots.parts import canvas
+from analysis.plots.theme import LIGHT, dress
 from analysis.report.inline import data_url, inline_svg, mosaic
 from directions import LatdirError
 from directions.planted.world import planted
@@ -228,7 +229,7 @@ def test_refusals(measured, tmp_path):
 
 
 def test_figures_take_the_page_s_colors_and_keep_their_identifiers_apart():
-    figure, axes = canvas(2.0, 2.0, LIGHT)
+    figure, axes = canvas(None, 2.0, 2.0, LIGHT)
     axes.plot([0, 1], [0, 1], color=LIGHT.series[0])
     dress(axes, LIGHT, title="a < b")
     one = inline_svg(figure, label='say "so" & <more>', prefix="one")

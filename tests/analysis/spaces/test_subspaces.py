@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
-from analysis.plots.comparison import distance_map, principal_angle_curves
+from analysis.plots import plot_subspace_comparisons, plot_subspace_distances
 from analysis.spaces.subspaces import (
     compare_banks,
     compare_subspaces,
@@ -128,20 +128,20 @@ def test_banks_are_compared_by_their_first_directions():
 def test_figures_show_every_curve_over_the_null():
     pairs = {n: compare_subspaces(rows(3, 9), rows(3, 9, seed=s), draws=50)
              for n, s in (("a", 0), ("b", 1))}  # fmt: skip
-    [axes] = principal_angle_curves(pairs).axes
+    [axes] = plot_subspace_comparisons(pairs).axes
     labels = [t.get_text() for t in axes.get_legend().get_texts()]
     assert labels[0] == "random subspaces"
     assert labels[1].startswith("a (p = 0.0196)")
     assert len(axes.lines) == 2
     pairs["c"] = compare_subspaces(rows(2, 9), rows(2, 9, seed=1), draws=5)
     with pytest.raises(LatdirError, match="subspaces of the same sizes in one space"):
-        principal_angle_curves(pairs)
+        plot_subspace_comparisons(pairs)
 
     table = pairwise_distances(random_subspaces(3, d=9, k=2, seed=0))
-    axes = distance_map(table, ["a", "b", "c"], null_mean=1.0).axes[0]
+    axes = plot_subspace_distances(table, ["a", "b", "c"], null_mean=1.0).axes[0]
     assert [t.get_text() for t in axes.texts][:2] == ["0.00", f"{float(table[0, 1]):.2f}"]
     with pytest.raises(LatdirError, match="3 subspaces needs 3 names, not 1"):
-        distance_map(table, ["a"])
+        plot_subspace_distances(table, ["a"])
 
 
 def test_refusals():
