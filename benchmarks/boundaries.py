@@ -1,12 +1,12 @@
-"""Which boundary is best: the tables that chose the default, on real labels of digiface64.
+"""Comparison of boundary estimators on real labels of digiface64: the tables behind the default.
 
     python benchmarks/boundaries.py --samples runs/labels      # draws 120,000 if they are not there
     python benchmarks/boundaries.py --samples runs/labels --n 20000 --images 100
 
 1. Estimators at equal labels: held-out rank correlation, accuracy on the extreme deciles, and
    the effect and leakage of a step of ±1.5 sigma on the images themselves.
-2. The default and InterFaceGAN's recipe at 2,000, 6,000 and 20,000 labels: cosine to the
-   direction of up to 100,000 other samples, found by the default and found by the recipe.
+2. The default and InterFaceGAN as published at 2,000, 6,000 and 20,000 labels: cosine to the
+   direction of up to 100,000 other samples, found by the default and by InterFaceGAN.
 3. The default's angle to that direction, and the cone that predicted it, against the samples.
 4. Few labels: the default's cosine to the direction of 2,000 others, with as many labels as
    people give by hand (`--few` prints this table alone, from 3,500 samples).
@@ -47,7 +47,7 @@ CANDIDATES = {
     "mean difference": Boundary(estimator="mean_difference", bootstrap=0, validation=0),
     "interfacegan": Boundary(estimator="interfacegan", bootstrap=0),
 }
-DEFAULT, RECIPE = CANDIDATES["ridge, ranks"], CANDIDATES["interfacegan"]
+DEFAULT, INTERFACEGAN = CANDIDATES["ridge, ranks"], CANDIDATES["interfacegan"]
 SIZES = (2_000, 6_000, 20_000)
 REFERENCE = 100_000
 HELD_OUT = 5_000
@@ -125,17 +125,19 @@ def equal_labels(samples: Samples) -> None:
     sizes = [n for n in SIZES if 2 * n <= len(samples)] or [len(samples) // 3]
     rest = samples.rows(slice(max(sizes), min(len(samples), max(sizes) + REFERENCE)))
     ours = DEFAULT.discover(rest)
-    theirs = RECIPE.discover(rest)
-    print(f"\nCosine to the direction of {len(rest):,} other samples, by the default | the recipe")
-    titles = [f"{n:,} {who}" for n in sizes for who in ("default", "recipe")]
+    theirs = INTERFACEGAN.discover(rest)
+    print(
+        f"\nCosine to the direction of {len(rest):,} other samples, by the default | InterFaceGAN"
+    )
+    titles = [f"{n:,} {who}" for n in sizes for who in ("default", "interfacegan")]
     print(f"{'':22}" + " ".join(f"{t:>15}" for t in titles))
-    found = [m.discover(samples.rows(slice(0, n))) for n in sizes for m in (DEFAULT, RECIPE)]
+    found = [m.discover(samples.rows(slice(0, n))) for n in sizes for m in (DEFAULT, INTERFACEGAN)]
     to_ours = torch.stack([cosines(bank, ours) for bank in found], 1)
     to_theirs = torch.stack([cosines(bank, theirs) for bank in found], 1)
     for k, name in enumerate(samples.names):
         pairs = zip(to_ours[k].tolist(), to_theirs[k].tolist(), strict=True)
         print(f"{name:22}" + " ".join(f"{a:7.3f} |{b:6.3f}" for a, b in pairs))
-    for title, table in (("default's", to_ours), ("recipe's", to_theirs)):
+    for title, table in (("default's", to_ours), ("InterFaceGAN's", to_theirs)):
         wins = int((table[:, ::2] > table[:, 1::2]).sum())
         total = table.numel() // 2
         print(f"the default is nearer to the {title} direction in {wins} of {total}")

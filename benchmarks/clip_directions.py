@@ -1,4 +1,4 @@
-"""What directions from words do, measured by classifiers that have never seen the words.
+"""Measured effects of text directions, by classifiers that have never seen the texts.
 
     python benchmarks/clip_directions.py --labels folder-written-by-latdir-sample
 

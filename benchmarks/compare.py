@@ -1,4 +1,4 @@
-"""All methods on one generator: which attribute each finds, how cleanly, at what cost.
+"""All methods on one generator: attributes found, leakage and cost.
 
 Supervised methods know the attributes; the directions of unsupervised ones are named by
 `analysis.naming.by_effects` on codes of their own. Every named direction is then measured on the
@@ -110,7 +110,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Done:
-    """A method's rows of the comparison, what it took, and how its directions were named."""
+    """A method's rows of the comparison, its cost, and the names of its directions."""
 
     cost: Cost
     rows: tuple[Row, ...]
@@ -138,7 +138,7 @@ class Run:
         }
 
     def method(self, name: str) -> Done:
-        """What was kept of it, or what it gives now."""
+        """Its stored result, or its result now."""
         if name not in SUPERVISED | UNSUPERVISED:
             raise LatdirError(
                 f"no method {name!r}: there are {', '.join(SUPERVISED | UNSUPERVISED)}"
@@ -258,7 +258,7 @@ class Run:
 
 
 def show(comparison: Comparison) -> None:
-    table = Table(title=f"{comparison.count} held-out codes, {comparison.change:g} sd of effect")
+    table = Table(title=f"{comparison.count} held-out codes, {comparison.change:g} SD of effect")
     for column in ("attribute", "method", "sigmas", "effect", "leakage", "identity"):
         table.add_column(column)
     for attribute in comparison.attributes:

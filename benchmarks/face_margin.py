@@ -1,4 +1,4 @@
-"""Which margin lets the face classifier agree best with itself: the table of its card.
+"""The margin at which the face classifier is most consistent: the table of its card.
 
     python benchmarks/face_margin.py [--count 256]
 

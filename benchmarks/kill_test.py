@@ -1,4 +1,4 @@
-"""Kill a sampling run at random moments, again and again; it must end as if nothing had happened.
+"""Sampling runs killed at random moments, compared bit by bit with an uninterrupted run.
 
 One run of `--samples` is left alone. Another, with the same settings in another folder, is started
 and killed (SIGKILL, no warning) after a random number of finished shards and a random moment more,

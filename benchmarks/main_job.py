@@ -1,4 +1,4 @@
-"""What the main job promises on digiface64: accuracy, effect, and leakage before and after.
+"""Accuracy, effect and leakage of the main job on digiface64, before and after conditioning.
 
     python benchmarks/main_job.py --samples runs/labels               # draws 20,000 if not there
     python benchmarks/main_job.py --samples runs/steady --mirrored    # labels with less noise
@@ -78,14 +78,14 @@ def show(effects: Effects, low: Tensor, high: Tensor) -> None:
     plain, conditioned = effects.standardized.tolist()
     spread = effects.std.tolist()
     lows, highs = ((x / effects.std).tolist() for x in (low, high))
-    print(f"effect kept: {conditioned[0] / plain[0]:.1%} of {plain[0]:+.3f} sd per sigma")
+    print(f"effect kept: {conditioned[0] / plain[0]:.1%} of {plain[0]:+.3f} SD per sigma")
     for k, name in enumerate(effects.names[1:], 1):
         inside = lows[k] <= conditioned[k] <= highs[k]
         third = abs(conditioned[k]) < abs(plain[k]) / 3
         print(
             f"  into {name:12} {plain[k]:+.3f} -> {conditioned[k]:+.3f} "
             f"(null {lows[k]:+.3f} … {highs[k]:+.3f}; below a third: {third}, inside: {inside}; "
-            f"one sd is {spread[k]:.3g})"
+            f"one standard deviation is {spread[k]:.3g})"
         )
 
 

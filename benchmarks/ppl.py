@@ -1,4 +1,4 @@
-"""Perceptual path length of a generator, and what its exact limit costs.
+"""Perceptual path length of a generator, and the cost of its exact limit.
 
     python benchmarks/ppl.py --generator digiface64 --count 1000
 

@@ -1,4 +1,4 @@
-"""How good `styleface64` is, beside its teacher `digiface64`: the figures of its card.
+"""Quality of `styleface64` and its teacher `digiface64`: the figures of its card.
 
     python benchmarks/styleface.py                      everything, about ten minutes
     python benchmarks/styleface.py --only separability  one part
@@ -112,7 +112,7 @@ def attributes(teacher: Generator, student: Generator, count: int) -> None:
         torch.cat([score(part).float().clone() for part in images_of(g, codes).split(128)]).numpy()
         for g in (teacher, student)
     ]
-    print("| attribute | teacher, mean ± sd | student, mean ± sd | KS | rank correlation |")
+    print("| attribute | teacher, mean ± SD | student, mean ± SD | KS | rank correlation |")
     print("|---|---|---|---|---|")
     for k, name in enumerate(judge.names):
         a, b = told[0][:, k], told[1][:, k]

@@ -5,8 +5,8 @@
 Rank-3 factorization of tracked points under a scaled orthographic camera (Tomasi and Kanade,
 "Shape and motion from image streams under orthography", IJCV 1992; the metric step as in Poelman
 and Kanade 1997). Each digiface64 face counts as one view of one head; each comes with its
-mirror image, which makes the shape symmetric. Depth is told from its reversal by the nose, which
-points at the viewer. Other samples of faces move the result by less than 0.01.
+mirror image, which makes the shape symmetric. Depth is distinguished from its reversal by the
+nose, which points at the viewer. Other samples of faces move the result by less than 0.01.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ arXiv:1106.5730), which uses both cores at small batches, learning soonest at eq
 runs are therefore alike, not the same. Convolutions are in bf16. Learning rates follow the
 equalized learning rate: weights are stored as they act, so a weight's rate is divided by the
 root of its fan-in. An exponential mean of the weights is what is exported. All state is written
-beside and renamed every few minutes; the same command goes on from it. Codes are never repeated.
+under a temporary name and renamed every few minutes; the same command resumes. Codes are never
+repeated.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ CRITIC_RATE = 1e-3
 FEATURES, ADVERSARIAL, PATH, R1 = 1.0, 0.2, 0.003, 1.0
 READ = faces().names[:9]  # expressions, gender and age: what w is to tell by a linear map
 READING, SHOWING = 3.0, 0.5  # weights of what is read from w, and of images that show it
-BETWEEN = 0.5  # how far towards another w
+BETWEEN = 0.5  # how far toward another w
 CONST_GAIN = 5.0  # brings the warm start's first activations to a spread of about 1
-MIXING, SHOWS, LAZY = 4, 4, 16  # a step of these kinds every so many
+MIXING, SHOWS, LAZY = 4, 4, 16  # a step of these kinds every n steps
 EMA_IMAGES = 20_000
 HELD_OUT = 256
 MINUTES_BETWEEN_SAVES = 4
@@ -452,7 +453,7 @@ class Plan(NamedTuple):
 
     @classmethod
     def at(cls, done: int, images: int, rate: float) -> Plan:
-        """The plan after so many of all images."""
+        """The plan after a number of all images."""
         part = min(1.0, done / images)
         warm, cosine = min(1.0, done / 5_000), 0.5 + 0.5 * math.cos(math.pi * part)
         begin, full = SHARPEN
@@ -513,7 +514,7 @@ def work(
 
 
 def train(out: Path, *, images: int, rate: float, seed: int, workers: int) -> None:
-    """Train on so many images in all, over all runs."""
+    """Train on a total number of images, over all runs."""
     out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher()
     codes = teacher.codes(HELD_OUT, seed=seed + 1)
