@@ -59,8 +59,8 @@ def main() -> None:
     )
     supervised = Boundary(validation=0, bootstrap=0).discover(samples, attributes=texts)
     methods = {
-        "clip": ClipBoundary(samples=options.samples),
-        "clip_gradient": ClipGradient(count=options.gradients),
+        "clip_boundary": ClipBoundary(n_codes=options.samples),
+        "clip_gradient": ClipGradient(n_codes=options.gradients),
         "clip_global": ClipGlobal(
             channels=options.channels or len(generator.prior().mean), precision="bfloat16"
         ),

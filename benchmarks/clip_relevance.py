@@ -103,7 +103,7 @@ def axes_of(generator: Generator, layer: str) -> Axes:
         Direction(name, row, space, sigma=float(sigma))
         for name, row, sigma in zip(plain.names, torch.eye(len(plain)), plain.sigmas, strict=True)
     ]
-    components = PCA(components=200, samples=2000, layer=layer, passes=1).discover(generator)
+    components = PCA(n_directions=200, n_codes=2000, layer=layer, passes=1).discover(generator)
     bank = DirectionBank((*units, *components.directions), generator.name, generator.fingerprint)
     return Axes.of(bank)
 

@@ -18,7 +18,6 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -44,26 +43,26 @@ ATTRIBUTES = (
     "yaw,pitch,roll,smiling,mouth_open,eyes_open,male,age,"
     "brightness,contrast,background_brightness,warmth"
 )
-# Each method's settings for digiface64; the number of components is set by --components.
+# Each method's settings for digiface64; the number of directions by --directions.
 SUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "ridge": ("boundary", {"bootstrap": 0}),
     "interfacegan": ("boundary", {"estimator": "interfacegan", "bootstrap": 0}),
     "mean_difference": ("boundary", {"estimator": "mean_difference", "bootstrap": 0}),
-    "gradient": ("gradient", {"count": 300}),
+    "gradient": ("gradient", {"n_codes": 300}),
 }
 UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
-    "pca": ("pca", {"layer": "relu.0", "samples": 20_000}),
-    "ica": ("pca", {"layer": "relu.0", "samples": 20_000, "estimator": "ica"}),
+    "pca": ("pca", {"layer": "relu.0", "n_codes": 20_000}),
+    "ica": ("pca", {"layer": "relu.0", "n_codes": 20_000, "estimator": "ica"}),
     "sefa": ("sefa", {}),
-    "jacobian": ("jacobian", {"samples": 50}),
+    "global_basis": ("global_basis", {"n_codes": 50}),
     "local_basis": ("local_basis", {}),
-    "region (mouth)": ("region", {"samples": 20}),
-    "region (eyes)": ("region", {"samples": 20, "region": "eyes"}),
+    "region (mouth)": ("region", {"n_codes": 20}),
+    "region (eyes)": ("region", {"n_codes": 20, "region": "eyes"}),
     "orojar": ("orojar", {}),
-    "hessian": ("hessian", {}),
+    "hessian_penalty": ("hessian_penalty", {}),
     "transforms": ("transforms", {}),
     "walks": ("walks", {"steps": 150}),
-    "random": ("random", {}),
+    "random": ("random_directions", {}),
 }
 AMOUNTS = (0.5, 1.0, 2.0, 3.5)
 NAMING_STEP = 2.0
@@ -130,7 +129,7 @@ class Run:
         self.generator: Generator = load_generator(options.generator)
         self.classifier: Classifier = load_classifier(options.classifier)
         self.attributes: list[str] = options.attributes.split(",")
-        names = ("labels", "components", "random", "naming", "count", "attributes", "identity")
+        names = ("labels", "directions", "random", "naming", "count", "attributes", "identity")
         self.settings = {
             **{name: getattr(options, name) for name in names},
             "generator": self.generator.fingerprint,
@@ -205,12 +204,8 @@ class Run:
     def _found(self, name: str) -> tuple[DirectionBank, Cost]:
         registered, settings = (SUPERVISED | UNSUPERVISED)[name]
         kind = find_method(registered)
-        if "components" in kind.__dataclass_fields__:
-            settings = {**settings, "components": self.options.components}
-        if registered == "random":
-            settings = {**settings, "count": self.options.components}
-        made = kind(**settings)
-        discover: Callable[..., DirectionBank] = made.discover  # type: ignore[attr-defined]
+        if "n_directions" in kind.__dataclass_fields__:
+            settings = {**settings, "n_directions": self.options.directions}
         given: dict[str, Any] = {}
         for need in kind.needs:
             if need == "samples":
@@ -220,7 +215,7 @@ class Run:
             else:
                 given["generator"] = self.generator
         start = time.process_time()
-        bank = discover(**given)
+        bank = kind(**settings).discover(**given)
         spent = time.process_time() - start
         if "samples" in kind.needs:
             samples, seconds = self._labels
@@ -306,7 +301,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--attributes", default=ATTRIBUTES)
     parser.add_argument("--methods", default=",".join(SUPERVISED | UNSUPERVISED))
     parser.add_argument("--labels", default="6000", help="how many to draw, or a folder of them")
-    parser.add_argument("--components", type=int, default=20, help="of each unsupervised method")
+    parser.add_argument("--directions", type=int, default=20, help="of each unsupervised method")
     parser.add_argument("--random", type=int, default=48, help="random directions of the null")
     parser.add_argument("--naming", type=int, default=64, help="codes to name on")
     parser.add_argument("--count", type=int, default=128, help="held-out codes to compare on")

@@ -81,7 +81,7 @@ def main() -> None:
     print(f"20 leading against exact: smallest |cos| {float(cosines.min()):.6f}")
     if options.codes:
         start = time.perf_counter()
-        GlobalBasis(samples=options.codes, space=space).discover(generator)
+        GlobalBasis(n_codes=options.codes, space=space).discover(generator)
         print(f"{options.codes} codes aggregated: {time.perf_counter() - start:.1f} s")
 
 

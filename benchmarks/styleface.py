@@ -170,11 +170,11 @@ def directions(teacher: Generator, student: Generator, count: int) -> None:
     judge = load_classifier("faces+pixels")
     settings = {"attributes": SHOWN, "count": 32, "random": 24, "precision": "bfloat16"}
     banks: dict[str, DirectionBank] = {
-        "SeFa": SeFa(components=16).discover(student),
-        "SeFa, late layers": SeFa(components=8, layers="5-9").discover(student),
-        "PCA": PCA(components=16, space="w").discover(student),
+        "SeFa": SeFa(n_directions=16).discover(student),
+        "SeFa, late layers": SeFa(n_directions=8, layers="5-9").discover(student),
+        "PCA": PCA(n_directions=16, space="w").discover(student),
         "boundary": Boundary().discover(labeled(student, 2 * count), attributes=SHOWN),
-        "StyleSpace": StyleSpace(channels=1, samples=1500).discover(
+        "StyleSpace": StyleSpace(n_directions=1, n_codes=1500).discover(
             student, classifier=judge, attributes=SHOWN
         ),
     }

@@ -1,28 +1,185 @@
-"""The contract every discovery method keeps."""
+"""The contract of discovery methods: a family for each kind of input, one verb, one vocabulary.
+
+Importing this module, and with it listing the methods and their flags, imports no torch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-__all__ = ["Method", "Need"]
+from directions.errors import LatdirError, UnknownNameError
+
+if TYPE_CHECKING:
+    from directions.bank import DirectionBank
+    from directions.classifiers.base import Classifier
+    from directions.classifiers.clip.prompts import Texts
+    from directions.classifiers.clip.protocol import TextImageModel
+    from directions.generators.base import Generator
+    from discovery.sampling.samples import Samples
+
+__all__ = [
+    "FAMILIES",
+    "GeneratorMethod",
+    "LabelMethod",
+    "Method",
+    "Need",
+    "ScoreMethod",
+    "TextMethod",
+]
 
 Need = Literal["samples", "generator", "classifier", "text", "clip"]
 
+# Settings of these names mean the same in every method, and are at least 1.
+COUNTS = ("n_codes", "n_directions", "batch_size", "steps", "depth", "probes", "chunk", "rank")
+
 
 @dataclass(frozen=True)
-class Method:
+class Method(ABC):
     """Base of the methods: a frozen dataclass whose fields are its hyper-parameters.
 
-    A subclass sets `method`, its registered name, and `needs`, the keyword arguments that its one
-    public verb `discover` takes besides a seed; `discover` returns a `DirectionBank`. The
-    command's flags come from the fields, so each has a default and a line in the docstring.
+    A method derives from one of the four families below, sets `method`, its registered name, and
+    implements `discover`. Each field has a default and a line in the docstring's Attributes: the
+    command's flags are made from them. The same words mean the same everywhere: `n_codes` (codes
+    drawn), `n_directions` (directions returned), `batch_size`, `space`, `layers`, `steps`.
     """
 
     method: ClassVar[str]
     needs: ClassVar[tuple[Need, ...]]
 
+    def __post_init__(self) -> None:
+        """Check the settings that all methods share, and words against their choices.
+
+        A method's own checks follow in its `__post_init__`, after `super().__post_init__()`.
+
+        Raises:
+            LatdirError: A count below 1.
+            UnknownNameError: A word that is not among a field's choices.
+        """
+        for name in COUNTS:
+            value = getattr(self, name, None)
+            if value is not None and value < 1:
+                raise LatdirError(f"{name} is {value}: give at least 1")
+        for name, allowed in _choices(type(self)).items():
+            if getattr(self, name) not in allowed:
+                raise UnknownNameError(
+                    f"no {name} {getattr(self, name)!r}: use one of {', '.join(allowed)}"
+                )
+
     @property
     def config(self) -> dict[str, Any]:
         """The hyper-parameters, as written into every direction the method makes."""
         return asdict(self)
+
+    @abstractmethod
+    def discover(self, *args: Any, **kwargs: Any) -> DirectionBank:
+        """Find directions; the family declares the arguments."""
+
+
+class LabelMethod(Method):
+    """Methods that start from labeled codes."""
+
+    needs = ("samples",)
+
+    @abstractmethod
+    def discover(
+        self, samples: Samples, *, attributes: Sequence[str] | None = None, seed: int = 0
+    ) -> DirectionBank:
+        """One direction for each attribute, positive towards high scores.
+
+        Args:
+            samples: Codes of any shape `[n, *shape]` with their scores.
+            attributes: Names, in the order wanted; by default all.
+            seed: Seed of all random choices; written into each direction's config.
+        """
+
+
+class GeneratorMethod(Method):
+    """Methods that start from a generator alone: its codes, weights or derivatives."""
+
+    needs = ("generator",)
+
+    @abstractmethod
+    def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
+        """Directions of a generator, in the method's own order.
+
+        Args:
+            generator: Any generator.
+            seed: Seed of the codes and of all random choices.
+        """
+
+
+class ScoreMethod(Method):
+    """Methods that score images of a generator while they run."""
+
+    needs = ("generator", "classifier")
+
+    @abstractmethod
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        classifier: Classifier,
+        attributes: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> DirectionBank:
+        """Directions of each attribute, positive towards high scores.
+
+        Args:
+            generator: Makes the images.
+            classifier: Scores them.
+            attributes: Names, in the order wanted; by default all of the classifier's.
+            seed: Seed of the codes and of all random choices.
+        """
+
+
+class TextMethod(Method):
+    """Methods that start from words."""
+
+    needs = ("generator", "text", "clip")
+
+    @abstractmethod
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        text: Texts,
+        clip: TextImageModel,
+        neutral: str = "a face",
+        without: Texts = (),
+        seed: int = 0,
+    ) -> DirectionBank:
+        """One direction for each text, in their order.
+
+        The evidence of each has `text` and `neutral`, and `disentangled` where something was held
+        still.
+
+        Args:
+            generator: Makes the images.
+            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
+            clip: Embeds images and texts.
+            neutral: Where from.
+            without: Texts whose effects are taken out of the directions, such as `a man`.
+            seed: Seed of the codes and of all random choices.
+
+        Raises:
+            LatdirError: Texts that `prompts_of` refuses, or that the model cannot tell from the
+                neutral one.
+        """
+
+
+FAMILIES: tuple[type[Method], ...] = (LabelMethod, GeneratorMethod, ScoreMethod, TextMethod)
+
+
+@cache
+def _choices(method: type[Method]) -> Mapping[str, tuple[str, ...]]:
+    """The words that a field takes, for every field that takes words only."""
+    hints = get_type_hints(method)
+    return {
+        field.name: get_args(hints[field.name])
+        for field in fields(method)
+        if get_origin(hints[field.name]) is Literal
+    }

@@ -62,7 +62,7 @@ METHODS: dict[str, MethodEntry] = {
         "walks fitted to shifted, zoomed, rotated and tinted images",
         "Steerability of GANs, Jahanian et al. 2020, arXiv:1907.07171",
     ),
-    "jacobian": MethodEntry(
+    "global_basis": MethodEntry(
         "discovery.jacobian.global_basis:GlobalBasis",
         "what changes the image most, over many codes",
         "Choi et al. 2023, arXiv:2210.05509",
@@ -92,12 +92,12 @@ METHODS: dict[str, MethodEntry] = {
         "a basis whose directions change the image orthogonally",
         "OroJaR, Wei et al. 2021, arXiv:2108.07668",
     ),
-    "hessian": MethodEntry(
+    "hessian_penalty": MethodEntry(
         "discovery.jacobian.hessian_penalty:HessianPenalty",
         "a basis whose directions do not modulate each other",
         "The Hessian Penalty, Peebles et al. 2020, arXiv:2008.10599",
     ),
-    "clip": MethodEntry(
+    "clip_boundary": MethodEntry(
         "discovery.text.clip_boundary:ClipBoundary",
         "boundaries from words, by a zero-shot classifier's labels",
         "CLIP, Radford et al. 2021, arXiv:2103.00020; InterFaceGAN, arXiv:2005.09635",
@@ -122,7 +122,7 @@ METHODS: dict[str, MethodEntry] = {
         "mean steps of networks trained to move each code towards a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
-    "random": MethodEntry(
+    "random_directions": MethodEntry(
         "discovery.unsupervised.random_directions:RandomDirections",
         "directions at random, the baseline of all others",
         "no paper",

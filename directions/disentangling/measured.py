@@ -108,7 +108,7 @@ def independent(
         >>> from directions.planted.world import planted
         >>> from discovery import Gradient
         >>> world = planted(factors=2, dim=8, cosine=0.6)
-        >>> found = Gradient(count=64).discover(world, classifier=world.classifier())
+        >>> found = Gradient(n_codes=64).discover(world, classifier=world.classifier())
         >>> clean = independent(found, generator=world, classifier=world.classifier(),
         ...                     wanted=["factor_0"], codes=world.sample(64, seed=1))
         >>> bool((clean["factor_0"].vector @ world.truth[1]).abs() < 0.01)

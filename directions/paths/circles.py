@@ -62,7 +62,7 @@ class SmallCircle:
     Attributes:
         direction: Where to go.
         reference: What to trade for it: a direction of little effect, such as the last of
-            `SeFa(components=…)`. Only its part orthogonal to the direction counts.
+            `SeFa(n_directions=…)`. Only its part orthogonal to the direction counts.
 
     Raises:
         LatdirError: The two are parallel, or of different spaces.

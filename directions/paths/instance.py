@@ -60,7 +60,7 @@ class InstancePath(CurvedPath):
         >>> from directions.planted.world import planted
         >>> from discovery.supervised.gradient import Gradient
         >>> world = planted(factors=2, dim=8, cosine=0.5, bend=0.5)
-        >>> bank = Gradient(count=64).discover(world, classifier=world.classifier())
+        >>> bank = Gradient(n_codes=64).discover(world, classifier=world.classifier())
         >>> path = InstancePath(world, world.classifier(), bank, "factor_0", ("factor_1",))
         >>> codes = world.sample(3, seed=1)
         >>> change = world.factors(path.shift(codes, 1.0)) - world.factors(codes)

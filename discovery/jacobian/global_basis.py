@@ -32,7 +32,7 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.numerics.jacobian import leading, metric
 from directions.numerics.linearized import Linearized
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.jacobian.models import Features, eigen_bank, image_models
 
 __all__ = ["GlobalBasis", "frechet_mean"]
@@ -42,12 +42,12 @@ MEAN_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)
-class GlobalBasis(Method):
+class GlobalBasis(GeneratorMethod):
     """Directions that change the image most, over many codes.
 
     Attributes:
-        components: How many directions, at most; fewer where the codes have fewer dimensions.
-        samples: Number of codes whose Jacobians are aggregated.
+        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_codes: Number of codes whose Jacobians are aggregated.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         aggregate: `mean` of JᵀJ, or `frechet` mean of the leading subspaces.
         rank: Eigenpairs of each code's JᵀJ that are used; by default all, computed exactly.
@@ -55,33 +55,26 @@ class GlobalBasis(Method):
 
     Example:
         >>> from directions.generators import load_generator
-        >>> GlobalBasis(components=2, samples=4).discover(load_generator("planted"))
-        DirectionBank(planted: jacobian_00, jacobian_01)
+        >>> GlobalBasis(n_directions=2, n_codes=4).discover(load_generator("planted"))
+        DirectionBank(planted: global_basis_00, global_basis_01)
     """
 
-    components: int = 20
-    samples: int = 50
+    n_directions: int = 20
+    n_codes: int = 50
     space: str | None = None
     aggregate: Literal["mean", "frechet"] = "mean"
     rank: int | None = None
     chunk: int | None = None
 
-    method: ClassVar[str] = "jacobian"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
+    method: ClassVar[str] = "global_basis"
 
     def __post_init__(self) -> None:
-        if self.components < 1 or self.samples < 1 or (self.rank or 1) < 1:
+        super().__post_init__()
+        if self.rank is not None and self.rank < self.n_directions:
             raise LatdirError(
-                f"components {self.components}, samples {self.samples} and rank {self.rank} "
-                "are at least 1"
+                f"rank {self.rank} keeps fewer eigenpairs a code than the {self.n_directions} "
+                "directions wanted: raise it, or leave it out"
             )
-        if self.rank is not None and self.rank < self.components:
-            raise LatdirError(
-                f"rank {self.rank} keeps fewer eigenpairs a code than the {self.components} "
-                "components wanted: raise it, or leave it out"
-            )
-        if self.aggregate not in ("mean", "frechet"):
-            raise LatdirError(f"aggregate is 'mean' or 'frechet', not {self.aggregate!r}")
 
     def discover(
         self,
@@ -111,12 +104,12 @@ class GlobalBasis(Method):
         """
         space = self.space or generator.default_space("w")
         if codes is None:
-            codes = generator.sample(self.samples, seed=seed, space=space)
+            codes = generator.sample(self.n_codes, seed=seed, space=space)
         generator.check(codes, space)
         models = image_models(generator, codes, space=space, features=features)
         bar = tqdm(models, total=len(codes), desc="Jacobians", delay=1, leave=False)
         metrics = torch.stack([self._metric(model, seed) for model in bar])
-        count = min(self.components, metrics.shape[-1])
+        count = min(self.n_directions, metrics.shape[-1])
         spectrum = _mean(metrics, count) if self.aggregate == "mean" else _frechet(metrics, count)
         return eigen_bank(
             generator,
@@ -180,7 +173,7 @@ def frechet_mean(bases: Float[Tensor, "n k d"]) -> Float[Tensor, "k d"]:
             return mean
     raise ConvergenceError(
         f"the codes' leading subspaces have no Fréchet mean that {MEAN_STEPS} steps find (last "
-        f"step {float(s.amax()):.2g} rad): use aggregate='mean', or fewer components"
+        f"step {float(s.amax()):.2g} rad): use aggregate='mean', or fewer directions"
     )
 
 

@@ -24,12 +24,12 @@ from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.jacobian.models import metrics
 from discovery.jacobian.rotation_descent import (
     N_EVALUATION_CODES,
     Images,
-    check_rotation,
+    check_rate,
     descend,
     image_function,
     random_signs,
@@ -40,42 +40,42 @@ __all__ = ["HessianPenalty"]
 
 
 @dataclass(frozen=True)
-class HessianPenalty(Method):
+class HessianPenalty(GeneratorMethod):
     """The basis whose directions do not modulate each other's effect.
 
     Attributes:
-        components: How many directions, at most; fewer where the codes have fewer dimensions.
-        samples: Number of codes that rank the directions and start the descent.
+        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_codes: Number of codes that rank the directions and start the descent.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         epsilon: Step of the second difference, in latent units; each of the d directions moves
             by it at once.
         steps: Of the descent.
-        batch: Codes a step of the descent.
+        batch_size: Codes a step of the descent.
         rate: Learning rate of the descent, in radians.
         chunk: Tangents at a time; by default as many as memory allows.
 
     Example:
         >>> from directions.generators import load_generator
-        >>> HessianPenalty(components=2, samples=4, steps=2).discover(load_generator("planted"))
-        DirectionBank(planted: hessian_00, hessian_01)
+        >>> HessianPenalty(n_directions=2, n_codes=4, steps=2).discover(load_generator("planted"))
+        DirectionBank(planted: hessian_penalty_00, hessian_penalty_01)
     """
 
-    components: int = 20
-    samples: int = 20
+    n_directions: int = 20
+    n_codes: int = 20
     space: str | None = None
     epsilon: float = 0.1
     steps: int = 300
-    batch: int = 8
+    batch_size: int = 8
     rate: float = 0.02
     chunk: int | None = None
 
-    method: ClassVar[str] = "hessian"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
+    method: ClassVar[str] = "hessian_penalty"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.epsilon > 0:
             raise LatdirError(f"epsilon is positive, not {self.epsilon}: the paper takes 0.1")
-        check_rotation(self.components, self.samples, self.steps, self.batch, self.rate)
+        check_rate(self.rate)
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
         """Find the basis.
@@ -93,7 +93,7 @@ class HessianPenalty(Method):
             LatdirError: An unknown space, or images that are not finite.
         """
         space = self.space or generator.default_space("w")
-        codes = generator.sample(self.samples, seed=seed, space=space)
+        codes = generator.sample(self.n_codes, seed=seed, space=space)
         local = torch.stack([*metrics(generator, codes, space=space, chunk=self.chunk)])
         start = eigh(local.mean(0)).vectors
 
@@ -101,7 +101,7 @@ class HessianPenalty(Method):
             return _hessian_penalty(images, codes, tangents, self.epsilon)
 
         basis = descend(self, penalty, generator, space, start, seed)
-        judge = generator.sample(N_EVALUATION_CODES, seed=seed, start=self.samples, space=space)
+        judge = generator.sample(N_EVALUATION_CODES, seed=seed, start=self.n_codes, space=space)
         images, rng = image_function(generator, space), torch.Generator().manual_seed(seed % 2**63)
         signs = random_signs(N_EVALUATION_CODES, len(start), rng).to(judge)
         with torch.no_grad():

@@ -28,7 +28,7 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
 from directions.numerics.jacobian import columns, principal
 from directions.numerics.linearized import Linearized
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.jacobian.models import Features, eigen_bank, image_models, map_model
 
 __all__ = ["LocalBasis", "LocalPath"]
@@ -37,11 +37,11 @@ Through = Literal["image", "mapping"]
 
 
 @dataclass(frozen=True)
-class LocalBasis(Method):
+class LocalBasis(GeneratorMethod):
     """Singular vectors of the Jacobian at one code.
 
     Attributes:
-        components: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         through: `image` ranks directions by how much they change the image; `mapping`, the
             paper's, by how much codes of the first space can move along them.
@@ -51,11 +51,11 @@ class LocalBasis(Method):
 
     Example:
         >>> from directions.generators import load_generator
-        >>> LocalBasis(components=2).discover(load_generator("planted"))
+        >>> LocalBasis(n_directions=2).discover(load_generator("planted"))
         DirectionBank(planted: local_basis_00, local_basis_01)
     """
 
-    components: int = 20
+    n_directions: int = 20
     space: str | None = None
     through: Through = "image"
     number: int = 0
@@ -63,16 +63,11 @@ class LocalBasis(Method):
     chunk: int | None = None
 
     method: ClassVar[str] = "local_basis"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def __post_init__(self) -> None:
-        if self.components < 1 or self.number < 0 or not self.step > 0:
-            raise LatdirError(
-                f"components {self.components} is at least 1, number {self.number} not negative, "
-                f"step {self.step} positive"
-            )
-        if self.through not in ("image", "mapping"):
-            raise LatdirError(f"through is 'image' or 'mapping', not {self.through!r}")
+        super().__post_init__()
+        if self.number < 0 or not self.step > 0:
+            raise LatdirError(f"number {self.number} is not negative, step {self.step} positive")
 
     def discover(
         self,
@@ -103,7 +98,7 @@ class LocalBasis(Method):
         if code is None:
             code = generator.sample(1, seed=seed, start=self.number, space=source)[0]
         model = self._model(generator, code, features)
-        count = min(self.components, generator.space(space).size)
+        count = min(self.n_directions, generator.space(space).size)
         if self.through == "mapping":
             across = columns(model, chunk=self.chunk).flatten(1).double()
             spectrum = eigh(across.T @ across, count=count)
@@ -143,7 +138,7 @@ class LocalBasis(Method):
             LatdirError: No such component, or a direction of another shape.
         """
         source = generator.space(self._source(generator))
-        count = min(self.components, source.size)
+        count = min(self.n_directions, source.size)
         if not 0 <= component < count:
             raise LatdirError(f"component {component} must lie in 0 … {count - 1}")
         if toward is not None and tuple(toward.shape) != source.shape:
@@ -183,7 +178,7 @@ class LocalBasis(Method):
     ) -> Spectrum:
         """What to follow at a code: right singular vectors, in the space the path moves in."""
         model = self._model(generator, code, features)
-        count = min(self.components, code.numel())
+        count = min(self.n_directions, code.numel())
         return principal(model, count=count, seed=seed, chunk=self.chunk)
 
 

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.channels import channel_direction, usable_channels
 from discovery.jacobian.region import region_masks
 
@@ -36,14 +36,14 @@ BATCH = 8
 
 
 @dataclass(frozen=True)
-class LocalChannels(Method):
+class LocalChannels(GeneratorMethod):
     """Channels of one region of the image.
 
     Attributes:
         region: A part of the face (eyes, mouth, nose, face, background), or a box in pixels,
             `top,left,bottom,right`.
-        channels: How many directions, at most.
-        samples: Number of images whose gradients are taken.
+        n_directions: How many directions, at most.
+        n_codes: Number of images whose gradients are taken.
         probes: Draws of random signs an image.
         active: Share of the channels that are ranked, those that change the region most for
             each sigma.
@@ -53,28 +53,23 @@ class LocalChannels(Method):
 
     Example:
         >>> from directions.generators import load_generator
-        >>> top = LocalChannels(region="0,0,8,16", channels=2, samples=4)
+        >>> top = LocalChannels(region="0,0,8,16", n_directions=2, n_codes=4)
         >>> len(top.discover(load_generator("planted")))
         2
     """
 
     region: str = "mouth"
-    channels: int = 20
-    samples: int = 50
+    n_directions: int = 20
+    n_codes: int = 50
     probes: int = 4
     active: float = 0.25
     rgb: bool = False
     space: str | None = None
 
     method: ClassVar[str] = "local_channels"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.samples, self.probes) < 1:
-            raise LatdirError(
-                f"channels {self.channels}, samples {self.samples} and probes {self.probes} are "
-                "at least 1"
-            )
+        super().__post_init__()
         if not 0 < self.active <= 1:
             raise LatdirError(f"active {self.active} is a share above 0 and up to 1")
 
@@ -109,7 +104,7 @@ class LocalChannels(Method):
         """
         space = generator.space(self.space or generator.default_space("s"))
         if codes is None:
-            codes = generator.sample(self.samples, seed=seed, space=space.name)
+            codes = generator.sample(self.n_codes, seed=seed, space=space.name)
         generator.check(codes, space.name)
         masks = region_masks(
             generator, codes, space=space.name, region=self.region, mask=mask, landmarks=landmarks
@@ -126,9 +121,9 @@ class LocalChannels(Method):
         usable &= change > 0
         if not usable.any():
             raise LatdirError(f"no channel of {generator.name} changes the region at all")
-        ranked = max(self.channels, round(self.active * int(usable.sum())))
+        ranked = max(self.n_directions, round(self.active * int(usable.sum())))
         strong = (change * usable).topk(min(ranked, int(usable.sum()))).indices
-        best = strong[share[strong].argsort(descending=True, stable=True)][: self.channels]
+        best = strong[share[strong].argsort(descending=True, stable=True)][: self.n_directions]
         label = self.region if mask is None else "mask"
         directions = tuple(
             channel_direction(

@@ -24,16 +24,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
 from directions.numerics.tangents import pushforward
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.decomposition.joint_diagonalization import diagonalize, off_diagonal
 from discovery.jacobian.models import metrics
 from discovery.jacobian.rotation_descent import (
     Images,
-    check_rotation,
+    check_rate,
     descend,
     ranked_bank,
 )
@@ -42,41 +41,39 @@ __all__ = ["OroJaR"]
 
 
 @dataclass(frozen=True)
-class OroJaR(Method):
+class OroJaR(GeneratorMethod):
     """The basis whose directions change the image orthogonally, at all codes together.
 
     Attributes:
-        components: How many directions, at most; fewer where the codes have fewer dimensions.
-        samples: Number of codes whose JᵀJ are diagonalized, or that start a sampled descent.
+        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_codes: Number of codes whose JᵀJ are diagonalized, or that start a sampled descent.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         solver: `exact` joint diagonalization, or `sampled` descent.
         steps: Of the descent.
-        batch: Codes a step of the descent.
+        batch_size: Codes a step of the descent.
         rate: Learning rate of the descent, in radians.
         chunk: Tangents at a time; by default as many as memory allows.
 
     Example:
         >>> from directions.generators import load_generator
-        >>> OroJaR(components=2, samples=4).discover(load_generator("planted"))
+        >>> OroJaR(n_directions=2, n_codes=4).discover(load_generator("planted"))
         DirectionBank(planted: orojar_00, orojar_01)
     """
 
-    components: int = 20
-    samples: int = 50
+    n_directions: int = 20
+    n_codes: int = 50
     space: str | None = None
     solver: Literal["exact", "sampled"] = "exact"
     steps: int = 300
-    batch: int = 8
+    batch_size: int = 8
     rate: float = 0.02
     chunk: int | None = None
 
     method: ClassVar[str] = "orojar"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def __post_init__(self) -> None:
-        if self.solver not in ("exact", "sampled"):
-            raise LatdirError(f"solver is exact or sampled, not {self.solver!r}")
-        check_rotation(self.components, self.samples, self.steps, self.batch, self.rate)
+        super().__post_init__()
+        check_rate(self.rate)
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
         """Find the basis.
@@ -94,7 +91,7 @@ class OroJaR(Method):
             LatdirError: An unknown space, or no convergence.
         """
         space = self.space or generator.default_space("w")
-        codes = generator.sample(self.samples, seed=seed, space=space)
+        codes = generator.sample(self.n_codes, seed=seed, space=space)
         local = torch.stack([*metrics(generator, codes, space=space, chunk=self.chunk)])
         start = eigh(local.mean(0)).vectors
         if self.solver == "exact":

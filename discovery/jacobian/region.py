@@ -32,7 +32,7 @@ from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, generalized_eigh
 from directions.numerics.jacobian import metric
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.decomposition.robust_pca import robust_pca
 from discovery.jacobian.masks import PARTS, bounding_window, box_mask, part_mask
 from discovery.jacobian.models import eigen_bank, metrics
@@ -43,14 +43,14 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Region(Method):
+class Region(GeneratorMethod):
     """Directions of one region of the image.
 
     Attributes:
         region: A part of the face (eyes, mouth, nose, face, background), or a box in pixels,
             `top,left,bottom,right`.
-        components: How many directions, at most; fewer where the codes have fewer dimensions.
-        samples: Number of codes whose Jacobians are averaged.
+        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_codes: Number of codes whose Jacobians are averaged.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         solver: `contrast`, `null_space`, or `alone`.
         ridge: Added to the background's metric for `contrast`, as a fraction of its mean.
@@ -60,14 +60,14 @@ class Region(Method):
 
     Example:
         >>> from directions.generators import load_generator
-        >>> top = Region(region="0,0,8,16", components=2, samples=4)
+        >>> top = Region(region="0,0,8,16", n_directions=2, n_codes=4)
         >>> top.discover(load_generator("planted"))
         DirectionBank(planted: region_00, region_01)
     """
 
     region: str = "mouth"
-    components: int = 10
-    samples: int = 30
+    n_directions: int = 10
+    n_codes: int = 30
     space: str | None = None
     solver: Literal["contrast", "null_space", "alone"] = "contrast"
     ridge: float = 1e-2
@@ -76,20 +76,14 @@ class Region(Method):
     chunk: int | None = None
 
     method: ClassVar[str] = "region"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def __post_init__(self) -> None:
-        if self.components < 1 or self.samples < 1:
-            raise LatdirError(
-                f"components {self.components} and samples {self.samples} are at least 1"
-            )
+        super().__post_init__()
         if not 0 < self.protected < 1 or self.ridge < 0:
             raise LatdirError(
                 f"protected {self.protected} lies between 0 and 1, ridge {self.ridge} is not "
                 "negative"
             )
-        if self.solver not in ("contrast", "null_space", "alone"):
-            raise LatdirError(f"solver is contrast, null_space or alone, not {self.solver!r}")
 
     def discover(
         self,
@@ -121,12 +115,12 @@ class Region(Method):
         """
         space = self.space or generator.default_space("w")
         if codes is None:
-            codes = generator.sample(self.samples, seed=seed, space=space)
+            codes = generator.sample(self.n_codes, seed=seed, space=space)
         generator.check(codes, space)
         masks = region_masks(
             generator, codes, space=space, region=self.region, mask=mask, landmarks=landmarks
         )
-        count = min(self.components, generator.space(space).size)
+        count = min(self.n_directions, generator.space(space).size)
         if self.solver == "alone":
             front = self._cropped(generator, codes, space, masks)
             spectrum = eigh(front, count=count)

@@ -26,7 +26,7 @@ __all__ = [
     "Images",
     "Penalty",
     "RotationMethod",
-    "check_rotation",
+    "check_rate",
     "descend",
     "image_function",
     "random_signs",
@@ -50,13 +50,13 @@ class RotationMethod(Protocol):
     @property
     def config(self) -> dict[str, Any]: ...  # noqa: D102
     @property
-    def components(self) -> int: ...  # noqa: D102
+    def n_directions(self) -> int: ...  # noqa: D102
     @property
-    def samples(self) -> int: ...  # noqa: D102
+    def n_codes(self) -> int: ...  # noqa: D102
     @property
     def steps(self) -> int: ...  # noqa: D102
     @property
-    def batch(self) -> int: ...  # noqa: D102
+    def batch_size(self) -> int: ...  # noqa: D102
     @property
     def rate(self) -> float: ...  # noqa: D102
 
@@ -87,15 +87,15 @@ def descend(
     turn = torch.zeros_like(start, requires_grad=True)
     optimizer = torch.optim.Adam([turn], lr=method.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, method.steps)
-    first = method.samples + N_EVALUATION_CODES
+    first = method.n_codes + N_EVALUATION_CODES
     scale: float | None = None
     with torch.enable_grad():
         for step in tqdm(range(method.steps), desc=method.method, delay=1, leave=False):
             codes = generator.sample(
-                method.batch, seed=seed, start=first + step * method.batch, space=space
+                method.batch_size, seed=seed, start=first + step * method.batch_size, space=space
             )
             basis = torch.matrix_exp(turn - turn.T) @ start
-            signs = random_signs(method.batch, len(start), rng).to(codes)
+            signs = random_signs(method.batch_size, len(start), rng).to(codes)
             loss = penalty(images, codes, signs @ basis.to(codes))
             if not torch.isfinite(loss):
                 raise LatdirError(
@@ -146,7 +146,7 @@ def ranked_bank(
     """
     gains = torch.einsum("kd,de,ke->k", basis, local.mean(0), basis)
     values, order = gains.sort(descending=True)
-    count = min(method.components, len(basis))
+    count = min(method.n_directions, len(basis))
     # No ties are reported: the penalty tells directions of equal gain apart.
     spectrum = Spectrum(
         values=values[:count],
@@ -168,10 +168,7 @@ def ranked_bank(
     )
 
 
-def check_rotation(components: int, samples: int, steps: int, batch: int, rate: float) -> None:
-    """Refuse numbers that no descent can use."""
-    if min(components, samples, steps, batch) < 1 or not rate > 0:
-        raise LatdirError(
-            f"components {components}, samples {samples}, steps {steps} and batch {batch} are "
-            f"at least 1, rate {rate} is positive"
-        )
+def check_rate(rate: float) -> None:
+    """Refuse a learning rate that is not positive."""
+    if not rate > 0:
+        raise LatdirError(f"rate is positive, not {rate}")

@@ -34,7 +34,7 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.sampling.draw import Draw
 from discovery.steerability.image_edits import Edit, edits_named
 from discovery.unsupervised.activations import layer_activations, layer_names
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Transforms(Method):
+class Transforms(GeneratorMethod):
     """Closed-form directions of shift, zoom, rotation and brightness.
 
     Attributes:
@@ -60,12 +60,12 @@ class Transforms(Method):
         layer: Layer to read the transforms from; by default the first whose mean has a shape.
         strength: Amount of each transform, 1 being a quarter of the frame, half
             a doubling, 20 degrees, and half as bright again.
-        samples: Codes that the layer is regressed on.
+        n_codes: Codes that the layer is regressed on.
         ridge: Added to the diagonal of WᵀDW, as a fraction of its mean.
 
     Example:
         >>> from directions.generators import load_generator
-        >>> bank = Transforms(transforms="shift_x", samples=512).discover(
+        >>> bank = Transforms(transforms="shift_x", n_codes=512).discover(
         ...     load_generator("digiface64"))
         >>> bank["shift_x"].evidence["layer"]
         'relu.0'
@@ -74,11 +74,10 @@ class Transforms(Method):
     transforms: str = "shift_x,shift_y,zoom,rotate,brightness"
     layer: str | None = None
     strength: float = 1.0
-    samples: int = 4096
+    n_codes: int = 4096
     ridge: float = 1e-3
 
     method: ClassVar[str] = "transforms"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
         """Solve for the step of each transform.
@@ -102,12 +101,12 @@ class Transforms(Method):
         if colors:
             raise LatdirError(f"layers have no {colors[0]}: use the learned walks for colors")
         space = generator.space(generator.default_space())
-        if self.samples <= space.size or self.ridge < 0 or not self.strength:
+        if self.n_codes <= space.size or self.ridge < 0 or not self.strength:
             raise LatdirError(
-                f"samples {self.samples} are more than the code's {space.size} coordinates, "
+                f"n_codes {self.n_codes} are more than the code's {space.size} coordinates, "
                 f"ridge {self.ridge} not negative, strength {self.strength} not 0"
             )
-        draw = Draw(generator, space.name, seed, self.samples, PROBE)
+        draw = Draw(generator, space.name, seed, self.n_codes, PROBE)
         name = self.layer or _first_layer(draw)
         layer = fit_layer(draw, layer=name)
         prior = generator.prior(space.name)
@@ -139,7 +138,7 @@ class Transforms(Method):
                 evidence=evidence,
             )
             directions.append(made.evolve(sigma=prior.sigma(made.vector)))
-        provenance = {"seed": seed, "samples": self.samples}
+        provenance = {"seed": seed, "samples": self.n_codes}
         return DirectionBank(tuple(directions), generator.name, generator.fingerprint, provenance)
 
 

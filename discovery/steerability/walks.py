@@ -31,7 +31,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.neural_walk import NeuralWalk, follow
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.steerability.image_edits import Edit, edits_named
 
 __all__ = ["NeuralWalk", "Walks"]
@@ -45,14 +45,14 @@ Move = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Walks(Method):
+class Walks(GeneratorMethod):
     """Linear walks fitted to edits of images.
 
     Attributes:
         transforms: Which of shift_x, shift_y, zoom, rotate, brightness, red, green, blue.
         space: Latent space to walk in; by default `w` where there is one, otherwise the first.
         steps: Steps of the optimizer.
-        batch: Codes a step.
+        batch_size: Codes a step.
         rate: Length of the first steps, in latent units at the largest amount.
         reach: How far the edits go, 1 being 0.15 frames, 0.4 doublings, 20 degrees or half the
             range of a color, both ways.
@@ -60,7 +60,7 @@ class Walks(Method):
 
     Example:
         >>> from directions.generators import load_generator
-        >>> walks = Walks(transforms="brightness", steps=5, batch=4)
+        >>> walks = Walks(transforms="brightness", steps=5, batch_size=4)
         >>> list(walks.discover(load_generator("planted")))
         ['brightness']
     """
@@ -68,19 +68,19 @@ class Walks(Method):
     transforms: str = "shift_x,shift_y,zoom,rotate,brightness,red,green,blue"
     space: str | None = None
     steps: int = 300
-    batch: int = 16
+    batch_size: int = 16
     rate: float = 0.2
     reach: float = 1.0
     hidden: int = 32
 
     method: ClassVar[str] = "walks"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.hidden) < 1 or min(self.rate, self.reach) <= 0:
+        super().__post_init__()
+        if self.hidden < 1 or min(self.rate, self.reach) <= 0:
             raise LatdirError(
-                f"steps {self.steps}, batch {self.batch} and hidden {self.hidden} are at least 1, "
-                f"rate {self.rate} and reach {self.reach} positive"
+                f"hidden {self.hidden} is at least 1, rate {self.rate} and reach {self.reach} "
+                "positive"
             )
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
@@ -201,8 +201,8 @@ class _Fit:
         rng = torch.Generator().manual_seed(self.seed % 2**63)
         optimizer = _Descent(parameters)
         for step in tqdm(range(walks.steps), desc=f"walk: {edit.name}", leave=False, delay=1):
-            codes = self._codes(walks.batch, start=HELD_OUT + step * walks.batch)
-            fractions = 2 * torch.rand(walks.batch, generator=rng).to(codes.device) - 1
+            codes = self._codes(walks.batch_size, start=HELD_OUT + step * walks.batch_size)
+            fractions = 2 * torch.rand(walks.batch_size, generator=rng).to(codes.device) - 1
             loss, scale = self._losses(edit, move, codes, fractions)
             if not loss.requires_grad:
                 raise LatdirError(
@@ -217,7 +217,7 @@ class _Fit:
         rng = torch.Generator().manual_seed((self.seed + 1) % 2**63)
         losses = []
         with torch.no_grad():
-            for part in torch.split(self._codes(HELD_OUT, start=0), self.walks.batch):
+            for part in torch.split(self._codes(HELD_OUT, start=0), self.walks.batch_size):
                 fractions = 2 * torch.rand(len(part), generator=rng).to(part.device) - 1
                 losses.append(torch.stack(self._losses(edit, move, part, fractions)))
         loss, scale = torch.stack(losses).double().sum(0).tolist()

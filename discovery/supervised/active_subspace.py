@@ -29,27 +29,27 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
 from directions.scoring.gradients import score_gradients
-from discovery.base import Method, Need
+from discovery.base import ScoreMethod
 from discovery.supervised.robust_means import clipped
 
 __all__ = ["ActiveSubspace", "active_subspace"]
 
 
 def active_subspace(
-    gradients: Float[Tensor, "n d"], *, components: int | None = None
+    gradients: Float[Tensor, "n d"], *, n_directions: int | None = None
 ) -> Float[Tensor, "k d"]:
     """Leading eigenvectors of the mean outer product of clipped gradients, as rows.
 
     Args:
         gradients: `[n, d]`.
-        components: How many; all by default.
+        n_directions: How many; all by default.
 
     Example:
         >>> rows = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0]])
-        >>> active_subspace(rows, components=1)
+        >>> active_subspace(rows, n_directions=1)
         tensor([[1., 0.]], dtype=torch.float64)
     """
-    return _spectrum(gradients, components).vectors
+    return _spectrum(gradients, n_directions).vectors
 
 
 def _spectrum(gradients: Tensor, components: int | None) -> Spectrum:
@@ -58,29 +58,29 @@ def _spectrum(gradients: Tensor, components: int | None) -> Spectrum:
 
 
 @dataclass(frozen=True)
-class ActiveSubspace(Method):
+class ActiveSubspace(ScoreMethod):
     """Eigenvectors of the second moment of a score's gradient.
 
     Attributes:
-        count: Number of codes to take gradients at.
-        components: Directions for each attribute.
+        n_codes: Number of codes to take gradients at.
+        n_directions: Directions for each attribute.
         space: Latent space of the codes; by default the generator's first.
 
     Example:
         >>> from directions.planted.world import planted
         >>> world = planted(factors=1, dim=8, bend=2.0)
-        >>> bank = ActiveSubspace(count=200, components=2).discover(
+        >>> bank = ActiveSubspace(n_codes=200, n_directions=2).discover(
         ...     world, classifier=world.classifier())
         >>> list(bank), round(bank["factor_0.1"].evidence["share"], 1) > 0
         (['factor_0.0', 'factor_0.1'], True)
     """
 
     method: ClassVar[str] = "active_subspace"
-    needs: ClassVar[tuple[Need, ...]] = ("generator", "classifier")
 
-    count: int = 300
-    components: int = 3
+    n_codes: int = 300
+    n_directions: int = 3
     space: str | None = None
+    batch_size: int = 32
 
     def discover(
         self,
@@ -89,7 +89,6 @@ class ActiveSubspace(Method):
         classifier: Classifier,
         attributes: Sequence[str] | None = None,
         seed: int = 0,
-        batch: int = 32,
     ) -> DirectionBank:
         """The leading directions of each attribute, `smiling.0`, `smiling.1`, ….
 
@@ -100,7 +99,6 @@ class ActiveSubspace(Method):
             classifier: Scores them, differentiably.
             attributes: Which to take; by default all of the classifier's.
             seed: Seed of the codes.
-            batch: Codes at a time; bounds the memory.
 
         Returns:
             A bank. Evidence of each direction: `eigenvalue` (of clipped gradients), `share` of
@@ -110,18 +108,18 @@ class ActiveSubspace(Method):
 
         Raises:
             LatdirError: Something is not differentiable, a gradient is zero everywhere or not
-                finite, or fewer codes than twice the components.
+                finite, or fewer codes than twice the directions.
         """
         names = tuple(classifier.names if attributes is None else attributes)
         space = generator.space(self.space or generator.default_space())
-        if not 1 <= self.components <= min(space.size, self.count // 2):
+        if not 1 <= self.n_directions <= min(space.size, self.n_codes // 2):
             raise LatdirError(
-                f"{self.components} components from {self.count} codes of {space.size} "
-                f"coordinates: give 1 … {min(space.size, self.count // 2)}, or raise count"
+                f"{self.n_directions} directions from {self.n_codes} codes of {space.size} "
+                f"coordinates: give 1 … {min(space.size, self.n_codes // 2)}, or raise n_codes"
             )
-        codes = generator.sample(self.count, seed=seed, space=space.name)
+        codes = generator.sample(self.n_codes, seed=seed, space=space.name)
         found = score_gradients(
-            generator, classifier, codes, attributes=names, space=space.name, batch=batch
+            generator, classifier, codes, attributes=names, space=space.name, batch=self.batch_size
         )
         prior = generator.prior(space.name)
         directions = []
@@ -133,7 +131,7 @@ class ActiveSubspace(Method):
                     "mend the classifier, or leave that attribute out"
                 )
             slope = clipped(g).mean(0)
-            for i, (vector, evidence) in enumerate(_spectrum(g, self.components)):
+            for i, (vector, evidence) in enumerate(_spectrum(g, self.n_directions)):
                 along = float(slope @ vector)
                 unit = vector if along >= 0 else -vector
                 mean_share = along**2 / evidence["eigenvalue"] if evidence["eigenvalue"] else 0.0

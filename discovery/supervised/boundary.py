@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError, SamplesError, UnknownNameError
-from discovery.base import Method, Need
+from directions.errors import LatdirError, SamplesError
+from discovery.base import LabelMethod
 from discovery.estimators.cones import angles, cone_angle, posterior_cone, split_half
 from discovery.estimators.held_out import evidence
 from discovery.estimators.linear import Hyperplanes, lda, mean_difference, ridge
@@ -50,7 +50,7 @@ REPLICATE_BUDGET = 2**23  # labels held at once, of all replicates together
 
 
 @dataclass(frozen=True)
-class Boundary(Method):
+class Boundary(LabelMethod):
     """Normals of linear boundaries, one for each attribute.
 
     Held-out figures come from a fit that leaves `validation` of the samples out; the direction
@@ -73,7 +73,6 @@ class Boundary(Method):
             flatters it); 0 for none.
         chosen_num_or_ratio: Samples at each end for `interfacegan`, a share or a number.
         split_ratio: Share of those that `interfacegan` trains on.
-        seed: Of the split and of the bootstrap.
 
     Example:
         >>> from directions.classifiers.base import Attribute
@@ -86,7 +85,6 @@ class Boundary(Method):
     """
 
     method: ClassVar[str] = "boundary"
-    needs: ClassVar[tuple[Need, ...]] = ("samples",)
 
     estimator: Estimator = "ridge"
     scale: Scale = "rank"
@@ -99,16 +97,32 @@ class Boundary(Method):
     bootstrap: int = 50
     chosen_num_or_ratio: float = 0.02
     split_ratio: float = 0.7
-    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("ambiguous", "validation"):
+            if not 0 <= getattr(self, field) < 1:
+                raise LatdirError(f"{field} is a share in [0, 1), not {getattr(self, field)}")
+        if not 0 < self.split_ratio <= 1 or not self.chosen_num_or_ratio > 0:
+            raise LatdirError(
+                f"split_ratio {self.split_ratio} must lie in (0, 1] and chosen_num_or_ratio "
+                f"{self.chosen_num_or_ratio} be positive"
+            )
+        if self.balanced and self.estimator not in (*MARGIN, "lda"):
+            raise LatdirError(
+                f"balanced does not apply to {self.estimator}: leave it out, or use one of "
+                f"{', '.join(('lda', *MARGIN))}"
+            )
 
     def discover(
-        self, samples: Samples, *, attributes: Sequence[str] | None = None
+        self, samples: Samples, *, attributes: Sequence[str] | None = None, seed: int = 0
     ) -> DirectionBank:
         """One direction for each attribute, positive towards high scores.
 
         Args:
             samples: Codes of any shape with their scores.
             attributes: Names, in the order wanted; by default all.
+            seed: Of the split and of the bootstrap; written into each direction's config.
 
         Returns:
             Unit normals with intercept, sigma (standard deviation of the samples' codes along
@@ -120,7 +134,6 @@ class Boundary(Method):
             LatdirError: Unknown or constant attributes, a single class, too few samples, or
                 settings that do not apply.
         """
-        self._check()
         names = list(samples.names if attributes is None else attributes)
         if not names:
             raise LatdirError(f"name at least one attribute of {', '.join(samples.names)}")
@@ -129,18 +142,18 @@ class Boundary(Method):
         )
         n = len(samples)
         if self.estimator == "interfacegan":
-            fitted = self._extremes(data)
+            fitted = self._extremes(data, seed)
             planes = judged = self._fit(fitted)
             held = fitted.labels == 0
         else:
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
             out = order[: round(self.validation * n)].to(data.codes.device)
             held = torch.zeros_like(data.labels, dtype=torch.bool)
             held[:, out] = True
             fitted = data
             planes = self._fit(fitted)
             judged = self._fit(data.rows(~held[0])) if len(out) else planes
-        cones = self._cones(fitted, planes)
+        cones = self._cones(fitted, planes, seed)
         made = []
         for k, name in enumerate(names):
             normal = planes.weights[k]
@@ -160,32 +173,12 @@ class Boundary(Method):
                     offset=float(planes.intercepts[k]),
                     sigma=float(along.std()),
                     method=self.method,
-                    config=self.config,
+                    config={**self.config, "seed": seed},
                     evidence=figures,
                 )
             )
         provenance = {"classifier": samples.classifier, "samples": n, "seed": samples.seed}
         return DirectionBank(tuple(made), samples.generator, samples.fingerprint, provenance)
-
-    def _check(self) -> None:
-        for field, allowed in (("estimator", get_args(Estimator)), ("scale", get_args(Scale))):
-            if getattr(self, field) not in allowed:
-                raise UnknownNameError(
-                    f"no {field} {getattr(self, field)!r}: use one of {', '.join(allowed)}"
-                )
-        for field in ("ambiguous", "validation"):
-            if not 0 <= getattr(self, field) < 1:
-                raise LatdirError(f"{field} is a share in [0, 1), not {getattr(self, field)}")
-        if not 0 < self.split_ratio <= 1 or not self.chosen_num_or_ratio > 0:
-            raise LatdirError(
-                f"split_ratio {self.split_ratio} must lie in (0, 1] and chosen_num_or_ratio "
-                f"{self.chosen_num_or_ratio} be positive"
-            )
-        if self.balanced and self.estimator not in (*MARGIN, "lda"):
-            raise LatdirError(
-                f"balanced does not apply to {self.estimator}: leave it out, or use one of "
-                f"{', '.join(('lda', *MARGIN))}"
-            )
 
     def _fit(
         self, data: Labeled, *, weights: Tensor | None = None, fast: bool = False
@@ -229,7 +222,7 @@ class Boundary(Method):
         plane = ridge(data.codes, data.targets, penalty=self.penalty)
         return Hyperplanes(plane.weights, plane.intercepts - data.levels)
 
-    def _cones(self, data: Labeled, planes: Hyperplanes) -> list[float | None]:
+    def _cones(self, data: Labeled, planes: Hyperplanes, seed: int) -> list[float | None]:
         """Cone angles in degrees; None where no bootstrap was asked for."""
         K, n = data.labels.shape
         if self.bootstrap == 0:
@@ -237,10 +230,10 @@ class Boundary(Method):
         if self.estimator in ("ridge", "lda"):
             whole = not (data.labels == 0).any()
             parts = [data] if whole else [data.target(k) for k in range(K)]
-            return [float(cone) for part in parts for cone in self._cone(part)]
-        generator = torch.Generator().manual_seed(self.seed)
+            return [float(cone) for part in parts for cone in self._cone(part, seed)]
+        generator = torch.Generator().manual_seed(seed)
         if self.estimator == "interfacegan":
-            found = [self._halved(data, generator) for _ in range(self.bootstrap)]
+            found = [self._halved(data, generator, seed) for _ in range(self.bootstrap)]
             return [float(angle) for angle in torch.stack(found).median(0).values]
         # The Bayesian bootstrap (Rubin 1981) never loses a class; replicates are more targets.
         batch = max(1, REPLICATE_BUDGET // (K * n))
@@ -253,27 +246,27 @@ class Boundary(Method):
             turned.append(angles(again.weights.reshape(count, K, -1), planes.weights))
         return [float(q) for q in torch.cat(turned).quantile(CONE_LEVEL, dim=0)]
 
-    def _cone(self, data: Labeled) -> Tensor:
+    def _cone(self, data: Labeled, seed: int) -> Tensor:
         """Cone angles of the estimators in closed form."""
         if self.estimator == "ridge":
             draws = RIDGE_DRAWS * self.bootstrap
-            return posterior_cone(data.codes, data.targets, draws=draws, seed=self.seed)
-        return cone_angle(data.codes, data.labels, resamples=self.bootstrap, seed=self.seed)
+            return posterior_cone(data.codes, data.targets, draws=draws, seed=seed)
+        return cone_angle(data.codes, data.labels, resamples=self.bootstrap, seed=seed)
 
-    def _halved(self, data: Labeled, generator: torch.Generator) -> Tensor:
+    def _halved(self, data: Labeled, generator: torch.Generator, seed: int) -> Tensor:
         """Split-half angle of the recipe, its selection made anew in each half."""
         n = len(data.codes)
         order = torch.randperm(n, generator=generator).to(data.codes.device)
         halves = [
-            self._fit(self._extremes(data.rows(rows)), fast=True).weights
+            self._fit(self._extremes(data.rows(rows), seed), fast=True).weights
             for rows in (order[: n // 2], order[n // 2 :])
         ]
         return split_half(*halves)
 
-    def _extremes(self, data: Labeled) -> Labeled:
+    def _extremes(self, data: Labeled, seed: int) -> Labeled:
         return extremes(
             data,
             chosen_num_or_ratio=self.chosen_num_or_ratio,
             split_ratio=self.split_ratio,
-            seed=self.seed,
+            seed=seed,
         )

@@ -40,7 +40,7 @@ from directions.errors import LatdirError, SamplesError
 from directions.generators.base import Generator
 from directions.scoring.gradients import ScoreGradients, score_gradients
 from directions.space import Prior
-from discovery.base import Method, Need
+from discovery.base import ScoreMethod
 from discovery.sampling.samples import Samples
 from discovery.supervised.robust_means import CENTERS, Center, clipped
 
@@ -53,31 +53,40 @@ NORMAL_MAD = 1.4826  # standard deviation of a normal over its median absolute d
 
 
 @dataclass(frozen=True)
-class Gradient(Method):
+class Gradient(ScoreMethod):
     """Mean gradient of each attribute's logit with respect to the code.
 
     Attributes:
-        count: Number of codes to take gradients at.
+        n_codes: Number of codes to take gradients at.
         center: Mean of the gradients: `clipped` at the median norm, geometric `median`,
             `median_of_means`, or the plain `mean`, which a few outliers may ruin.
         values: Whether the scores take part as well.
         space: Latent space of the codes; by default the generator's first.
+        batch_size: Codes at a time; bounds the memory.
 
     Example:
         >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=16, bend=0.5)
-        >>> bank = Gradient(count=200).discover(world, classifier=world.classifier())
+        >>> bank = Gradient(n_codes=200).discover(world, classifier=world.classifier())
         >>> bool((bank.matrix() * world.truth).sum(1).min() > 0.99)
         True
     """
 
     method: ClassVar[str] = "gradient"
-    needs: ClassVar[tuple[Need, ...]] = ("generator", "classifier")
 
-    count: int = 300
+    n_codes: int = 300
     center: Center = "clipped"
     values: bool = True
     space: str | None = None
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_codes < 4:
+            raise LatdirError(
+                f"n_codes {self.n_codes} is too few to estimate an error from: give at least 4, "
+                "300 for a good direction"
+            )
 
     def discover(
         self,
@@ -87,7 +96,6 @@ class Gradient(Method):
         attributes: Sequence[str] | None = None,
         samples: Samples | None = None,
         seed: int = 0,
-        batch: int = 32,
     ) -> DirectionBank:
         """One direction an attribute, pointing to higher scores.
 
@@ -98,7 +106,6 @@ class Gradient(Method):
             samples: Labeled codes of the same generator, classifier and space, whose scores
                 take part; gradients are then taken at other codes.
             seed: Seed of the codes.
-            batch: Codes at a time; bounds the memory.
 
         Returns:
             A bank in the order of `attributes`. Evidence of each direction: `split_half_angle`
@@ -112,22 +119,15 @@ class Gradient(Method):
             LatdirError: Something is not differentiable, an attribute does not answer to the
                 code, samples belong to something else, or too few codes.
         """
-        if self.center not in CENTERS:
-            raise LatdirError(f"center {self.center!r} is none of {', '.join(CENTERS)}")
-        if self.count < 4:
-            raise LatdirError(
-                f"count {self.count} is too few to estimate an error from: give at least 4, "
-                "300 for a good direction"
-            )
         names = tuple(classifier.names if attributes is None else attributes)
         space = generator.space(self.space or generator.default_space())
         start = 0
         if samples is not None:
             _check_samples(samples, generator, classifier, names, space.name)
             start = samples.start + len(samples) if samples.seed == seed else 0
-        codes = generator.sample(self.count, seed=seed, start=start, space=space.name)
+        codes = generator.sample(self.n_codes, seed=seed, start=start, space=space.name)
         found = score_gradients(
-            generator, classifier, codes, attributes=names, space=space.name, batch=batch
+            generator, classifier, codes, attributes=names, space=space.name, batch=self.batch_size
         )
         prior = generator.prior(space.name)
         directions = []

@@ -27,7 +27,7 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from discovery.base import Method, Need
+from discovery.base import ScoreMethod
 from discovery.channels import channel_direction, usable_channels
 from discovery.sampling.draw import Draw
 
@@ -37,13 +37,13 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class StyleSpace(Method):
+class StyleSpace(ScoreMethod):
     """Channels that belong to an attribute.
 
     Attributes:
         positives: Number of examples of each attribute, those scored highest.
-        samples: Number of codes to choose them from.
-        channels: Directions for each attribute, at most.
+        n_codes: Number of codes to choose them from.
+        n_directions: Directions for each attribute, at most.
         candidates: Channels of highest θ that are tried out.
         verify: Number of codes to try them on; 0 keeps the paper's order and tries nothing.
         rgb: Whether channels of the color layers count.
@@ -53,32 +53,32 @@ class StyleSpace(Method):
     Example:
         >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=6)
-        >>> method = StyleSpace(samples=400, channels=1)
+        >>> method = StyleSpace(n_codes=400, n_directions=1)
         >>> len(method.discover(world, classifier=world.classifier()))
         2
     """
 
     positives: int = 30
-    samples: int = 2000
-    channels: int = 5
+    n_codes: int = 2000
+    n_directions: int = 5
     candidates: int = 30
     verify: int = 16
     rgb: bool = False
     space: str | None = None
 
     method: ClassVar[str] = "stylespace"
-    needs: ClassVar[tuple[Need, ...]] = ("generator", "classifier")
 
     def __post_init__(self) -> None:
-        if self.positives < 2 or self.samples < self.positives:
+        super().__post_init__()
+        if self.positives < 2 or self.n_codes < self.positives:
             raise LatdirError(
-                f"{self.positives} positives of {self.samples} samples: a spread needs at least 2 "
-                "examples, and as many samples to choose them from"
+                f"{self.positives} positives of {self.n_codes} codes: a spread needs at least 2 "
+                "examples, and as many codes to choose them from"
             )
-        if self.channels < 1 or self.candidates < self.channels or self.verify < 0:
+        if self.candidates < self.n_directions or self.verify < 0:
             raise LatdirError(
-                f"channels {self.channels} is at least 1, candidates {self.candidates} no fewer, "
-                f"and verify {self.verify} not negative"
+                f"candidates {self.candidates} are no fewer than n_directions "
+                f"{self.n_directions}, and verify {self.verify} not negative"
             )
 
     def discover(
@@ -150,9 +150,9 @@ class StyleSpace(Method):
                 channel_direction(
                     generator, space.name, index, sign=sign, name=name, method=self, evidence=notes
                 )
-                for _, index, sign, notes in ranked[: self.channels]
+                for _, index, sign, notes in ranked[: self.n_directions]
             ]
-        provenance = {"classifier": classifier.name, "samples": self.samples, "seed": seed}
+        provenance = {"classifier": classifier.name, "samples": self.n_codes, "seed": seed}
         return DirectionBank(tuple(made), generator.name, generator.fingerprint, provenance)
 
     def _population(
@@ -160,7 +160,7 @@ class StyleSpace(Method):
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
         """Codes, flattened, and the logits of their images."""
         make, judge = generator.inference(space=space), classifier.inference()
-        draw = Draw(generator, space, seed=seed, samples=self.samples, chunk=BATCH)
+        draw = Draw(generator, space, seed=seed, samples=self.n_codes, chunk=BATCH)
         kept, scores = [], []
         for codes in draw.chunks(note="examples"):
             kept.append(codes.flatten(1))
@@ -180,7 +180,7 @@ class StyleSpace(Method):
         if not self.verify:
             return {}
         make, judge = generator.inference(space=space), classifier.inference()
-        start = generator.sample(self.verify, seed=seed, start=self.samples, space=space)
+        start = generator.sample(self.verify, seed=seed, start=self.n_codes, space=space)
         sigmas = generator.prior(space).deviations.flatten()
         unit = scores.std(0).clamp_min(1e-12)
         effects = {}

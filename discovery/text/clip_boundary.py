@@ -20,7 +20,7 @@ from directions.bank import DirectionBank
 from directions.classifiers.clip.prompts import NEUTRAL, Texts
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
-from discovery.base import Method, Need
+from discovery.base import TextMethod
 from discovery.sampling.sampler import sample
 from discovery.supervised.boundary import Boundary, Estimator
 from discovery.text.request import Wording
@@ -31,11 +31,11 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class ClipBoundary(Method):
+class ClipBoundary(TextMethod):
     """Normals of boundaries between codes whose images are like a text and those that are not.
 
     Attributes:
-        samples: Number of codes to label.
+        n_codes: Number of codes to label.
         estimator: What `boundary` takes: `ridge`, `lda`, `logistic`, `squared_hinge`, `hinge`,
             `mean_difference` or `interfacegan`.
         space: Latent space of the codes; by default the generator's first.
@@ -44,18 +44,17 @@ class ClipBoundary(Method):
         >>> from directions.planted.world import planted
         >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=16, names=("smile", "age"))
-        >>> found = ClipBoundary(samples=500).discover(
+        >>> found = ClipBoundary(n_codes=500).discover(
         ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))
         >>> bool(found["smile"].vector @ world.truth[0] > 0.99)
         True
     """
 
-    samples: int = 4000
+    n_codes: int = 4000
     estimator: Estimator = "ridge"
     space: str | None = None
 
-    method: ClassVar[str] = "clip"
-    needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
+    method: ClassVar[str] = "clip_boundary"
 
     def discover(
         self,
@@ -88,10 +87,10 @@ class ClipBoundary(Method):
         """
         words = Wording.of(text, neutral=neutral, without=without)
         labeled = sample(
-            generator, words.judge(clip), self.samples, seed=seed, out=out, space=self.space
+            generator, words.judge(clip), self.n_codes, seed=seed, out=out, space=self.space
         )
         return words.finished(
-            Boundary(estimator=self.estimator, seed=seed).discover(labeled),
+            Boundary(estimator=self.estimator).discover(labeled, seed=seed),
             by=self,
             generator=generator,
             clip=clip,

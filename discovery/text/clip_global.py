@@ -8,11 +8,11 @@ each channel (see `clip_relevance.py`) and Δt the unit vector between the embed
 
 The channels are those of `s`; a generator without styles has its own coordinates, or any directions
 given as axes. Every channel's movement counts alike, however short: that suits channels that do one
-thing each. Coordinates of z all do a little of everything: there `clip` and `clip_gradient` come
-nearer, and keeping all of them, not the best 50, helps. β is a number few know beforehand, so by
-default it is set by how many channels should be left, or by how much else may change. The step that
-the paper calls α = 1 is kept in the evidence, and sigma makes amounts comparable with those of
-other methods.
+thing each. Coordinates of z all do a little of everything: there `clip_boundary` and
+`clip_gradient` come nearer, and keeping all of them, not the best 50, helps. β is a number few know
+beforehand, so by default it is set by how many channels should be left, or by how much else may
+change. The step that the paper calls α = 1 is kept in the evidence, and sigma makes amounts
+comparable with those of other methods.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
-from discovery.base import Method, Need
+from discovery.base import TextMethod
 from discovery.text.axes import Axes
 from discovery.text.channel_selection import Channels, LeastLeaking
 from discovery.text.relevance import Relevance, Way, measure_relevance
@@ -41,12 +41,12 @@ __all__ = ["ClipGlobal"]
 
 
 @dataclass(frozen=True)
-class ClipGlobal(Method):
+class ClipGlobal(TextMethod):
     """Channels that move images the way the words point.
 
     Attributes:
         space: Latent space; by default `s` where there is one, otherwise the generator's first.
-        count: Number of codes that relevance is averaged over.
+        n_codes: Number of codes that relevance is averaged over.
         strength: How far each channel is moved both ways, in its standard deviations.
         beta: Least |relevance| of a channel that is kept; by default set by `channels`.
         channels: How many channels to keep where no beta is given.
@@ -56,20 +56,20 @@ class ClipGlobal(Method):
         renormalize: Whether a channel's relevance is brought to unit length over the codes, as
             the official code does; otherwise channels whose codes disagree count less.
         precision: Arithmetic of the networks.
-        batch: Images at a time.
+        batch_size: Images at a time.
 
     Example:
         >>> from directions.planted.world import planted
         >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=8, names=("smile", "age"))
-        >>> found = ClipGlobal(count=8, channels=8).discover(
+        >>> found = ClipGlobal(n_codes=8, channels=8).discover(
         ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))
         >>> bool(found["smile"].vector @ world.truth[0] > 0.9)
         True
     """
 
     space: str | None = None
-    count: int = 100
+    n_codes: int = 100
     strength: float = 5.0
     beta: float | None = None
     channels: int = 50
@@ -77,12 +77,12 @@ class ClipGlobal(Method):
     way: Way = "differences"
     renormalize: bool = True
     precision: Precision = "float32"
-    batch: int = 64
+    batch_size: int = 64
 
     method: ClassVar[str] = "clip_global"
-    needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.channels < 1:
             raise LatdirError(f"channels is {self.channels}: keep at least 1")
         if self.beta is not None and not 0 <= self.beta < 1:
@@ -141,7 +141,9 @@ class ClipGlobal(Method):
                 beta = self._beta(row)
                 directions.append(channels.direction(prompt.name, row, beta=beta))
                 continue
-            least = LeastLeaking(channels, words.judge(clip), classifier, self.leakage, self.batch)
+            least = LeastLeaking(
+                channels, words.judge(clip), classifier, self.leakage, self.batch_size
+            )
             directions.append(least.direction(prompt.name, row))
         return words.finished(
             DirectionBank(tuple(directions), generator.name, generator.fingerprint),
@@ -149,7 +151,7 @@ class ClipGlobal(Method):
             generator=generator,
             clip=clip,
             provenance={"seed": seed},
-            batch=self.batch,
+            batch=self.batch_size,
         )
 
     def relevance_of(
@@ -181,12 +183,12 @@ class ClipGlobal(Method):
             generator,
             clip,
             moved,
-            count=self.count,
+            count=self.n_codes,
             strength=self.strength,
             way=self.way,
             precision=self.precision,
             seed=seed,
-            batch=self.batch,
+            batch=self.batch_size,
             path=state,
         )
 

@@ -16,7 +16,7 @@ from directions.bank import DirectionBank
 from directions.classifiers.clip.prompts import NEUTRAL, Texts
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
-from discovery.base import Method, Need
+from discovery.base import TextMethod
 from discovery.supervised.gradient import Gradient
 from discovery.supervised.robust_means import Center
 from discovery.text.request import Wording
@@ -25,35 +25,34 @@ __all__ = ["ClipGradient"]
 
 
 @dataclass(frozen=True)
-class ClipGradient(Method):
+class ClipGradient(TextMethod):
     """Mean gradient of how much an image is like a text rather than a neutral one.
 
     Attributes:
-        count: Number of codes to take gradients at.
+        n_codes: Number of codes to take gradients at.
         center: Mean of the gradients: `clipped` at the median norm, geometric `median`,
             `median_of_means`, or the plain `mean`, which a few outliers may ruin.
         values: Whether the likenesses themselves take part as well.
         space: Latent space of the codes; by default the generator's first.
-        batch: Codes at a time; bounds the memory.
+        batch_size: Codes at a time; bounds the memory.
 
     Example:
         >>> from directions.planted.world import planted
         >>> from directions.planted.clip import PlantedClip
         >>> world = planted(factors=2, dim=16, names=("smile", "age"))
-        >>> found = ClipGradient(count=64).discover(
+        >>> found = ClipGradient(n_codes=64).discover(
         ...     world, text="a smile", neutral="nothing", clip=PlantedClip(world))
         >>> bool(found["smile"].vector @ world.truth[0] > 0.99)
         True
     """
 
-    count: int = 300
+    n_codes: int = 300
     center: Center = "clipped"
     values: bool = True
     space: str | None = None
-    batch: int = 32
+    batch_size: int = 32
 
     method: ClassVar[str] = "clip_gradient"
-    needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
 
     def discover(
         self,
@@ -84,13 +83,17 @@ class ClipGradient(Method):
         """
         words = Wording.of(text, neutral=neutral, without=without)
         plain = Gradient(
-            count=self.count, center=self.center, values=self.values, space=self.space
-        ).discover(generator, classifier=words.judge(clip), seed=seed, batch=self.batch)
+            n_codes=self.n_codes,
+            center=self.center,
+            values=self.values,
+            space=self.space,
+            batch_size=self.batch_size,
+        ).discover(generator, classifier=words.judge(clip), seed=seed)
         return words.finished(
             plain,
             by=self,
             generator=generator,
             clip=clip,
             provenance={"seed": seed},
-            batch=self.batch,
+            batch=self.batch_size,
         )

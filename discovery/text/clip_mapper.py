@@ -34,7 +34,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.mapper import Groups, Layers, MapperPath, displacement
 from directions.seeds import MAPPER_SEED
-from discovery.base import Method, Need
+from discovery.base import TextMethod
 from discovery.jacobian.region import region_masks
 from discovery.text.clip_optimize import Embed, change_outside, edited_space, with_gradient
 from discovery.text.request import Wording
@@ -46,12 +46,12 @@ HELD_OUT = 64
 
 
 @dataclass(frozen=True)
-class ClipMapper(Method):
+class ClipMapper(TextMethod):
     """Networks trained to move each code towards a text, and their mean step as a direction.
 
     Attributes:
         steps: Steps of Adam.
-        batch: Codes a step.
+        batch_size: Codes a step.
         rate: Its rate.
         distance: λ_L2, price of the mean squared step in units of the prior's variance.
         identity: λ_ID, price of another face, where a face embedding is given.
@@ -74,7 +74,7 @@ class ClipMapper(Method):
     """
 
     steps: int = 400
-    batch: int = 8
+    batch_size: int = 8
     rate: float = 2e-3
     distance: float = 0.8
     identity: float = 0.1
@@ -85,18 +85,13 @@ class ClipMapper(Method):
     outside: float = 30.0
 
     method: ClassVar[str] = "clip_mapper"
-    needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.depth) < 1 or self.hidden < 0:
-            raise LatdirError(
-                f"steps {self.steps}, batch {self.batch} and depth {self.depth} are at least 1 "
-                f"and hidden {self.hidden} is not negative"
-            )
-        if not self.rate > 0 or min(self.distance, self.identity, self.outside) < 0:
+        super().__post_init__()
+        if not self.rate > 0 or min(self.distance, self.identity, self.outside, self.hidden) < 0:
             raise LatdirError(
                 f"rate {self.rate} is positive; distance {self.distance}, identity "
-                f"{self.identity} and outside {self.outside} are not negative"
+                f"{self.identity}, outside {self.outside} and hidden {self.hidden} are not negative"
             )
 
     def discover(
@@ -162,7 +157,7 @@ class ClipMapper(Method):
             generator=generator,
             clip=clip,
             provenance={"seed": seed},
-            batch=self.batch,
+            batch=self.batch_size,
         )
 
     def train(
@@ -205,7 +200,7 @@ class ClipMapper(Method):
         optimizer = torch.optim.Adam(weights, lr=self.rate)
         for step in tqdm(range(self.steps), desc="mapper", unit="step", delay=1, leave=False):
             codes = generator.sample(
-                self.batch, seed=seed, start=step * self.batch, space=space.name
+                self.batch_size, seed=seed, start=step * self.batch_size, space=space.name
             )
             with torch.enable_grad():
                 loss = self._loss(

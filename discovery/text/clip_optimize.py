@@ -38,7 +38,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.space import Space
-from discovery.base import Method, Need
+from discovery.base import TextMethod
 from discovery.jacobian.region import region_masks
 from discovery.text.request import Wording
 
@@ -113,7 +113,7 @@ class Optimized:
 
 
 @dataclass(frozen=True)
-class ClipOptimize(Method):
+class ClipOptimize(TextMethod):
     """Codes optimized towards a text, and what they were moved by in common.
 
     Attributes:
@@ -123,9 +123,9 @@ class ClipOptimize(Method):
         identity: λ_ID, price of another face, where a face embedding is given.
         patience: Stop a code after this many steps without improvement; 0 never does.
         tolerance: Least improvement of the loss that counts as one.
-        count: Number of codes that `discover` moves.
+        n_codes: Number of codes that `discover` moves.
         space: Latent space; by default `w+` where there is one, otherwise the first.
-        batch: Codes at a time; bounds the memory.
+        batch_size: Codes at a time; bounds the memory.
         region: Where images may change: a part of the face (eyes, mouth, nose, face, background),
             or a box in pixels, `top,left,bottom,right`; by default everywhere.
         outside: λ_out, price of the mean squared change outside of the region.
@@ -146,27 +146,22 @@ class ClipOptimize(Method):
     identity: float = 0.005
     patience: int = 50
     tolerance: float = 1e-5
-    count: int = 16
+    n_codes: int = 16
     space: str | None = None
-    batch: int = 16
+    batch_size: int = 16
     region: str | None = None
     outside: float = 30.0
 
     method: ClassVar[str] = "clip_optimize"
-    needs: ClassVar[tuple[Need, ...]] = ("generator", "text", "clip")
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.count, self.batch) < 1 or self.patience < 0:
-            raise LatdirError(
-                f"steps {self.steps}, count {self.count} and batch {self.batch} are at least 1 "
-                f"and patience {self.patience} is not negative"
-            )
-        prices = (self.distance, self.identity, self.outside, self.tolerance)
+        super().__post_init__()
+        prices = (self.distance, self.identity, self.outside, self.tolerance, self.patience)
         if not self.rate > 0 or min(prices) < 0:
             raise LatdirError(
                 f"rate {self.rate} is positive; distance {self.distance}, identity "
-                f"{self.identity}, outside {self.outside} and tolerance {self.tolerance} are not "
-                "negative"
+                f"{self.identity}, outside {self.outside}, tolerance {self.tolerance} and patience "
+                f"{self.patience} are not negative"
             )
 
     def discover(
@@ -204,7 +199,7 @@ class ClipOptimize(Method):
         """
         words = Wording.of(text, neutral=neutral, without=without)
         space = edited_space(generator, self.space).name
-        codes = generator.sample(self.count, seed=seed, space=space)
+        codes = generator.sample(self.n_codes, seed=seed, space=space)
         directions = []
         for p in words.prompts:
             done = self.optimize(generator, clip, codes, text=p.text, embed=embed, mask=mask)
@@ -215,7 +210,7 @@ class ClipOptimize(Method):
             generator=generator,
             clip=clip,
             provenance={"seed": seed},
-            batch=self.batch,
+            batch=self.batch_size,
         )
 
     def optimize(
@@ -251,12 +246,12 @@ class ClipOptimize(Method):
         if not len(codes):
             raise LatdirError("no codes to move: give at least one")
         target = clip.encode_texts([text]).detach()[0]
-        parts = torch.split(codes.detach(), self.batch)
+        parts = torch.split(codes.detach(), self.batch_size)
         masks: Sequence[Tensor | None] = [None] * len(parts)
         if self.region is not None or mask is not None:
             where = self.region or "mask"
             found = region_masks(generator, codes.detach(), space=space, region=where, mask=mask)
-            masks = torch.split(found, self.batch)
+            masks = torch.split(found, self.batch_size)
         done = [
             self._descend(generator, clip, part, space, target, embed, inside)
             for part, inside in zip(parts, masks, strict=True)
@@ -370,7 +365,7 @@ def with_gradient(embeddings: Tensor, clip: TextImageModel, generator: Generator
     if not embeddings.requires_grad:
         raise LatdirError(
             f"no gradient flows from {clip.name} to the codes of {generator.name}: one of them is "
-            "not differentiable; use `clip`, which needs scores only"
+            "not differentiable; use `clip_boundary`, which needs scores only"
         )
     return embeddings
 

@@ -30,7 +30,7 @@ from directions.errors import LatdirError, SamplesError, SpaceError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.decomposition.covariance import StreamingCovariance
 from discovery.decomposition.ica_and_sparse_pca import independent_components, sparse_components
 from discovery.decomposition.randomized_range import find_range
@@ -50,49 +50,47 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class PCA(Method):
+class PCA(GeneratorMethod):
     """Principal, independent or sparse components.
 
     Attributes:
-        components: Maximum number of directions; fewer where the codes have fewer dimensions.
-        samples: Number of codes to draw.
+        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
+        n_codes: Number of codes to draw.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         layer: Layer whose activations are decomposed; by default the codes themselves.
         estimator: `pca`, `ica` (independent) or `sparse` components.
         sparsity: Penalty of sparse components; 0 gives the principal ones.
-        chunk: Codes in memory at a time.
+        batch_size: Codes in memory at a time.
         precision: Of the products; bfloat16 is faster and a little less exact.
         passes: Passes that find the range of a layer with more than 4096 numbers.
 
     Example:
         >>> from directions.generators import load_generator
-        >>> bank = PCA(components=2, samples=2000, layer="relu.0").discover(
+        >>> bank = PCA(n_directions=2, n_codes=2000, layer="relu.0").discover(
         ...     load_generator("digiface64"))
         >>> bank
         DirectionBank(digiface64: pca_00, pca_01)
     """
 
-    components: int = 80
-    samples: int = 300_000
+    n_directions: int = 80
+    n_codes: int = 300_000
     space: str | None = None
     layer: str | None = None
     estimator: Literal["pca", "ica", "sparse"] = "pca"
     sparsity: float = 0.1
-    chunk: int = 4096
+    batch_size: int = 4096
     precision: Precision = "float32"
     passes: int = 3
 
     method: ClassVar[str] = "pca"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def __post_init__(self) -> None:
-        if self.components < 1 or self.samples < 2 or self.chunk < 1:
+        super().__post_init__()
+        if self.n_codes < 2 or self.sparsity < 0:
             raise LatdirError(
-                f"components {self.components} and chunk {self.chunk} are at least 1, "
-                f"samples {self.samples} at least 2"
+                f"n_codes is {self.n_codes} and sparsity {self.sparsity}: give at least 2, and 0 "
+                "or more"
             )
-        if self.sparsity < 0:
-            raise LatdirError(f"sparsity is {self.sparsity}: give 0 or more")
 
     def discover(
         self, generator: Generator, *, seed: int = 0, state: str | Path | None = None
@@ -115,7 +113,7 @@ class PCA(Method):
         """
         space = self.space or generator.default_space("w")
         shape, size = generator.space(space).shape, generator.space(space).size
-        draw = Draw(generator, space, seed, self.samples, self.chunk)
+        draw = Draw(generator, space, seed, self.n_codes, self.batch_size)
         rows = _codes(draw) if self.layer is None else self._layer_rows(draw, self.layer)
         stream = self._stream(rows, state)
         joint = stream.covariance()
@@ -167,7 +165,7 @@ class PCA(Method):
             )
         found = find_range(
             lambda: (flat(codes) for codes in draw.chunks(note=f"range of {layer}")),
-            rank=min(self.components + OVERSAMPLING, size),
+            rank=min(self.n_directions + OVERSAMPLING, size),
             passes=self.passes,
             seed=draw.seed % 2**63,
         )
@@ -190,14 +188,14 @@ class PCA(Method):
         }
         if state is not None and Path(state).exists():
             stream.load(state, label=label)
-        if stream.count > self.samples:
+        if stream.count > self.n_codes:
             raise SamplesError(
-                f"{state} holds {stream.count} samples already, more than the {self.samples} "
+                f"{state} holds {stream.count} samples already, more than the {self.n_codes} "
                 "asked for: give another file"
             )
         for i, codes in enumerate(draw.chunks(start=stream.count, note="covariance"), 1):
             stream.add(rows.of(codes))
-            if state is not None and (i % SAVE_EVERY == 0 or stream.count == self.samples):
+            if state is not None and (i % SAVE_EVERY == 0 or stream.count == self.n_codes):
                 stream.save(state, label=label)
         return stream
 
@@ -206,7 +204,7 @@ class PCA(Method):
     ) -> Spectrum:
         # An eigenvalue of n samples has a relative standard error of √(2/n).
         tolerance = math.sqrt(2 / count)
-        wanted = min(self.components, len(observed))
+        wanted = min(self.n_directions, len(observed))
         spectrum = eigh(observed, count=wanted, tolerance=tolerance)
         floor = len(observed) * torch.finfo(torch.float32).eps * float(spectrum.values[0])
         rank = int((spectrum.values > floor).sum())

@@ -13,38 +13,36 @@ import torch
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
 from directions.generators.base import Generator
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 
 __all__ = ["RandomDirections"]
 
 
 @dataclass(frozen=True)
-class RandomDirections(Method):
+class RandomDirections(GeneratorMethod):
     """Directions drawn at random.
 
     Attributes:
-        count: How many.
+        n_directions: How many.
         space: Latent space; by default `w` where there is one, otherwise the first.
         spread: `prior`, like differences of codes, or `uniform` over all directions.
 
     Example:
         >>> from directions.generators import load_generator
-        >>> bank = RandomDirections(count=3).discover(load_generator("digiface64"), seed=1)
+        >>> bank = RandomDirections(n_directions=3).discover(load_generator("digiface64"), seed=1)
         >>> list(bank)
         ['random_00', 'random_01', 'random_02']
     """
 
-    count: int = 20
+    n_directions: int = 20
     space: str | None = None
     spread: Literal["prior", "uniform"] = "prior"
 
-    method: ClassVar[str] = "random"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
+    method: ClassVar[str] = "random_directions"
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
-        """Draw the directions; the first ones of a seed are independent of `count`.
+        """Draw the directions; the first ones of a seed are independent of `n_directions`.
 
         Args:
             generator: Any generator.
@@ -54,16 +52,16 @@ class RandomDirections(Method):
             Directions whose `sigma` is the prior's standard deviation along each.
 
         Raises:
-            LatdirError: An unknown space, or a count below 1.
+            LatdirError: An unknown space.
         """
-        if self.count < 1:
-            raise LatdirError(f"count is {self.count}: ask for at least 1")
         space = generator.space(self.space or generator.default_space("w"))
         prior = generator.prior(space.name)
         rng = torch.Generator().manual_seed(seed % 2**63)
         root = prior.root if self.spread == "prior" else None
         size = space.size if root is None else root.shape[1]
-        rows = [torch.randn(size, generator=rng, dtype=torch.float64) for _ in range(self.count)]
+        rows = [
+            torch.randn(size, generator=rng, dtype=torch.float64) for _ in range(self.n_directions)
+        ]
         vectors = torch.stack(rows)
         if root is not None:
             vectors = vectors @ root.T

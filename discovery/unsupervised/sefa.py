@@ -28,7 +28,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
-from discovery.base import Method, Need
+from discovery.base import GeneratorMethod
 from discovery.decomposition.covariance import gram
 
 __all__ = ["SeFa", "factorize", "parse_layers"]
@@ -37,34 +37,34 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SeFa(Method):
+class SeFa(GeneratorMethod):
     """Eigenvectors of the style weights.
 
     Attributes:
-        components: Maximum number of directions; fewer where the weights have a lower rank.
+        n_directions: Maximum number of directions; fewer where the weights have a lower rank.
         layers: Layers of w+ codes to factorize and to act on: `all`, or numbers and ranges such
             as `0-1,4`. Generators without such layers have `all` only, their first map.
         normalize: Whether every style channel has equal weight, whatever its weights' norm.
 
     Example:
         >>> from directions.generators import load_generator
-        >>> bank = SeFa(components=3).discover(load_generator("digiface64"))
+        >>> bank = SeFa(n_directions=3).discover(load_generator("digiface64"))
         >>> bank["sefa_00"].evidence["tied_with"]
         []
     """
 
-    components: int = 20
+    n_directions: int = 20
     layers: str = "all"
     normalize: bool = True
 
     method: ClassVar[str] = "sefa"
-    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
-    def discover(self, generator: Generator) -> DirectionBank:
+    def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
         """Factorize the style weights; nothing is sampled, so there is no seed.
 
         Args:
             generator: One with `style_matrices`.
+            seed: Without effect: nothing is sampled.
 
         Returns:
             Directions by descending eigenvalue, of `w` where there is one, otherwise of the
@@ -73,10 +73,8 @@ class SeFa(Method):
             layers were chosen, the directions act on those of w+ codes only.
 
         Raises:
-            LatdirError: No style matrices, layers that do not exist, or no components asked for.
+            LatdirError: No style matrices, or layers that do not exist.
         """
-        if self.components < 1:
-            raise LatdirError(f"components is {self.components}: ask for at least 1")
         space = generator.space(generator.default_space("w"))
         indices, slots = _chosen(generator, self.layers)
         matrices = generator.style_matrices(indices)
@@ -87,7 +85,7 @@ class SeFa(Method):
                 f"space {space.name!r} have {space.size} coordinates"
             )
         (spectrum,) = factorize(
-            matrices, [range(len(matrices))], count=self.components, normalize=self.normalize
+            matrices, [range(len(matrices))], count=self.n_directions, normalize=self.normalize
         )
         prior = generator.prior(space.name)
         directions = tuple(

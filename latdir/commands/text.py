@@ -55,6 +55,6 @@ def bank_of_texts(
     # Listing the command's flags must not wait for what only this one needs.
     from discovery.text.clip_boundary import ClipBoundary
 
-    return ClipBoundary(samples=QUICK).discover(
+    return ClipBoundary(n_codes=QUICK).discover(
         generator, text=list(text), neutral=neutral, clip=clip
     )

@@ -54,28 +54,28 @@ class Case:
 
 CASES = {
     "boundary": Case({"bootstrap": 0}, ordered=None),
-    "gradient": Case({"count": 64}, ordered=None),
-    "active_subspace": Case({"count": 64, "components": 1}, ordered=None),
-    "pca": Case({"components": 5, "samples": 20_000}),
-    "sefa": Case({"components": 5, "normalize": False}),
+    "gradient": Case({"n_codes": 64}, ordered=None),
+    "active_subspace": Case({"n_codes": 64, "n_directions": 1}, ordered=None),
+    "pca": Case({"n_directions": 5, "n_codes": 20_000}),
+    "sefa": Case({"n_directions": 5, "normalize": False}),
     # It needs a layer of pictures, which no planted generator has: its own tests plant one.
-    "transforms": Case({"samples": 256, "transforms": "zoom"}, cosine=None, ordered=None),
+    "transforms": Case({"n_codes": 256, "transforms": "zoom"}, cosine=None, ordered=None),
     "walks": Case(
         {"transforms": "red,green,blue", "steps": 60, "reach": 0.15}, cosine=0.95, ordered=None
     ),
-    "jacobian": Case({"components": 5, "samples": 8}),
-    "local_basis": Case({"components": 5}, ordered="singular_value"),
-    "region": Case({"region": "0,0,8,8", "components": 5, "samples": 8, "solver": "alone"}),
+    "global_basis": Case({"n_directions": 5, "n_codes": 8}),
+    "local_basis": Case({"n_directions": 5}, ordered="singular_value"),
+    "region": Case({"region": "0,0,8,8", "n_directions": 5, "n_codes": 8, "solver": "alone"}),
     # Their channels are coordinates, which no rotated factor is: their own tests plant some.
-    "stylespace": Case({"samples": 200, "verify": 4}, cosine=None, ordered=None),
+    "stylespace": Case({"n_codes": 200, "verify": 4}, cosine=None, ordered=None),
     "local_channels": Case(
-        {"region": "0,0,8,4", "channels": 5, "samples": 4, "active": 1.0},
+        {"region": "0,0,8,4", "n_directions": 5, "n_codes": 4, "active": 1.0},
         cosine=None,
         ordered="inside",
     ),
-    "orojar": Case({"components": 5, "samples": 8}),
-    "hessian": Case({"components": 5, "samples": 8, "steps": 20}, cosine=0.95),
-    "random": Case({"count": 5}, cosine=None, ordered=None),
+    "orojar": Case({"n_directions": 5, "n_codes": 8}),
+    "hessian_penalty": Case({"n_directions": 5, "n_codes": 8, "steps": 20}, cosine=0.95),
+    "random_directions": Case({"n_directions": 5}, cosine=None, ordered=None),
 }
 
 
@@ -96,7 +96,8 @@ def test_what_was_planted_is_found_in_order(name):
     case = CASES[name]
     for direction in bank.directions:
         assert direction.method == method.method
-        assert dict(direction.config) == method.config
+        seed = {"seed": 0} if "samples" in method.needs else {}
+        assert dict(direction.config) == {**method.config, **seed}
     if name != "transforms":
         bank.check(generator())
         spread = [generator().prior().sigma(d.vector) for d in bank.directions]

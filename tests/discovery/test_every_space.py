@@ -15,18 +15,18 @@ from tests.styles import small_stylegan2
 SPACES = ("z", "w", "w+", "s", "p", "pn", "pn+")
 
 SETTINGS = {
-    "gradient": {"count": 16},
-    "active_subspace": {"count": 16, "components": 2},
-    "pca": {"components": 4, "samples": 4096},
-    "jacobian": {"components": 3, "samples": 2},
-    "local_basis": {"components": 3},
-    "region": {"region": "0,0,8,16", "components": 3, "samples": 2},
-    "orojar": {"components": 3, "samples": 2, "steps": 2},
-    "hessian": {"components": 3, "samples": 2, "steps": 2},
-    "random": {"count": 3},
+    "gradient": {"n_codes": 16},
+    "active_subspace": {"n_codes": 16, "n_directions": 2},
+    "pca": {"n_directions": 4, "n_codes": 4096},
+    "global_basis": {"n_directions": 3, "n_codes": 2},
+    "local_basis": {"n_directions": 3},
+    "region": {"region": "0,0,8,16", "n_directions": 3, "n_codes": 2},
+    "orojar": {"n_directions": 3, "n_codes": 2, "steps": 2},
+    "hessian_penalty": {"n_directions": 3, "n_codes": 2, "steps": 2},
+    "random_directions": {"n_directions": 3},
     "walks": {"transforms": "red", "steps": 3},
-    "stylespace": {"positives": 8, "samples": 64, "verify": 2, "channels": 2, "candidates": 4},
-    "local_channels": {"region": "0,0,8,16", "channels": 3, "samples": 2},
+    "stylespace": {"positives": 8, "n_codes": 64, "verify": 2, "n_directions": 2, "candidates": 4},
+    "local_channels": {"region": "0,0,8,16", "n_directions": 3, "n_codes": 2},
 }
 
 
@@ -106,7 +106,7 @@ def test_boundaries_of_every_space_tell_fresh_codes_apart(space: str) -> None:
 
 
 def test_sefa_acts_on_the_layers_it_was_asked_for() -> None:
-    sefa = find_method("sefa")(layers="2,4", components=2)
+    sefa = find_method("sefa")(layers="2,4", n_directions=2)
     direction = sefa.discover(generator()).directions[0]
     ws = generator().sample(1, seed=0, space="w+")
     changed = (direction.shift(ws, 1.0) - ws).abs().sum((0, 2)).nonzero().flatten()

@@ -113,7 +113,8 @@ def test_every_method_has_its_flags(run, method: str) -> None:
 
 def test_a_method_without_labels_runs(run, tmp_path: Path) -> None:
     code, _, err = run(
-        "discover pca --generator mine:generator --samples 2000 --components 3 --out p.safetensors"
+        "discover pca --generator mine:generator --n-codes 2000 --n-directions 3 "
+        "--out p.safetensors"
     )
     assert code == 0, err
     assert len(DirectionBank.load(tmp_path / "p.safetensors")) == 3

@@ -22,9 +22,9 @@ def generator():
 
 @pytest.fixture(scope="module")
 def bank(generator):
-    found = SeFa(components=2, layers="0-1").discover(generator)
+    found = SeFa(n_directions=2, layers="0-1").discover(generator)
     assert all(d.space == "w" and d.layers == (0, 1) for d in found.directions)
-    whole = SeFa(components=1).discover(generator).directions[0].evolve(name="whole")
+    whole = SeFa(n_directions=1).discover(generator).directions[0].evolve(name="whole")
     return found.replaced([*found.directions, whole])
 
 
@@ -59,7 +59,7 @@ def test_everything_that_moves_codes_takes_them(generator, bank) -> None:
 
 def test_codes_of_pn_with_layers_are_shown_as_such(generator) -> None:
     codes = generator.sample(1, seed=0, space="pn+")
-    direction = SeFa(components=1).discover(generator).directions[0].evolve(space="pn", sigma=1.0)
+    direction = SeFa(n_directions=1).discover(generator).directions[0].evolve(space="pn", sigma=1.0)
     shown = edit_grid(generator, codes, direction, amounts=[0.0], layers=[0], title="")
     own = edit_grid(
         generator, codes, direction.evolve(space="pn", layers=(0,)), amounts=[0.0], title=""
@@ -72,6 +72,6 @@ def test_codes_of_pn_with_layers_are_shown_as_such(generator) -> None:
 
 def test_layers_that_the_generator_lacks_are_an_error() -> None:
     flat = world("anisotropic")
-    direction = SeFa(components=1).discover(small_stylegan2()).directions[0]
+    direction = SeFa(n_directions=1).discover(small_stylegan2()).directions[0]
     with pytest.raises(LatdirError, match=r"acts on layers \[0\], and the generator has no space"):
         direction.evolve(layers=(0,)).acts_in(flat.spaces)

@@ -108,7 +108,7 @@ def test_style_matrices_are_what_the_noise_meets_first():
     torch.testing.assert_close(norm.offset @ step, generator.style_matrices((4,))[0] @ step)
     with pytest.raises(LatdirError, match="has style layers 0 … 32, not 33"):
         generator.style_matrices((33,))
-    bank = SeFa(components=4).discover(generator)
+    bank = SeFa(n_directions=4).discover(generator)
     assert {bank[name].space for name in bank} == {"w"}
     assert not torch.stack([bank[name].vector[6:] for name in bank]).any()
 

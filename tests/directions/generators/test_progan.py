@@ -52,7 +52,7 @@ def test_sefa_and_its_edit_agree() -> None:
     generator, _ = _loaded()
     official = np.load(fixture(NAME) / "sefa.npz")
     vectors = torch.from_numpy(official["eigh64_vectors_all"])
-    for i, direction in enumerate(SeFa(components=10).discover(generator).directions):
+    for i, direction in enumerate(SeFa(n_directions=10).discover(generator).directions):
         assert direction.evidence["eigenvalue"] == pytest.approx(
             float(official["eigh64_values_all"][i]), rel=1e-5
         )

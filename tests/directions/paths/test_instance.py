@@ -139,7 +139,7 @@ def test_a_condition_given_twice_changes_nothing():
 def test_works_in_another_space_with_a_found_bank():
     generator = Mapped(world("entangled"))
     classifier = generator.classifier()
-    bank = Gradient(count=64, space="w").discover(generator, classifier=classifier)
+    bank = Gradient(n_codes=64, space="w").discover(generator, classifier=classifier)
     own = InstancePath(generator, classifier, bank, "factor_0", ("factor_1",), 0.5)
     codes = generator.sample(8, seed=1, space="w")
     before, after = (generator.factors(generator.map(c, "w", "z"))

@@ -26,7 +26,7 @@ def walk():
 def instance():
     generator = world("everything")
     classifier = generator.classifier()
-    bank = Gradient(count=64).discover(generator, classifier=classifier)
+    bank = Gradient(n_codes=64).discover(generator, classifier=classifier)
     own = InstancePath(generator, classifier, bank, "factor_0", ("factor_1",), 0.4, 0.5)
     return generator, classifier, own
 
@@ -97,7 +97,7 @@ def test_refusals(walk, tmp_path):
         load_path(tmp_path / "nowhere")
     with pytest.raises(LatdirError, match=r"was made for planted .* not for planted"):
         load_path(file, generator=planted(factors=3, dim=12, seed=1))
-    bank = Gradient(count=8).discover(generator, classifier=generator.classifier())
+    bank = Gradient(n_codes=8).discover(generator, classifier=generator.classifier())
     with pytest.raises(LatdirError, match=r"not 'latdir\.path'; DirectionBank\.load reads it"):
         load_path(bank.save(target))
     with pytest.raises(

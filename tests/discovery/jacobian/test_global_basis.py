@@ -25,7 +25,7 @@ class TestGlobalBasis:
     def test_recovers_planted_factors_in_order_of_gain(self) -> None:
         generator = planted(factors=4, nuisances=2, dim=24, gains=[8.0, 6.0, 4.5, 3.2, 1.0, 0.5])
         for aggregate in ("mean", "frechet"):
-            bank = GlobalBasis(components=4, samples=60, aggregate=aggregate).discover(generator)
+            bank = GlobalBasis(n_directions=4, n_codes=60, aggregate=aggregate).discover(generator)
             cosines = (bank.matrix() @ generator.truth.T).abs().diagonal()
             assert (cosines > 0.99).all(), (aggregate, cosines)
             values = [d.evidence["eigenvalue"] for d in bank.directions]
@@ -48,8 +48,8 @@ class TestGlobalBasis:
                 return images(codes)[:, :, None, None].expand(-1, 3, 16, 16)
 
         generator.__class__ = Lopsided
-        mean = GlobalBasis(components=1).discover(generator, codes=codes)
-        frechet = GlobalBasis(components=1, aggregate="frechet").discover(generator, codes=codes)
+        mean = GlobalBasis(n_directions=1).discover(generator, codes=codes)
+        frechet = GlobalBasis(n_directions=1, aggregate="frechet").discover(generator, codes=codes)
         assert int(mean.matrix()[0].abs().argmax()) == 3
         assert int(frechet.matrix()[0].abs().argmax()) == 2
 
@@ -63,16 +63,16 @@ class TestGlobalBasis:
                 return super().synthesize(codes @ turn, space)
 
         codes = generator.sample(10, seed=0)
-        plain = GlobalBasis(components=6).discover(generator, codes=codes)
+        plain = GlobalBasis(n_directions=6).discover(generator, codes=codes)
         generator.__class__ = Turned
-        turned = GlobalBasis(components=6).discover(generator, codes=codes @ turn.T)
+        turned = GlobalBasis(n_directions=6).discover(generator, codes=codes @ turn.T)
         cosines = (turned.matrix() @ turn * plain.matrix()).sum(1)
         assert (cosines.abs() > 1 - 1e-4).all()
 
     def test_low_rank_metrics_find_the_same(self) -> None:
         generator = planted(bend=0.8, dim=64, gains=[8.0, 6.0, 4.5, 3.4, 2.5, 1.9, 1.4, 1.0])
-        exact = GlobalBasis(components=4, samples=6).discover(generator)
-        short = GlobalBasis(components=4, samples=6, rank=8).discover(generator)
+        exact = GlobalBasis(n_directions=4, n_codes=6).discover(generator)
+        short = GlobalBasis(n_directions=4, n_codes=6, rank=8).discover(generator)
         assert ((exact.matrix() * short.matrix()).sum(1) > 0.999).all()
 
     def test_variation_tells_even_directions_from_uneven_ones(self) -> None:
@@ -86,7 +86,7 @@ class TestGlobalBasis:
                 return images(codes)[:, :, None, None].expand(-1, 3, 16, 16)
 
         generator.__class__ = Simple
-        bank = GlobalBasis(components=2, samples=100).discover(generator)
+        bank = GlobalBasis(n_directions=2, n_codes=100).discover(generator)
         even, uneven = (d.evidence["variation"] for d in bank.directions)
         assert even == pytest.approx(0, abs=1e-6)
         # |2 x| of a standard normal: mean √(2/π), deviation √(1 - 2/π), ratio 0.756.
@@ -95,30 +95,30 @@ class TestGlobalBasis:
     def test_two_runs_are_bit_identical(self) -> None:
         generator = digiface64()
         first, second = (
-            GlobalBasis(components=5, samples=1).discover(generator, seed=4) for _ in range(2)
+            GlobalBasis(n_directions=5, n_codes=1).discover(generator, seed=4) for _ in range(2)
         )
         assert torch.equal(first.matrix(), second.matrix())
         assert not torch.equal(
             first.matrix(),
-            GlobalBasis(components=5, samples=1).discover(generator, seed=5).matrix(),
+            GlobalBasis(n_directions=5, n_codes=1).discover(generator, seed=5).matrix(),
         )
 
     def test_errors(self, mapped) -> None:
         unknown = copy.copy(GlobalBasis())
         object.__setattr__(unknown, "aggregate", "median")
-        with pytest.raises(LatdirError, match="aggregate is 'mean' or 'frechet', not 'median'"):
+        with pytest.raises(LatdirError, match="no aggregate 'median': use one of mean, frechet"):
             unknown.__post_init__()
         with pytest.raises(LatdirError, match="rank 3 keeps fewer"):
-            GlobalBasis(components=4, rank=3)
-        with pytest.raises(LatdirError, match="samples 0"):
-            GlobalBasis(samples=0)
+            GlobalBasis(n_directions=4, rank=3)
+        with pytest.raises(LatdirError, match="n_codes is 0"):
+            GlobalBasis(n_codes=0)
         with pytest.raises(LatdirError, match="has no space 'q'"):
             GlobalBasis(space="q").discover(mapped)
         with pytest.raises(LatdirError, match=r"codes of space 'w' have shape"):
             GlobalBasis().discover(mapped, codes=torch.zeros(2, 3))
 
     def test_prefers_w(self, mapped) -> None:
-        bank = GlobalBasis(components=1, samples=1).discover(mapped)
+        bank = GlobalBasis(n_directions=1, n_codes=1).discover(mapped)
         assert bank.directions[0].space == "w"
 
 

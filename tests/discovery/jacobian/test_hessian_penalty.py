@@ -29,9 +29,9 @@ class TestHessianPenalty:
         """JᵀJ is not diagonal in the true axes, but every pixel's Hessian is."""
         generator = equal_gains()
         generator.__class__ = Overlapping
-        blind = GlobalBasis(components=3, samples=20).discover(generator)
+        blind = GlobalBasis(n_directions=3, n_codes=20).discover(generator)
         assert float(matched(blind, generator.truth).min()) < 0.95
-        bank = HessianPenalty(components=3, steps=300, rate=0.05).discover(generator)
+        bank = HessianPenalty(n_directions=3, steps=300, rate=0.05).discover(generator)
         cosines = matched(bank, generator.truth)
         assert (cosines > 0.97).all(), cosines
         assert bank.provenance["interaction"] < 0.3 * bank.provenance["interaction_before"]
@@ -54,7 +54,7 @@ class TestHessianPenalty:
         generator = equal_gains()
         generator.__class__ = Broken
         with pytest.raises(LatdirError, match="the penalty is nan at step 0"):
-            HessianPenalty(samples=2, steps=1).discover(generator)
+            HessianPenalty(n_codes=2, steps=1).discover(generator)
 
     def test_hessian_penalty_of_a_known_polynomial(self) -> None:
         """Of x₀x₁ the off-diagonal second derivative is 1: variance of ±2 is 4."""

@@ -28,7 +28,7 @@ def test_spans_the_gradients_of_the_factors() -> None:
     generator = curved()
     for number in range(3):
         code = generator.sample(1, seed=0, start=number)
-        bank = LocalBasis(components=4, number=number).discover(generator)
+        bank = LocalBasis(n_directions=4, number=number).discover(generator)
         gradients = torch.nn.functional.normalize(generator.jacobian(code)[0], dim=1)
         cosines = (bank.matrix() @ gradients.T).abs()
         assert torch.allclose(cosines.amax(0), torch.ones(4), atol=1e-3)
@@ -38,7 +38,7 @@ def test_spans_the_gradients_of_the_factors() -> None:
 def test_is_the_svd_of_the_slow_jacobian() -> None:
     generator = curved()
     code = generator.sample(1, seed=5)[0]
-    bank = LocalBasis(components=4).discover(generator, code=code)
+    bank = LocalBasis(n_directions=4).discover(generator, code=code)
     _, values, right = torch.linalg.svd(slow_jacobian(generator.synthesize, code))
     found = [d.evidence["singular_value"] for d in bank.directions]
     assert torch.allclose(torch.tensor(found), values[:4], rtol=1e-4)
@@ -47,7 +47,7 @@ def test_is_the_svd_of_the_slow_jacobian() -> None:
 
 def test_through_the_mapping_are_the_left_singular_vectors() -> None:
     mapped = Mapped(curved())
-    bank = LocalBasis(components=5, space="w", through="mapping").discover(mapped)
+    bank = LocalBasis(n_directions=5, space="w", through="mapping").discover(mapped)
     left, values, _ = torch.linalg.svd(mapped._matrix)
     assert {d.space for d in bank.directions} == {"w"}
     found = [d.evidence["singular_value"] for d in bank.directions]
@@ -58,7 +58,7 @@ def test_through_the_mapping_are_the_left_singular_vectors() -> None:
 def test_features_choose_what_counts() -> None:
     generator = curved()
     reader = generator.classifier()
-    bank = LocalBasis(components=1).discover(generator, features=lambda x: reader(x)[:, 2:3])
+    bank = LocalBasis(n_directions=1).discover(generator, features=lambda x: reader(x)[:, 2:3])
     gradient = generator.jacobian(generator.sample(1, seed=0))[0, 2]
     cosine = bank.matrix()[0] @ gradient / gradient.norm()
     assert float(cosine.abs()) > 0.999
@@ -70,7 +70,7 @@ class TestPath:
         of the gradient with tiny steps."""
         generator = curved()
         codes = generator.sample(2, seed=1)
-        method = LocalBasis(components=4, step=0.04)
+        method = LocalBasis(n_directions=4, step=0.04)
         path = method.path(generator, toward=generator.truth[0])
         moved = path.shift(codes, 1.5)
         position = codes.double()
@@ -86,7 +86,7 @@ class TestPath:
         codes = generator.sample(4, seed=2)
         start = generator.jacobian(codes)[:, 1]
         straight = codes + 2 * start / start.norm(dim=1, keepdim=True)
-        path = LocalBasis(components=4).path(generator, toward=generator.truth[1])
+        path = LocalBasis(n_directions=4).path(generator, toward=generator.truth[1])
         bent = path.shift(codes, 2.0)
         before = generator.factors(codes)[:, 1]
         gain, plain = (generator.factors(c)[:, 1] - before for c in (bent, straight))
@@ -97,7 +97,7 @@ class TestPath:
     def test_nothing_moves_by_zero_and_back_is_back(self) -> None:
         generator = curved()
         codes = generator.sample(2, seed=3)
-        path = LocalBasis(components=4, step=0.05).path(generator, toward=generator.truth[0])
+        path = LocalBasis(n_directions=4, step=0.05).path(generator, toward=generator.truth[0])
         assert torch.equal(path.shift(codes, 0.0), codes)
         there = path.shift(codes, 1.0)
         assert float((path.shift(there, -1.0) - codes).norm(dim=1).max()) < 0.1
@@ -105,7 +105,7 @@ class TestPath:
     def test_amounts_for_each_code_and_units(self) -> None:
         generator = planted(factors=2, nuisances=1, dim=8, condition=3.0)
         codes = generator.sample(2, seed=0)
-        path = LocalBasis(components=3).path(generator, component=1)
+        path = LocalBasis(n_directions=3).path(generator, component=1)
         both = path.shift(codes, torch.tensor([1.0, -0.5]))
         alone = path.shift(codes[1:], -0.5)
         assert torch.equal(both[1:], alone)
@@ -116,7 +116,7 @@ class TestPath:
 
     def test_through_the_mapping_moves_z(self) -> None:
         mapped = Mapped(curved())
-        path = LocalBasis(components=3, space="w", through="mapping").path(mapped)
+        path = LocalBasis(n_directions=3, space="w", through="mapping").path(mapped)
         z = mapped.sample(1, seed=0)
         moved = path.shift(z, 1.0) - z
         right = torch.linalg.svd(mapped._matrix)[2]
@@ -125,7 +125,7 @@ class TestPath:
 
     def test_errors(self) -> None:
         generator = curved()
-        path = LocalBasis(components=3).path(generator)
+        path = LocalBasis(n_directions=3).path(generator)
         codes = generator.sample(2, seed=0)
         with pytest.raises(LatdirError, match="a path has no unit 'degrees'"):
             path.shift(codes, 1.0, unit="degrees")
@@ -134,9 +134,9 @@ class TestPath:
         with pytest.raises(LatdirError, match=r"codes of space 'z' have shape \[n, 16\]"):
             path.shift(torch.zeros(1, 4), 1.0)
         with pytest.raises(LatdirError, match=r"component 3 must lie in 0 … 2"):
-            LocalBasis(components=3).path(generator, component=3)
+            LocalBasis(n_directions=3).path(generator, component=3)
         with pytest.raises(LatdirError, match=r"toward has shape \[4\]"):
-            LocalBasis(components=3).path(generator, toward=torch.ones(4))
+            LocalBasis(n_directions=3).path(generator, toward=torch.ones(4))
 
 
 def test_runs_are_bit_identical() -> None:

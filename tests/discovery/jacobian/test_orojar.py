@@ -34,7 +34,7 @@ class TestPenalty:
 class TestOroJaR:
     def test_recovers_planted_axes(self) -> None:
         generator = equal_gains()
-        bank = OroJaR(components=3, samples=20).discover(generator)
+        bank = OroJaR(n_directions=3, n_codes=20).discover(generator)
         assert (matched(bank, generator.truth) > 0.999).all()
         assert bank.provenance["interaction"] < 1e-6
 
@@ -51,14 +51,14 @@ class TestOroJaR:
     def test_interacts_less_than_the_mean_metric(self) -> None:
         """Curved factors' gradients turn with the code: no basis is right everywhere."""
         generator = planted(factors=3, nuisances=0, dim=6, bend=0.8, gains=[3.0, 2.0, 1.5])
-        exact = OroJaR(samples=20).discover(generator).provenance
-        sampled = OroJaR(samples=20, solver="sampled", steps=100).discover(generator).provenance
+        exact = OroJaR(n_codes=20).discover(generator).provenance
+        sampled = OroJaR(n_codes=20, solver="sampled", steps=100).discover(generator).provenance
         assert exact["interaction"] < 0.99 * exact["interaction_before"]
         assert exact["interaction"] <= sampled["interaction"]
 
     def test_ranked_by_gain_and_signed(self) -> None:
         generator = planted(factors=3, nuisances=0, dim=6, gains=[1.0, 4.0, 2.0])
-        bank = OroJaR(samples=30).discover(generator)
+        bank = OroJaR(n_codes=30).discover(generator)
         assert len(bank) == 6
         values = [d.evidence["eigenvalue"] for d in bank.directions]
         assert values == sorted(values, reverse=True)
@@ -66,14 +66,14 @@ class TestOroJaR:
 
     def test_runs_are_bit_identical(self) -> None:
         generator = equal_gains()
-        for method in (OroJaR(samples=5), OroJaR(samples=5, solver="sampled", steps=5)):
+        for method in (OroJaR(n_codes=5), OroJaR(n_codes=5, solver="sampled", steps=5)):
             first, second = (method.discover(generator, seed=1) for _ in range(2))
             assert torch.equal(first.matrix(), second.matrix())
 
     def test_errors(self) -> None:
-        with pytest.raises(LatdirError, match="steps 0 and batch 8 are at least 1"):
+        with pytest.raises(LatdirError, match="steps is 0: give at least 1"):
             OroJaR(steps=0)
         unknown = copy.copy(OroJaR())
         object.__setattr__(unknown, "solver", "magic")
-        with pytest.raises(LatdirError, match="solver is exact or sampled, not 'magic'"):
+        with pytest.raises(LatdirError, match="no solver 'magic': use one of exact, sampled"):
             unknown.__post_init__()

@@ -72,7 +72,7 @@ class TestRegion:
     def test_recovers_what_moves_the_region_alone(self, solver: str) -> None:
         generator = turned()
         method = Region(
-            region=MOUTH, components=1, samples=10, solver=solver, ridge=1e-4, protected=0.999
+            region=MOUTH, n_directions=1, n_codes=10, solver=solver, ridge=1e-4, protected=0.999
         )
         bank = method.discover(generator)
         first = bank.directions[0]
@@ -81,23 +81,23 @@ class TestRegion:
 
     def test_alone_prefers_the_strong_direction_that_spills(self) -> None:
         generator = turned()
-        bank = Region(region=MOUTH, components=2, solver="alone").discover(generator)
+        bank = Region(region=MOUTH, n_directions=2, solver="alone").discover(generator)
         assert abs(float(bank.matrix()[0] @ generator.turn[2])) > 0.9
 
     def test_alone_computes_no_more_than_the_region(self) -> None:
         generator = Patches()
-        bank = Region(region=MOUTH, components=3, samples=2, solver="alone").discover(generator)
+        bank = Region(region=MOUTH, n_directions=3, n_codes=2, solver="alone").discover(generator)
         assert generator.windows == [(8, 3, 11, 9)] * 2
         mask = box_mask((8, 3, 11, 9), height=SIZE, width=SIZE)
         padded = mask.clone()
         padded[0, 0] = 1e-30
-        whole = Region(components=3, samples=2, solver="alone").discover(generator, mask=padded)
+        whole = Region(n_directions=3, n_codes=2, solver="alone").discover(generator, mask=padded)
         assert generator.windows[-1] == (0, 0, 11, 9)
         assert torch.allclose(bank.matrix(), whole.matrix(), atol=1e-4)
 
     def test_generalized_eigenvectors_satisfy_their_equation(self) -> None:
         generator = turned()
-        bank = Region(region=MOUTH, components=6, samples=3, ridge=0.1).discover(generator)
+        bank = Region(region=MOUTH, n_directions=6, n_codes=3, ridge=0.1).discover(generator)
         mask = box_mask((8, 3, 11, 9), height=SIZE, width=SIZE)
         metrics = []
         for weights in (mask, 1 - mask):
@@ -119,7 +119,7 @@ class TestRegion:
 
     def test_null_space_stays_orthogonal_to_the_background(self) -> None:
         generator = turned()
-        bank = Region(region=MOUTH, components=3, solver="null_space", protected=0.9).discover(
+        bank = Region(region=MOUTH, n_directions=3, solver="null_space", protected=0.9).discover(
             generator
         )
         v = bank.matrix()
@@ -128,7 +128,7 @@ class TestRegion:
 
     def test_robust_low_rank_part(self) -> None:
         generator = turned()
-        method = Region(region=MOUTH, components=1, samples=5, solver="null_space")
+        method = Region(region=MOUTH, n_directions=1, n_codes=5, solver="null_space")
         plain, robust = (
             replace(method, low_rank=kind).discover(generator)
             for kind in ("spectrum", "robust_pca")
@@ -141,10 +141,12 @@ class TestRegion:
         codes = generator.sample(2, seed=0)
         mouth = box_mask((8, 3, 11, 9), height=SIZE, width=SIZE)
         top = box_mask((0, 0, 4, 12), height=SIZE, width=SIZE)
-        both = Region(components=6).discover(generator, codes=codes, mask=torch.stack([mouth, top]))
-        plain = Region(components=6).discover(generator, codes=codes, mask=mouth)
+        both = Region(n_directions=6).discover(
+            generator, codes=codes, mask=torch.stack([mouth, top])
+        )
+        plain = Region(n_directions=6).discover(generator, codes=codes, mask=mouth)
         assert not torch.allclose(both.matrix(), plain.matrix(), atol=1e-2)
-        same = Region(components=6).discover(generator, codes=codes, mask=mouth.expand(2, -1, -1))
+        same = Region(n_directions=6).discover(generator, codes=codes, mask=mouth.expand(2, -1, -1))
         assert torch.equal(same.matrix(), plain.matrix())
 
     def test_parts_of_the_face_follow_the_landmarks(self) -> None:
@@ -155,12 +157,12 @@ class TestRegion:
             seen.append(len(images))
             return (face() * 0.11).expand(len(images), 68, 2)
 
-        bank = Region(region="mouth", components=1, samples=3).discover(
+        bank = Region(region="mouth", n_directions=1, n_codes=3).discover(
             generator, landmarks=landmarks
         )
         assert seen == [3]
         mask = part_mask(face() * 0.11, "mouth", height=SIZE, width=SIZE)
-        want = Region(components=1, samples=3).discover(generator, mask=mask)
+        want = Region(n_directions=1, n_codes=3).discover(generator, mask=mask)
         assert torch.equal(bank.matrix(), want.matrix())
 
     def test_runs_are_bit_identical(self) -> None:
@@ -188,7 +190,9 @@ class TestRegion:
             Region(region="0,0,1,1", solver="null_space", protected=1 - 1e-12).discover(full)
         unknown = copy.copy(Region())
         object.__setattr__(unknown, "solver", "magic")
-        with pytest.raises(LatdirError, match="solver is contrast, null_space or alone"):
+        with pytest.raises(
+            LatdirError, match=r"no solver .*: use one of contrast, null_space, alone"
+        ):
             unknown.__post_init__()
 
 

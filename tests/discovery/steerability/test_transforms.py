@@ -61,7 +61,7 @@ def planted_layer(name, *, amount, seed=0):
 )
 def test_planted_transform_is_recovered(name, amount):
     generator, truth = planted_layer(name, amount=amount)
-    bank = Transforms(transforms=name, samples=500, ridge=0.0).discover(generator)
+    bank = Transforms(transforms=name, n_codes=500, ridge=0.0).discover(generator)
     assert bank[name].evidence["layer"] == "1"
     assert float(bank[name].vector @ truth) > 1 - 1e-4
     assert bank[name].evidence["fit"] == pytest.approx(1, abs=1e-4)
@@ -73,7 +73,7 @@ def test_brightness_is_more_of_the_mean():
     rng = torch.Generator().manual_seed(1)
     bias = torch.randn(C, SIDE, SIDE, generator=rng)
     pictures = torch.cat([bias[None], torch.randn(D - 1, C, SIDE, SIDE, generator=rng)])
-    bank = Transforms(transforms="brightness", samples=500, ridge=0.0).discover(
+    bank = Transforms(transforms="brightness", n_codes=500, ridge=0.0).discover(
         Affine(pictures, bias)
     )
     assert float(bank["brightness"].vector[0]) > 1 - 1e-4
@@ -106,16 +106,16 @@ def test_pictures_give_what_dense_matrices_give():
 def test_an_even_mean_is_refused_and_the_next_layer_taken():
     generator = load_generator("digiface64")
     with pytest.raises(LatdirError, match=r"nearly the same everywhere, so shift_x leaves it"):
-        Transforms(layer="conv_transpose2d.0", transforms="shift_x", samples=256).discover(
+        Transforms(layer="conv_transpose2d.0", transforms="shift_x", n_codes=256).discover(
             generator
         )
-    bank = Transforms(transforms="zoom", samples=256).discover(generator)
+    bank = Transforms(transforms="zoom", n_codes=256).discover(generator)
     assert bank["zoom"].evidence["layer"] == "relu.0"
     assert 0.3 < bank["zoom"].evidence["layer_linear"] < 0.9
 
 
 def test_what_a_generator_cannot_do_is_told_and_what_it_can_is_not(caplog):
-    Transforms(transforms="shift_x,brightness", samples=256).discover(load_generator("digiface64"))
+    Transforms(transforms="shift_x,brightness", n_codes=256).discover(load_generator("digiface64"))
     told = [r.message for r in caplog.records]
     assert len(told) == 1
     assert (
@@ -125,7 +125,7 @@ def test_what_a_generator_cannot_do_is_told_and_what_it_can_is_not(caplog):
 
 def test_two_runs_are_bit_identical():
     generator, _ = planted_layer("zoom", amount=0.5)
-    first, second = (Transforms(samples=300).discover(generator, seed=3) for _ in range(2))
+    first, second = (Transforms(n_codes=300).discover(generator, seed=3) for _ in range(2))
     assert torch.equal(first.matrix(), second.matrix())
 
 
@@ -136,13 +136,13 @@ def test_refusals():
     with pytest.raises(LatdirError, match="layers have no red: use the learned walks"):
         Transforms(transforms="red").discover(generator)
     with pytest.raises(LatdirError, match=r"shape \[108\], which is no feature map"):
-        Transforms(layer="0", samples=50).discover(generator)
-    with pytest.raises(LatdirError, match="samples 8 are more than the code's 8 coordinates"):
-        Transforms(samples=8).discover(generator)
+        Transforms(layer="0", n_codes=50).discover(generator)
+    with pytest.raises(LatdirError, match="n_codes 8 are more than the code's 8 coordinates"):
+        Transforms(n_codes=8).discover(generator)
     flat = Affine(torch.randn(D, C, SIDE, SIDE), torch.ones(C, SIDE, SIDE))
     flat.network = flat.network[:2]
     with pytest.raises(LatdirError, match="no feature-map layer to derive transforms from"):
-        Transforms(samples=300).discover(flat)
+        Transforms(n_codes=300).discover(flat)
 
 
 @given(
@@ -225,15 +225,15 @@ def test_circles_end_at_the_direction_and_start_along_it():
 
 def test_random_directions_follow_the_prior():
     world = planted(dim=16, condition=10.0)
-    bank = RandomDirections(count=400).discover(world, seed=1)
+    bank = RandomDirections(n_directions=400).discover(world, seed=1)
     variances = world.prior().covariance
     spread = (bank.matrix() @ variances * bank.matrix()).sum(1)
     # Differences of codes vary more than the mean variance, uniform directions just so.
-    uniform = RandomDirections(count=400, spread="uniform").discover(world, seed=1).matrix()
+    uniform = RandomDirections(n_directions=400, spread="uniform").discover(world, seed=1).matrix()
     assert spread.mean() > 1.5
     assert (uniform @ variances * uniform).sum(1).mean() == pytest.approx(1, abs=0.1)
     assert [d.sigma for d in bank.directions] == pytest.approx(spread.sqrt().tolist(), rel=1e-4)
-    again = RandomDirections(count=3).discover(world, seed=1)
+    again = RandomDirections(n_directions=3).discover(world, seed=1)
     assert torch.equal(again.matrix(), bank.matrix()[:3])
-    with pytest.raises(LatdirError, match="count is 0"):
-        RandomDirections(count=0).discover(world)
+    with pytest.raises(LatdirError, match="n_directions is 0"):
+        RandomDirections(n_directions=0).discover(world)

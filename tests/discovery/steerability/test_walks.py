@@ -104,7 +104,7 @@ def test_two_runs_are_bit_identical():
 
 
 def test_refusals():
-    with pytest.raises(LatdirError, match="steps 0, batch 16 and hidden 32 are at least 1"):
+    with pytest.raises(LatdirError, match="steps is 0: give at least 1"):
         Walks(steps=0)
     with pytest.raises(LatdirError, match="transforms 'turn': give some of"):
         Walks(transforms="turn").discover(planted(**WORLD))

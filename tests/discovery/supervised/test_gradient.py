@@ -43,7 +43,7 @@ class Of(Classifier):
 def test_the_planted_directions_come_back(name, values):
     generator = world(name)
     classifier = generator.classifier(kind="probability")
-    bank = Gradient(count=300, values=values).discover(generator, classifier=classifier)
+    bank = Gradient(n_codes=300, values=values).discover(generator, classifier=classifier)
     assert list(bank) == list(generator.names)
     assert cosines(bank, generator.truth).min() > 0.99
     for direction in bank.directions:
@@ -61,7 +61,7 @@ def test_the_mean_gradient_is_the_least_squares_slope_and_not_the_covariance():
     slope = torch.linalg.lstsq(
         samples.codes - samples.codes.mean(0), samples.scores - samples.scores.mean(0)
     ).solution.T
-    bank = Gradient(count=2000, center="mean", values=False).discover(
+    bank = Gradient(n_codes=2000, center="mean", values=False).discover(
         generator, classifier=generator.classifier()
     )
     covariance = slope @ generator.prior().covariance
@@ -108,7 +108,7 @@ def test_outliers_of_a_ratio_ruin_the_mean_but_not_the_default():
     ratio = Of(base, lambda f: f[:, :1] / (f[:, 1:2] ** 2 + 1e-3), ["tilt"])
     found = {
         center: float(
-            Gradient(count=400, center=center, values=center != "mean")
+            Gradient(n_codes=400, center=center, values=center != "mean")
             .discover(generator, classifier=ratio)["tilt"]
             .vector
             @ generator.truth[0]
@@ -118,7 +118,7 @@ def test_outliers_of_a_ratio_ruin_the_mean_but_not_the_default():
     assert found["mean"] < 0.95
     assert found["clipped"] > 0.95
     assert found["median"] > 0.95
-    evidence = Gradient(count=400).discover(generator, classifier=ratio)["tilt"].evidence
+    evidence = Gradient(n_codes=400).discover(generator, classifier=ratio)["tilt"].evidence
     assert evidence["spread"] > 50
 
 
@@ -144,8 +144,8 @@ def test_scores_take_part_where_they_help_and_labels_more_so():
     assert helped > alone + 0.05
 
     samples = labeled(generator, rough, 4000)
-    few = Gradient(count=20).discover(generator, classifier=rough)
-    more = Gradient(count=20).discover(generator, classifier=rough, samples=samples)
+    few = Gradient(n_codes=20).discover(generator, classifier=rough)
+    more = Gradient(n_codes=20).discover(generator, classifier=rough, samples=samples)
     assert more["rough"].evidence["value_weight"] >= few["rough"].evidence["value_weight"]
     assert float(more["rough"].vector @ truth) > 0.999
     assert more.provenance["start"] == 4000
@@ -155,7 +155,7 @@ def test_the_expected_angle_is_the_angle_that_is_found():
     generator = world("curved", dim=64)
     angles, expected = [], []
     for seed in range(12):
-        bank = Gradient(count=60, center="mean", values=False).discover(
+        bank = Gradient(n_codes=60, center="mean", values=False).discover(
             generator, classifier=generator.classifier(), seed=seed
         )
         angles += cosines(bank, generator.truth).clamp_max(1).acos().rad2deg().tolist()
@@ -179,36 +179,40 @@ def test_offset_is_where_log_odds_are_even_and_values_have_none():
     shifted.attributes = base.attributes
     codes = generator.sample(500, seed=9)
     odds = (base.logits(generator.synthesize(codes)) + 1.5)[:, 0]
-    bank = Gradient(count=300).discover(generator, classifier=shifted)
+    bank = Gradient(n_codes=300).discover(generator, classifier=shifted)
     level = bank["factor_0"].level(codes)
     torch.testing.assert_close(level, odds / 2, atol=0.1, rtol=0)
-    values = Gradient(count=50).discover(generator, classifier=generator.classifier())
+    values = Gradient(n_codes=50).discover(generator, classifier=generator.classifier())
     assert values["factor_0"].offset is None
 
 
 def test_two_runs_are_bit_identical_and_batches_do_not_matter():
     generator = world("everything")
     runs = [
-        Gradient(count=64).discover(generator, classifier=generator.classifier(), batch=b, seed=4)
-        for b in (64, 64, 7)
+        Gradient(n_codes=64, batch_size=size).discover(
+            generator, classifier=generator.classifier(), seed=4
+        )
+        for size in (64, 64, 7)
     ]
     assert torch.equal(runs[0].matrix(), runs[1].matrix())
     torch.testing.assert_close(runs[0].matrix(), runs[2].matrix(), atol=1e-5, rtol=0)
-    other = Gradient(count=64).discover(generator, classifier=generator.classifier(), seed=5)
+    other = Gradient(n_codes=64).discover(generator, classifier=generator.classifier(), seed=5)
     assert not torch.equal(runs[0].matrix(), other.matrix())
 
 
 def test_turning_the_scores_round_turns_the_directions_round():
     generator = world("everything")
     base = generator.classifier()
-    forward = Gradient(count=64).discover(generator, classifier=base)
-    backward = Gradient(count=64).discover(generator, classifier=Of(base, lambda f: -f, base.names))
+    forward = Gradient(n_codes=64).discover(generator, classifier=base)
+    backward = Gradient(n_codes=64).discover(
+        generator, classifier=Of(base, lambda f: -f, base.names)
+    )
     torch.testing.assert_close(forward.matrix(), -backward.matrix(), atol=1e-5, rtol=0)
 
 
 def test_another_space_and_only_the_attributes_asked_for():
     generator = Mapped(world("linear"))
-    bank = Gradient(count=100, space="w").discover(
+    bank = Gradient(n_codes=100, space="w").discover(
         generator, classifier=generator.classifier(), attributes=["factor_3"]
     )
     # f = t · A⁻¹(w - b), so its gradient in w is A⁻ᵀ t.
@@ -226,12 +230,12 @@ def test_parts_of_a_combined_classifier_that_are_not_needed_do_not_run():
     idle = Of(base, lambda f: f[:, 1:2], ["down"])
     stiff = Noisy(Of(base, lambda f: f[:, 2:3], ["stiff"]), noise=0.1)
     both = Combined(wanted, idle, stiff)
-    bank = Gradient(count=10).discover(generator, classifier=both, attributes=["up"])
+    bank = Gradient(n_codes=10).discover(generator, classifier=both, attributes=["up"])
     assert list(bank) == ["up"]
     assert wanted.calls == 1
     assert idle.calls == 0
     with pytest.raises(LatdirError, match="is not differentiable: use `boundary`"):
-        Gradient(count=10).discover(generator, classifier=both)
+        Gradient(n_codes=10).discover(generator, classifier=both)
 
 
 def test_a_broken_code_is_dropped_and_many_are_refused():
@@ -242,36 +246,36 @@ def test_a_broken_code_is_dropped_and_many_are_refused():
     def broken(limit):
         return Of(base, lambda f: f / (f[:, :1] < limit), base.names)
 
-    bank = Gradient(count=100).discover(generator, classifier=broken(cut + 1e-3))
+    bank = Gradient(n_codes=100).discover(generator, classifier=broken(cut + 1e-3))
     assert bank["factor_1"].evidence["dropped"] == 2
     assert bank["factor_1"].evidence["codes"] == 98
     assert cosines(bank, generator.truth)[1:].min() > 0.99
     with pytest.raises(LatdirError, match=r"'factor_0' is NaN or infinite at \d+ of 100 codes"):
-        Gradient(count=100).discover(generator, classifier=broken(0.0))
+        Gradient(n_codes=100).discover(generator, classifier=broken(0.0))
 
 
 def test_refusals():
     generator = world()
     base = generator.classifier()
     with pytest.raises(LatdirError, match="no attribute 'age'"):
-        Gradient(count=8).discover(generator, classifier=base, attributes=["age"])
+        Gradient(n_codes=8).discover(generator, classifier=base, attributes=["age"])
     with pytest.raises(LatdirError, match="no attributes were asked for"):
-        Gradient(count=8).discover(generator, classifier=base, attributes=[])
-    with pytest.raises(LatdirError, match="count 3 is too few"):
-        Gradient(count=3).discover(generator, classifier=base)
+        Gradient(n_codes=8).discover(generator, classifier=base, attributes=[])
+    with pytest.raises(LatdirError, match="n_codes 3 is too few"):
+        Gradient(n_codes=3).discover(generator, classifier=base)
     # A type checker would have caught it; a command's user may have none.
-    settings = Gradient(count=8)
+    settings = Gradient(n_codes=8)
     object.__setattr__(settings, "center", "mode")
-    with pytest.raises(LatdirError, match="center 'mode' is none of clipped, median"):
-        settings.discover(generator, classifier=base)
-    with pytest.raises(LatdirError, match="batch 0 must be at least 1"):
-        Gradient(count=8).discover(generator, classifier=base, batch=0)
+    with pytest.raises(LatdirError, match="no center 'mode': use one of clipped, median"):
+        settings.__post_init__()
+    with pytest.raises(LatdirError, match="batch_size is 0: give at least 1"):
+        Gradient(n_codes=8, batch_size=0)
     constant = Of(base, lambda f: f * 0 + 1, base.names)
     with pytest.raises(LatdirError, match="gradient of 'factor_0' is zero at every code"):
-        Gradient(count=8).discover(generator, classifier=constant)
+        Gradient(n_codes=8).discover(generator, classifier=constant)
     detached = Of(base, lambda f: f.detach(), base.names)
     with pytest.raises(LatdirError, match="no gradient flows from the scores of of"):
-        Gradient(count=8).discover(generator, classifier=detached)
+        Gradient(n_codes=8).discover(generator, classifier=detached)
     samples = labeled(generator, base, 20)
     for change, text in (
         ({"fingerprint": "0" * 64}, "samples have generator 000000000000"),
@@ -280,7 +284,7 @@ def test_refusals():
         ({"truncation": 0.7}, "samples have truncation 0.7"),
     ):
         with pytest.raises(LatdirError, match=text):
-            Gradient(count=8).discover(
+            Gradient(n_codes=8).discover(
                 generator, classifier=base, samples=dataclasses.replace(samples, **change)
             )
 
@@ -294,17 +298,17 @@ def test_the_active_subspace_sees_what_the_mean_gradient_cannot():
     generator = world("linear")
     base = generator.classifier()
     even = Of(base, lambda f: f[:, :1] ** 2 + 0.3 * f[:, 1:2] ** 2, ["fold"])
-    bank = ActiveSubspace(count=400, components=3).discover(generator, classifier=even)
+    bank = ActiveSubspace(n_codes=400, n_directions=3).discover(generator, classifier=even)
     first, second, third = (bank[f"fold.{i}"] for i in range(3))
     assert abs(float(first.vector @ generator.truth[0])) > 0.98
     assert abs(float(second.vector @ generator.truth[1])) > 0.98
     assert first.evidence["share"] > second.evidence["share"] > 10 * third.evidence["share"]
     assert first.evidence["mean_share"] < 0.05
     assert first.evidence["tied_with"] == []
-    mean = Gradient(count=400).discover(generator, classifier=even)["fold"]
+    mean = Gradient(n_codes=400).discover(generator, classifier=even)["fold"]
     assert mean.evidence["expected_angle"] > 20
 
-    straight = ActiveSubspace(count=50, components=1).discover(generator, classifier=base)
+    straight = ActiveSubspace(n_codes=50, n_directions=1).discover(generator, classifier=base)
     assert cosines(straight, generator.truth).min() > 0.999
     assert straight["factor_0.0"].evidence["mean_share"] == pytest.approx(1, abs=1e-3)
 
@@ -315,7 +319,7 @@ def test_active_subspace_against_a_loop_over_outer_products():
     short = robust.clipped(gradients.double())
     moment = sum(torch.outer(g, g) for g in short) / 40
     values, vectors = torch.linalg.eigh(moment)
-    found = active_subspace(gradients, components=2)
+    found = active_subspace(gradients, n_directions=2)
     overlap = (found * vectors.T.flip(0)[:2]).sum(1).abs()
     torch.testing.assert_close(overlap, torch.ones(2, dtype=torch.float64))
     assert values.flip(0)[0] > values.flip(0)[1]
@@ -324,8 +328,8 @@ def test_active_subspace_against_a_loop_over_outer_products():
 def test_active_subspace_refusals():
     generator = world()
     base = generator.classifier()
-    with pytest.raises(LatdirError, match=r"5 components from 8 codes .*give 1 … 4"):
-        ActiveSubspace(count=8, components=5).discover(generator, classifier=base)
+    with pytest.raises(LatdirError, match=r"5 directions from 8 codes .*give 1 … 4"):
+        ActiveSubspace(n_codes=8, n_directions=5).discover(generator, classifier=base)
     constant = Of(base, lambda f: f * 0, base.names)
     with pytest.raises(LatdirError, match="'factor_0' is zero at every code"):
-        ActiveSubspace(count=8).discover(generator, classifier=constant)
+        ActiveSubspace(n_codes=8).discover(generator, classifier=constant)

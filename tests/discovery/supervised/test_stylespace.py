@@ -67,7 +67,7 @@ class Brightness(Classifier):
 
 
 def test_each_attribute_finds_its_own_channel_with_its_sign() -> None:
-    bank = StyleSpace(samples=1000, channels=2, candidates=8, verify=8).discover(
+    bank = StyleSpace(n_codes=1000, n_directions=2, candidates=8, verify=8).discover(
         Patchwork(), classifier=Brightness()
     )
     assert len(bank) == 6
@@ -90,7 +90,7 @@ def test_each_attribute_finds_its_own_channel_with_its_sign() -> None:
 
 
 def test_without_trying_the_order_is_that_of_theta() -> None:
-    bank = StyleSpace(samples=1000, channels=3, verify=0).discover(
+    bank = StyleSpace(n_codes=1000, n_directions=3, verify=0).discover(
         Patchwork(), classifier=Brightness(), attributes=["patch_9"]
     )
     thetas = [d.evidence["theta"] for d in bank.directions]
@@ -103,16 +103,16 @@ def test_examples_of_ones_own_take_the_classifiers_place() -> None:
     generator = Patchwork()
     codes = generator.sample(400, seed=5, space="s")
     mine = codes[codes[:, 5].topk(20).indices]
-    bank = StyleSpace(samples=100, channels=1, verify=0).discover(
+    bank = StyleSpace(n_codes=100, n_directions=1, verify=0).discover(
         generator, classifier=Brightness(), attributes=["patch_3"], positives={"patch_3": mine}
     )
     assert bank.directions[0].name == "patch_3:first:5"
     with pytest.raises(LatdirError, match="1 example has no spread: give at least 2"):
-        StyleSpace(samples=100).discover(
+        StyleSpace(n_codes=100).discover(
             generator, classifier=Brightness(), positives={"patch_3": mine[:1]}
         )
     with pytest.raises(LatdirError, match=r"not \[20, 24\], which looks like 'z'"):
-        StyleSpace(samples=100).discover(
+        StyleSpace(n_codes=100).discover(
             generator, classifier=Brightness(), positives={"patch_3": torch.zeros(20, 24)}
         )
 
@@ -132,7 +132,7 @@ def test_relevance_is_the_papers_formula() -> None:
 
 
 def test_color_layers_count_only_when_asked_for() -> None:
-    settings = {"samples": 200, "channels": 18, "candidates": 18, "verify": 0}
+    settings = {"n_codes": 200, "n_directions": 18, "candidates": 18, "verify": 0}
     generator, classifier = Patchwork(), Brightness()
     for rgb, count in ((False, 16), (True, 18)):
         bank = StyleSpace(rgb=rgb, **settings).discover(
@@ -146,7 +146,7 @@ def test_color_layers_count_only_when_asked_for() -> None:
 def test_the_channel_of_a_region_is_found(patch: int) -> None:
     top, left = 4 * (patch // 4), 4 * (patch % 4)
     box = f"{top},{left},{top + 4},{left + 4}"
-    method = LocalChannels(region=box, channels=5, samples=16, active=1.0, rgb=True)
+    method = LocalChannels(region=box, n_directions=5, n_codes=16, active=1.0, rgb=True)
     best, *rest = method.discover(Patchwork()).directions
     assert best.evidence["index"] == patch
     assert best.evidence["inside"] == pytest.approx(1.0)
@@ -156,7 +156,7 @@ def test_the_channel_of_a_region_is_found(patch: int) -> None:
         assert direction.evidence["inside"] == pytest.approx(1 / 16, abs=0.04)
     mask = torch.zeros(16, 16)
     mask[top : top + 4, left : left + 4] = 1
-    given = LocalChannels(channels=1, samples=16).discover(Patchwork(), mask=mask)
+    given = LocalChannels(n_directions=1, n_codes=16).discover(Patchwork(), mask=mask)
     assert given.directions[0].evidence["index"] == patch
     assert given.directions[0].name.startswith("mask:")
 
@@ -189,10 +189,10 @@ def test_both_run_on_a_stylegan2_and_make_editable_directions() -> None:
         def __call__(self, images: Tensor) -> Tensor:
             return images.mean((1, 2, 3))[:, None]
 
-    found = StyleSpace(positives=20, samples=192, channels=2, candidates=6, verify=4).discover(
+    found = StyleSpace(positives=20, n_codes=192, n_directions=2, candidates=6, verify=4).discover(
         generator, classifier=Mean()
     )
-    local = LocalChannels(region="0,0,8,8", channels=2, samples=4).discover(generator)
+    local = LocalChannels(region="0,0,8,8", n_directions=2, n_codes=4).discover(generator)
     for direction in (*found.directions, *local.directions):
         layer, channel, index = (direction.evidence[k] for k in ("layer", "channel", "index"))
         place = generator.network.style_names.index(layer)
@@ -209,19 +209,19 @@ def test_both_run_on_a_stylegan2_and_make_editable_directions() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(LatdirError, match="1 positives of 2000 samples: a spread needs"):
+    with pytest.raises(LatdirError, match="1 positives of 2000 codes: a spread needs"):
         StyleSpace(positives=1)
-    with pytest.raises(LatdirError, match="30 positives of 10 samples"):
-        StyleSpace(samples=10)
-    with pytest.raises(LatdirError, match="candidates 2 no fewer"):
-        StyleSpace(channels=5, candidates=2)
+    with pytest.raises(LatdirError, match="30 positives of 10 codes"):
+        StyleSpace(n_codes=10)
+    with pytest.raises(LatdirError, match="candidates 2 are no fewer"):
+        StyleSpace(n_directions=5, candidates=2)
     with pytest.raises(LatdirError, match="brightness has no attribute 'smile'"):
         StyleSpace().discover(Patchwork(), classifier=Brightness(), attributes=["smile"])
     with pytest.raises(LatdirError, match="name at least one attribute of patch_3"):
         StyleSpace().discover(Patchwork(), classifier=Brightness(), attributes=[])
-    with pytest.raises(LatdirError, match="samples 0 and probes 4 are at least 1"):
-        LocalChannels(samples=0)
+    with pytest.raises(LatdirError, match="n_codes is 0: give at least 1"):
+        LocalChannels(n_codes=0)
     with pytest.raises(LatdirError, match=r"active 0\.0 is a share above 0"):
         LocalChannels(active=0.0)
     with pytest.raises(LatdirError, match="no region 'hat': it is one of eyes, mouth"):
-        LocalChannels(region="hat", samples=2).discover(Patchwork())
+        LocalChannels(region="hat", n_codes=2).discover(Patchwork())

@@ -80,7 +80,7 @@ def test_relevance_of_a_channel_does_not_depend_on_those_before_it(
 
 
 def test_planted_words_are_found(world, clip, relevance):
-    method = ClipGlobal(count=30, channels=24)
+    method = ClipGlobal(n_codes=30, channels=24)
     bank = method.discover(
         world,
         text={"smile": "a smile", "other": "yaw"},
@@ -114,7 +114,7 @@ def test_of_axes_that_do_one_thing_each_the_right_one_is_kept(world, clip):
         world.fingerprint,
     )
     words = {"neutral": "nothing", "clip": clip, "axes": axes}
-    found = ClipGlobal(count=20, beta=0.5).discover(world, text=list(NAMES), **words)
+    found = ClipGlobal(n_codes=20, beta=0.5).discover(world, text=list(NAMES), **words)
     assert torch.allclose(found.matrix(), world.truth, atol=1e-5)
     assert [d.evidence["top"][0][0] for d in found.directions] == ["0", "1", "2"]
 
@@ -167,9 +167,9 @@ def test_leakage_sets_beta(clip):
         world.fingerprint,
     )
     words = {"text": {n: n for n in NAMES}, "neutral": "nothing", "clip": clip, "axes": axes}
-    free = ClipGlobal(count=10, leakage=5.0).discover(world, **words | {"text": ["smile", "age"]})
+    free = ClipGlobal(n_codes=10, leakage=5.0).discover(world, **words | {"text": ["smile", "age"]})
     assert free["smile"].evidence["channels"] == 2
-    tight = ClipGlobal(count=10, leakage=0.1).discover(
+    tight = ClipGlobal(n_codes=10, leakage=0.1).discover(
         world, **words | {"text": "smile"}, classifier=world.classifier()
     )
     assert tight["smile"].evidence["channels"] == 1
@@ -247,7 +247,7 @@ def test_a_channel_that_changes_nothing_has_no_relevance(clip):
     found = measure_relevance(world, PlantedClip(world), Axes.of(bank), count=8)
     assert found.agreement.max() == 0
     with pytest.raises(LatdirError, match=r"no channel of planted moves towards 'smile'.*largest"):
-        ClipGlobal(beta=0.5, count=8).discover(
+        ClipGlobal(beta=0.5, n_codes=8).discover(
             world, text="smile", neutral="nothing", clip=PlantedClip(world), axes=bank
         )
 
@@ -271,8 +271,8 @@ def test_refusals(world, clip, relevance):
         ClipGlobal(beta=0.1, leakage=0.1)
     with pytest.raises(LatdirError, match=r"leakage -1\.0 must be positive"):
         ClipGlobal(leakage=-1.0)
-    with pytest.raises(LatdirError, match="count 0 and batch 64 are at least 1"):
-        ClipGlobal(count=0).relevance_of(world, clip)
+    with pytest.raises(LatdirError, match="n_codes is 0: give at least 1"):
+        ClipGlobal(n_codes=0)
     partial = Direction("some", torch.eye(24)[0], "z", layers=(0,))
     with pytest.raises(LatdirError, match=r"acts on layers \[0\] only: axes act on whole codes"):
         Axes.of(DirectionBank((partial,), world.name, world.fingerprint))

@@ -61,7 +61,7 @@ def official(world, clip, code, *, text, steps, rate, distance, identity):
 
 def test_optimization_is_the_official_loop_on_each_code(world, clip):
     codes = world.sample(3, seed=1)
-    method = ClipOptimize(steps=30, patience=0, batch=2, distance=0.02, identity=0.3)
+    method = ClipOptimize(steps=30, patience=0, batch_size=2, distance=0.02, identity=0.3)
     done = method.optimize(world, clip, codes, text="smile", embed=embed)
     for i, code in enumerate(codes):
         best, losses = official(
@@ -116,7 +116,7 @@ def test_distance_and_identity_hold_back(world, clip):
 
 def test_the_edit_is_a_direction(world, clip):
     words = {"text": {"grin": "a smile"}, "neutral": "nothing", "clip": clip}
-    bank = ClipOptimize(steps=40, count=8).discover(world, **words)
+    bank = ClipOptimize(steps=40, n_codes=8).discover(world, **words)
     found = bank["grin"]
     assert found.vector @ world.truth[0] > 0.9
     assert found.evidence["clip_after"] > found.evidence["clip_before"] + 0.1
@@ -190,7 +190,7 @@ def test_layers_of_w_plus_have_networks_by_group(world, clip):
     alone = displacement(codes[:, 1:2], ((0, 1),), path.networks[:1])
     torch.testing.assert_close(one[:, 1:2], alone)
     assert torch.equal(one, displacement(other, path.groups[:1], path.networks[:1]))
-    bank = ClipOptimize(steps=30, count=4).discover(
+    bank = ClipOptimize(steps=30, n_codes=4).discover(
         layered, text="smile", neutral="nothing", clip=clip
     )
     assert bank["smile"].vector.shape == (6, 2)
@@ -229,7 +229,7 @@ def test_a_region_limits_where_an_image_may_change(halves):
     assert other[:, 0].abs().max() < 0.1
     # A mask for each code goes with it from batch to batch.
     masks = torch.stack([left, 1 - left] * 3)
-    mixed, _ = changes(mask=masks, batch=4)
+    mixed, _ = changes(mask=masks, batch_size=4)
     own = torch.arange(6) % 2
     torch.testing.assert_close(
         mixed, torch.where(own[:, None] == 0, held, other), atol=1e-4, rtol=0
@@ -263,9 +263,11 @@ def test_regions_that_are_none_are_refused(halves):
             method.discover(halves, mask=torch.ones(8, 8), **words)
     with pytest.raises(LatdirError, match="a mask is empty"):
         ClipOptimize().optimize(halves, both, codes, text="smile", mask=torch.zeros(16, 16))
-    with pytest.raises(LatdirError, match=r"outside -1\.0 and tolerance 1e-05 are not negative"):
+    with pytest.raises(
+        LatdirError, match=r"outside -1\.0, tolerance 1e-05 and patience 50 are not negative"
+    ):
         ClipOptimize(outside=-1.0)
-    with pytest.raises(LatdirError, match=r"outside -1\.0 are not negative"):
+    with pytest.raises(LatdirError, match=r"outside -1\.0 and hidden 0 are not negative"):
         ClipMapper(outside=-1.0)
 
 
@@ -277,11 +279,11 @@ def test_refusals(world, clip):
         ClipOptimize().optimize(world, clip, codes[:0], text="smile")
     with pytest.raises(LatdirError, match="no code was moved towards 'smile'"):
         ClipOptimize(steps=1).discover(world, text="smile", neutral="nothing", clip=clip)
-    with pytest.raises(LatdirError, match="steps 0, count 16 and batch 16 are at least 1"):
+    with pytest.raises(LatdirError, match="steps is 0: give at least 1"):
         ClipOptimize(steps=0)
     with pytest.raises(LatdirError, match=r"rate -1\.0 is positive"):
         ClipOptimize(rate=-1.0)
-    with pytest.raises(LatdirError, match="steps 400, batch 8 and depth 0 are at least 1"):
+    with pytest.raises(LatdirError, match="depth is 0: give at least 1"):
         ClipMapper(depth=0)
     with pytest.raises(LatdirError, match=r"rate 0\.0 is positive"):
         ClipMapper(rate=0.0)

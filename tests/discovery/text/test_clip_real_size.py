@@ -20,12 +20,12 @@ from discovery.text.clip_optimize import ClipOptimize
 pytestmark = pytest.mark.slow
 
 TINY = {
-    "clip": ClipBoundary(samples=60),
-    "clip_gradient": ClipGradient(count=4, batch=2),
-    "clip_global": ClipGlobal(count=2, channels=3, batch=4),
+    "clip_boundary": ClipBoundary(n_codes=60),
+    "clip_gradient": ClipGradient(n_codes=4, batch_size=2),
+    "clip_global": ClipGlobal(n_codes=2, channels=3, batch_size=4),
     # Small steps without a price: of random weights, three at the published rate may all be worse.
-    "clip_optimize": ClipOptimize(steps=4, rate=0.02, distance=0.0, count=2, batch=2),
-    "clip_mapper": ClipMapper(steps=2, batch=2, hidden=16, depth=2),
+    "clip_optimize": ClipOptimize(steps=4, rate=0.02, distance=0.0, n_codes=2, batch_size=2),
+    "clip_mapper": ClipMapper(steps=2, batch_size=2, hidden=16, depth=2),
 }
 WORDS = {"smile": "a smiling face", "old": "an old face vs a young face"}
 

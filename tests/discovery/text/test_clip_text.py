@@ -23,9 +23,9 @@ from discovery.text.clip_optimize import ClipOptimize
 NAMES = ("smile", "age", "yaw")
 TEXTS = {"smile": "a smile", "old": "age"}
 METHODS = {
-    "boundary": ClipBoundary(samples=600),
-    "lda": ClipBoundary(samples=600, estimator="lda"),
-    "gradient": ClipGradient(count=80),
+    "boundary": ClipBoundary(n_codes=600),
+    "lda": ClipBoundary(n_codes=600, estimator="lda"),
+    "gradient": ClipGradient(n_codes=80),
 }
 
 
@@ -54,8 +54,8 @@ def test_planted_words_are_found(world, clip, method):
 
 def test_the_gradient_is_that_of_the_classifier(world, clip):
     judge = clip_classifier(clip, {"smile": ("a smile", "nothing")})
-    plain = Gradient(count=40).discover(world, classifier=judge)["smile"]
-    found = ClipGradient(count=40).discover(
+    plain = Gradient(n_codes=40).discover(world, classifier=judge)["smile"]
+    found = ClipGradient(n_codes=40).discover(
         world, text={"smile": "a smile"}, neutral="nothing", clip=clip
     )["smile"]
     assert torch.equal(found.vector, plain.vector)
@@ -65,8 +65,8 @@ def test_the_gradient_is_that_of_the_classifier(world, clip):
 def test_the_boundary_is_that_of_the_labels(world, clip):
     judge = clip_classifier(clip, {"smile": ("a smile", "nothing")})
     labels = sample(world, judge, 300, seed=5, progress=False)
-    plain = Boundary(estimator="lda", seed=5).discover(labels)["smile"]
-    found = ClipBoundary(samples=300, estimator="lda").discover(
+    plain = Boundary(estimator="lda").discover(labels, seed=5)["smile"]
+    found = ClipBoundary(n_codes=300, estimator="lda").discover(
         world, text={"smile": "a smile"}, neutral="nothing", clip=clip, seed=5
     )["smile"]
     assert torch.equal(found.vector, plain.vector)
@@ -74,7 +74,7 @@ def test_the_boundary_is_that_of_the_labels(world, clip):
 
 @pytest.mark.parametrize(
     "method",
-    [METHODS["boundary"], METHODS["gradient"], ClipGlobal(count=20, channels=20)],
+    [METHODS["boundary"], METHODS["gradient"], ClipGlobal(n_codes=20, channels=20)],
     ids=lambda m: m.method,
 )
 def test_what_is_held_still_stays_still_in_images(world, clip, method):
@@ -92,11 +92,11 @@ def test_what_is_held_still_stays_still_in_images(world, clip, method):
 
 
 EVERY = {
-    "clip": {"samples": 200},
-    "clip_gradient": {"count": 12},
-    "clip_global": {"count": 4, "channels": 20},
-    "clip_optimize": {"count": 2, "steps": 8},
-    "clip_mapper": {"steps": 6, "batch": 4},
+    "clip_boundary": {"n_codes": 200},
+    "clip_gradient": {"n_codes": 12},
+    "clip_global": {"n_codes": 4, "channels": 20},
+    "clip_optimize": {"n_codes": 2, "steps": 8},
+    "clip_mapper": {"steps": 6, "batch_size": 4},
 }
 
 
@@ -156,7 +156,7 @@ def test_other_refusals(world, clip):
         LatdirError, match=r"cannot tell 'a hat' from 'nothing'.*words that it knows"
     ):
         text_directions(clip, prompts_of("a hat", neutral="nothing"))
-    bank = ClipGradient(count=20).discover(world, text="smile", **words)
+    bank = ClipGradient(n_codes=20).discover(world, text="smile", **words)
     with pytest.raises(LatdirError, match="effects on 1 codes have no scale"):
         step_effects(world, world.classifier(), bank, codes=world.sample(1, seed=0))
     with pytest.raises(LatdirError, match="embeddings of 3 factors need a dim of 4, not 2"):
@@ -175,9 +175,9 @@ def test_a_model_without_gradients_is_told_so(world):
     assert isinstance(blind, TextImageModel)
     words = {"text": "smile", "neutral": "nothing", "clip": blind}
     with pytest.raises(LatdirError, match="no gradient flows"):
-        ClipGradient(count=8).discover(world, **words)
+        ClipGradient(n_codes=8).discover(world, **words)
     with pytest.raises(LatdirError, match=r"no gradient flows.*way='differences'"):
-        ClipGlobal(count=4, way="jacobian").discover(world, **words)
-    with pytest.raises(LatdirError, match=r"no gradient flows.*use `clip`"):
-        ClipOptimize(steps=2, count=2).discover(world, **words)
-    assert len(ClipBoundary(samples=200).discover(world, **words)) == 1
+        ClipGlobal(n_codes=4, way="jacobian").discover(world, **words)
+    with pytest.raises(LatdirError, match=r"no gradient flows.*use `clip_boundary`"):
+        ClipOptimize(steps=2, n_codes=2).discover(world, **words)
+    assert len(ClipBoundary(n_codes=200).discover(world, **words)) == 1

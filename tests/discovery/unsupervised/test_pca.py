@@ -51,7 +51,7 @@ def normal(count, scales, seed=0):
 
 def test_planted_prior_is_recovered():
     world = planted(dim=12, condition=6.0, seed=3)
-    bank = PCA(components=12, samples=60_000).discover(world, seed=1)
+    bank = PCA(n_directions=12, n_codes=60_000).discover(world, seed=1)
     truth = eigh(world.prior().covariance)
     assert cosines(bank, truth.vectors).diagonal().min() > np.cos(np.radians(5))
     sigmas = torch.tensor([d.sigma for d in bank.directions])
@@ -63,7 +63,7 @@ def test_planted_prior_is_recovered():
 def test_parity_with_the_official_code():
     stored = np.load(FIXTURE)
     codes = torch.from_numpy(stored["w_samples"])
-    bank = PCA(components=80, samples=len(codes), chunk=999).discover(Stored(codes))
+    bank = PCA(n_directions=80, n_codes=len(codes), batch_size=999).discover(Stored(codes))
     exact = eigh(torch.from_numpy(np.cov(stored["w_samples"].astype(np.float64), rowvar=False)))
     assert len(bank) == 32
     assert cosines(bank, exact.vectors).diagonal().min() > 1 - 1e-7
@@ -79,7 +79,7 @@ def test_layer_components_are_carried_back_to_the_code():
     torch.manual_seed(0)
     layer = nn.Linear(8, 40)
     codes = torch.randn(5000, 8, generator=torch.Generator().manual_seed(1))
-    bank = PCA(components=8, samples=5000, layer="0").discover(
+    bank = PCA(n_directions=8, n_codes=5000, layer="0").discover(
         Stored(codes, nn.Sequential(layer, nn.Tanh()))
     )
     # Of white codes, the layer's components are its left singular vectors, met by the right ones.
@@ -98,7 +98,7 @@ def test_range_finding_agrees_with_the_exact_covariance(monkeypatch):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(10, 300), nn.Tanh())
     codes = torch.randn(3000, 10, generator=torch.Generator().manual_seed(1))
-    method = PCA(components=6, samples=3000, layer="1", passes=4)
+    method = PCA(n_directions=6, n_codes=3000, layer="1", passes=4)
     exact = method.discover(Stored(codes, network))
     monkeypatch.setattr("discovery.unsupervised.pca.EXACT_LIMIT", 100)
     found = method.discover(Stored(codes, network))
@@ -107,7 +107,7 @@ def test_range_finding_agrees_with_the_exact_covariance(monkeypatch):
         for key in ("eigenvalue", "share", "linear_fit"):
             assert a.evidence[key] == pytest.approx(b.evidence[key], rel=1e-3)
     with pytest.raises(LatdirError, match="layer '1' has 300 numbers: sparse components"):
-        PCA(layer="1", samples=100, estimator="sparse").discover(Stored(codes, network))
+        PCA(layer="1", n_codes=100, estimator="sparse").discover(Stored(codes, network))
 
 
 def test_activations_of_functions_stop_at_the_layer():
@@ -128,7 +128,7 @@ def test_independent_components_are_the_mixing_columns():
     rng = np.random.default_rng(0)
     sources = torch.from_numpy(rng.laplace(size=(20_000, 4))).float()
     mixing = torch.from_numpy(rng.standard_normal((4, 4))).float() * torch.tensor([4.0, 3, 2, 1])
-    bank = PCA(components=4, samples=20_000, estimator="ica").discover(Stored(sources @ mixing.T))
+    bank = PCA(n_directions=4, n_codes=20_000, estimator="ica").discover(Stored(sources @ mixing.T))
     columns = (mixing / mixing.norm(dim=0)).T
     found = cosines(bank, columns)
     assert found.amax(1).min() > 0.995
@@ -144,7 +144,7 @@ def test_sparse_components_touch_few_coordinates():
     truth[0, :3], truth[1, 5:7] = 3**-0.5, 2**-0.5
     scores = torch.randn(4000, 2, generator=rng) * torch.tensor([3.0, 2.0])
     codes = scores @ truth + 0.2 * torch.randn(4000, 10, generator=rng)
-    bank = PCA(components=2, samples=4000, estimator="sparse").discover(Stored(codes))
+    bank = PCA(n_directions=2, n_codes=4000, estimator="sparse").discover(Stored(codes))
     assert cosines(bank, truth).diagonal().min() > 0.99
     assert [d.evidence["coordinates"] for d in bank.directions] == [3, 2]
     assert (bank.directions[0].vector != 0).sum() == 3
@@ -153,37 +153,37 @@ def test_sparse_components_touch_few_coordinates():
 def test_rotating_the_codes_rotates_the_directions():
     codes, _ = normal(4000, [4.0, 2.0, 1.0, 0.5])
     turn, _ = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(9)))
-    plain = PCA(components=4, samples=4000).discover(Stored(codes))
-    turned = PCA(components=4, samples=4000).discover(Stored(codes @ turn.T))
+    plain = PCA(n_directions=4, n_codes=4000).discover(Stored(codes))
+    turned = PCA(n_directions=4, n_codes=4000).discover(Stored(codes @ turn.T))
     assert cosines(turned, plain.matrix() @ turn.T).diagonal().min() > 1 - 1e-6
 
 
 def test_layered_codes_keep_their_shape():
     codes, _ = normal(500, [3.0, 2.0, 1.0, 0.8, 0.6, 0.4])
-    bank = PCA(components=2, samples=500).discover(Stored(codes.reshape(500, 2, 3)))
+    bank = PCA(n_directions=2, n_codes=500).discover(Stored(codes.reshape(500, 2, 3)))
     assert bank["pca_00"].vector.shape == (2, 3)
 
 
 def test_ties_are_reported(caplog):
     codes, _ = normal(5000, [3.0, 1.0, 1.0, 0.2])
-    bank = PCA(components=3, samples=5000).discover(Stored(codes))
+    bank = PCA(n_directions=3, n_codes=5000).discover(Stored(codes))
     assert bank["pca_00"].evidence["tied_with"] == []
     assert bank["pca_01"].evidence["tied_with"] == [2]
     with caplog.at_level(logging.WARNING):
-        PCA(components=4, samples=500).discover(planted(dim=12), seed=0)
+        PCA(n_directions=4, n_codes=500).discover(planted(dim=12), seed=0)
     assert "the codes vary equally in all directions" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        PCA(components=4, samples=500).discover(planted(dim=12, condition=3.0), seed=0)
+        PCA(n_directions=4, n_codes=500).discover(planted(dim=12, condition=3.0), seed=0)
     assert not caplog.text
 
 
 def test_two_runs_and_a_resumed_one_are_bit_identical(tmp_path, monkeypatch):
     world = planted(dim=12, condition=5.0)
-    method = PCA(components=5, samples=3000, chunk=512)
+    method = PCA(n_directions=5, n_codes=3000, batch_size=512)
     first, second = method.discover(world, seed=4), method.discover(world, seed=4)
     state = tmp_path / "pca.state"
-    PCA(components=5, samples=1024, chunk=512).discover(world, seed=4, state=state)
+    PCA(n_directions=5, n_codes=1024, batch_size=512).discover(world, seed=4, state=state)
     drawn = []
     sample = type(world).sample
     monkeypatch.setattr(
@@ -197,7 +197,7 @@ def test_two_runs_and_a_resumed_one_are_bit_identical(tmp_path, monkeypatch):
     assert torch.equal(first.matrix(), resumed.matrix())
     assert [d.evidence for d in first.directions] == [d.evidence for d in resumed.directions]
     with pytest.raises(LatdirError, match="holds 3000 samples already, more than the 100"):
-        PCA(samples=100, chunk=512).discover(world, seed=4, state=state)
+        PCA(n_codes=100, batch_size=512).discover(world, seed=4, state=state)
     with pytest.raises(LatdirError, match="was written for seed 4, not 5"):
         method.discover(world, seed=5, state=state)
 
@@ -205,22 +205,22 @@ def test_two_runs_and_a_resumed_one_are_bit_identical(tmp_path, monkeypatch):
 def test_rank_is_reported(caplog):
     codes, _ = normal(300, [2.0, 1.0, 0.0, 0.0])
     with caplog.at_level(logging.WARNING):
-        bank = PCA(samples=300).discover(Stored(codes))
+        bank = PCA(n_codes=300).discover(Stored(codes))
     assert len(bank) == 2
     assert "4 components asked for, but there are only 2" in caplog.text
 
 
 def test_refusals(monkeypatch):
-    with pytest.raises(LatdirError, match="components 0 and chunk 4096 are at least 1"):
-        PCA(components=0)
-    with pytest.raises(LatdirError, match=r"sparsity is -1\.0: give 0 or more"):
+    with pytest.raises(LatdirError, match="n_directions is 0: give at least 1"):
+        PCA(n_directions=0)
+    with pytest.raises(LatdirError, match=r"sparsity -1\.0: give at least 2, and 0 or more"):
         PCA(sparsity=-1.0)
     with pytest.raises(LatdirError, match="the codes do not vary"):
-        PCA(samples=50).discover(Stored(torch.ones(50, 3)))
+        PCA(n_codes=50).discover(Stored(torch.ones(50, 3)))
     with pytest.raises(LatdirError, match="has no space 'w': it has z"):
         PCA(space="w").discover(planted())
     monkeypatch.setattr("discovery.decomposition.ica_and_sparse_pca.ICA_ITERATIONS", 1)
     with pytest.raises(
         LatdirError, match=r"ICA found no 3 independent components.*estimator='pca'"
     ):
-        PCA(samples=300, estimator="ica").discover(Stored(normal(300, [3.0, 2.0, 1.0])[0]))
+        PCA(n_codes=300, estimator="ica").discover(Stored(normal(300, [3.0, 2.0, 1.0])[0]))

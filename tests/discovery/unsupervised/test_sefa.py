@@ -79,7 +79,7 @@ def test_parity_with_the_official_code(folder, layers):
     vectors = torch.from_numpy(stored[f"eigh64_vectors_{layers}"])
     rank = int((values > 1e-6 * values[0]).sum())
     generator = Weights(*fixture(folder))
-    bank = SeFa(components=rank, layers=layers.replace("_and_", ",")).discover(generator)
+    bank = SeFa(n_directions=rank, layers=layers.replace("_and_", ",")).discover(generator)
     assert len(bank) == rank
     found = [d.evidence["eigenvalue"] for d in bank.directions]
     np.testing.assert_allclose(found, values[:rank], rtol=1e-5)
@@ -108,7 +108,7 @@ def test_parity_with_the_unnormalized_variant():
 def test_edits_with_a_layer_range_move_those_layers_only():
     stored = np.load(FIXTURES / "gf_stylegan2_64/sefa.npz")
     generator = Weights(*fixture("gf_stylegan2_64"))
-    bank = SeFa(components=64, layers="2-5").discover(generator)
+    bank = SeFa(n_directions=64, layers="2-5").discover(generator)
     boundary = torch.from_numpy(stored["edit_boundary"])[0]
     match = max(bank.directions, key=lambda d: float((d.vector @ boundary).abs()))
     codes = torch.from_numpy(stored["edit_code"])
@@ -120,7 +120,7 @@ def test_edits_with_a_layer_range_move_those_layers_only():
 
 def test_planted_amplification_is_recovered():
     world = planted(factors=3, dim=20, nuisances=2, gains=[5.0, 4.0, 3.0, 2.0, 1.0])
-    bank = SeFa(components=20, normalize=False).discover(world)
+    bank = SeFa(n_directions=20, normalize=False).discover(world)
     assert len(bank) == 5
     cosines = (bank.matrix()[:3] @ world.truth.T).abs()
     assert cosines.diagonal().min() > 1 - 1e-5
@@ -152,8 +152,8 @@ def test_rotating_the_codes_rotates_the_directions():
     rng = torch.Generator().manual_seed(0)
     weights = torch.randn(40, 6, generator=rng)
     turn, _ = torch.linalg.qr(torch.randn(6, 6, generator=rng))
-    plain = SeFa(components=6).discover(Weights([weights])).matrix()
-    turned = SeFa(components=6).discover(Weights([weights @ turn.T])).matrix()
+    plain = SeFa(n_directions=6).discover(Weights([weights])).matrix()
+    turned = SeFa(n_directions=6).discover(Weights([weights @ turn.T])).matrix()
     assert (turned @ (plain @ turn.T).T).diagonal().abs().min() > 1 - 1e-5
 
 
@@ -164,15 +164,15 @@ def test_two_runs_are_bit_identical():
 
 
 def test_sigma_is_the_priors():
-    bank = SeFa(components=2).discover(Weights([torch.randn(9, 4)], slots=(0,)))
+    bank = SeFa(n_directions=2).discover(Weights([torch.randn(9, 4)], slots=(0,)))
     assert bank["sefa_00"].space == "w"
     assert bank["sefa_00"].sigma == pytest.approx(2, rel=0.03)
 
 
 def test_refusals():
     generator = Weights([torch.eye(3)])
-    with pytest.raises(LatdirError, match="components is 0: ask for at least 1"):
-        SeFa(components=0).discover(generator)
+    with pytest.raises(LatdirError, match="n_directions is 0: give at least 1"):
+        SeFa(n_directions=0).discover(generator)
     with pytest.raises(LatdirError, match="no layers to choose from: use layers='all'"):
         SeFa(layers="0-1").discover(generator)
     layered = Weights([torch.eye(3)] * 4, slots=range(4))

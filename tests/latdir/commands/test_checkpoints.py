@@ -18,7 +18,7 @@ def run(typed, tmp_path: Path):
 
 def test_a_checkpoint_is_named_by_its_path_and_known_again(run, tmp_path: Path) -> None:
     code, _, err = run(
-        "discover sefa --generator net.pkl?label=3 --components 2 --out found.safetensors"
+        "discover sefa --generator net.pkl?label=3 --n-directions 2 --out found.safetensors"
     )
     assert code == 0, err
     bank = DirectionBank.load(tmp_path / "found.safetensors")

@@ -29,7 +29,7 @@ def run(typed, beside):
 
 
 def test_directions_of_texts(run, tmp_path):
-    line = f"discover clip {MINE} --samples 500 --out a.safetensors"
+    line = f"discover clip_boundary {MINE} --n-codes 500 --out a.safetensors"
     code, out, err = run("--text", "a smile", "--text", "old=age vs no age", line=line)
     assert code == 0, err
     assert "smile" in out
@@ -37,7 +37,7 @@ def test_directions_of_texts(run, tmp_path):
     assert list(bank) == ["smile", "old"]
     assert bank["old"].evidence["neutral"] == "no age"
 
-    line = f"discover clip_gradient {MINE} --count 40 --out b.safetensors"
+    line = f"discover clip_gradient {MINE} --n-codes 40 --out b.safetensors"
     code, out, err = run("--text", "a smile", "--without", "age", "--without", "yaw", line=line)
     assert code == 0, err
     bank = DirectionBank.load(tmp_path / "b.safetensors")
@@ -65,7 +65,10 @@ def test_edits_by_texts(run, tmp_path):
         ("edit --text smile --clip mine:nothing --out e.png", "made a int, which has not all of"),
         ("edit --text smile --clip mine:nope --out e.png", "no CLIP at 'mine:nope'"),
         ("edit --text smile --clip ViT-Z/1 --out e.png", "no CLIP 'ViT-Z/1'"),
-        (f"discover clip --text hat {MINE} --samples 50 --out b.safetensors", "cannot tell 'hat'"),
+        (
+            f"discover clip_boundary --text hat {MINE} --n-codes 50 --out b.safetensors",
+            "cannot tell 'hat'",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, line, says):

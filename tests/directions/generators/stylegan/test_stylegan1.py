@@ -75,7 +75,7 @@ def test_sefa_agrees(layers: str) -> None:
     suffix = {"0,3": "0_and_3"}.get(layers, layers)
     values = torch.from_numpy(official[f"eigh64_values_{suffix}"])
     vectors = torch.from_numpy(official[f"eigh64_vectors_{suffix}"])
-    bank = SeFa(layers=layers, components=10).discover(generator)
+    bank = SeFa(layers=layers, n_directions=10).discover(generator)
     for i, direction in enumerate(bank.directions):
         acts_on = None if layers == "all" else tuple(official[f"layers_{suffix}"])
         assert direction.layers == acts_on
