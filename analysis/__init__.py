@@ -1,4 +1,4 @@
-"""How good directions are: what they move, what they move besides, and how sure that is."""
+"""Evaluation of directions: effects, side effects, and their uncertainty."""
 
 from analysis import plots
 from analysis.comparison.compare import Comparison, Cost, compare_methods

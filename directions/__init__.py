@@ -1,6 +1,6 @@
-"""What a direction is, where it lives, and how it is applied.
+"""Directions, the latent spaces they live in, and their application.
 
-Everything that a notebook needs is here by name; what is not asked for is not imported.
+Everything that a notebook needs is here by name; names that are not used are not imported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Other people's direction files: InterFaceGAN .npy, GANSpace .npz, e4e .pt.
+"""Import and export of third-party direction files: InterFaceGAN .npy, GANSpace .npz, e4e .pt.
 
-None of them says which generator it belongs to, so the caller does: the vectors are checked
-against that generator's space, and sigma is measured on its prior. What each file holds:
+None of them identifies its generator, so the caller does: the vectors are checked
+against that generator's space, and sigma is measured on its prior. Content of each file:
 
 * InterFaceGAN (Shen et al. 2020, arXiv:2005.09635): one boundary `(1, d)`, unit normal; the
   intercept is not stored, so imported directions have no offset. Stacks `(k, d)`, as SeFa's
@@ -54,7 +54,7 @@ def import_bank(
     Args:
         path: `.npy` (InterFaceGAN), `.npz` (GANSpace) or `.pt` (e4e).
         generator: The generator the directions were found on.
-        space: Its space they live in; `w` for a vector that moves every layer alike.
+        space: Its space they live in; `w` for a vector that moves every layer equally.
         name: Name of the direction, or of several with a number behind; by default the file's
             stem, `pc` for principal components, and a dict's own names.
 

@@ -1,4 +1,4 @@
-"""Memory that stays with the process between large tensors.
+"""Retention of freed memory between large tensors.
 
 glibc gives blocks above a few megabytes back to the system as soon as they are freed, and the
 next tensor's pages have to be supplied and cleared anew: on a processor without large pages that

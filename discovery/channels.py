@@ -44,14 +44,14 @@ def channel_direction(
     method: Method,
     evidence: Mapping[str, Any],
 ) -> Direction:
-    """The direction of one channel, named after what it changes and where it lies.
+    """The direction of one channel, named after its attribute and location.
 
     Args:
         generator: Whose codes it moves.
         space: Name of their space.
         index: Coordinate of the code.
         sign: 1 or -1.
-        name: What it changes.
+        name: The attribute it changes.
         method: What found it.
         evidence: Figures that speak for it; its place is added.
     """

@@ -1,1 +1,1 @@
-"""The command and the web page: thin shells over the library."""
+"""The command `latdir`: thin shells over the library."""

@@ -1,4 +1,4 @@
-"""What the command says: tables for people, or one JSON object for programs."""
+"""Output of the command: tables for people, or one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def table(
 
 
 def say(data: Mapping[str, Any], *shown: Table | str, as_json: bool) -> None:
-    """Print `data` as JSON, or what is shown to people."""
+    """Print `data` as JSON, or as tables for people."""
     if as_json:
         typer.echo(json.dumps(data, ensure_ascii=False, allow_nan=False))
         return
@@ -47,13 +47,13 @@ def say(data: Mapping[str, Any], *shown: Table | str, as_json: bool) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file, atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure in the format of the path's suffix, whole or not at all.
+    """Write a figure in the format of the path's suffix, atomically.
 
     Raises:
         LatdirError: A suffix that figures are not written as.

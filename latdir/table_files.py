@@ -1,4 +1,4 @@
-"""Tables as files: CSV for people and spreadsheets, Parquet for data frames, JSON for programs."""
+"""Table files: CSV for spreadsheets, Parquet for data frames, JSON for programs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def table_format(path: Path) -> str:
 
 
 def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
-    """Write columns of equal length in the format of the path's suffix, whole or not at all.
+    """Write columns of equal length in the format of the path's suffix, atomically.
 
     None is an empty cell, a null or null.
 

@@ -1,4 +1,4 @@
-"""Effects of edits on images: effect matrix, response curves, leakage, identity, realism.
+"""Effects of edits on images: effects, response curves, leakage, identity, realism.
 
 Read `curves` first: one pass of images that most measures are computed from; then `effects`.
 Import from here.

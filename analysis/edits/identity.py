@@ -1,4 +1,4 @@
-"""Whether the person stays the same: embedding similarity against the change of the target.
+"""Identity preservation: embedding similarity against the change of the target attribute.
 
 Identity preservation as usual in the editing literature (InterFaceGAN, StyleFlow): the cosine
 between face-recognition embeddings of the image before and after. Compared at equal effect, since
@@ -35,8 +35,8 @@ class Identity:
         cosine: `[k, x]`, mean cosine between embeddings before and after.
         low: `[k, x]`, lower ends of its bootstrap intervals.
         high: `[k, x]`, upper ends.
-        strangers: Mean cosine between images of different codes: what no identity in common
-            looks like to this embedding.
+        strangers: Mean cosine between images of different codes, the level of unrelated
+            identities.
     """
 
     directions: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What else moves when a direction moves its own attribute: attribute dependency at equal effect.
+"""Leakage at equal effect (attribute dependency): changes of all other attributes.
 
 AD of StyleSpace (Wu, Lischinski, Shechtman 2021, arXiv:2011.12799; code never released): for
 edits that change the target's logit by x σ(l_t), take |Δl_i| / σ(l_i) of every other attribute i;
@@ -7,7 +7,7 @@ that changes the target by x is the amount at which its mean over the held-out c
 so, the same amount for every code; changes between measured amounts are interpolated. With
 `match="image"` every code moves by its own amount, at which its own target has changed by x.
 
-AD counts every change, also one that is as often up as down. The signed mean, `drift`, is what a
+AD counts every change, also one that is up as often as down. The signed mean, `drift`, is what a
 direction does systematically, and what conditioning can remove.
 """
 
@@ -113,7 +113,7 @@ def attribute_dependency(
     levels, rows, columns, amounts = reaching(logits, changes)
     if len(attributes) < 2:
         raise LatdirError(
-            "leakage is what happens to other attributes, but only "
+            "leakage is the effect on other attributes, but only "
             f"{attributes[0].name!r} was measured and varies: measure more of them"
         )
 

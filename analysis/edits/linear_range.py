@@ -1,6 +1,6 @@
-"""How far a direction can be followed before its attribute stops answering in proportion.
+"""Linear range: the amounts over which an attribute responds in proportion.
 
-A bank's amounts can be given in an attribute's unit only as long as the answer is a line. The
+A bank's amounts can be given in an attribute's unit only as long as the response is linear. The
 range grows from 0, on both sides, while the mean score stays near the line fitted at small
 amounts; its ends are uncertain, and a bootstrap over the codes says by how much.
 """
@@ -22,7 +22,7 @@ __all__ = ["LinearRange", "linear_range", "linear_ranges", "slope_near_zero"]
 
 @dataclass(frozen=True)
 class LinearRange:
-    """The amounts over which one attribute answers to one direction in proportion.
+    """The amounts over which one attribute responds linearly to one direction.
 
     Attributes:
         direction: Name of the direction.
@@ -32,8 +32,8 @@ class LinearRange:
         high: Upper end, in sigma.
         low_interval: Bootstrap interval of the lower end.
         high_interval: Bootstrap interval of the upper end.
-        measured: Smallest and largest amount measured: a range that ends there may go on.
-        tolerance: How far from the line it may be, as a share of the change that the line says.
+        measured: Smallest and largest amount measured: a range that ends there may extend further.
+        tolerance: Allowed deviation from the line, as a fraction of the predicted change.
     """
 
     direction: str
@@ -53,7 +53,7 @@ def slope_near_zero(
     """Least-squares slope of lines through 0, over the amounts within `near`.
 
     Raises:
-        LatdirError: No measured amount but 0 lies within `near`.
+        LatdirError: No measured amount but 0 is within `near`.
 
     Example:
         >>> amounts = torch.tensor([-1.0, 0.0, 1.0, 2.0])
@@ -103,7 +103,7 @@ def linear_range(
         (-2.0, 1.176)
     """
     if not 0 < tolerance < 1:
-        raise LatdirError(f"tolerance {tolerance:g} must lie in (0, 1): a usual one is 0.15")
+        raise LatdirError(f"tolerance {tolerance:g} must be in (0, 1): a usual one is 0.15")
     steps = amounts.to(change)
     allowed = tolerance * slope[..., None].abs() * steps.abs().clamp_min(1)
     excess = (change - slope[..., None] * steps).abs() - allowed
@@ -113,7 +113,7 @@ def linear_range(
 
 
 def _reach(excess: Tensor, amounts: Tensor) -> Tensor:
-    """How far from the first amount one gets before the excess becomes positive."""
+    """Distance from the first amount before the excess becomes positive."""
     if len(amounts) == 1:
         return amounts[0].expand(excess.shape[:-1])
     beyond = excess > 0
@@ -144,8 +144,8 @@ def linear_ranges(
         seed: Seed of the resampling.
 
     Returns:
-        One for each direction that has a target. A slope that is not told from 0 makes a range
-        that means nothing: look at `calibration_curves` first.
+        One for each direction that has a target. The range of a slope that is not distinguishable
+        from 0 is meaningless: check `calibration_curves` first.
 
     Raises:
         LatdirError: No measured amount but 0 within `near`, or a tolerance outside (0, 1).

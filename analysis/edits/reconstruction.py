@@ -1,4 +1,4 @@
-"""How alike two batches of images are: an inversion, a codec, an edit taken back.
+"""Similarity of two batches of images, for an inversion, a codec or a reverted edit.
 
 PSNR, SSIM (Wang et al. 2004) and MS-SSIM (Wang et al. 2003) are computed by torchmetrics. The
 perceptual distance is LPIPS (Zhang et al. 2018, arXiv:1801.03924) where the weights of its network
@@ -25,7 +25,7 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 Backbone = Literal["alex", "vgg", "squeeze"]
 # The smallest side whose fifth and coarsest scale still holds a window of 11 pixels.
 SMALLEST_MS_SSIM = 161
-# What torchvision calls the files of the networks that LPIPS stands on.
+# Torchvision's file names of the networks under LPIPS.
 BACKBONES: dict[str, str] = {
     "alex": "alexnet-owt-7be5be79.pth",
     "vgg": "vgg16-397923af.pth",
@@ -80,7 +80,7 @@ def reconstruction_quality(
     perceptual: Perceptual | None = None,
     batch: int = 32,
 ) -> Reconstruction:
-    """Compare images with what was made of them, pair by pair.
+    """Compare images with their reconstructions, pair by pair.
 
     Args:
         images: In [-1, 1].
@@ -112,7 +112,7 @@ def reconstruction_quality(
     largest = max(float(images.abs().max()), float(rebuilt.abs().max()))
     if not largest <= 1.001:
         raise LatdirError(
-            f"pixels reach {largest:g}, where images lie in [-1, 1]: clamp them, or use "
+            f"pixels reach {largest:g}, where images are in [-1, 1]: clamp them, or use "
             "images / 127.5 - 1 for bytes"
         )
     measures = require("torchmetrics.functional.image", "metrics")

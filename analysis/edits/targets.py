@@ -1,4 +1,4 @@
-"""What each direction is meant to move, and how far it goes to move it by a given change.
+"""Target attributes of directions, and the amounts that change them equally.
 
 Directions are compared at equal effect: one that moves its own attribute less leaks less too, and
 is no better for it.
@@ -23,10 +23,10 @@ def match_targets(
     attributes: Sequence[str],
     targets: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Which attribute each direction is meant to move.
+    """The target attribute of each direction.
 
     In this order: what `targets` says, the attribute it is already calibrated in, the attribute
-    that bears its name, or its name before `|` for a conditioned one. Directions without one (a
+    that has its name, or its name before `|` for a conditioned one. Directions without one (a
     principal component, say) are left out.
 
     Args:

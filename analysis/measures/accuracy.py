@@ -34,7 +34,7 @@ class EditingAccuracy(Measure[Accuracy]):
 
     def part(self, found: Accuracy, anchors: Mapping[str, str]) -> Part:
         """The mean errors, in words."""
-        said = [f"{name} by {hundredths(error)} sd" for name, error in _missed(found).items()]
+        said = [f"{name} by {hundredths(error)} SD" for name, error in _missed(found).items()]
         text = f"On average an edit misses the requested change: {', '.join(said)}."
         how = (
             "Changes are requested in the unit of the attribute, and made by the amount of the "

@@ -78,10 +78,10 @@ def _order(consistency: Consistency) -> str:
     size = float(consistency.disagreement[most])
     many = len(consistency.orders)
     if size < SLIGHT:
-        return f"In {many} orders the edits agree within {number(max(size, 0.01))} sd."
+        return f"In {many} orders the edits agree within {number(max(size, 0.01))} SD."
     return (
         f"In {many} orders the edits disagree: {consistency.names[most]} differs by "
-        f"{hundredths(size)} sd between two orders."
+        f"{hundredths(size)} SD between two orders."
     )
 
 
@@ -91,5 +91,5 @@ def _sum(consistency: Consistency) -> str:
     what = "add up" if size < SLIGHT else "do not quite add up"
     return (
         f"Together they {what}: the joint change of {consistency.names[most]} is off the sum of "
-        f"the single changes by {hundredths(size)} sd on an image."
+        f"the single changes by {hundredths(size)} SD on an image."
     )

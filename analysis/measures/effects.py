@@ -48,7 +48,7 @@ class EffectMatrix(Measure[Scored]):
     def summary(self, found: Scored) -> dict[str, dict[str, Cell]]:
         """What a direction moves, how surely, and its largest side effect."""
         effects = found.effects
-        headings = ("moves", "per sigma", "in sd", f"rises at {effects.step:+g} σ")
+        headings = ("moves", "per sigma", "in SD", f"rises at {effects.step:+g} σ")
         own = {name: _own(effects, name, effects.targets.get(name)) for name in effects.directions}
         side = {name: _side(effects, name) for name in effects.directions}
         return {
@@ -110,7 +110,7 @@ class EffectMatrix(Measure[Scored]):
         )
 
     def remarks(self, found: Scored) -> list[Remark]:
-        """What each direction does and does not do."""
+        """Successes and failures of each direction."""
         return remarks_on(found.effects.logit, null=found.null and found.null.logit)
 
     def as_dict(self, found: Scored) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class IdentityAtEqualEffect(Measure[Identity]):
             else Cell(f"{float(mean):.2f}", interval(float(low), float(high), "{:.2f}".format))
             for name, (mean, low, high) in zip(found.directions, figures, strict=True)
         }
-        return {"identity at +1 sd": cells}
+        return {"identity at +1 SD": cells}
 
     def part(self, found: Identity, anchors: Mapping[str, str]) -> Part:
         """What the figure shows."""

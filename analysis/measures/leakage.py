@@ -45,7 +45,7 @@ class LeakageAtEqualEffect(Measure[Leakage]):
         )
         return Part(
             label="Attribute dependency, mean and largest, against the change of the target, one "
-            f"curve a direction. At {number(float(found.changes[at]))} sd: {listed}."
+            f"curve per direction. At {number(float(found.changes[at]))} SD: {listed}."
         )
 
 

@@ -28,7 +28,7 @@ class Remark:
     """One sentence about a measurement.
 
     Attributes:
-        kind: `warning` when a direction does not do what its name says, else `note`.
+        kind: `warning` when a direction's effect contradicts its name, else `note`.
         text: The sentence; about a direction it starts in lower case, to follow its name.
         direction: Name of the direction it is about; empty for the whole measurement.
     """
@@ -44,14 +44,14 @@ def remarks_on(
     null: RandomNull | None = None,
     calibrations: Sequence[CalibrationCurve] = (),
 ) -> list[Remark]:
-    """What to know before using a bank, by direction and then for the whole measurement.
+    """Warnings and notes on a bank, by direction and then for the whole measurement.
 
     Effects of different attributes are compared in standard deviations, on the scale of
     `effects`: give `effects.logit` (and `null.logit`) where probabilities saturate.
 
     Args:
-        effects: What was measured.
-        null: Effects of random directions, measured alike.
+        effects: The effect matrix.
+        null: Effects of random directions, measured in the same way.
         calibrations: Calibration curves of some of the directions.
 
     Returns:
@@ -101,7 +101,7 @@ def _on_direction(
 
 
 def _leaks(effects: Effects, k: int, leaks: Sequence[int], own: int) -> list[str]:
-    """Attributes that move at least half as much as the target, by how much they do."""
+    """Attributes that move at least half as much as the target, largest first."""
     if not leaks:
         return []
     sizes = effects.standardized[k]

@@ -88,5 +88,5 @@ def _uncertain(reach: LinearRange) -> str:
             parts.append(f"the {side} end was not met")
         else:
             ends = f"{number(low, sign=True)} and {number(high, sign=True)}"
-            parts.append(f"the {side} end lies between {ends}")
+            parts.append(f"the {side} end is between {ends}")
     return f"; {parts[0]}, {parts[1]}"

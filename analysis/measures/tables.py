@@ -17,7 +17,7 @@ class Cell:
     """One cell.
 
     Attributes:
-        value: What it says.
+        value: Its text.
         under: A second, smaller line.
         classes: CSS classes: `up`, `down`, `strong`, `faint`, `own`.
         heat: How deep its color is, in percent.

@@ -1,4 +1,4 @@
-"""Shared parts of figures: canvases, heat maps with a value in each cell, curves with bands."""
+"""Shared parts of figures: curves with bands, color bars, legends beside the axes."""
 
 from __future__ import annotations
 

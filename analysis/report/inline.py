@@ -1,4 +1,4 @@
-"""Figures and pictures as parts of a page that fetches nothing."""
+"""Figures and images embedded in a self-contained page."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def inline_svg(figure: Figure, *, label: str, prefix: str) -> str:
 
     Args:
         figure: Drawn in the light theme, without color maps.
-        label: What it shows, for those who do not see it.
-        prefix: Unique in the page; keeps the identifiers of several figures apart.
+        label: Description for screen readers.
+        prefix: Unique in the page; distinguishes the identifiers of several figures.
 
     Returns:
         An `<svg>` element.

@@ -30,13 +30,13 @@ CLASSIFIERS: dict[str, Entry] = {
     ),
     "clip": Entry(
         "directions.classifiers.clip.model:clip_faces",
-        "what words say of a face, by the small built-in CLIP; needs latdir[clip]",
+        "zero-shot attributes of a face from text, by the small built-in CLIP; needs latdir[clip]",
     ),
 }
 
 
 def load_classifier(name: str) -> Classifier:
-    """A classifier by name; several joined by `+` stand side by side.
+    """A classifier by name; several joined by `+` are combined.
 
     Args:
         name: Such as `faces+pixels`. Each part is one of `CLASSIFIERS`, or `module:function` of

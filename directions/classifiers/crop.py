@@ -1,4 +1,4 @@
-"""The square a classifier looks at: cut, padded and resized in one linear step."""
+"""The square input of a classifier: crop, padding and resize in one linear step."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def crop(
     Args:
         images: Any height and width.
         size: Side of the result.
-        margin: What to add on each side of the square, as a fraction of its own side; negative
+        margin: Padding on each side of the square, as a fraction of its own side; negative
             cuts into it.
 
     Example:
@@ -66,11 +66,11 @@ def crop(
 
 @lru_cache(maxsize=64)
 def crop_matrix(length: int, side: int, size: int, margin: float) -> Float[Tensor, "size length"]:
-    """How the pixels of one axis make those of the result; rows sum to 1.
+    """Weights of the input pixels of one axis in each output pixel; rows sum to 1.
 
     Args:
         length: Pixels along the axis.
-        side: How many of them, in the middle, count as the square.
+        side: Number of central pixels that form the square.
         size: Pixels of the result.
         margin: As in `crop`.
     """

@@ -1,4 +1,4 @@
-"""Less noisy scores: an image and its mirror image, averaged."""
+"""Scores averaged over an image and its mirror image, with less noise."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Mirrored"]
 class Mirrored(Classifier):
     """A classifier asked twice, about each image and about its mirror image.
 
-    What a classifier says of an image and of its mirror image differs by its own noise; the mean
-    has less of it, at twice the cost. Probabilities are averaged as log-odds, values as they are;
+    A classifier's scores of an image and of its mirror image differ by noise; the mean
+    has less of it, at twice the cost. Probabilities are averaged as log-odds, values directly;
     an attribute that changes sign in a mirror is turned before.
 
     Args:
@@ -91,6 +91,6 @@ class Mirrored(Classifier):
 
 
 def _scores(mean: Tensor, attributes: Sequence[Attribute]) -> Tensor:
-    """What `logit` was taken of: probabilities of log-odds, values as they are."""
+    """The inverse of `logit`: probabilities of log-odds, values unchanged."""
     probability = torch.tensor([a.kind == "probability" for a in attributes], device=mean.device)
     return torch.where(probability, mean.sigmoid(), mean)

@@ -1,4 +1,4 @@
-"""A classifier under other attribute names, so that two of the same kind stand side by side."""
+"""Renamed attributes of a classifier, for two classifiers of one kind side by side."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Renamed(Classifier):
         self.compiles = classifier.compiles
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         if twice:
-            raise LatdirError(f"two attributes would be called {twice[0]!r}: rename both apart")
+            raise LatdirError(f"two attributes would be called {twice[0]!r}: rename one")
 
     @cached_property
     def fingerprint(self) -> str:

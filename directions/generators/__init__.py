@@ -48,7 +48,7 @@ def load_generator(
     NVIDIA's pickles (torch and TensorFlow), from rosinality's, pSp's, e4e's, genforce's and
     InterFaceGAN's torch files, from pytorch-pretrained-biggan's folders, and from safetensors of
     the same tensors. Nothing inside a file is run. All other arguments are for checkpoints; None
-    keeps what the file tells, or the default of the project that wrote it.
+    keeps the file's value, or the default of the project that wrote it.
 
     Args:
         name: One of `GENERATORS`; the path of a checkpoint, to which options may be appended, as

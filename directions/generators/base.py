@@ -1,4 +1,4 @@
-"""The contract every generator keeps, and sampling that depends on nothing but the seed."""
+"""The generator contract, and sampling that depends on the seed only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRIOR_SAMPLES = 16384
 
 
 def check_images(images: object, *, name: str, count: int) -> Tensor:
-    """Return what a generator made if it is `count` images, `[n, 3, H, W]` and finite.
+    """Return a generator's output if it is `count` images, `[n, 3, H, W]` and finite.
 
     Raises:
         LatdirError: It is something else.
@@ -69,7 +69,7 @@ def check_seed(seed: int, start: int = 0, count: int = 0) -> None:
     if count < 0 or start < 0 or not 0 <= seed < 2**64:
         raise LatdirError(
             f"count {count} and start {start} must not be negative "
-            f"and seed {seed} must lie in 0 … 2**64 - 1"
+            f"and seed {seed} must be in 0 … 2**64 - 1"
         )
 
 
@@ -96,7 +96,7 @@ class Generator(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where codes are made and images appear."""
+        """Device of codes and images."""
         return torch.device("cpu")
 
     @abstractmethod
@@ -223,7 +223,7 @@ class Generator(ABC):
             seed: 0 … 2**64 - 1.
             start: Index of the first code.
             space: Space to map them to; by default the generator's own first space.
-            truncation: ψ; codes are drawn towards the space's mean, `mean + ψ (code - mean)`.
+            truncation: ψ; codes are drawn toward the space's mean, `mean + ψ (code - mean)`.
 
         Returns:
             `[count, *space.shape]`, float32, on the generator's device.
@@ -260,7 +260,7 @@ class Generator(ABC):
         """Carry codes from one space to another.
 
         Raises:
-            LatdirError: An unknown space, codes of another shape, or no known way.
+            LatdirError: An unknown space, codes of another shape, or no known map.
         """
         self.check(codes, source)
         if source == target:
@@ -269,7 +269,7 @@ class Generator(ABC):
         return self._map(codes, source, target)
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
-        raise SpaceError(f"{self.name} knows no way from space {source!r} to {target!r}")
+        raise SpaceError(f"{self.name} has no map from space {source!r} to {target!r}")
 
     def prior(self, space: str | None = None) -> Prior:
         """Mean and covariance of the codes of a space, estimated once and kept.

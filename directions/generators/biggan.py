@@ -31,7 +31,7 @@ from directions.space import Prior, Space
 
 __all__ = ["BigGANDeep", "BigGANGenerator", "Norm", "statistics"]
 
-# Noise beyond so many standard deviations is drawn anew.
+# Noise beyond this many standard deviations is redrawn.
 BOUND = 2.0
 
 
@@ -135,7 +135,7 @@ class Attention(nn.Module):
         key: `[c/8, c, 1, 1]`.
         value: `[c/2, c, 1, 1]`.
         out: `[c, c/2, 1, 1]`.
-        gamma: `[1]`, its weight beside the shortcut.
+        gamma: `[1]`, its weight relative to the shortcut.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Attention(nn.Module):
         self.gamma = nn.Parameter(gamma)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """The maps, and what each place gathers from the others."""
+        """The maps plus the attention-weighted features of all positions."""
         query = functional.conv2d(x, self.query).flatten(2)
         key = functional.max_pool2d(functional.conv2d(x, self.key), 2).flatten(2)
         value = functional.max_pool2d(functional.conv2d(x, self.value), 2).flatten(2)
@@ -227,14 +227,14 @@ class BigGANDeep(nn.Module):
 class BigGANGenerator(Generator):
     """A BigGAN-deep at one truncation, of one class or of any.
 
-    Its spaces are `z`, the noise, and `w`, what every layer is conditional on: the noise and the
+    Its spaces are `z`, the noise, and `w`, the condition of every layer: the noise and the
     embedding of the class side by side. With a label, z alone makes an image, and codes of `w`
     differ in the noise only. Without one, codes of `w` are sampled with a class drawn uniformly
     for each, so that the prior spans the classes and directions between them have a sigma:
 
         generator.class_code(207) - generator.class_code(281)
 
-    is the way in `w` from class 281 to class 207.
+    is the direction in `w` from class 281 to class 207.
 
     Args:
         network: The network; put into evaluation mode, otherwise left alone.
@@ -363,7 +363,7 @@ class BigGANGenerator(Generator):
         return self._priors[name]
 
     def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
-        """What codes of `w` are multiplied by: the first layer, then each norm's scale and offset.
+        """Matrices applied to codes of `w`: the first layer, then each norm's scale and offset.
 
         The columns of the class are zero, so that directions found from them change the noise.
 

@@ -53,7 +53,7 @@ class ProGANConfig:
         channels: Feature channels at 4, 8, 16, … pixels.
         c_dim: Number of classes, 0 for none.
         image_channels: Channels of its images.
-        normalize_z: Whether z is normalized before the label is put beside it, as in genforce;
+        normalize_z: Whether z is normalized before the label is concatenated, as in genforce;
             otherwise only both together are.
         lod: Level of detail; above 0 for a generator saved while it grew.
         final_tanh: Whether images go through tanh.
@@ -202,9 +202,9 @@ def progan_from_state(
             official TensorFlow network.
         name: Short name of the generator.
         fused_scale: In genforce's layout, whether upsampling is fused into a transposed
-            convolution; by default what the shapes tell, and not fused where they do not. The
-            other layouts tell by themselves.
-        c_dim: Number of classes; a state dict does not tell them from coordinates of z.
+            convolution; by default as the shapes indicate, and not fused where they do not. The
+            other layouts determine it.
+        c_dim: Number of classes; a state dict does not distinguish them from coordinates of z.
         use_wscale: Whether weights are stored before their equalized scale.
         final_tanh: Whether images go through tanh.
 

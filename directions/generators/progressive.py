@@ -1,4 +1,4 @@
-"""What the progressively grown generators, PGGAN and StyleGAN, share.
+"""Layers shared by the progressively grown generators, PGGAN and StyleGAN.
 
 Progressive Growing of GANs (Karras et al. 2018, arXiv:1710.10196). A generator that was saved
 while it grew has a level of detail above zero: the last blocks are not in use yet, and between
@@ -7,7 +7,7 @@ two levels the new block's image is blended with the old one.
 An upsampling layer repeats every pixel and convolves with 3×3. That is one transposed
 convolution of stride 2 with a 4×4 kernel, which needs 16 products for four pixels instead of 36.
 The "fused scale" of the original code is the same operation with the kernel turned by 180°, so
-that both are stored alike here.
+that both are stored in one layout here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 EPSILON = 1e-8
-# Blocks from 4 to 4096 pixels, twice what the largest public models make.
+# Blocks from 4 to 4096 pixels, twice the size of the largest public models.
 LARGEST = 11
 
 
@@ -80,7 +80,7 @@ def faded_image(
     """The image of a growing generator, at full resolution.
 
     Args:
-        features: Feature maps of block 0, 1, …; taken only as far as the generator has grown.
+        features: Feature maps of block 0, 1, …; up to the generator's current resolution.
         to_rgb: Makes an image of a block's number and features.
         count: Number of blocks.
         lod: Level of detail, 0 … count - 1: 0 for a fully grown generator; 1.25 for one whose

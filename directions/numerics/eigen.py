@@ -1,9 +1,9 @@
-"""Eigenproblems of symmetric matrices: one order, one sign convention, near-ties told.
+"""Symmetric eigenproblems: descending order, one sign convention, near-degenerate pairs reported.
 
 Every method that reads directions off a matrix (PCA, SeFa, the Jacobian family) goes through
 here, so that eigenvalues always come in descending order, a vector's sign does not depend on the
-LAPACK build, and directions whose eigenvalues are too close to be told apart say so: of such a
-group only the span means anything, each single vector is an arbitrary choice within it.
+LAPACK build, and directions with indistinguishable eigenvalues are marked: of such a group only the
+span is meaningful, each single vector is an arbitrary choice within it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Spectrum:
         return len(self.values)
 
     def evidence(self, index: int) -> dict[str, Any]:
-        """What speaks for eigenvector `index`, as JSON values for `Direction.evidence`.
+        """Supporting statistics of eigenvector `index`, as JSON values for `Direction.evidence`.
 
         Returns:
             `eigenvalue`; `share` of the total; `tied_with`, the indices whose eigenvalues are
@@ -96,7 +96,7 @@ def signed(vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
 def near_ties(
     values: Float[Tensor, "k"], *, tolerance: float = TIE_TOLERANCE
 ) -> tuple[tuple[int, ...], ...]:
-    """Groups of neighboring eigenvalues that cannot be told apart.
+    """Groups of neighboring eigenvalues that cannot be distinguished.
 
     Two neighbors are tied when their gap is at most `tolerance` times the larger of them; values
     that are zero up to the rounding of the largest are tied with each other.
@@ -131,7 +131,7 @@ def eigh(matrix: Tensor, *, count: int | None = None, tolerance: float = TIE_TOL
 
     Args:
         matrix: `[d, d]`, symmetric, of any float dtype; solved in float64 on its device.
-        count: How many; all by default.
+        count: Number of eigenpairs; all by default.
         tolerance: Relative gap below which neighbors are reported as tied.
 
     Returns:
@@ -171,7 +171,7 @@ def generalized_eigh(
         a: `[d, d]`, symmetric.
         b: `[d, d]`, symmetric and positive definite, after the ridge.
         ridge: Added to the diagonal of b, as a fraction of its mean diagonal.
-        count: How many; all by default.
+        count: Number of eigenpairs; all by default.
         tolerance: Relative gap below which neighbors are reported as tied.
 
     Returns:
@@ -229,12 +229,12 @@ def _symmetric(matrix: Tensor) -> Float[Tensor, "d d"]:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise LatdirError(f"eigenvectors need a square matrix, not shape {list(matrix.shape)}")
     exact = matrix.detach().double()
-    # NaN and infinity differ from themselves, so that one pass tells of both.
+    # NaN and infinity differ from themselves, so that one pass detects both.
     asymmetry = float((exact - exact.T).abs().amax())
     if asymmetry == 0:
         return exact
     if not math.isfinite(asymmetry):
-        raise LatdirError("the matrix has NaN or infinite entries: check what it was made from")
+        raise LatdirError("the matrix has NaN or infinite entries: check its input")
     if asymmetry > SYMMETRY_TOLERANCE * float(exact.abs().amax()):
         raise LatdirError(
             f"the matrix differs from its transpose by {asymmetry:.3g}: "
@@ -246,7 +246,7 @@ def _symmetric(matrix: Tensor) -> Float[Tensor, "d d"]:
 def _spectrum(
     values: Tensor, vectors: Tensor, total: float, kept: int, tolerance: float
 ) -> Spectrum:
-    """The first `kept` pairs; further values only tell whether a tie was cut."""
+    """The first `kept` pairs; further values only show whether a tie was cut."""
     groups = near_ties(values, tolerance=tolerance)
     cut = (tuple(i for i in g if i < kept) for g in groups)
     return Spectrum(

@@ -67,7 +67,7 @@ def gram(
 
     Args:
         tangents: `[k, *out]`.
-        weights: How much each output counts, not negative, of a shape that broadcasts to
+        weights: Weight of each output, not negative, of a shape that broadcasts to
             `[*out]`: a mask `[h, w]` for images gives Jᵀ diag(weights) J.
     """
     flat = tangents.flatten(1)
@@ -89,7 +89,7 @@ def metric(
     weights: Float[Tensor, "m ..."] | None = None,
     chunk: int | None = None,
 ) -> Float[Tensor, "... d d"]:
-    """JᵀJ exactly, in float64: how far the output moves, squared, for a small step of the code.
+    """JᵀJ exactly, in float64: squared change of the output for a small step of the code.
 
     Args:
         model: A map to first order.
@@ -144,7 +144,7 @@ def leading(
 
     Args:
         model: A map to first order.
-        count: How many.
+        count: Number of directions.
         tolerance: Largest residual ‖JᵀJ v - λ v‖ allowed, as a fraction of its λ.
         block: Vectors a round, at least the multiplicity of the eigenvalues wanted; small blocks
             need fewer products in all.
@@ -160,7 +160,7 @@ def leading(
     """
     size = _size(model)
     if not (1 <= count <= size and 1 <= block <= size):
-        raise LatdirError(f"count {count} and block {block} must lie in 1 … {size}")
+        raise LatdirError(f"count {count} and block {block} must be in 1 … {size}")
     rng = torch.Generator().manual_seed(seed)
     probes = torch.randn(size, block, generator=rng, dtype=torch.float64)
     q = torch.linalg.qr(probes.to(model.value.device))[0]
@@ -241,5 +241,5 @@ def _free_memory(device: torch.device) -> int:
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        # Not every system tells; the fixed bound holds all the same.
+        # Not every system reports it; the fixed bound holds anyway.
         return 4 * MEMORY

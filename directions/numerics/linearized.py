@@ -1,8 +1,8 @@
-"""A map to first order at one point: its value, and its Jacobian as something to multiply with.
+"""First-order models of a map at one point: its value, and products with its Jacobian.
 
 `linearize` takes any differentiable map, by forward- and reverse-mode differentiation.
 `linearize_layers` takes a plain chain of convolutions: at a fixed code every batch norm, ReLU and
-tanh is one multiplication by a stored picture, so that tangents travel through it as an ordinary
+tanh is one multiplication by a stored map, so that tangents pass through it as an ordinary
 batch of images, and a window of the output needs only its receptive field.
 """
 
@@ -29,7 +29,7 @@ Window = tuple[int, int, int, int]
 """(top, left, bottom, right) of a rectangle of pixels; the last two are excluded."""
 
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus)
-# A tangent on its way holds a layer's input and output, and the kernel's workspace.
+# A tangent needs a layer's input and output, and the kernel's workspace.
 LIVE_LAYERS = 3
 
 
@@ -42,7 +42,7 @@ class Linearized:
         shape: Shape of x.
         push: `[k, *shape]` to `[k, *out]`: J t for k tangents.
         pull: `[k, *out]` to `[k, *shape]`: Jᵀ u for k cotangents.
-        footprint: Bytes that one tangent takes on its way, roughly.
+        footprint: Bytes that one tangent needs, roughly.
 
     Example:
         >>> square = linearize(lambda x: x**2, torch.tensor([1.0, 3.0]))
@@ -136,7 +136,7 @@ def linearize_layers(
     top, left, bottom, right = window = window or (0, 0, height, width)
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise LatdirError(
-            f"window {window} lies outside the output of {height}×{width} pixels: "
+            f"window {window} is outside the output of {height}×{width} pixels: "
             "give (top, left, bottom, right), the last two excluded"
         )
     run, footprint = _cropped(steps, window)
@@ -198,7 +198,7 @@ class _LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, eq=False)
 class _Gate:
-    """Multiplication by a fixed picture: batch norm and activations at one code."""
+    """Multiplication by a fixed map: batch norm and activations at one code."""
 
     factors: Tensor
 
@@ -222,7 +222,7 @@ def _steps(layers: Iterable[nn.Module], point: Tensor) -> tuple[list[_Gate | _Co
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             if not _plainly_padded(layer):
                 raise LatdirError(
-                    f"{layer} pads in a way that is not linearized here: "
+                    f"{layer} has a padding mode that is not linearized here: "
                     "use linearize(module, code)"
                 )
             steps.append(_Conv(layer, (value.shape[2], value.shape[3])))
@@ -308,7 +308,7 @@ class _Span:
 def _span(
     layer: nn.Conv2d | nn.ConvTranspose2d, axis: int, size: int, wanted: tuple[int, int]
 ) -> _Span:
-    """What a convolution must read to make the output pixels `wanted`, half open.
+    """Input range of a convolution for the output pixels `wanted`, half open.
 
     For `Conv2d`, `before` and `after` zeros pad its input. For `ConvTranspose2d` they are output
     pixels to drop on either side, or, when negative, zeros to add.
@@ -321,7 +321,7 @@ def _span(
         low = min(-(-(first + padding - reach) // stride), (first + padding) // stride)
         high = (last - 1 + padding) // stride + 1
         low, high = max(0, low), min(size, high)
-        # A window may lie where no input pixel reaches; one is read all the same.
+        # A window may be where no input pixel reaches; one is read anyway.
         low = min(low, high - 1)
         made = (high - low - 1) * stride + reach + 1
         start = min(first + padding - low * stride, made)
@@ -340,7 +340,7 @@ def _convolution(
         "dilation": layer.dilation,
         "groups": layer.groups,
     }
-    # What is alike on both sides is the kernel's own padding, which costs no copy.
+    # Equal padding on both sides is the kernel's own, without a copy.
     common = [max(0, min(p.before, p.after)) for p in plan]
     rows, columns = ((p.before - c, p.after - c) for p, c in zip(plan, common, strict=True))
     rest = [*columns, *rows]

@@ -1,7 +1,7 @@
-"""Directional derivatives of batches through a network, at the price of two forward passes.
+"""Directional derivatives of batches through a network, at the cost of two forward passes.
 
 PyTorch's forward mode convolves three times where a convolution's input has a tangent: the input,
-the tangent, and once more with a weight whose tangent is zero; products of matrices alike. Here
+the tangent, and once more with a weight whose tangent is zero; products of matrices likewise. Here
 layers that are linear in their input, and products with a constant, take the tangent through alone.
 
 Alone, it may be rounded: values stay in float32, since rounding them moves the point where the
@@ -61,7 +61,7 @@ def pushforward(
     """f(x) and J(x) t by PyTorch's own forward mode.
 
     Args:
-        function: Takes a batch and returns a batch, each element by itself.
+        function: Maps a batch to a batch, each element separately.
         points: `[n, …]`.
         tangents: `[n, …]`; gradients flow back from the derivative to them.
 
@@ -92,7 +92,7 @@ def directional(
     """f(x) and J(x) t for a batch of points with one tangent each, tangents taking their own way.
 
     Args:
-        function: Takes a batch and returns a batch, each element by itself.
+        function: Maps a batch to a batch, each element separately.
         points: `[n, …]`.
         tangents: `[n, …]`.
         precision: Of the convolutions of tangents by weights that stay. Values, every other
@@ -124,7 +124,7 @@ def directional(
 
 
 class _TangentsAlone(TorchFunctionMode):
-    """Sends the tangent of an input through linear layers by itself."""
+    """Mode that sends the tangent of an input alone through linear layers."""
 
     def __init__(self, precision: Precision) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Curved paths: what a direction is when it bends, and the file that keeps it.
+"""Curved paths: directions whose step depends on the code, and their file format.
 
 A path moves codes as a direction does, `shift(codes, amount)`, but not along one line. Its file
 holds the path's own tensors and a manifest of `kind`, the generator's name and fingerprint, and
@@ -40,7 +40,7 @@ without its reader importing every method first."""
 
 @dataclass(frozen=True, eq=False)
 class StoredPath:
-    """What a path's file holds.
+    """Content of a path's file.
 
     Attributes:
         generator: Name of the generator it belongs to.
@@ -56,13 +56,13 @@ class StoredPath:
 
 
 class CurvedPath(ABC):
-    """A way through latent space that may bend and may differ from code to code.
+    """A path through latent space that may bend and may differ from code to code.
 
     A subclass sets `kind`, has a line in `KINDS`, and implements `shift`, `stored` and `restored`.
 
     Attributes:
         kind: What `KINDS` calls the class.
-        name: What it is meant to change.
+        name: The attribute it is meant to change.
         space: Name of the codes' space.
     """
 
@@ -90,7 +90,7 @@ class CurvedPath(ABC):
 
     @abstractmethod
     def stored(self) -> StoredPath:
-        """What `restored` needs to make an equal path."""
+        """Everything that `restored` needs to create an equal path."""
 
     @classmethod
     @abstractmethod
@@ -100,7 +100,7 @@ class CurvedPath(ABC):
         """The path again.
 
         Args:
-            stored: What was stored; `generator` has been checked against it.
+            stored: The stored path; `generator` has been checked against it.
             generator: Its generator, where the path needs it.
             classifier: Its classifier, where the path needs it.
 
@@ -109,7 +109,7 @@ class CurvedPath(ABC):
         """
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the path to one safetensors file, whole or not at all; equal paths, equal bytes.
+        """Write the path to one safetensors file, atomically; equal paths give equal bytes.
 
         Raises:
             LatdirError: The file cannot be written, or a setting is no JSON value.
@@ -137,8 +137,8 @@ def load_path(
     Args:
         path: The file.
         generator: When given, a path of another generator is refused. Paths that make images on
-            their way need it.
-        classifier: Paths that score images on their way need it.
+            their path need it.
+        classifier: Paths that score images along the path need it.
 
     Raises:
         LatdirError: No path file, a broken one, of a newer version or of another generator; or

@@ -1,7 +1,7 @@
-"""Mapper paths: what a small network adds to a code, as a path that is saved and applied.
+"""Mapper paths: code-dependent steps of a small network, as a path that is saved and applied.
 
 `clip_mapper.ClipMapper` trains them. A path belongs to one text and one generator: codes move by
-`amount` times what the networks say, so that its line differs from code to code.
+`amount` times the networks' output, so that its line differs from code to code.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Layers = tuple[tuple[Tensor, Tensor], ...]
 
 @dataclass(frozen=True, eq=False)
 class MapperPath(CurvedPath):
-    """Networks that say where each code should go; one for each group of layers.
+    """Networks that predict each code's step; one for each group of layers.
 
     Attributes:
-        name: What it is meant to change.
+        name: The attribute it is meant to change.
         space: Name of the codes' space.
         shape: Shape of one code.
         groups: (start, stop) of the layers of each network along the codes' first axis; for codes
@@ -92,7 +92,7 @@ class MapperPath(CurvedPath):
     def shift(
         self, codes: Float[Tensor, "n *shape"], amount: float | Tensor, *, unit: str = "sigma"
     ) -> Float[Tensor, "n *shape"]:
-        """Move codes the way the networks say.
+        """Move codes by the networks' steps.
 
         Args:
             codes: `[n, *shape]`.
@@ -169,7 +169,7 @@ def displacement(
     groups: Groups,
     networks: tuple[Layers, ...],
 ) -> Float[Tensor, "n *shape"]:
-    """What the networks add to codes: each reads every layer of its group by itself.
+    """Steps of the networks: each reads every layer of its group separately.
 
     Inputs are brought to unit mean square, as the generator's own mapping does.
 

@@ -128,7 +128,7 @@ def follow(
 
     Args:
         codes: `[n, d]`.
-        amounts: `[n]`, how far, in the unit of the field.
+        amounts: `[n]`, in the unit of the field.
         field: w, A, a and B of `NeuralWalk`.
     """
     w, inner, offset, outer = field

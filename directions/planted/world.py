@@ -279,7 +279,7 @@ def planted(
         )
     if condition < 1 or not -1 < cosine * max(factors - 1, 1) < max(factors - 1, 1):
         raise LatdirError(
-            f"condition {condition} must be at least 1, and cosine {cosine} must lie between "
+            f"condition {condition} must be at least 1, and cosine {cosine} must be between "
             f"-1/(factors - 1) and 1"
         )
     rng = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ class ScoreGradients(NamedTuple):
 
     Attributes:
         codes: `[n, d]`, flattened.
-        values: `[n, k]`, logits of probabilities, values as they are.
+        values: `[n, k]`, logits of probabilities, values unchanged.
         gradients: `[n, k, d]`, of each value with respect to the flattened code.
     """
 
@@ -104,7 +104,7 @@ def _rows(
 
 
 def _reader(classifier: Classifier, attributes: Sequence[str]) -> Callable[[Tensor], Tensor]:
-    """Images to the logits of some attributes, running no part that none of them needs."""
+    """Map from images to the logits of some attributes, skipping parts they do not need."""
     if not attributes:
         raise LatdirError(
             f"no attributes were asked for: {classifier.name} has {', '.join(classifier.names)}"

@@ -1,4 +1,4 @@
-"""How images are made of codes: the options that every function which renders codes shares."""
+"""Rendering options shared by every function that renders codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Rendering"]
 
 @dataclass(frozen=True)
 class Rendering:
-    """How images are made of codes, and scored.
+    """Options for rendering codes and scoring images.
 
     Attributes:
         truncation: ψ; below 1 codes are drawn toward the mean of their space.

@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or a second writer never leaves half of one."""
+"""Atomic writing: a crash, a full disk or a second writer never leaves a partial file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["atomic"]
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, flushed to disk and renamed over it on success.
+    """Yield a temporary path next to `path`, flushed to disk and renamed over it on success.
 
     On any error the temporary file is removed and `path` stays as it was. A symbolic link is
-    followed, so that what it points to is replaced and the link stays.
+    followed, so that its target is replaced and the link stays.
 
     Args:
         path: The file to write. Its folder must exist.
@@ -34,9 +34,9 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         >>> import tempfile, pathlib
         >>> target = pathlib.Path(tempfile.mkdtemp()) / "note.txt"
         >>> with atomic(target) as temporary:
-        ...     _ = temporary.write_text("whole or not at all")
+        ...     _ = temporary.write_text("all or nothing")
         >>> target.read_text()
-        'whole or not at all'
+        'all or nothing'
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")

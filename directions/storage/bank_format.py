@@ -1,4 +1,4 @@
-"""The bank file: its manifest, and its vectors.
+"""The byte format of a bank file: header, tensors and validation.
 
 A bank is a file of tensors as `container` writes them: `vector.0`, `vector.1`, … in the order of
 the bank, float32, beside the JSON of `Manifest`. `docs/bank-format.md` is the specification; a
@@ -68,7 +68,7 @@ class Manifest(_Entry):
 
 
 def write(path: str | Path, header: Mapping[str, Any], vectors: Sequence[Tensor]) -> None:
-    """Write a bank file, whole or not at all; equal banks give equal bytes.
+    """Write a bank file, atomically; equal banks give equal bytes.
 
     Args:
         path: The file; its folder must exist.

@@ -151,7 +151,7 @@ def plain(value: Any, where: str = "", depth: int = 0) -> Any:
         value: Nested mappings, sequences, strings, numbers, booleans and None; NumPy scalars
             become Python's.
         where: Path of the value, for the message.
-        depth: How deep it lies.
+        depth: Its nesting depth.
 
     Raises:
         LatdirError: NaN or infinity, another type, keys that are not strings, or nesting

@@ -1,4 +1,4 @@
-"""What lies in a checkpoint file: plain tensors by name, and the settings stored beside them.
+"""Contents of a checkpoint file: tensors by name, and the settings stored with them.
 
 The bytes decide how a file is read, not its suffix; nothing in it is run. Of the several
 networks that a training file holds, the averaged generator is taken.
@@ -44,7 +44,7 @@ class Contents:
     Attributes:
         state: Its tensors, under the names of the project that wrote the file.
         writer: `NVIDIA`, `TensorFlow`, `TorchScript`, `torch` or `safetensors`.
-        arguments: What the network was built with, as far as stored.
+        arguments: The network's constructor arguments, as far as stored.
         attributes: Settings that NVIDIA's modules keep themselves.
     """
 
@@ -58,7 +58,7 @@ def read_contents(path: Path, *, scripted: bool = False) -> Contents:
     """The generator in a checkpoint file.
 
     Args:
-        path: A torch file, a pickle, or safetensors with an optional JSON file beside it.
+        path: A torch file, a pickle, or safetensors with an optional JSON file next to it.
         scripted: Whether a TorchScript archive is read too: its tensors, never its code.
 
     Raises:
@@ -131,7 +131,7 @@ def _found(value: Any, *, limit: int, beside: Path) -> Contents:
 
 
 def _state_dict(value: Any) -> Parts:
-    """The state dict within a torch file's dictionaries, with a mean w stored beside it."""
+    """The state dict within a torch file's dictionaries, with a mean w stored next to it."""
     mean: dict[str, Any] = {}
     for _ in range(DEEPEST):
         if type(value) is not dict:
@@ -239,7 +239,7 @@ def _plain(value: Any) -> dict[str, Any]:
 
 
 def _plainly(value: Any, depth: int, count: list[int]) -> Any:
-    # What a file nests in itself or refers to twice would be walked again and again.
+    # Self-nested or shared values would be walked repeatedly.
     count[0] += 1
     if not depth or count[0] > MOST_SETTINGS:
         raise CheckpointError("its network's arguments are nested too deeply")
@@ -265,7 +265,7 @@ def _safetensors(path: Path, data: bytearray) -> Contents:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Settings in a JSON file beside a checkpoint, or nothing.
+    """Settings in a JSON file next to a checkpoint, if any.
 
     The names tried are those of the projects: `config.json`, `biggan_config.json`, and the
     checkpoint's own name with `config` in place of `pytorch_model`.
@@ -283,7 +283,7 @@ def read_json(path: Path) -> dict[str, Any]:
             try:
                 value = json.loads(file.read_text("utf-8"))
             except (ValueError, RecursionError) as error:
-                raise CheckpointError(f"{file} beside it is no JSON: {error}") from error
+                raise CheckpointError(f"{file} next to it is not JSON: {error}") from error
             if isinstance(value, dict):
                 merged |= value
     return merged
@@ -307,7 +307,7 @@ def _named(value: Any) -> str:
 
 
 def _unknown(head: bytes | bytearray) -> str:
-    """What a file is instead of a checkpoint."""
+    """Description of a file that is not a checkpoint."""
     if not head:
         return "it is empty: download it again"
     if head.startswith(b"version https://git-lfs"):

@@ -1,10 +1,10 @@
-"""A pickle machine that runs nothing: opcodes in, plain values and inert records out.
+"""A restricted unpickler that executes nothing: opcodes in, plain values and inert records out.
 
-It knows the opcodes of protocols 2 to 5 that checkpoints are made of. A global is looked up in
-a fixed table (`directions.weight_files.pickle_objects`) and stands for one of this package's own
+It supports the opcodes of protocols 2 to 5 that checkpoints use. A global is looked up in
+a fixed table (`directions.weight_files.pickle_objects`) and is mapped to one of this package's own
 functions; any other name is refused, no attribute is ever fetched and no object of the file is
 ever called. Memory is bounded by a small multiple of the file's size: every opcode is charged
-for what it makes, byte strings are views of the file, and lengths are checked before use.
+for the objects it creates, byte strings are views of the file, and lengths are checked before use.
 
 Why not `pickle.Unpickler` with a list of allowed names, or `torch.load(weights_only=True)`?
 
@@ -34,7 +34,7 @@ FACTOR = 4
 MOST_STEPS = 20_000_000
 LONGEST_NAME = 256
 
-# Bytes that CPython takes for what an opcode makes, rounded up.
+# Bytes that CPython allocates for an opcode's result, rounded up.
 REFERENCE, NUMBER, MARKER, ENTRY, OBJECT = 8, 40, 128, 128, 256
 
 Call = Callable[["Budget", tuple[Any, ...]], Any]
@@ -42,7 +42,7 @@ Call = Callable[["Budget", tuple[Any, ...]], Any]
 
 @no_type_check
 class Budget:
-    """What the values of one file may take in memory.
+    """Memory budget of the values of one file.
 
     Args:
         size: Bytes of the file.
@@ -71,8 +71,8 @@ class Global:
 
     Attributes:
         name: Its full name.
-        call: What it makes of arguments; None where it is only ever an argument itself.
-        value: What it stands for as an argument.
+        call: Its function of arguments; None where it is only an argument itself.
+        value: Its value as an argument.
     """
 
     name: str

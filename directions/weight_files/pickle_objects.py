@@ -1,8 +1,8 @@
-"""What a checkpoint's pickle may contain: tensors, arrays, and networks as inert records.
+"""Objects allowed in a checkpoint's pickle: tensors, arrays, and networks as inert records.
 
-Every name here stands for one of this module's own functions, which check their arguments and
+Every name here is mapped to one of this module's own functions, which check their arguments and
 make plain values. A tensor is a description of a view into its storage, checked against the
-storage's size; no memory is taken for it before it is asked for.
+storage's size; no memory is allocated for it before it is requested.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Storage:
 
     Attributes:
         dtype: Their type.
-        count: How many.
-        data: Their bytes; set when the container has told where they are.
+        count: Number of elements.
+        data: Their bytes; set once the container has located them.
     """
 
     dtype: torch.dtype
@@ -53,7 +53,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class View:
-    """A tensor that has not been made: where it lies in its storage."""
+    """A tensor not yet created: its location in its storage."""
 
     storage: Storage
     offset: int
@@ -66,7 +66,7 @@ class View:
         return math.prod(self.shape) * self.storage.dtype.itemsize
 
     def tensor(self) -> Tensor:
-        """The tensor, in memory of its own."""
+        """The tensor, in its own memory."""
         if self.storage.data is None:
             raise CheckpointError("a tensor's numbers are not in the file")
         if not self.size:
@@ -141,7 +141,7 @@ class Array:
         return 0 if self.data is None else len(self.data)
 
     def tensor(self) -> Tensor:
-        """The array as a tensor, in memory of its own."""
+        """The array as a tensor, in its own memory."""
         if self.kind is None:
             raise CheckpointError("a numpy array's numbers are not in the file")
         flat = np.frombuffer(self.data, dtype=self.kind.dtype())
@@ -153,7 +153,7 @@ class Array:
 
 @dataclass
 class Record:
-    """An object of someone's class: its name and what it held. Nothing of it can be called.
+    """An object of an unknown class: its name and state. Nothing in it can be called.
 
     Attributes:
         kind: Full name of its class.
@@ -174,7 +174,7 @@ def _sizes(value: Any) -> tuple[int, ...]:
     if type(value) is not tuple or len(value) > 16:
         raise CheckpointError("a tensor in it has no proper shape")
     if any(type(n) is not int or not 0 <= n < 2**40 for n in value):
-        # Not shown: the text of what a file nests can be endless.
+        # Not shown: the text of nested values can be endless.
         raise CheckpointError("a tensor in it has a shape, strides or offset that none can have")
     return value
 

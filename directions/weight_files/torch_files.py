@@ -1,7 +1,7 @@
-"""torch's two file formats, read without torch: a zip archive, and the older row of pickles.
+"""Readers of torch's two file formats without torch: zip archives and legacy pickle sequences.
 
 Stricter than `torch.load(weights_only=True)`: the pickles go through
-`directions.weight_files.pickle_machine`, tensors must lie within their storages, archives must
+`directions.weight_files.pickle_machine`, tensors must be within their storages, archives must
 not be compressed, and training files that also hold an `argparse.Namespace` can be read.
 
 Source: https://docs.pytorch.org/docs/stable/notes/serialization.html

@@ -66,7 +66,7 @@ def sparse_components(
 
     Args:
         covariance: Of the samples.
-        count: How many.
+        count: Number of elements.
         sparsity: Weight of the ℓ1 penalty, in units of the root of the largest eigenvalue.
         seed: Of the start.
 

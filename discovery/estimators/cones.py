@@ -179,7 +179,7 @@ def cone_angle(
 
 def _check(level: float, draws: int) -> None:
     if not (0 < level < 1 and draws > 0):
-        raise LatdirError(f"level must lie between 0 and 1 and draws be positive: {level}, {draws}")
+        raise LatdirError(f"level must be between 0 and 1 and draws be positive: {level}, {draws}")
 
 
 def split_half(first: Float[Tensor, "k d"], second: Float[Tensor, "k d"]) -> Float[Tensor, "k"]:

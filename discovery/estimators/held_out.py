@@ -1,4 +1,4 @@
-"""How well a boundary sorts samples that it has not seen."""
+"""Held-out evaluation of boundaries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def evidence(
 
     Args:
         level: Signed distances to the boundary, in any unit.
-        scores: What the classifier says; positive above `cut`.
+        scores: The classifier's scores; positive above `cut`.
         cut: The threshold.
 
     Returns:

@@ -102,7 +102,7 @@ def _conjugate_gradients(
     goal = INNER_TOLERANCE**2 * rz
     for _ in range(INNER_LIMIT):
         Hp = p * penalty + (curvature * (p @ X)) @ X.T
-        # Targets that are solved stand still while the others go on.
+        # Solved targets are frozen while the others continue.
         moving = (rz > goal).to(rz)
         alpha = moving * rz / (p * Hp).sum(1, keepdim=True).clamp_min(1e-30)
         s, r = s + alpha * p, r - alpha * Hp

@@ -1,4 +1,4 @@
-"""A primal-dual interior point for one linear SVM with few rows, to machine precision.
+"""Primal-dual interior-point solver for one linear SVM with few rows, to machine precision.
 
 Solves, in the notation of `discovery.estimators.svm`,
 

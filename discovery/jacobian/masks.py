@@ -64,7 +64,7 @@ def part_mask(
 
     Each part is the convex hull of its landmarks with a margin of 0.12 of the distance between
     the outer corners of the eyes. The landmarks end at the brows: the face goes on upwards, for
-    0.4 of its height below them. `background` is what is not face.
+    0.4 of its height below them. `background` is the complement of the face.
 
     Args:
         landmarks: One face's 68 points, iBUG order, in pixels: x to the right, y down, the
@@ -108,7 +108,7 @@ def bounding_window(mask: Float[Tensor, "h w"]) -> Window:
 
 
 def _distance(points: Float[Tensor, "n 2"], height: int, width: int) -> Float[Tensor, "h w"]:
-    """How far each pixel's center lies outside the hull's nearest side; negative inside."""
+    """Signed distance of each pixel's center to the hull; negative inside."""
     try:
         sides = torch.from_numpy(ConvexHull(points.numpy()).equations)
     except QhullError as error:

@@ -1,4 +1,4 @@
-"""The codes of one run, in chunks and as often as needed, always the same."""
+"""The codes of one run, in reproducible chunks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Draw:
         generator: Where they come from.
         space: Name of their space.
         seed: Seed of their sequence.
-        samples: How many.
-        chunk: How many at a time.
+        samples: Number of codes.
+        chunk: Number of codes at a time.
 
     Example:
         >>> from directions.generators import load_generator
@@ -51,7 +51,7 @@ class Draw:
 
         Args:
             start: Number of the first code.
-            note: What is being done, for the progress bar.
+            note: Label of the progress bar.
         """
         starts = range(start, self.samples, self.chunk)
         for first in tqdm(starts, desc=note, leave=False, delay=1):

@@ -1,4 +1,4 @@
-"""How to compute scores fastest on this machine: batch, precision, compiled or not, by measurement.
+"""Measurement of the fastest scoring settings: batch size, precision, compilation.
 
 The rule. Runs under 2,048 samples are not worth measuring for: float32, batch 64, not compiled.
 Longer ones time generator and classifier together, in turns, the best of three:
@@ -6,7 +6,7 @@ Longer ones time generator and classifier together, in turns, the best of three:
 - bfloat16 is taken if it is at least 10 % faster and its scores agree: for each attribute, the
   difference has at most a tenth of the scores' own standard deviation (a correlation above 0.995).
 - The batch is the fastest of those tried; a larger one must be 5 % faster than a smaller.
-- A classifier's compiled form, where it says it has one, is taken if it saves twice what it costs.
+- A classifier's compiled form, where it says it has one, is used if it saves twice its cost.
   Compiling is reckoned at 60 s for 1.3 times the speed, so that at 100 samples a second it pays
   from 52,000 samples on. Without a C++ compiler it is never taken.
 """
@@ -60,7 +60,7 @@ def choose(
     Args:
         generator: Makes the images.
         classifier: Scores them.
-        codes: Gives so many codes to measure with.
+        codes: Returns a number of codes to measure with.
         header: Says which space and attributes.
         n: Length of the run.
         fixed: `batch`, `precision` and `compile`, None where it is to be chosen.
@@ -94,7 +94,7 @@ def choose(
 
 
 def agrees(reference: Tensor, other: Tensor) -> bool:
-    """Whether scores differ by little of what they vary by.
+    """Whether the differences of scores are small relative to their variation.
 
     Args:
         reference: `[n, k]`.
@@ -110,7 +110,7 @@ def agrees(reference: Tensor, other: Tensor) -> bool:
 
 
 def break_even(rate: float) -> float:
-    """Number of samples from which compiling pays, at so many samples a second without.
+    """Number of samples from which compiling pays, given the samples per second without it.
 
     Example:
         >>> round(break_even(100.0))

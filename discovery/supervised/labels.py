@@ -1,4 +1,4 @@
-"""From scores to what a boundary is fitted to: labels, soft targets, InterFaceGAN's selection."""
+"""Targets of a boundary from scores: labels, soft targets, InterFaceGAN's selection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIN_SAMPLES = 10
 
 
 class Labeled(NamedTuple):
-    """What the estimators of K attributes are fitted to.
+    """Training data of the estimators of K attributes.
 
     Attributes:
         codes: `[n, d]`, flat.
@@ -73,7 +73,7 @@ def labeled(
         names: Attributes wanted.
         scale: Scale of the targets: normal quantiles of the ranks, log-odds, or raw scores.
         threshold: Score between negative and positive, or `median`.
-        ambiguous: Share of the samples, those nearest the threshold in rank, left out.
+        ambiguous: Fraction of the samples, those closest to the threshold in rank, left out.
 
     Raises:
         LatdirError: Too few samples, codes that are not finite, an unknown or constant
@@ -169,7 +169,7 @@ def interfacegan_rows(
 
     Args:
         scores: `[n]`.
-        chosen_num_or_ratio: Samples at each end: a share up to 1, a number above.
+        chosen_num_or_ratio: Samples at each end: a fraction up to 1, a number above.
         split_ratio: Share of those to train on.
         seed: Of the legacy NumPy generator that shuffles.
 

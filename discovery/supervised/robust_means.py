@@ -1,8 +1,8 @@
-"""Means of vectors that a few wild samples cannot drag away.
+"""Means of vectors, robust to outliers.
 
 A score that is a ratio (an angle from landmarks, say) has gradients whose norms span orders of
 magnitude: a handful of codes with a small denominator outweigh all others in a plain mean. Each
-estimator here takes samples on the first axis and vectors on the last, and treats whatever lies
+estimator here takes samples on the first axis and vectors on the last, and treats the axes
 between as independent problems.
 
 Sources: geometric median: E. Weiszfeld 1937, with the correction for iterates that meet a sample

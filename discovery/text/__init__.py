@@ -1,4 +1,4 @@
-"""Directions from words, guided by CLIP.
+"""Directions from text, guided by CLIP.
 
 Read `clip_boundary` first.
 """

@@ -1,4 +1,4 @@
-"""What is moved one at a time to see what each does: coordinates of a space, or directions."""
+"""Axes varied one at a time: coordinates of a space, or directions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Axes:
 
     Attributes:
         space: Name of the space.
-        names: What each axis is called.
+        names: Name of each axis.
         sigmas: `[c]`, positive.
         vectors: `[c, d]`, unit rows; None means the coordinates themselves, which are many and
             need no matrix.

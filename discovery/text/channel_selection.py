@@ -1,4 +1,4 @@
-"""From relevances to a direction: which channels are kept, by a threshold or by what leaks.
+"""Channel selection from relevances, by a threshold or by leakage.
 
 The last steps of StyleCLIP's global directions (Patashnik et al. 2021, arXiv:2103.17249).
 """
@@ -51,7 +51,7 @@ class Channels:
         """The sum of the channels of |relevance| ≥ β, each by its relevance and its sigma.
 
         Args:
-            name: What it is called.
+            name: Name of the direction.
             row: Relevance of each axis.
             beta: β.
             measured: Numbers of channels tried, each with its leakage, for the evidence.
@@ -64,13 +64,13 @@ class Channels:
         order = row.abs().argsort(descending=True)[:SHOWN].tolist()
         if not kept.any():
             raise LatdirError(
-                f"no channel of {self.generator.name} moves towards {name!r} with a relevance of "
+                f"no channel of {self.generator.name} moves toward {name!r} with a relevance of "
                 f"beta = {beta:.3g}: the largest |relevance| met is {largest:.3g}"
                 + (
                     f" ({self.axes.names[order[0]]}); use a beta below that, or leave it out to "
                     "keep the best of them"
                     if largest > 0
-                    else ", so nothing here changes what the model sees: raise strength"
+                    else ", so nothing here changes the model's embedding: raise strength"
                 )
             )
         change = self.axes.combine(torch.where(kept, row, 0.0) / largest)
@@ -101,8 +101,8 @@ class LeastLeaking:
     Attributes:
         channels: Where directions come from.
         judge: Has an attribute for each text; the target of an edit is measured by it.
-        classifier: Measures what else changes; by default `judge`, by its other texts.
-        limit: Largest mean |effect| on the others, as a share of the effect on the target.
+        classifier: Scores the other attributes; by default `judge`, by its other texts.
+        limit: Largest mean |effect| on the others, as a fraction of the effect on the target.
         batch: Images at a time.
     """
 
@@ -146,7 +146,7 @@ class LeastLeaking:
         columns = other.columns([n for n in other.names if n != name])
         if not columns:
             raise LatdirError(
-                f"leakage is what happens to other attributes, and {name!r} is the only text: "
+                f"leakage is the effect on other attributes, and {name!r} is the only text: "
                 "give more texts, or a classifier"
             )
         generator = self.channels.generator
@@ -159,5 +159,5 @@ class LeastLeaking:
         ]
         target = effects[0][:, self.judge.columns([name])[0]]
         leaks = effects[-1][:, columns].abs().mean(1) / target
-        # A direction that does not raise its own target has no bound on what it costs.
+        # A direction that does not raise its own target has no bound on its leakage.
         return torch.where(target > 0, leaks, torch.inf).tolist()

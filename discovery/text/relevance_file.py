@@ -1,4 +1,4 @@
-"""The file that an interrupted measurement of relevance goes on from.
+"""The resumable file of a channel relevance measurement.
 
 It holds the table `means` and a manifest of the settings of the run and `done`, how far it has
 come.
@@ -27,13 +27,13 @@ FORMAT = FileFormat(
 def write_partial(
     path: str | Path, settings: Mapping[str, Any], means: Float[Tensor, "c e"], *, done: int
 ) -> None:
-    """Write the table and how far it has come, whole or not at all.
+    """Write the table and its progress, atomically.
 
     Args:
         path: The file.
-        settings: What the run is measured with.
+        settings: Settings of the run.
         means: The table.
-        done: How much of the run is in it.
+        done: Number of finished rows.
 
     Raises:
         LatdirError: The file cannot be written.
@@ -45,11 +45,11 @@ def write_partial(
 def read_partial(
     path: str | Path | None, settings: Mapping[str, Any], shape: tuple[int, int]
 ) -> tuple[Float[Tensor, "c e"], int]:
-    """What a run has done so far: its table, and how far it came; zeros where there is no file.
+    """Table and progress of a run so far; zeros where there is no file.
 
     Args:
         path: The file, if one is kept.
-        settings: What this run is measured with.
+        settings: Settings of this run.
         shape: Shape of its table.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What one run is asked in words: texts to move towards, texts to hold still, and their judge."""
+"""Text prompts of one run: targets, texts to preserve, and the text-image model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Wording:
 
     Attributes:
         prompts: All of them; names differ.
-        wanted: Names of those whose directions are asked for; the others are held still.
+        wanted: Names of the requested directions; the others are held fixed.
 
     Example:
         >>> words = Wording.of("a smiling face", neutral="a face", without=["a male face"])
@@ -62,7 +62,7 @@ class Wording:
         """The model as a classifier of these prompts, each against its neutral text.
 
         Raises:
-            LatdirError: A text that the model cannot tell from its neutral one.
+            LatdirError: A text that the model cannot distinguish from its neutral one.
         """
         text_directions(clip, self.prompts)
         return clip_classifier(clip, {p.name: (p.text, p.neutral) for p in self.prompts})
@@ -77,7 +77,7 @@ class Wording:
         provenance: dict[str, Any],
         batch: int,
     ) -> DirectionBank:
-        """The wanted directions, signed by their method and free of what was to be held still.
+        """The requested directions, signed by their method and free of those held fixed.
 
         Args:
             bank: A direction for each prompt, under its name.

@@ -1,4 +1,4 @@
-"""`latdir discover METHOD`: one subcommand a method, its flags made from the method's fields."""
+"""`latdir discover METHOD`: one subcommand per method, with flags from its fields."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ INPUTS: dict[Need, tuple[Any, str, Any]] = {
     "samples": (Path, "Folder written by `latdir sample`.", REQUIRED),
     "generator": (str, "Name, path of a checkpoint, or module:function of your own.", "digiface64"),
     "classifier": (str, "Names joined by +, or module:function of your own.", REQUIRED),
-    "text": (list[str], "What to move towards, in words; 'smiling=a smiling face'.", REQUIRED),
+    "text": (list[str], "Target text; 'smiling=a smiling face'.", REQUIRED),
     "clip": (str, MODEL_HELP, MODEL),
 }
 
@@ -65,10 +65,10 @@ def _command(method: type[Method]) -> Callable[..., None]:
         if need in method.needs
     ]
     if "neutral" in takes:
-        text = "What to move from, in words."
+        text = "Neutral text."
         flags.append(_parameter("neutral", str, text, takes["neutral"].default))
     if "without" in takes:
-        text = "What to leave alone, in words; 'male=a man vs a woman'."
+        text = "Text to preserve; 'male=a man vs a woman'."
         flags.append(_parameter("without", list[str] | None, text, None))
     flags.append(_parameter("out", Path, "Bank file to write."))
     if "attributes" in takes:

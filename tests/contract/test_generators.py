@@ -186,5 +186,5 @@ def test_wrong_codes_and_spaces_are_refused(generator):
         generator.synthesize(torch.zeros(1, 3), name)
     with pytest.raises(LatdirError, match="must not be negative"):
         generator.sample(-1, seed=0)
-    with pytest.raises(LatdirError, match=r"seed -1 must lie in 0 … 2\*\*64 - 1"):
+    with pytest.raises(LatdirError, match=r"seed -1 must be in 0 … 2\*\*64 - 1"):
         generator.sample(1, seed=-1)

@@ -59,7 +59,7 @@ def test_every_class_is_public_and_a_latdir_error(name: str) -> None:
         ("SpaceError", "does not fit codes", lambda: _bank()["up"].shift(torch.zeros(1, 3), 1.0)),
         (
             "SpaceError",
-            "knows no way from",
+            "has no map from",
             lambda: load_generator("styleface64").map(
                 torch.zeros(1, load_generator("styleface64").space("w").size), "w", "z"
             ),

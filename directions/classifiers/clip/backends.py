@@ -1,4 +1,4 @@
-"""Image and text encoders of several libraries, brought to one form.
+"""Adapters of several libraries' image and text encoders to one interface.
 
 `clip-anytorch` is the library of choice; `open_clip` and `transformers` are taken where they are
 installed. None of them is imported before it is needed.
@@ -50,7 +50,7 @@ class Towers:
         text: Tokens `[k, length]` to embeddings `[k, e]`.
         tokenize: Texts to tokens.
         mean: Of each channel in [0, 1], taken off images.
-        std: What they are divided by then.
+        std: Divisor after that.
     """
 
     module: nn.Module
@@ -75,7 +75,7 @@ def clip_package() -> ModuleType:
 
 
 def from_name(name: str, device: torch.device) -> Towers:
-    """A model that `clip-anytorch` knows, downloaded once to its own cache.
+    """A model of `clip-anytorch`, downloaded once to its cache.
 
     Raises:
         LatdirError: It could not be fetched.
@@ -106,7 +106,7 @@ def from_state(state: Mapping[str, Tensor], device: torch.device) -> Towers:
         # Its initial weights, overwritten at once, must not move the global random state.
         with torch.random.fork_rng(devices=[]):
             module: nn.Module = package.model.build_model(dict(whole)).float()
-        # build_model rounds to half precision what it reads.
+        # build_model rounds weights to half precision.
         module.load_state_dict(whole)
     except (KeyError, RuntimeError, AssertionError) as error:
         some = ", ".join(list(state)[:3])
@@ -120,7 +120,7 @@ def from_state(state: Mapping[str, Tensor], device: torch.device) -> Towers:
 
 
 def full_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights whose table of words was cut to those in use, with a row for every word again.
+    """Weights with a pruned token embedding, restored to one row per token.
 
     Such weights have a tensor `token_embedding.rows`, the ids of the words that have a row of
     their own; the table's last row then stands for all other words. Other weights are returned
@@ -144,7 +144,7 @@ def full_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_module(module: nn.Module) -> Towers:
-    """A module with the interface of `clip.model.CLIP`, as it is and where it is.
+    """A module with the interface of `clip.model.CLIP`, unchanged and on its device.
 
     Raises:
         LatdirError: It lacks a part of that interface, or is in training mode.
@@ -167,7 +167,7 @@ def from_module(module: nn.Module) -> Towers:
     package = clip_package()
     encoder: Any = module
     length = int(getattr(module, "context_length", 77))
-    # What comes after the mark of the end is masked; this class takes shorter texts.
+    # Positions after the end token are masked; this class takes shorter texts.
     trims = isinstance(module, package.model.CLIP)
 
     def tokenize(texts: Sequence[str]) -> Tensor:
@@ -271,6 +271,6 @@ def _too_long(texts: Sequence[str], length: int) -> LatdirError:
 
 
 def _pooled(features: Any) -> Float[Tensor, "n e"]:
-    """Embeddings: a tensor in some versions, in others a field of an answer."""
+    """Embeddings: a tensor in some versions, in others a field of the output."""
     pooled: Tensor = features if isinstance(features, Tensor) else features.pooler_output
     return pooled

@@ -1,4 +1,4 @@
-"""CLIP: images and words in one embedding, and what an image shows by words alone.
+"""CLIP: images and texts in one embedding, and zero-shot classification of images.
 
 Learning Transferable Visual Models From Natural Language Supervision, A. Radford, J. W. Kim,
 C. Hallacy, A. Ramesh, G. Goh, S. Agarwal, G. Sastry, A. Askell, P. Mishkin, J. Clark, G. Krueger,
@@ -41,16 +41,16 @@ __all__ = [
 ]
 
 BUILT_IN = "tinyclip-faces"
-# Rows at once: what the largest models hold without trouble.
+# Batch size that the largest models can hold.
 BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
 class ClipModel:
-    """A model of images and words; make one with `load_clip`.
+    """A text-image model; create one with `load_clip`.
 
     Attributes:
-        name: What it was loaded as.
+        name: The name it was loaded by.
         towers: Its two encoders.
     """
 
@@ -110,7 +110,7 @@ class ClipModel:
     ) -> Float[Tensor, "k e"]:
         """Unit embeddings of texts, each the mean over many sentences that it is put in.
 
-        What was asked for once is kept.
+        Results are cached.
 
         Args:
             texts: Noun phrases with their article, such as "a smiling face".
@@ -187,16 +187,16 @@ def load_clip(
     Args:
         source: One of
 
-            - `tinyclip-faces`, small and built in, which knows faces only;
+            - `tinyclip-faces`, small and built in, for faces only;
             - a name of `clip-anytorch`'s, such as `ViT-B/32`, fetched once;
             - a path to weights of that architecture: a state dict, a TorchScript archive or
               safetensors; nothing in the file is executed;
             - `open_clip:NAME/PRETRAINED` or `transformers:NAME`, where those are installed;
-            - a module with the interface of `clip.model.CLIP`, taken as it is.
+            - a module with the interface of `clip.model.CLIP`, used unchanged.
         device: Where it runs; by default the CPU. A module stays where it is.
 
     Raises:
-        LatdirError: None of these, a package that is missing, or a file that holds no CLIP.
+        LatdirError: Not one of these, a missing package, or a file without a CLIP.
 
     Example:
         >>> clip = load_clip()
@@ -234,7 +234,7 @@ def load_clip(
 
 
 class ClipClassifier(Classifier):
-    """Zero-shot attributes: how much nearer an image is to one text than to another.
+    """Zero-shot attributes: similarity of an image to one text relative to another.
 
     The logit is the model's temperature times the difference of the two cosines; the probability
     its sigmoid, which is the softmax over the pair as published. Make one with `clip_classifier`.
@@ -278,11 +278,11 @@ class ClipClassifier(Classifier):
 def clip_classifier(
     clip: TextImageModel, prompts: Mapping[str, tuple[str, str]], *, name: str = "clip"
 ) -> ClipClassifier:
-    """A classifier of words.
+    """A zero-shot classifier from texts.
 
     Args:
         clip: From `load_clip`, or any model of images and texts.
-        prompts: For each attribute what it looks like and what to compare it with, such as
+        prompts: For each attribute a text and a text to compare it with, such as
             `{"smiling": ("a smiling face", "a face")}`.
         name: Shown and stored.
 
@@ -301,7 +301,7 @@ def clip_classifier(
     for attribute, pair in prompts.items():
         if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]:
             raise LatdirError(
-                f"{attribute!r} needs two different texts, what it looks like and what to compare "
+                f"{attribute!r} needs two different texts, its description and one to compare "
                 f"it with, not {pair!r}"
             )
     return ClipClassifier(clip, prompts, name=name)

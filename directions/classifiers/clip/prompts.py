@@ -1,4 +1,4 @@
-"""Words as the methods take them: what to move towards, from what, and what to call it."""
+"""Text prompts: target, neutral text and name of a direction."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ FILLERS = frozenset(
 SAME_TEXT = 1e-4
 
 Texts = str | Sequence[str] | Mapping[str, str]
-"""One text, several, or several by the names that their directions shall bear; see `prompts_of`."""
+"""One text, several, or several by the names of their directions; see `prompts_of`."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text to move towards.
+    """A target text.
 
     Attributes:
-        name: What its direction is called.
+        name: Name of its direction.
         text: Where to, such as `a smiling face`.
         neutral: Where from, such as `a face`.
     """
@@ -45,7 +45,7 @@ def prompts_of(text: Texts, *, neutral: str = NEUTRAL) -> tuple[Prompt, ...]:
     Args:
         text: One text, several, or a mapping from names to texts. A text may bring its name and
             its own neutral text along, as in `male=a man vs a woman`; by default it is named
-            after the words that the neutral text does not have.
+            from the words that the neutral text does not have.
         neutral: The text to move from, where none is brought along.
 
     Raises:
@@ -62,7 +62,7 @@ def prompts_of(text: Texts, *, neutral: str = NEUTRAL) -> tuple[Prompt, ...]:
     else:
         prompts = [_prompt(t, neutral) for t in ([text] if isinstance(text, str) else text)]
     if not prompts:
-        raise LatdirError("give a text to move towards, such as 'a smiling face'")
+        raise LatdirError("give a target text, such as 'a smiling face'")
     for prompt in prompts:
         if not (prompt.name and prompt.text and prompt.neutral):
             raise LatdirError(
@@ -78,7 +78,7 @@ def prompts_of(text: Texts, *, neutral: str = NEUTRAL) -> tuple[Prompt, ...]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise LatdirError(
-            f"two texts are named {twice[0]!r}: name them apart, as in 'name=the text'"
+            f"two texts are named {twice[0]!r}: give them different names, as in 'name=the text'"
         )
     return tuple(prompts)
 
@@ -104,8 +104,8 @@ def text_directions(clip: TextImageModel, prompts: Sequence[Prompt]) -> Float[Te
     for prompt, length in zip(prompts, lengths[:, 0].tolist(), strict=True):
         if length < SAME_TEXT:
             raise LatdirError(
-                f"{clip.name} cannot tell {prompt.text!r} from {prompt.neutral!r} (their "
-                f"embeddings lie {length:.1g} apart): use words that it knows"
+                f"{clip.name} cannot distinguish {prompt.text!r} from {prompt.neutral!r} (their "
+                f"embeddings are {length:.1g} apart): use words in its vocabulary"
             )
     unit: Tensor = change / lengths
     return unit
@@ -114,7 +114,7 @@ def text_directions(clip: TextImageModel, prompts: Sequence[Prompt]) -> Float[Te
 def _prompt(text: str, neutral: str, *, name: str = "") -> Prompt:
     own, sign, words = text.partition("=")
     if not name and sign:
-        # An empty name before the sign is a mistake that is told, not one to guess at.
+        # An empty name before the sign is an error to report, not to guess at.
         return _prompt(words, neutral, name=own.strip() or " ")
     towards, *away = re.split(r"\s+vs\.?\s+", text.strip(), maxsplit=1)
     base = (away or [neutral])[0].strip()
@@ -122,7 +122,7 @@ def _prompt(text: str, neutral: str, *, name: str = "") -> Prompt:
 
 
 def _name(text: str, neutral: str) -> str:
-    """What tells a text from its neutral one."""
+    """The words that distinguish a text from its neutral one."""
     known = set(re.findall(r"\w+", neutral.lower())) | FILLERS
     own = [word for word in re.findall(r"[\w'-]+", text) if word.lower() not in known]
     return " ".join(own) or text

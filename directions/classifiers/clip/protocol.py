@@ -1,4 +1,4 @@
-"""What every model of images and words offers, whoever made it: both in one embedding."""
+"""The text-image model protocol: images and texts in one embedding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["TextImageModel"]
 
 @runtime_checkable
 class TextImageModel(Protocol):
-    """Images and texts as unit vectors of one space, near to each other where they agree.
+    """Images and texts as unit vectors of one space, close to each other where they agree.
 
     Methods ask for no more than this, so that a model of any library, or a planted one, will do.
     """

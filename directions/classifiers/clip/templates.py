@@ -1,6 +1,6 @@
-"""Sentences that a text is put in before CLIP reads it, and prompts for faces.
+"""Prompt templates that complete a text to sentences, and prompts for faces.
 
-One sentence is noisy; the mean embedding of many, in different words, is what the text means in
+One sentence is noisy; the mean embedding of many, in different words, is the text's meaning in
 all of them (Radford et al. 2021, arXiv:2103.00020, section 3.1.4). Texts are noun phrases with
 their article: "a smiling face", "an old man".
 """
@@ -88,7 +88,7 @@ TEMPLATES = (
     "a scan of a photo of {}.",
 )
 
-# Attribute: what it looks like, and what to compare with.
+# Attribute: its description, and a text to compare with.
 FACE_PROMPTS: dict[str, tuple[str, str]] = {
     "clip_smiling": ("a smiling face", "a face without a smile"),
     "clip_surprised": ("a surprised face", "a face without surprise"),

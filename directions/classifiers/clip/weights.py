@@ -15,8 +15,8 @@ __all__ = ["read_weights"]
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Named tensors of a file.
 
-    A state dict may lie under a key `state_dict` or `model`. Of a TorchScript archive, which is
-    how OpenAI published CLIP, the weights are taken and the code is left unread.
+    A state dict may be nested under a key `state_dict` or `model`. Of a TorchScript archive, the
+    format in which OpenAI published CLIP, the weights are taken and the code is not read.
 
     Raises:
         CheckpointError: No such file, none of these kinds, or a damaged one.

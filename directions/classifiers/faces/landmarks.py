@@ -21,9 +21,9 @@ from torch import Tensor
 
 __all__ = ["POINTS", "SHAPE", "Pose", "eyes_open", "head_pose", "mouth_open", "smile_width"]
 
-# Landmark: (x to the image's right, y up, z towards the viewer), in units of the distance
+# Landmark: (x to the image's right, y up, z toward the viewer), in units of the distance
 # between the outer corners of the eyes; the centroid is the origin. Upright means that the
-# middle of the eye corners lies straight above the middle of the mouth corners.
+# middle of the eye corners is straight above the middle of the mouth corners.
 SHAPE = {
     36: (-0.500, 0.307, -0.170),
     39: (-0.217, 0.289, -0.126),
@@ -40,7 +40,7 @@ SHAPE = {
     54: (0.287, -0.490, -0.148),
 }
 POINTS = tuple(SHAPE)
-# What a face is said to be when its landmarks make no face: about the medians of digiface64.
+# Values returned when the landmarks form no face: about the medians of digiface64.
 NEUTRAL_MOUTH, NEUTRAL_EYES, NEUTRAL_SMILE = 0.05, 0.08, 0.57
 # Misfit, in eye-corner distances, at which trust is a half. Readable faces stay below 0.05;
 # the 3 % of digiface64's that are broken or covered scatter above 0.09.
@@ -54,7 +54,7 @@ class Pose(NamedTuple):
     """A weak-perspective camera for each face.
 
     Attributes:
-        yaw: `[n]` degrees, azimuth of the face's forward axis; positive when it looks towards
+        yaw: `[n]` degrees, azimuth of the face's forward axis; positive when it looks toward
             the image's right.
         pitch: `[n]` degrees, elevation of that axis; positive when it looks up, zero when the
             line from eyes to mouth is parallel to the image.
@@ -62,7 +62,7 @@ class Pose(NamedTuple):
             clockwise as seen in the image.
         scale: `[n]`, length in the image of the distance between the outer corners of the eyes,
             had the face looked straight ahead; in units of the landmarks.
-        width: `[n]`, how much of a horizontal length the yaw leaves, about cos(yaw).
+        width: `[n]`, foreshortening of horizontal lengths by the yaw, about cos(yaw).
         trust: `[n]` in [0, 1], 1 / (1 + (misfit / 0.08)^8), where the misfit is the root mean
             square distance of the 13 points from the fitted mean face over `scale`. Where the
             points make no face (broken or covered ones), the angles are drawn to 0 and the

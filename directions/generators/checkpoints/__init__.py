@@ -1,4 +1,4 @@
 """Third-party checkpoints become generators; nothing inside a file is executed.
 
-Read `load` first; each other module knows the layouts of one family.
+Read `load` first; each other module has the layouts of one family.
 """

@@ -93,8 +93,8 @@ def _ups(layers: Sequence[Sequence[Any]] | None, blocks: int) -> list[bool]:
         return [i % 2 == 1 for i in range(blocks)]
     if layers is None or len(layers) != blocks:
         raise CheckpointError(
-            f"which of its {blocks} blocks double the resolution cannot be told from the weights: "
-            "pass the file that lay beside them, "
+            f"which of its {blocks} blocks double the resolution is not determined by the weights: "
+            "pass the file stored with them, "
             "config=json.loads(Path('config.json').read_text()), with one entry a block"
         )
     return [bool(layer[0]) for layer in layers]

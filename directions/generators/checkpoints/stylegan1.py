@@ -1,7 +1,7 @@
 """State dicts of the public StyleGAN projects, under one set of names.
 
-Three layouts are known, each told by its keys: genforce's, InterFaceGAN's torch models', and the
-variables of the official TensorFlow network. All are renamed to genforce's, with kernels of
+Three layouts are supported, identified by their keys: genforce's, InterFaceGAN's torch models',
+and the variables of the official TensorFlow network. All are renamed to genforce's, with kernels of
 upsampling layers as they act after a repetition of pixels: those that the original fuses into a
 transposed convolution are turned by 180°.
 """
@@ -41,18 +41,18 @@ _TENSORFLOW = (
 
 
 def stylegan1_names(state: Mapping[str, Tensor], *, fused_scale: FusedScale = "auto") -> State:
-    """Rename any of the three layouts; names that are of none of them stay as they are.
+    """Rename any of the three layouts; other names stay unchanged.
 
     Args:
         state: Names and tensors as the project saves them.
         fused_scale: Which upsampling layers are fused: `auto` means those of 128 pixels and
-            more. InterFaceGAN's layout tells by itself.
+            more. InterFaceGAN's layout determines it.
 
     Returns:
         Float32 tensors on the CPU.
 
     Raises:
-        LatdirError: The keys are of none of the three.
+        LatdirError: The keys belong to none of the three.
     """
     plain = {k: v.detach().to("cpu").float() for k, v in state.items()}
     if "synthesis.layer0.first_layer" in plain:

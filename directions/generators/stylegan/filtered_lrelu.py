@@ -19,10 +19,10 @@ from torch.nn import functional
 
 __all__ = ["filtered_leaky_relu", "resample", "separable"]
 
-# One matrix for an axis up to this many inputs; tiles of so many outputs beyond.
+# One matrix for an axis up to this many inputs; tiles of this many outputs beyond.
 DENSE = 128
 TILE = 64
-# Elements of the fine grid held at once on a CPU, about what its cache holds.
+# Elements of the fine grid held at once on a CPU, about the size of its cache.
 CPU_CHUNK = 2_000_000
 ROUNDING = 1e-7
 

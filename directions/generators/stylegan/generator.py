@@ -1,6 +1,6 @@
-"""What every style-based generator shares: its latent spaces and how they connect.
+"""Style-based generators: their latent spaces and the maps between them.
 
-A subclass of `StyleNetwork` knows one family's mapping, affine layers and synthesis;
+A subclass of `StyleNetwork` implements one family's mapping, affine layers and synthesis;
 `StyleGenerator` turns it into a `Generator` whose latent spaces are
 
 * `z`   the input noise;
@@ -14,10 +14,10 @@ A subclass of `StyleNetwork` knows one family's mapping, affine layers and synth
         as nearly as the mapping allows (same paper);
 * `pn+` one pn code a layer.
 
-w, p and pn turn into one another without loss, and so do w+ and pn+; from w the way to all
-others is exact too. Where there is no exact way back it is the one of least squares: from w+ to w
-the mean of the layers; from s to w+, for each layer, the w that its affine maps come nearest to
-the styles from; from s to w the one w that all affine maps come nearest from. There is no way
+w, p and pn are equivalent, and so are w+ and pn+; from w the map to all
+others is exact too. Where there is no exact inverse, the map is least squares: from w+ to w
+the mean of the layers; from s to w+, for each layer, the w whose affine maps come closest to
+the styles; from s to w the one w that fits all affine maps best. There is no map
 back to z.
 """
 
@@ -106,7 +106,7 @@ class StyleGenerator(Generator):
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         if target == "z":
             raise SpaceError(
-                f"{self.name} knows no way from space {source!r} back to 'z': "
+                f"{self.name} has no map from space {source!r} back to 'z': "
                 "keep the z codes that they were mapped from, or edit in w"
             )
         here = source
@@ -137,7 +137,7 @@ class StyleGenerator(Generator):
             case "w+", "s":
                 return self._styles(codes)
             case "w+", "w":
-                # The one w nearest to all slots in least squares is their mean.
+                # The least-squares w of all slots is their mean.
                 return codes.mean(1)
             case "s", "w":
                 return self._joint_inverse.solve(codes)
@@ -202,7 +202,7 @@ class StyleGenerator(Generator):
             )
         if space == "pn":
             return self._whitening.prior(self.prior("p"))
-        # The layers of codes that came from one w are all alike.
+        # The layers of codes that came from one w are equal.
         one, layers = self.prior(space.removesuffix("+")), self.network.num_ws
         factor = one.root.to(one.mean).repeat(layers, 1)
         return LowRankPrior(one.mean.repeat(layers), factor)
@@ -218,7 +218,7 @@ class StyleGenerator(Generator):
     ) -> Float[Tensor, "n ..."]:
         """Draw codes of a seed's endless sequence, as `Generator.sample`.
 
-        Truncation is the original's: w is drawn towards the network's own mean w, in w+ (and in s,
+        Truncation is the original's: w is drawn toward the network's own mean w, in w+ (and in s,
         which follows from it) only in the slots before `truncation_cutoff`. Spaces of one code a
         image have no slots, so that there the cutoff has no part.
 
@@ -313,7 +313,7 @@ class StyleGenerator(Generator):
     def truncate(
         self, ws: Float[Tensor, "n layers w"], psi: float, *, cutoff: int | None = None
     ) -> Float[Tensor, "n layers w"]:
-        """Pull w+ codes towards the mean w by ψ, on the first `cutoff` slots.
+        """Pull w+ codes toward the mean w by ψ, on the first `cutoff` slots.
 
         Source: StyleGAN (Karras et al. 2019, arXiv:1812.04948), section B.
         """
@@ -348,7 +348,7 @@ class StyleGenerator(Generator):
 
 
 def _next_space(here: str, target: str) -> str:
-    """The neighboring space on the way, by exact steps wherever there are."""
+    """The next space on the path, by exact maps where they exist."""
     single = ("w", "p", "pn")
     match here:
         case "z":

@@ -1,4 +1,4 @@
-"""The contract that each family of style-based networks keeps."""
+"""The contract of style-based networks."""
 
 from __future__ import annotations
 

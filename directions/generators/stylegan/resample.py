@@ -1,4 +1,4 @@
-"""Resampling with a short FIR filter, as the StyleGAN family does it."""
+"""Resampling with a short FIR filter, as in the StyleGAN family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways between latent spaces that are more than a layer of the network.
+"""Maps between latent spaces that are more than a layer of the network.
 
 PCA-whitening of the space before the mapping's last leaky ReLU (Zhu, Abdal, Qin, Femiani, Wonka
 2020: Improved StyleGAN Embedding: Where are the Good Latents?, arXiv:2012.09036), and the way
@@ -25,7 +25,7 @@ class Whitening:
 
     Axes are the covariance's eigenvectors, by descending eigenvalue, with the largest coordinate
     of each positive. Axes along which codes hardly vary keep a floor under their deviation, so
-    that the way back stays exact: codes vary by less than 1 along those.
+    that the inverse stays exact: codes vary by less than 1 along those.
 
     Attributes:
         mean: `[d]`, of the codes.
@@ -63,7 +63,7 @@ class Whitening:
         return (codes * self.deviations.to(codes)) @ self.axes.to(codes) + self.mean.to(codes)
 
     def prior(self, original: Prior) -> Prior:
-        """What the codes' prior becomes: mean zero, and the identity but for floored axes."""
+        """The prior of whitened codes: mean zero, and the identity except for floored axes."""
         axes = self.axes / self.deviations[:, None]
         covariance = axes @ original.covariance.double().cpu() @ axes.T
         return Prior(torch.zeros_like(self.mean), covariance.float().to(self.mean.device))
@@ -71,10 +71,10 @@ class Whitening:
 
 @dataclass(frozen=True, eq=False)
 class AffineInverse:
-    """The w that several affine layers come nearest to given outputs from, in least squares.
+    """The least-squares w for given outputs of several affine layers.
 
     Where the layers together have fewer channels than w has coordinates, or depend on one another,
-    many w do equally well: it is the one nearest to `center`.
+    many w fit equally well: it is the one closest to `center`.
 
     Attributes:
         weight: `[channels, d]`, the layers' weights one above the other.

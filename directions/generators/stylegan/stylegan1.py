@@ -293,7 +293,7 @@ def _build(
 
 
 def _config(left: Weights, *, normalization: Normalization, final_tanh: bool) -> StyleGAN1Config:
-    """What the shapes tell."""
+    """Settings determined by the shapes."""
     depth = len([k for k in left if re.fullmatch(r"mapping\.dense\d+\.weight", k)])
     blocks = len([k for k in left if re.fullmatch(r"synthesis\.output\d+\.weight", k)])
     lod = float(left.get("synthesis.lod", torch.zeros(())))

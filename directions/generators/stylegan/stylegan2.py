@@ -47,7 +47,7 @@ class StyleGAN2Config:
         mapping: Outputs of each mapping layer.
         c_dim: Number of classes, 0 for none.
         embed_dim: Outputs of the label embedding.
-        label_norm: Whether z and the embedded label are normalized each by itself (StyleGAN2-ADA)
+        label_norm: Whether z and the embedded label are normalized separately (StyleGAN2-ADA)
             or together (StyleGAN2).
         image_channels: Channels of its images.
         architecture: `skip`, `resnet` or `orig`.
@@ -153,7 +153,7 @@ class StyleGAN2(StyleNetwork):
     w_avg: Tensor
 
     def module_path(self, name: str) -> str:
-        """Where the layer of a style name stands among the modules."""
+        """Module path of the layer of a style name."""
         block, part = name.split(".")
         k = int(block[1:]).bit_length() - 3
         if part == "torgb":

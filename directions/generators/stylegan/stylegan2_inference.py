@@ -1,6 +1,6 @@
 """StyleGAN2's synthesis prepared for speed, without gradients.
 
-The same function as `StyleGAN2.synthesis`, arranged for what its time goes to:
+The same function as `StyleGAN2.synthesis`, arranged to save time where it is spent:
 
 * activations stay channels-last, where depthwise filters and convolutions are fastest;
 * where a feature map is larger than the weights that read it, images are made one at a time and

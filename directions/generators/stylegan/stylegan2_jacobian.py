@@ -1,12 +1,12 @@
-"""A StyleGAN2 image to first order in its styles, with everything that a code fixes stored.
+"""First-order StyleGAN2 synthesis in its styles, with all code-dependent terms cached.
 
-At one code the activations, demodulation and clamps of a layer are pictures to multiply with:
+At one code the activations, demodulation and clamps of a layer are feature maps to multiply with:
 with input x, style s, raw convolution c = W ∗ (s x) and y = g (d(s) c), a tangent moves as
 
     ẏ = g d (W ∗ (s ẋ + ṡ x)) + (∂d/∂s ṡ) g c,
 
 one convolution, where automatic differentiation in forward mode makes two and passes over many
-more intermediate pictures. The transpose reuses one graph, since the map is linear.
+more intermediate feature maps. The transpose reuses one graph, since the map is linear.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class _Modulated:
 
 
 class _Recorder:
-    """Runs the synthesis at one code and keeps what its tangents need."""
+    """Synthesis at one code that records the terms its tangents need."""
 
     def __init__(
         self, network: StyleGAN2, styles: Mapping[str, Tensor], *, noise: str | int

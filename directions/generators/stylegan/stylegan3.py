@@ -206,7 +206,7 @@ class StyleGAN3(StyleNetwork):
     """The StyleGAN3 generator; `stylegan3_from_state` makes one.
 
     Args:
-        config: What the weights do not tell.
+        config: Settings that the weights do not determine.
         dense: The mapping's layers.
         embed: The label's embedding, or None.
         w_avg: `[w]`.
@@ -314,9 +314,9 @@ class StyleGAN3Generator(StyleGenerator):
         Args:
             transform: Acts on the coordinates of the canvas, whose center is 0, whose sides
                 span 1 and whose y points down, before they are looked up, so it is the inverse
-                of what happens to the picture. It replaces any transform set before.
-            rotate: In place of `transform`: degrees the picture is turned counter-clockwise.
-            translate: The picture is then moved by so many image widths (right, down).
+                of the change of the image. It replaces any transform set before.
+            rotate: In place of `transform`: degrees of counter-clockwise rotation of the image.
+            translate: The image is then moved by this number of image widths (right, down).
 
         Raises:
             LatdirError: Both ways at once, or no invertible 3×3 matrix.

@@ -17,12 +17,12 @@ __all__ = ["LayerRates", "StyleGAN3Config", "schedule"]
 
 @dataclass(frozen=True)
 class StyleGAN3Config:
-    """What the weights of a StyleGAN3 do not tell; the defaults are its repository's.
+    """Settings of a StyleGAN3 that its weights do not determine; defaults of its repository.
 
     Attributes:
         resolution: Side of its images.
         num_layers: Layers between the input and the last, ToRGB.
-        num_critical: How many of them are critically sampled.
+        num_critical: Number of critically sampled layers.
         first_cutoff: Cutoff frequency of the first layer, in cycles an image width.
         first_stopband: Its minimum stopband.
         last_stopband_rel: Minimum stopband of the last layer, relative to its cutoff.

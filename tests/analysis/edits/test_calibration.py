@@ -144,7 +144,7 @@ def test_refusals():
         calibrate(generator, generator.classifier(), bank)
     with pytest.raises(LatdirError, match=r"no amount within 0\.5 sigma was measured"):
         calibration_curves(answer(lambda a: a), near=0.5)
-    with pytest.raises(LatdirError, match=r"tolerance 1 must lie in \(0, 1\)"):
+    with pytest.raises(LatdirError, match=r"tolerance 1 must be in \(0, 1\)"):
         calibration_curves(answer(lambda a: a), tolerance=1.0)
     with pytest.raises(LatdirError, match="no direction 'd0' in this bank"):
         apply_calibrations(bank, calibration_curves(answer(lambda a: a)))

@@ -89,5 +89,5 @@ def test_directions_without_a_target_are_left_out():
         curves(scores, AMOUNTS.tolist(), attributes=["a"], targets={"d1": "a"}), bootstrap=10
     )
     assert [(r.direction, r.attribute, r.low, r.high) for r in found] == [("d1", "a", -3.0, 3.0)]
-    with pytest.raises(LatdirError, match=r"tolerance 1 must lie in \(0, 1\)"):
+    with pytest.raises(LatdirError, match=r"tolerance 1 must be in \(0, 1\)"):
         linear_range(AMOUNTS, AMOUNTS, slope=torch.tensor(1.0), tolerance=1.0)

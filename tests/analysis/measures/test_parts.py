@@ -34,7 +34,7 @@ def consistency(*, between=0.02, off=0.03):
 
 def test_combinations_are_told_in_words_and_figures():
     good = find_measure("consistency").part(consistency(), {"smiling": "direction-0"})
-    assert "In 2 orders the edits agree within 0.02 sd." in good.text
+    assert "In 2 orders the edits agree within 0.02 SD." in good.text
     assert "Together they add up: " in good.text
     [table] = good.tables
     assert table.columns == ("smiling", "age")
@@ -43,9 +43,9 @@ def test_combinations_are_told_in_words_and_figures():
     assert [cell.value for cell in table.rows[1].cells] == ["+0.20", "−0.90"]
     assert table.rows[4].cells[0].under == "0.01 … 0.03"
     bad = find_measure("consistency").part(consistency(between=0.5, off=0.4), {})
-    assert "the edits disagree: smiling differs by 0.50 sd between two orders" in bad.text
+    assert "the edits disagree: smiling differs by 0.50 SD between two orders" in bad.text
     assert "do not quite add up: the joint change of age is off" in bad.text
-    assert "by 0.40 sd on an image" in bad.text
+    assert "by 0.40 SD on an image" in bad.text
 
 
 def test_accuracy_and_realism_are_told_in_words():
@@ -53,7 +53,7 @@ def test_accuracy_and_realism_are_told_in_words():
     reached = asked[..., None] + torch.tensor([[[0.5, -0.5]], [[1.0, 1.0]]])
     accuracy = Accuracy("change", ("a", "b"), ATTRIBUTES, asked, reached, torch.tensor([2.0, 4.0]))
     label = find_measure("accuracy").part(accuracy, {}).label
-    assert label.endswith("misses the requested change: a by 0.25 sd, b by 0.25 sd.")
+    assert label.endswith("misses the requested change: a by 0.25 SD, b by 0.25 SD.")
     amounts = torch.tensor([-2.0, 0.0, 2.0])
     figures = torch.tensor([[3.0, 1.0, 2.0], [1.5, 1.0, 5.0]])
     realism = Realism(("a", "b"), amounts, *[figures] * 5, 10, 20)
@@ -87,7 +87,7 @@ def test_the_dependency_figure_speaks_its_figures(measured):
     leakage = attribute_dependency(measured[2], changes=[0.5, 1.0])
     label = find_measure("leakage").part(leakage, {}).label
     mean, largest = float(leakage.mean_ad[0, 1]), float(leakage.max_ad[0, 1])
-    assert f"At 1 sd: smiling {number(mean)} and {number(largest)}" in label
+    assert f"At 1 SD: smiling {number(mean)} and {number(largest)}" in label
 
 
 def test_sections_appear_only_where_something_was_measured(measured, tmp_path):

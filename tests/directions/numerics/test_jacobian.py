@@ -123,5 +123,5 @@ class TestLeading:
         )
 
     def test_errors(self) -> None:
-        with pytest.raises(LatdirError, match=r"count 5 and block 5 must lie in 1 … 4"):
+        with pytest.raises(LatdirError, match=r"count 5 and block 5 must be in 1 … 4"):
             leading(linearize(lambda x: x, torch.zeros(4)), count=5)

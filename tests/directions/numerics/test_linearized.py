@@ -91,11 +91,11 @@ class TestLinearized:
             linearize_layers([nn.Flatten()], torch.zeros(1, 2, 2))
         with pytest.raises(LatdirError, match="batch norm in evaluation"):
             linearize_layers([nn.BatchNorm2d(1)], torch.zeros(1, 2, 2))
-        with pytest.raises(LatdirError, match="pads in a way"):
+        with pytest.raises(LatdirError, match="has a padding mode"):
             linearize_layers(
                 [nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")], torch.zeros(1, 4, 4)
             )
-        with pytest.raises(LatdirError, match=r"lies outside the output of 4×4 pixels"):
+        with pytest.raises(LatdirError, match=r"is outside the output of 4×4 pixels"):
             linearize_layers([nn.Tanh()], torch.zeros(1, 4, 4), window=(0, 0, 5, 4))
 
     def test_an_operation_without_forward_mode_says_so(self) -> None:

@@ -119,8 +119,8 @@ def test_noise_is_normal_and_belongs_to_the_image():
     [
         ({"factors": 4, "dim": 7}, "4 factors and 4 nuisances need a dim of at least 8, not 7"),
         ({"bend": 1.0, "dim": 11}, "need a dim of at least 12, not 11"),
-        ({"cosine": -0.5}, "cosine -0.5 must lie between"),
-        ({"cosine": 1.0}, "cosine 1.0 must lie between"),
+        ({"cosine": -0.5}, "cosine -0.5 must be between"),
+        ({"cosine": 1.0}, "cosine 1.0 must be between"),
         ({"condition": 0.5}, "condition 0.5 must be at least 1"),
         ({"size": 1}, "images of size 1 have no room for 8 patterns"),
         ({"gains": [1.0]}, "gains are 8 positive numbers"),

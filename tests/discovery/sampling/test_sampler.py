@@ -397,7 +397,7 @@ def test_scores_of_another_shape_are_refused():
         ({"attributes": ["wings"]}, "has no attribute 'wings': it has factor_0"),
         ({"attributes": []}, "name at least one attribute: there are factor_0"),
         ({"space": "w"}, "planted has no space 'w': it has z"),
-        ({"seed": -1}, "seed -1 must lie in"),
+        ({"seed": -1}, "seed -1 must be in"),
         ({"start": -5}, "start -5 must not be negative"),
         ({"batch": 0}, "batch 0 must be positive"),
         ({"sheets": 3}, "contact sheets need a folder: give out="),

@@ -261,7 +261,7 @@ def test_refusals(world, clip, relevance):
         ClipGlobal(leakage=1e-6).discover(world, text=["smile", "age"], **words)
     with pytest.raises(LatdirError, match="'smile' is the only text: give more texts"):
         ClipGlobal(leakage=0.5).discover(world, text="smile", **words)
-    with pytest.raises(LatdirError, match="planted-clip cannot tell 'a hat' from 'nothing'"):
+    with pytest.raises(LatdirError, match="planted-clip cannot distinguish 'a hat' from 'nothing'"):
         ClipGlobal().discover(world, text="a hat", **words)
     with pytest.raises(LatdirError, match="channels is 0: keep at least 1"):
         ClipGlobal(channels=0)

@@ -131,14 +131,17 @@ def test_prompts():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ([], "give a text to move towards, such as 'a smiling face'"),
+        ([], "give a target text, such as 'a smiling face'"),
         ("", "is not whole: write 'a smiling face'"),
         ("=a smiling face", "is not whole"),
         ("smiling=", "is not whole"),
         ({"": "a smiling face"}, "is not whole"),
         ("a face", "'a face' is the neutral text as well"),
         ("man=a man vs a man", "'a man' is the neutral text as well"),
-        (["a smiling face", "the smiling face"], "two texts are named 'smiling': name them apart"),
+        (
+            ["a smiling face", "the smiling face"],
+            "two texts are named 'smiling': give them different names",
+        ),
     ],
 )
 def test_refused_prompts(text, says):
@@ -153,7 +156,7 @@ def test_other_refusals(world, clip):
     with pytest.raises(LatdirError, match="is not whole"):
         prompts_of("x", neutral=" ")
     with pytest.raises(
-        LatdirError, match=r"cannot tell 'a hat' from 'nothing'.*words that it knows"
+        LatdirError, match=r"cannot distinguish 'a hat' from 'nothing'.*words in its"
     ):
         text_directions(clip, prompts_of("a hat", neutral="nothing"))
     bank = ClipGradient(n_codes=20).discover(world, text="smile", **words)

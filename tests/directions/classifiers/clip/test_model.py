@@ -284,7 +284,7 @@ def test_logits_are_temperature_times_the_difference_of_cosines() -> None:
 def test_prompts_that_are_no_pairs_are_refused() -> None:
     with pytest.raises(LatdirError, match="give at least one attribute, such as"):
         clip_classifier(CLIP, {})
-    message = re.escape("'smiling' needs two different texts, what it looks like and what to")
+    message = re.escape("'smiling' needs two different texts, its description and one to")
     with pytest.raises(LatdirError, match=message):
         clip_classifier(CLIP, {"smiling": ("a face", "a face")})
 

@@ -209,7 +209,7 @@ def test_wrong_shapes_are_told_which_space_they_look_like(
 
 def test_there_is_no_way_back_to_z() -> None:
     generator = _made("stylegan2")
-    with pytest.raises(LatdirError, match="no way from space 's' back to 'z': keep the z codes"):
+    with pytest.raises(LatdirError, match="no map from space 's' back to 'z': keep the z codes"):
         generator.map(_sampled(generator, "s"), "s", "z")
 
 
