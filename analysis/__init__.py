@@ -1,7 +1,7 @@
 """Evaluation of directions: effects, side effects, and their uncertainty."""
 
 from analysis import plots
-from analysis.comparison.compare import Comparison, Cost, compare_methods
+from analysis.comparison import Comparison, Cost, EqualEffect, compare_methods
 from analysis.edits.accuracy import Accuracy, editing_accuracy
 from analysis.edits.calibration import (
     CalibrationCurve,
@@ -59,6 +59,7 @@ __all__ = [
     "DCI",
     "Effect",
     "Effects",
+    "EqualEffect",
     "Evaluation",
     "Geodesic",
     "Identity",

@@ -27,14 +27,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from analysis.comparison.compare import Comparison, Cost, Row, compare_methods
+from analysis.comparison import Comparison, Cost, EqualEffect, Row, compare_methods
 from analysis.edits.effects import measure_effects
 from analysis.edits.nulls import RandomNull, random_directions
+from analysis.intervals.bootstrap import Estimate
 from analysis.naming.by_effects import name_directions
 from analysis.plots import plot_comparison_heatmap
 from directions import DirectionBank, LatdirError
 from directions.classifiers import Classifier, load_classifier
 from directions.generators import Generator, load_generator
+from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED, NAMING_SEED
 from discovery import find_method, sample
 from discovery.sampling.samples import Samples
@@ -147,7 +149,7 @@ class Run:
         if kept.exists():
             held = json.loads(kept.read_text())
             if held.pop("settings") == settings:
-                rows = tuple(Row(**row) for row in held["rows"])
+                rows = tuple(Row(**_figures(row)) for row in held["rows"])
                 return Done(Cost(**held["cost"]), rows, held["naming"])
         bank, cost = self._found(name)
         naming = None
@@ -179,9 +181,9 @@ class Run:
             {name: bank},
             attributes=self.attributes,
             count=self.options.count,
-            amounts=AMOUNTS,
+            at=EqualEffect(amounts=AMOUNTS),
             embed=load_classifier(identity).embed if identity else None,
-            precision="bfloat16",
+            rendering=Rendering(precision="bfloat16"),
         ).rows
 
     @cached_property
@@ -252,6 +254,17 @@ class Run:
         return made, (time.process_time() - start) * len(made) / few
 
 
+def _figures(record: dict[str, Any]) -> dict[str, Any]:
+    """A row's fields, whose intervals JSON keeps as lists."""
+    return {k: Estimate(*v) if isinstance(v, list) else v for k, v in record.items()}
+
+
+def _shown(figure: float | Estimate | None) -> str:
+    if figure is None:
+        return "–"
+    return f"{figure.mean if isinstance(figure, Estimate) else figure:.2f}"
+
+
 def show(comparison: Comparison) -> None:
     table = Table(title=f"{comparison.count} held-out codes, {comparison.change:g} SD of effect")
     for column in ("attribute", "method", "sigmas", "effect", "leakage", "identity"):
@@ -260,10 +273,7 @@ def show(comparison: Comparison) -> None:
         for method in comparison.methods:
             row = comparison.row(method, attribute)
             if row.direction is not None:
-                cells = (
-                    "–" if v is None else f"{v:.2f}"
-                    for v in (row.amount, row.effect, row.leakage, row.identity)
-                )
+                cells = (_shown(v) for v in (row.amount, row.effect, row.leakage, row.identity))
                 table.add_row(attribute, method, *cells)
         table.add_section()
     Console(width=100).print(table)
@@ -289,7 +299,7 @@ def markdown(comparison: Comparison, done: dict[str, Done]) -> str:
             if row.direction is None:
                 continue
             values = [getattr(row, column) for column in columns]
-            cells = " | ".join("–" if v is None else f"{v:.2f}" for v in values)
+            cells = " | ".join(map(_shown, values))
             lines.append(f"| {attribute} | {method} | {cells} |")
     return "\n".join(lines) + "\n"
 

@@ -3,13 +3,13 @@
 Read `compare` first; `result` has its return types. Import from here.
 """
 
-from analysis.comparison.compare import compare_methods
-from analysis.comparison.result import Comparison, Cost, Difference, Metric, Row
+from analysis.comparison.compare import EqualEffect, compare_methods
+from analysis.comparison.result import Comparison, Cost, Metric, Row
 
 __all__ = [
     "Comparison",
     "Cost",
-    "Difference",
+    "EqualEffect",
     "Metric",
     "Row",
     "compare_methods",

@@ -21,24 +21,51 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.comparison.result import Comparison, Cost, Difference, Metric, Row
+from analysis.comparison.result import Comparison, Cost, Metric, Row
 from analysis.edits.curves import Curves, measure_curves
 from analysis.edits.targets import amounts_reaching, between, match_targets
-from analysis.intervals.bootstrap import mean_interval
+from analysis.intervals.bootstrap import estimate
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
 from directions.classifiers.rename import Renamed
 from directions.direction import Direction
 from directions.errors import LatdirError, UnknownNameError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
-__all__ = ["Comparison", "Cost", "Difference", "Metric", "Row", "compare_methods"]
+__all__ = ["EqualEffect", "compare_methods"]
 
-COMPARED_AMOUNTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5)
+AMOUNTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5)
 SEPARATOR = "\x1f"  # between method and direction name: occurs in neither
 JUDGED = "\x1fjudge\x1f"  # before the judge's attributes, which may bear the classifier's names
+
+
+@dataclass(frozen=True)
+class EqualEffect:
+    """Where methods are compared, and the intervals of what is read there.
+
+    Attributes:
+        change: Common change of each target, in standard deviations of its log-odds or value.
+        amounts: Positive sigmas at which to measure; changes in between are interpolated.
+        bootstrap: Number of resamples.
+        level: Share of the resampled means inside an interval.
+
+    Raises:
+        LatdirError: A change or an amount that is not positive.
+    """
+
+    change: float = 1.0
+    amounts: tuple[float, ...] = AMOUNTS
+    bootstrap: int = 1000
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not self.change > 0 or not all(a > 0 for a in self.amounts):
+            raise LatdirError(
+                f"change {self.change:g} and amounts {list(self.amounts)} must be positive: a "
+                "bank's directions raise their attributes"
+            )
 
 
 def compare_methods(
@@ -47,18 +74,12 @@ def compare_methods(
     banks: Mapping[str, DirectionBank],
     *,
     attributes: Sequence[str],
-    costs: Mapping[str, Cost] | None = None,
-    change: float = 1.0,
-    amounts: Sequence[float] = COMPARED_AMOUNTS,
+    at: EqualEffect = EqualEffect(),
     count: int = 128,
     seed: int = HELD_OUT_SEED,
     embed: Callable[[Tensor], Tensor] | None = None,
     judge: Classifier | None = None,
-    judged: Mapping[str, str] | None = None,
-    bootstrap: int = 1000,
-    level: float = 0.95,
-    precision: Precision = "float32",
-    batch: int = 128,
+    rendering: Rendering = Rendering(),
 ) -> Comparison:
     """Measure every method's direction of every attribute on the same held-out codes.
 
@@ -71,42 +92,27 @@ def compare_methods(
         classifier: Scores them; leakage is into all of its attributes.
         banks: Method name to its bank.
         attributes: Attributes to compare on.
-        costs: Method name to what it cost.
-        change: Common change of each target, in standard deviations of its log-odds or value.
-        amounts: Positive sigmas at which to measure; changes in between are interpolated.
+        at: The common change of each target, and the amounts at which it is looked for.
         count: Number of held-out codes.
         seed: Seed of the codes; not one that names or directions were found with.
         embed: Images to embeddings, for identity.
-        judge: A second labeler, that no method was fitted to, to judge the same images.
-        judged: Attribute to the judge's name for it, where they differ; attributes the judge
-            does not know get no judgment.
-        bootstrap: Number of resamples.
-        level: Share of the resampled means inside an interval.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
+        judge: A second labeler, that no method was fitted to, to judge the same images; where its
+            attributes have other names, rename them with `directions.classifiers.Renamed`.
+            Attributes that it does not know get no judgment.
+        rendering: Precision and batch size; by default float32 and 128 images at a time.
 
     Returns:
-        The table; a method without a direction for an attribute has an empty row.
+        The table; a method without a direction for an attribute has an empty row. Add what the
+        methods cost with `Comparison.with_costs`.
 
     Raises:
-        LatdirError: No methods, costs of a method that is not compared, no bank with any of the
-            attributes, a judge that knows none of them, or as `measure_curves`.
+        LatdirError: No methods, no bank with any of the attributes, a judge that knows none of
+            them, or as `measure_curves`.
     """
-    costs = dict(costs or {})
-    stray = [m for m in costs if m not in banks]
-    if not banks or stray:
-        raise UnknownNameError(
-            f"there is a cost of {stray[0]!r} but no such bank: there are {', '.join(banks)}"
-            if stray
-            else "give at least one bank: {'pca': bank, …}"
-        )
-    if not change > 0 or not all(a > 0 for a in amounts):
-        raise LatdirError(
-            f"change {change:g} and amounts {list(amounts)} must be positive: a bank's directions "
-            "raise their attributes"
-        )
+    if not banks:
+        raise LatdirError("give at least one bank: {'pca': bank, …}")
     classifier.columns(attributes)
-    panel = _panel(classifier, judge, judged, attributes)
+    panel = _panel(classifier, judge, attributes)
     chosen: list[Direction] = []
     targets: dict[str, str] = {}
     used: dict[tuple[str, str], str] = {}
@@ -132,12 +138,12 @@ def compare_methods(
         generator,
         panel.classifier,
         together,
-        amounts=[0.0, 1.0, *amounts],
+        amounts=[0.0, 1.0, *at.amounts],
         targets=targets,
         count=count,
         seed=seed,
-        precision=precision,
-        batch=batch,
+        precision=rendering.precision or "float32",
+        batch=rendering.batch_size or 128,
         embed=embed,
     ).logit
     per_code: dict[tuple[str, str, Metric], Tensor] = {}
@@ -149,25 +155,24 @@ def compare_methods(
                 rows.append(Row(method, attribute))
                 continue
             k = curves.directions.index(f"{method}{SEPARATOR}{found}")
-            amount, figures = _figures(curves, k, attribute, change, panel)
+            amount, figures = _figures(curves, k, attribute, at.change, panel)
             per_code |= {(method, attribute, metric): v for metric, v in figures.items()}
-            cells: dict[str, float] = {}
-            for metric, values in figures.items():
-                interval = mean_interval(values, draws=bootstrap, level=level)
-                ends = ("", "_low", "_high")
-                cells |= {metric + end: float(v) for end, v in zip(ends, interval, strict=True)}
-            rows.append(Row(method, attribute, direction=found, amount=amount, **cells))
+            cells = {
+                metric: estimate(values, draws=at.bootstrap, level=at.level)
+                for metric, values in figures.items()
+            }
+            rows.append(Row(method, attribute, found, amount, **cells))
     return Comparison(
         tuple(rows),
-        {method: costs.get(method, Cost()) for method in banks},
-        change,
+        {method: Cost() for method in banks},
+        at.change,
         count,
         seed,
         generator.name,
         classifier.name,
         per_code,
-        bootstrap,
-        level,
+        at.bootstrap,
+        at.level,
         None if judge is None else judge.name,
     )
 
@@ -187,26 +192,18 @@ class _Panel:
     judged: Mapping[str, int]
 
 
-def _panel(
-    classifier: Classifier,
-    judge: Classifier | None,
-    judged: Mapping[str, str] | None,
-    attributes: Sequence[str],
-) -> _Panel:
+def _panel(classifier: Classifier, judge: Classifier | None, attributes: Sequence[str]) -> _Panel:
     own = len(classifier.names)
     if judge is None:
-        if judged:
-            raise LatdirError(f"judged names {', '.join(judged)}, but there is no judge: give one")
         return _Panel(classifier, own, {})
-    names = {a: a for a in attributes if a in judge.names} | dict(judged or {})
-    columns = dict(zip(names, judge.columns(list(names.values())), strict=True))
-    if not columns:
+    known = [a for a in attributes if a in judge.names]
+    if not known:
         raise UnknownNameError(
             f"the judge {judge.name} knows none of {', '.join(attributes)}: it has "
-            f"{', '.join(judge.names)}; say which is which with judged={{…}}"
+            f"{', '.join(judge.names)}; rename them with directions.classifiers.Renamed"
         )
     aside = Renamed(judge, {name: JUDGED + name for name in judge.names})
-    return _Panel(Combined(classifier, aside), own, {a: own + c for a, c in columns.items()})
+    return _Panel(Combined(classifier, aside), own, {a: own + judge.names.index(a) for a in known})
 
 
 def _figures(

@@ -1,19 +1,19 @@
-"""What a comparison of methods found: its table, the differences and what they cost."""
+"""Result of a comparison of methods: its table, paired differences and costs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.intervals.bootstrap import Interval, mean_interval
+from analysis.intervals.bootstrap import Estimate, estimate
 from directions.errors import LatdirError, UnknownNameError
 
-__all__ = ["Comparison", "Cost", "Difference", "Metric", "Row"]
+__all__ = ["Comparison", "Cost", "Metric", "Row"]
 
 Metric = Literal["effect", "success", "leakage", "worst", "identity", "judged", "judged_leakage"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -38,7 +38,7 @@ class Cost:
 class Row:
     """One method's direction of one attribute, at equal effect; None where there is no figure.
 
-    Each figure is followed by the ends of its bootstrap interval.
+    Figures are means over the codes with their bootstrap intervals.
 
     Attributes:
         method: The method's name.
@@ -60,47 +60,31 @@ class Row:
     attribute: str
     direction: str | None = None
     amount: float | None = None
-    effect: float | None = None
-    effect_low: float | None = None
-    effect_high: float | None = None
-    success: float | None = None
-    success_low: float | None = None
-    success_high: float | None = None
-    leakage: float | None = None
-    leakage_low: float | None = None
-    leakage_high: float | None = None
-    worst: float | None = None
-    worst_low: float | None = None
-    worst_high: float | None = None
-    identity: float | None = None
-    identity_low: float | None = None
-    identity_high: float | None = None
-    judged: float | None = None
-    judged_low: float | None = None
-    judged_high: float | None = None
-    judged_leakage: float | None = None
-    judged_leakage_low: float | None = None
-    judged_leakage_high: float | None = None
+    effect: Estimate | None = None
+    success: Estimate | None = None
+    leakage: Estimate | None = None
+    worst: Estimate | None = None
+    identity: Estimate | None = None
+    judged: Estimate | None = None
+    judged_leakage: Estimate | None = None
 
+    def figure(self, metric: Metric) -> Estimate | None:
+        """One figure by the name of its metric."""
+        found: Estimate | None = getattr(self, metric)
+        return found
 
-@dataclass(frozen=True)
-class Difference:
-    """How much one method's figure exceeds another's on the same codes.
-
-    Attributes:
-        mean: First minus second.
-        low: Lower end of the paired bootstrap interval.
-        high: Upper end.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def significant(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
+    def as_dict(self) -> dict[str, Any]:
+        """One record; after each figure the ends of its interval, such as `leakage_low`."""
+        record: dict[str, Any] = {
+            "method": self.method,
+            "attribute": self.attribute,
+            "direction": self.direction,
+            "amount": self.amount,
+        }
+        for metric in METRICS:
+            ends = self.figure(metric) or (None, None, None)
+            record |= zip((metric, f"{metric}_low", f"{metric}_high"), ends, strict=True)
+        return record
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +133,23 @@ class Comparison:
         found = {metric for _, _, metric in self.per_code}
         return tuple(m for m in METRICS if m in found)
 
+    def with_costs(self, costs: Mapping[str, Cost]) -> Comparison:
+        """The same with what methods cost.
+
+        Args:
+            costs: Method name to its cost; the others keep theirs.
+
+        Raises:
+            LatdirError: A method that was not compared.
+        """
+        stray = [method for method in costs if method not in self.costs]
+        if stray:
+            raise LatdirError(
+                f"there is a cost of {stray[0]!r} but no such bank: there are "
+                f"{', '.join(self.methods)}"
+            )
+        return replace(self, costs={**self.costs, **costs})
+
     def row(self, method: str, attribute: str) -> Row:
         """One cell of the comparison.
 
@@ -165,7 +166,7 @@ class Comparison:
 
     def difference(
         self, first: str, second: str, *, attribute: str | None = None, metric: Metric = "leakage"
-    ) -> Difference:
+    ) -> Estimate:
         """First minus second, with the interval that pairs their codes.
 
         Args:
@@ -188,11 +189,11 @@ class Comparison:
                         f"not reach a change of {self.change:g}, or nothing was embedded or judged"
                     )
         a, b = (self._mean_per_code(method, names, metric) for method in (first, second))
-        return Difference(*(float(v) for v in self._interval(a - b)))
+        return self._interval(a - b)
 
     def differences(
         self, reference: str, *, metric: Metric = "leakage"
-    ) -> dict[tuple[str, str], Difference]:
+    ) -> dict[tuple[str, str], Estimate]:
         """Every other method minus the reference, by (method, attribute), where both have figures.
 
         With many cells some intervals leave out zero by chance.
@@ -209,7 +210,7 @@ class Comparison:
                 )
         return found
 
-    def overall(self, metric: Metric = "leakage") -> dict[str, Difference]:
+    def overall(self, metric: Metric = "leakage") -> dict[str, Estimate]:
         """Each method's mean over the attributes that all methods have a figure for.
 
         The interval is over codes; attributes are what they are. Empty where no attribute is
@@ -217,15 +218,14 @@ class Comparison:
         """
         shared = self._shared(self.methods, metric)
         return {
-            method: Difference(
-                *(float(v) for v in self._interval(self._mean_per_code(method, shared, metric)))
-            )
+            method: self._interval(self._mean_per_code(method, shared, metric))
             for method in (self.methods if shared else ())
         }
 
     def columns(self) -> dict[str, list[Any]]:
         """The table by column, for CSV, Parquet or a data frame."""
-        return {f.name: [getattr(row, f.name) for row in self.rows] for f in fields(Row)}
+        records = [row.as_dict() for row in self.rows]
+        return {name: [record[name] for record in records] for name in records[0]}
 
     def as_dict(self) -> dict[str, Any]:
         """The table, as JSON values."""
@@ -238,9 +238,9 @@ class Comparison:
             "seed": self.seed,
             "level": self.level,
             "costs": {method: asdict(cost) for method, cost in self.costs.items()},
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [row.as_dict() for row in self.rows],
             "overall": {
-                metric: {method: asdict(v) for method, v in self.overall(metric).items()}
+                metric: {method: v._asdict() for method, v in self.overall(metric).items()}
                 for metric in self.metrics
             },
         }
@@ -253,5 +253,5 @@ class Comparison:
     ) -> Float[Tensor, "n"]:
         return torch.stack([self.per_code[method, a, metric] for a in attributes]).mean(0)
 
-    def _interval(self, values: Tensor) -> Interval:
-        return mean_interval(values, draws=self.bootstrap, level=self.level)
+    def _interval(self, values: Tensor) -> Estimate:
+        return estimate(values, draws=self.bootstrap, level=self.level)

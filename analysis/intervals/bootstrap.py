@@ -17,17 +17,35 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 
-__all__ = ["Interval", "mean_interval", "resamples"]
+__all__ = ["Estimate", "Interval", "estimate", "mean_interval", "resamples"]
 
 CHUNK = 4096
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of its bootstrap interval, tensors of one shape."""
+    """Means and the ends of their bootstrap intervals, tensors of one shape."""
 
     mean: Tensor
     low: Tensor
     high: Tensor
+
+
+class Estimate(NamedTuple):
+    """One mean and the ends of its bootstrap interval.
+
+    Example:
+        >>> Estimate(0.5, low=0.25, high=0.75).significant
+        True
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
 
 
 def resamples(n: int, *, draws: int, seed: int) -> Float[Tensor, "b n"]:
@@ -99,3 +117,18 @@ def mean_interval(
     low, high = (mean + offsets).to(values.dtype)
     shape = values.shape[1:]
     return Interval(mean.to(values.dtype).reshape(shape), low.reshape(shape), high.reshape(shape))
+
+
+def estimate(values: Float[Tensor, "n"], *, draws: int = 1000, level: float = 0.95) -> Estimate:
+    """Mean of one figure over the codes with its percentile bootstrap interval, as numbers.
+
+    Args:
+        values: One a code.
+        draws: Number of resamples.
+        level: Share of the resampled means inside the interval.
+
+    Raises:
+        LatdirError: As `mean_interval`.
+    """
+    mean, low, high = (float(v) for v in mean_interval(values, draws=draws, level=level))
+    return Estimate(mean, low, high)

@@ -6,13 +6,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from analysis.comparison.compare import Comparison
+from analysis.comparison.result import Comparison, Metric
 from analysis.plots.parts import panels, root, title
 from analysis.plots.theme import LIGHT, Theme, dress
 
 __all__ = ["plot_comparison"]
 
-PANELS = {
+PANELS: dict[Metric, str] = {
     "effect": "effect of one sigma\n(standard deviations)",
     "leakage": "leakage\n(standard deviations)",
     "identity": "identity\n(cosine)",
@@ -36,7 +36,7 @@ def plot_comparison(
         axes: Figure or subfigure to draw the panels in; by default a new figure.
         theme: Colors.
     """
-    shown = [m for m in PANELS if any(getattr(r, m) is not None for r in comparison.rows)]
+    shown = [m for m in PANELS if any(r.figure(m) is not None for r in comparison.rows)]
     spent = any(c.seconds is not None for c in comparison.costs.values())
     methods, attributes = comparison.methods, comparison.attributes
     height = 1.6 + 0.14 * (len(methods) + 1.5) * len(attributes)
@@ -74,7 +74,7 @@ def plot_comparison(
     return root(figure)
 
 
-def _marks(axes: Axes, comparison: Comparison, metric: str, theme: Theme) -> None:
+def _marks(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> None:
     methods = comparison.methods
     band = 0.8 / len(methods)
     for i, method in enumerate(methods):
@@ -82,13 +82,12 @@ def _marks(axes: Axes, comparison: Comparison, metric: str, theme: Theme) -> Non
         places, means, ends = [], [], []
         for y, attribute in enumerate(comparison.attributes):
             row = comparison.row(method, attribute)
-            mean = getattr(row, metric)
-            if mean is None:
+            figure = row.figure(metric)
+            if figure is None:
                 continue
             places.append(y + (i - (len(methods) - 1) / 2) * band)
-            means.append(mean)
-            low, high = (getattr(row, f"{metric}_{end}") for end in ("low", "high"))
-            ends.append((mean - low, high - mean))
+            means.append(figure.mean)
+            ends.append((figure.mean - figure.low, figure.high - figure.mean))
         spread = torch.tensor(ends).reshape(-1, 2).T.tolist()
         axes.errorbar(
             means,

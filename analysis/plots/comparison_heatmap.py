@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure, FigureBase
 
-from analysis.comparison.compare import Comparison, Metric
+from analysis.comparison.result import Comparison, Metric, Row
 from analysis.plots.parts import cell, contrast, panels, root, title
 from analysis.plots.theme import LIGHT, Theme, dress
 from directions.errors import UnknownNameError
@@ -52,7 +52,7 @@ def plot_comparison_heatmap(
     Raises:
         LatdirError: None of the metrics has a figure.
     """
-    shown = [m for m in metrics if any(getattr(r, m) is not None for r in comparison.rows)]
+    shown = [m for m in metrics if any(r.figure(m) is not None for r in comparison.rows)]
     if not shown:
         raise UnknownNameError(
             f"nothing was measured for {', '.join(metrics)}: choose some of {', '.join(TITLES)}"
@@ -78,17 +78,18 @@ def plot_comparison_heatmap(
 def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> None:
     methods, attributes = comparison.methods, comparison.attributes
     found = [[comparison.row(m, a) for a in attributes] for m in methods]
-    values = np.array([[_number(getattr(row, metric)) for row in line] for line in found])
+    values = np.array([[_mean(row, metric) for row in line] for line in found])
     low, high = (0.0, float(np.nanmax(values))) if metric != "identity" else (0.5, 1.0)
     high = high if high > low else low + 1.0
     axes.imshow(values, cmap=_colors(metric, theme), vmin=low, vmax=high, aspect="auto")
     for y, line in enumerate(found):
         for x, row in enumerate(line):
-            value = getattr(row, metric)
+            value = _mean(row, metric)
             if row.direction is None:
                 continue
-            text = "–" if value is None else f"{value:.2f}"
-            depth = 0.0 if value is None else (value - low) / (high - low)
+            missing = math.isnan(value)
+            text = "–" if missing else f"{value:.2f}"
+            depth = 0.0 if missing else (value - low) / (high - low)
             cell(axes, y, x, text, color=contrast(depth, theme), size=8.5)
     seconds = [comparison.costs[m].seconds for m in methods]
     labels = [
@@ -103,8 +104,9 @@ def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> 
     axes.spines[:].set_visible(False)
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _mean(row: Row, metric: Metric) -> float:
+    figure = row.figure(metric)
+    return math.nan if figure is None else figure.mean
 
 
 def _colors(metric: Metric, theme: Theme) -> Colormap:

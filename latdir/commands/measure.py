@@ -147,7 +147,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set banks side by side on the same held-out codes, at equal effect."""
-    from analysis import compare_methods
+    from analysis.comparison import EqualEffect, compare_methods
     from analysis.edits.targets import match_targets
     from analysis.evaluation import embedding
     from analysis.plots import plot_comparison
@@ -170,7 +170,7 @@ def compare(
         scorer,
         loaded,
         attributes=wanted,
-        change=change,
+        at=EqualEffect(change=change),
         count=count,
         embed=embedding(scorer) if identity else None,
         judge=None if judge is None else load_classifier(judge),

@@ -5,11 +5,13 @@ import torch
 from matplotlib.figure import Figure
 
 from analysis import attribute_dependency, identity_preservation, measure_curves, measure_effects
-from analysis.comparison.compare import COMPARED_AMOUNTS, Cost, compare_methods
+from analysis.comparison import Cost, EqualEffect, compare_methods
+from analysis.comparison.compare import AMOUNTS
 from analysis.plots import plot_comparison
 from directions import LatdirError
-from directions.classifiers import Attribute
+from directions.classifiers import Attribute, Renamed
 from directions.direction import Calibration
+from directions.planted.world import planted
 from tests.analysis.measured import Altered, bank_of, true_bank
 from tests.worlds import world
 
@@ -34,7 +36,7 @@ def test_a_method_s_figures_are_those_of_the_single_measures():
     bank = rough_bank(generator, 0.5)
     found = compared(generator, {"one": bank, "two": true_bank(generator)}, embed=embed)
     curves = measure_curves(
-        generator, generator.classifier(), bank, amounts=COMPARED_AMOUNTS, count=64, embed=embed
+        generator, generator.classifier(), bank, amounts=AMOUNTS, count=64, embed=embed
     )
     leakage = attribute_dependency(curves, changes=[1.0])
     identity = identity_preservation(curves, changes=[1.0])
@@ -45,12 +47,12 @@ def test_a_method_s_figures_are_those_of_the_single_measures():
         row = found.row("one", name)
         assert row.direction == name
         assert row.amount == pytest.approx(float(leakage.amounts[k, 0]), rel=1e-4)
-        assert row.leakage == pytest.approx(float(leakage.mean_ad[k, 0]), rel=1e-4)
-        assert row.leakage_low == pytest.approx(float(leakage.mean_low[k, 0]), rel=1e-4)
-        assert row.worst == pytest.approx(float(leakage.max_ad[k, 0]), rel=1e-4)
-        assert row.identity == pytest.approx(float(identity.cosine[k, 0]), rel=1e-4)
-        assert row.effect == pytest.approx(float(effects[k, k]), rel=1e-4)
-        assert row.success == 1.0
+        assert row.leakage.mean == pytest.approx(float(leakage.mean_ad[k, 0]), rel=1e-4)
+        assert row.leakage.low == pytest.approx(float(leakage.mean_low[k, 0]), rel=1e-4)
+        assert row.worst.mean == pytest.approx(float(leakage.max_ad[k, 0]), rel=1e-4)
+        assert row.identity.mean == pytest.approx(float(identity.cosine[k, 0]), rel=1e-4)
+        assert row.effect.mean == pytest.approx(float(effects[k, k]), rel=1e-4)
+        assert row.success.mean == 1.0
 
 
 def test_the_truth_beats_a_rough_guess_and_the_difference_is_paired():
@@ -59,11 +61,11 @@ def test_the_truth_beats_a_rough_guess_and_the_difference_is_paired():
     found = compared(generator, banks, embed=embed, count=96)
     for name in generator.names:
         truth, rough = found.row("truth", name), found.row("rough", name)
-        assert truth.leakage < 0.5 * rough.leakage
+        assert truth.leakage.mean < 0.5 * rough.leakage.mean
         assert truth.amount < rough.amount
         difference = found.difference("rough", "truth", attribute=name, metric="leakage")
         assert difference.significant
-        assert difference.mean == pytest.approx(rough.leakage - truth.leakage, abs=1e-4)
+        assert difference.mean == pytest.approx(rough.leakage.mean - truth.leakage.mean, abs=1e-4)
         back = found.difference("truth", "rough", attribute=name, metric="leakage")
         assert back.mean == pytest.approx(-difference.mean, abs=1e-6)
         same = found.difference("truth", "truth", attribute=name, metric="identity")
@@ -71,7 +73,7 @@ def test_the_truth_beats_a_rough_guess_and_the_difference_is_paired():
     # Identity varies from face to face far more than between methods on one face.
     difference = found.difference("rough", "truth", attribute="factor_0", metric="identity")
     row = found.row("truth", "factor_0")
-    assert difference.high - difference.low < 0.7 * (row.identity_high - row.identity_low)
+    assert difference.high - difference.low < 0.7 * (row.identity.high - row.identity.low)
 
 
 def test_equal_effect_does_not_care_for_the_length_of_a_step():
@@ -82,9 +84,9 @@ def test_equal_effect_does_not_care_for_the_length_of_a_step():
     for name in generator.names:
         whole, short = found.row("whole", name), found.row("half", name)
         assert short.amount == pytest.approx(2 * whole.amount, rel=1e-2)
-        assert short.effect == pytest.approx(whole.effect / 2, rel=1e-2)
-        assert short.leakage == pytest.approx(whole.leakage, rel=2e-2)
-        assert short.identity == pytest.approx(whole.identity, abs=5e-3)
+        assert short.effect.mean == pytest.approx(whole.effect.mean / 2, rel=1e-2)
+        assert short.leakage.mean == pytest.approx(whole.leakage.mean, rel=2e-2)
+        assert short.identity.mean == pytest.approx(whole.identity.mean, abs=5e-3)
 
 
 def test_what_a_method_lacks_or_does_not_reach_is_empty_and_not_zero():
@@ -95,7 +97,7 @@ def test_what_a_method_lacks_or_does_not_reach_is_empty_and_not_zero():
     missing, weak_row = found.row("part", "factor_0"), found.row("weak", "factor_0")
     assert missing.direction is None
     assert missing.effect is None
-    assert weak_row.effect == pytest.approx(0.05, rel=0.2)
+    assert weak_row.effect.mean == pytest.approx(0.05, rel=0.2)
     assert weak_row.amount is None
     assert weak_row.leakage is None
     assert found.row("part", "factor_1").identity is None
@@ -121,7 +123,7 @@ def test_one_direction_that_moves_backwards_does_not_reach_the_change():
     found = compared(generator, {"backwards": bank.replaced(-d for d in bank.directions)})
     row = found.row("backwards", "factor_0")
     assert row.amount is None
-    assert row.effect < -0.8
+    assert row.effect.mean < -0.8
 
 
 def test_the_table_is_plain_json_and_two_runs_agree_to_the_bit():
@@ -130,7 +132,7 @@ def test_the_table_is_plain_json_and_two_runs_agree_to_the_bit():
     generator = world(dim=32)
     banks = {"a": true_bank(generator), "b": rough_bank(generator, 0.5)}
     costs = {"a": Cost(seconds=2.0, images=100, labels=100)}
-    one, two = (compared(generator, banks, costs=costs, count=16) for _ in range(2))
+    one, two = (compared(generator, banks, count=16).with_costs(costs) for _ in range(2))
     assert json.dumps(one.as_dict()) == json.dumps(two.as_dict())
     assert one.as_dict()["costs"]["a"] == {"seconds": 2.0, "images": 100, "labels": 100}
     assert one.costs["b"] == Cost()
@@ -143,7 +145,7 @@ def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
     generator = world(dim=32)
     banks = {"truth": true_bank(generator), "part": rough_bank(generator, 0.5).select(["factor_1"])}
     costs = {"truth": Cost(seconds=3.0), "part": Cost(seconds=0.1)}
-    found = compared(generator, banks, costs=costs, embed=embed, count=16)
+    found = compared(generator, banks, embed=embed, count=16).with_costs(costs)
     figure = plot_comparison(found)
     assert isinstance(figure, Figure)
     assert [a.get_xlabel().split("\n")[0] for a in figure.axes] == [
@@ -155,10 +157,23 @@ def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
     leakage = figure.axes[1]
     marks = [c[0].get_xdata().tolist() for c in leakage.containers]
     assert [len(m) for m in marks] == [4, 1]
-    assert marks[1] == [pytest.approx(found.row("part", "factor_1").leakage)]
+    assert marks[1] == [pytest.approx(found.row("part", "factor_1").leakage.mean)]
     figure.draw_without_rendering()
     bare = plot_comparison(dataclasses.replace(found, costs={"truth": Cost(), "part": Cost()}))
     assert len(bare.axes) == 3
+
+
+def test_a_judge_has_panels_of_its_own():
+    generator = planted(factors=2, dim=12, names=["smiling", "age"])
+    found = compare_methods(
+        generator, generator.classifier(), {"truth": true_bank(generator)},
+        attributes=["smiling"], count=8, judge=generator.classifier(kind="probability"),
+    )  # fmt: skip
+    figure = plot_comparison(found)
+    titles = [axes.get_xlabel().split("\n")[0] for axes in figure.axes]
+    assert titles[-2:] == ["effect to the judge", "leakage to the judge"]
+    marks = figure.axes[titles.index("effect to the judge")].containers[0][0].get_xdata()
+    assert list(marks) == [pytest.approx(found.row("truth", "smiling").judged.mean)]
 
 
 def test_refusals():
@@ -167,9 +182,9 @@ def test_refusals():
     with pytest.raises(LatdirError, match="give at least one bank"):
         compared(generator, {})
     with pytest.raises(LatdirError, match="a cost of 'pca' but no such bank: there are truth"):
-        compared(generator, {"truth": bank}, costs={"pca": Cost()})
+        compared(generator, {"truth": bank}, count=8).with_costs({"pca": Cost()})
     with pytest.raises(LatdirError, match=r"change 0 and amounts .* must be positive"):
-        compared(generator, {"truth": bank}, change=0.0)
+        EqualEffect(change=0.0)
     with pytest.raises(LatdirError, match="no attribute 'age'"):
         compared(generator, {"truth": bank}, attributes=["age"])
     with pytest.raises(LatdirError, match="no bank has a direction named after one of factor_0"):
@@ -207,9 +222,9 @@ def test_a_judge_sees_what_a_method_fitted_to_a_faulty_classifier_does_not():
     fooled_row, true_row = found.row("fooled", "factor_0"), found.row("true", "factor_0")
     # To the classifier the mistaken direction is the better one, to the judge the worse.
     assert fooled_row.amount < 0.8 * true_row.amount
-    assert true_row.judged == pytest.approx(2**0.5, rel=0.2)
-    assert fooled_row.judged == pytest.approx(0.5**0.5, rel=0.2)
-    assert true_row.judged_leakage < 0.01 < 0.15 < fooled_row.judged_leakage
+    assert true_row.judged.mean == pytest.approx(2**0.5, rel=0.2)
+    assert fooled_row.judged.mean == pytest.approx(0.5**0.5, rel=0.2)
+    assert true_row.judged_leakage.mean < 0.01 < 0.15 < fooled_row.judged_leakage.mean
     assert found.difference("true", "fooled", attribute="factor_0", metric="judged").low > 0.5
     assert found.judge == base.name
     assert found.as_dict()["judge"] == "planted"
@@ -217,8 +232,8 @@ def test_a_judge_sees_what_a_method_fitted_to_a_faulty_classifier_does_not():
     assert alone.row("true", "factor_0").judged is None
     for metric in ("effect", "success", "leakage", "worst"):
         for name in ("fooled", "true"):
-            expected = getattr(alone.row(name, "factor_0"), metric)
-            assert getattr(found.row(name, "factor_0"), metric) == pytest.approx(expected, rel=1e-5)
+            expected = alone.row(name, "factor_0").figure(metric)
+            assert found.row(name, "factor_0").figure(metric) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_judge_may_call_attributes_otherwise_and_must_know_one():
@@ -227,15 +242,12 @@ def test_a_judge_may_call_attributes_otherwise_and_must_know_one():
     other = Altered(
         generator.classifier(), lambda s: s, tuple(Attribute(f"j{i}") for i in range(4))
     )
-    found = compared(generator, {"truth": bank}, count=16, judge=other, judged={"factor_2": "j2"})
-    assert found.row("truth", "factor_2").judged == pytest.approx(1, abs=1e-3)
+    renamed = Renamed(other, {"j2": "factor_2"})
+    found = compared(generator, {"truth": bank}, count=16, judge=renamed)
+    assert found.row("truth", "factor_2").judged.mean == pytest.approx(1, abs=1e-3)
     assert found.row("truth", "factor_0").judged is None
     with pytest.raises(LatdirError, match="the judge altered knows none of factor_0"):
         compared(generator, {"truth": bank}, judge=other)
-    with pytest.raises(LatdirError, match="classifier altered has no attribute 'smile'"):
-        compared(generator, {"truth": bank}, judge=other, judged={"factor_0": "smile"})
-    with pytest.raises(LatdirError, match="judged names factor_0, but there is no judge"):
-        compared(generator, {"truth": bank}, judged={"factor_0": "j0"})
 
 
 def test_differences_to_a_reference_and_means_over_attributes():
@@ -256,7 +268,7 @@ def test_differences_to_a_reference_and_means_over_attributes():
     # Over what all methods have: part and rough are the same directions there.
     overall = found.overall()
     assert overall["part"] == overall["rough"]
-    rows = [found.row("rough", n).leakage for n in ("factor_1", "factor_3")]
+    rows = [found.row("rough", n).leakage.mean for n in ("factor_1", "factor_3")]
     assert overall["rough"].mean == pytest.approx(sum(rows) / 2, rel=1e-5)
     assert overall["rough"].low < overall["rough"].mean < overall["rough"].high
     assert found.overall("identity") == {}
@@ -267,5 +279,5 @@ def test_differences_to_a_reference_and_means_over_attributes():
         found.differences("pca")
     columns = found.columns()
     assert columns["method"] == ["truth"] * 4 + ["rough"] * 4 + ["part"] * 4
-    assert columns["leakage"][:4] == [found.row("truth", n).leakage for n in generator.names]
+    assert columns["leakage"][:4] == [found.row("truth", n).leakage.mean for n in generator.names]
     assert columns["amount"][8] is None

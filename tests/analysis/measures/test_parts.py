@@ -6,14 +6,12 @@ import pytest
 import torch
 
 from analysis import effects_of, measure_curves, write_report
-from analysis.comparison.compare import compare_methods
 from analysis.edits.accuracy import Accuracy
 from analysis.edits.consistency import Consistency
 from analysis.edits.leakage import attribute_dependency
 from analysis.edits.realism import Realism
 from analysis.measures.base import Scored
 from analysis.measures.tables import number
-from analysis.plots import plot_comparison
 from analysis.registry import find_measure
 from directions.classifiers import Attribute
 from directions.planted.world import planted
@@ -104,16 +102,3 @@ def test_sections_appear_only_where_something_was_measured(measured, tmp_path):
     assert "Combination of edits" in whole
     assert "Realism of edited images" not in whole
     assert "https://" not in whole
-
-
-def test_a_judge_has_panels_of_its_own():
-    generator = planted(factors=2, dim=12, names=["smiling", "age"])
-    found = compare_methods(
-        generator, generator.classifier(), {"truth": true_bank(generator)},
-        attributes=["smiling"], count=8, judge=generator.classifier(kind="probability"),
-    )  # fmt: skip
-    figure = plot_comparison(found)
-    titles = [axes.get_xlabel().split("\n")[0] for axes in figure.axes]
-    assert titles[-2:] == ["effect to the judge", "leakage to the judge"]
-    marks = figure.axes[titles.index("effect to the judge")].containers[0][0].get_xdata()
-    assert list(marks) == [pytest.approx(found.row("truth", "smiling").judged)]

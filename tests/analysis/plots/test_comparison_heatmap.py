@@ -1,16 +1,22 @@
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis.comparison.compare import Comparison, Cost, Row
+from analysis.comparison import Comparison, Cost, Row
+from analysis.intervals.bootstrap import Estimate
 from analysis.plots import plot_comparison_heatmap
 from analysis.plots.theme import DARK
 from directions import LatdirError
 
+
+def exactly(value):
+    return Estimate(value, value, value)
+
+
 ROWS = (
-    Row("pca", "yaw", direction="yaw", effect=0.5, leakage=0.125, amount=2.0),
+    Row("pca", "yaw", direction="yaw", effect=exactly(0.5), leakage=exactly(0.125), amount=2.0),
     Row("pca", "age"),
-    Row("sefa", "yaw", direction="yaw", effect=0.25),
-    Row("sefa", "age", direction="age", effect=1.0, leakage=0.5, amount=1.0),
+    Row("sefa", "yaw", direction="yaw", effect=exactly(0.25)),
+    Row("sefa", "age", direction="age", effect=exactly(1.0), leakage=exactly(0.5), amount=1.0),
 )
 
 
