@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from directions.callables import callable_parts
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.crop import checked
 from directions.errors import LatdirError, SamplesError
-from directions.fingerprints import fingerprint
+from directions.fingerprints import CachedFingerprint
 
 __all__ = ["WrappedClassifier", "wrap_classifier"]
 
@@ -29,23 +29,27 @@ class WrappedClassifier(Classifier):
         name: str,
         attributes: tuple[Attribute, ...],
         differentiable: bool,
-        identity: str,
+        version: str | None,
     ) -> None:
         self.function = function
         self.name = name
         self.attributes = attributes
         self.differentiable = differentiable
-        self._identity = identity
+        self._version = version
+        self._fingerprint = CachedFingerprint()
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """sha256 over the identity given, the attributes, and a module's weights."""
+        """sha256 over the attributes and over weights, version, or all the function depends on."""
+        columns = [[a.name, a.kind, a.unit] for a in self.attributes]
+        config: dict[str, Any] = {"name": self.name, "attributes": columns}
+        if self._version is None:
+            parts = callable_parts(self.function)
+            return self._fingerprint(parts.tensors, {**config, "parts": parts.config})
         state: dict[str, Any] = {}
         if isinstance(self.function, nn.Module):
             state = {k: v for k, v in self.function.state_dict().items() if isinstance(v, Tensor)}
-        columns = [[a.name, a.kind, a.unit] for a in self.attributes]
-        config = {"name": self.name, "identity": self._identity, "attributes": columns}
-        return fingerprint(state, config)
+        return self._fingerprint(state, {**config, "version": self._version})
 
     def __call__(self, images: Tensor) -> Float[Tensor, "n k"]:
         """Scores, `[n, k]`, float32.
@@ -100,7 +104,7 @@ def wrap_classifier(
     attributes: Sequence[str | Attribute],
     name: str = "wrapped",
     differentiable: bool | None = None,
-    identity: str = "",
+    version: str | None = None,
 ) -> WrappedClassifier:
     """Make a classifier of a function or module from images to scores.
 
@@ -112,17 +116,18 @@ def wrap_classifier(
             or has a unit; a plain name is a value.
         name: Shown and stored; letters, digits, `_` and `-`.
         differentiable: Whether gradients flow from scores to images; by default yes for modules.
-        identity: Whatever tells this function from another, such as a version: part of the
-            fingerprint, where a module's weights are anyway.
+        version: Text that identifies a function, in place of all that it depends on: its code,
+            defaults, closure, and the modules, arrays and functions it reaches. Needed where it
+            reaches something that cannot be hashed, such as an open file.
 
     Raises:
-        LatdirError: It is a module in training mode, or the attributes are missing or named
-            alike.
+        LatdirError: It is a module in training mode, a function that cannot be hashed, or the
+            attributes are missing or named alike.
 
     Example:
         >>> def redness(images):
         ...     return images[:, 0].mean((1, 2))
-        >>> classifier = wrap_classifier(redness, attributes=["red"], identity="v1")
+        >>> classifier = wrap_classifier(redness, attributes=["red"])
         >>> classifier(torch.ones(2, 3, 8, 8))
         tensor([[1.],
                 [1.]])
@@ -141,10 +146,12 @@ def wrap_classifier(
         what = f"{twice[0]!r} occurs twice" if twice else f"they are {names}"
         raise LatdirError(f"attributes need one name a column, all different, but {what}")
     module = isinstance(function, nn.Module)
+    if version is None:
+        callable_parts(function)  # refuses what cannot be hashed
     return WrappedClassifier(
         function,
         name=name,
         attributes=made,
         differentiable=module if differentiable is None else differentiable,
-        identity=identity,
+        version=version,
     )

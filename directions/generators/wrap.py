@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from directions.callables import callable_parts
 from directions.errors import LatdirError, UnknownNameError
-from directions.fingerprints import fingerprint
+from directions.fingerprints import CachedFingerprint
 from directions.generators.base import Generator, check_images
 from directions.space import Prior, Space
 
@@ -57,13 +56,26 @@ class WrappedGenerator(Generator):
         self._shift, self._scale = TO_UNIT[pixels]
         self._user_draw = draw
         self._identity = {**identity, "pixels": pixels, "shape": list(space.shape)}
+        self._fingerprint = CachedFingerprint()
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """sha256 over the weights when first asked for; without weights, over the source."""
-        weights = {} if self._module is None else dict(self._module.state_dict())
-        tensors = {key: value for key, value in weights.items() if isinstance(value, Tensor)}
-        return fingerprint(tensors, self._identity)
+        """sha256 over the weights, or over all that a function depends on."""
+        identity = dict(self._identity)
+        tensors: dict[str, Tensor] = {}
+        for key, function in (("function", self._function), ("draw", self._user_draw)):
+            if (
+                function is not None
+                and identity["version"] is None
+                and _module_of(function) is None
+            ):
+                parts = callable_parts(function)
+                identity[key] = parts.config
+                tensors |= {f"{key}: {path}": value for path, value in parts.tensors.items()}
+        if self._module is not None:
+            state = self._module.state_dict().items()
+            tensors |= {name: value for name, value in state if isinstance(value, Tensor)}
+        return self._fingerprint(tensors, identity)
 
     @property
     def device(self) -> torch.device:
@@ -124,7 +136,7 @@ def wrap(
     """Use any module or function that turns a batch of codes into images as a Generator.
 
     The module stays yours: it is not copied, moved or changed, and it is in evaluation mode only
-    while it is called. If you train it on, wrap it again, since its fingerprint changes.
+    while it is called. Train it on, and its fingerprint changes with its weights.
 
     Args:
         module: Takes codes `[n, *input_shape]`, gives images `[n, 3, H, W]` or `[n, 1, H, W]`. A
@@ -138,11 +150,13 @@ def wrap(
         pixels: Range of the images the module makes: `-1..1`, `0..1` or `0..255`.
         space: Name of the codes' space.
         draw: `draw(rng, count)` gives `[count, *shape]` codes; by default standard normal.
-        version: Text that identifies a function, in place of its source. Needed where the source
-            cannot be read, and wise where it calls something that may change.
+        version: Text that identifies a function, in place of all that it depends on: its code,
+            defaults, closure, and the modules, arrays and functions it reaches. Needed where it
+            reaches something that cannot be hashed, such as an open file.
 
     Raises:
-        LatdirError: No size of code, no name, or what comes out is not images.
+        LatdirError: No size of code, no name, a function that cannot be hashed, or what comes out
+            is not images.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(8, 3 * 4 * 4), nn.Tanh(), nn.Unflatten(1, (3, 4, 4)))
@@ -194,13 +208,7 @@ def _identify(
     if not name:
         raise LatdirError("a function has no weights to tell it by: give it a name=…")
     if version is None:
-        try:
-            version = inspect.getsource(function)
-        except (OSError, TypeError) as error:
-            raise LatdirError(
-                f"the source of {name} cannot be read, and it has no weights to tell it by: "
-                "give a version='…' that you change when the function changes"
-            ) from error
+        callable_parts(function)  # refuses what cannot be hashed
     return name, {"wrapped": name, "version": version}
 
 

@@ -53,7 +53,7 @@ def test_a_function_may_give_one_column_flat_and_in_another_precision() -> None:
 
 
 def test_identity_tells_functions_apart() -> None:
-    one, two = (wrap_classifier(len, attributes=["a"], identity=v) for v in ("v1", "v2"))
+    one, two = (wrap_classifier(len, attributes=["a"], version=v) for v in ("v1", "v2"))
     assert one.fingerprint != two.fingerprint
 
 

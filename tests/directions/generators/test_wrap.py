@@ -155,7 +155,7 @@ def image_of(value):
         (Net(), {"pixels": "0..2"}, "no pixel range '0..2': there are -1..1, 0..1, 0..255"),
         (Net(scale=100.0), {}, "makes pixels as large as .* pixels='0..1' or pixels='0..255'"),
         (image_of(torch.zeros(3, 4, 4)), {}, "give it a name="),
-        (functools.partial(image_of, 1), {"name": "f"}, "give a version='…'"),
+        (functools.partial(image_of, iter(())), {"name": "f"}, "give a version='…'"),
         (image_of(torch.zeros(4)), {"name": "f"}, r"f does not make images: 2 codes gave a tensor"),
         (image_of(torch.zeros(2, 4, 4)), {"name": "f"}, r"shape \[2, 2, 4, 4\], where"),
         (image_of(torch.full((3, 4, 4), torch.nan)), {"name": "f"}, "gave NaN or infinite pixels"),
