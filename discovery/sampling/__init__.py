@@ -1,4 +1,5 @@
 """Labeled samples: codes and their scores, drawn in resumable shards.
 
-Read `sampler` first, then `samples`.
+Read `sampler` first, then `samples`. Import `sample` and `Samples` from `discovery`; the other
+modules are their parts.
 """
