@@ -1,4 +1,4 @@
-"""The measures of a bank: what each computes, its columns, its figure, its part of the report.
+"""The measures of a bank: computation, columns, figure and part of the report of each.
 
 `analysis.evaluate`, the report and the command loop over these entries and know no measure by
 name. Entries are text, so that reading them imports neither torch nor matplotlib.
@@ -38,7 +38,7 @@ class Chapter:
 
     Attributes:
         title: Its heading.
-        lead: What precedes its parts.
+        lead: Its introduction.
     """
 
     title: str
@@ -50,8 +50,8 @@ class Flag:
     """A flag of `latdir evaluate` and `latdir report` that turns a measure on; 0 leaves it out.
 
     Attributes:
-        help: What its number means.
-        default: Its number where it is not given.
+        help: Meaning of its number.
+        default: Its default.
     """
 
     help: str
@@ -64,13 +64,13 @@ class MeasureEntry:
 
     Attributes:
         location: `module:Class`.
-        summary: What it computes, in a line.
+        summary: One-line description.
         columns: Its columns of `latdir evaluate`, with their meaning.
-        chapter: Where in the report its part stands; empty for none.
+        chapter: Chapter of its part of the report; empty for none.
         title: Heading of that part.
         figure: `module:function` that draws the result.
         caption: Caption of the figure.
-        flag: What turns it on; without one it is measured wherever it can be.
+        flag: The flag that turns it on; without one it is always measured where possible.
     """
 
     location: str

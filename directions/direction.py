@@ -321,7 +321,7 @@ class Direction:
         return vector * mask.reshape(-1, *[1] * (vector.ndim - 1))
 
     def _remedy(self, codes: Tensor) -> str:
-        """What to do about codes of another shape."""
+        """Advice for codes of another shape."""
         shape = self.vector.shape
         if codes.shape == shape:
             return "add a batch axis with codes[None]"

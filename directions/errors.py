@@ -1,7 +1,7 @@
 """Exceptions raised by latdir; their messages say how to fix the call.
 
 Everything that the toolkit refuses on purpose is a `LatdirError`, so that a command can print one
-line for it and let every other exception through as the defect it is. Its subclasses tell apart
+line for it and let every other exception through as a defect. Its subclasses distinguish
 what callers may want to handle differently; a value out of its range is a plain `LatdirError`.
 """
 

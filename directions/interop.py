@@ -104,7 +104,7 @@ def import_bank(
 
 
 def _content(path: Path) -> Any:
-    """What the file holds: a tensor, or a dict of them by name."""
+    """Content of the file: a tensor, or a dict of them by name."""
     if path.suffix != ".pt":
         with _readable(path):
             return _numpy(path) if path.suffix == ".npy" else _ganspace(path)

@@ -1,6 +1,6 @@
 """Reserved seeds: codes that the library draws for itself, each set for one purpose.
 
-A figure is honest only on codes that took no part in choosing what it measures: a direction found
+A figure is unbiased only on codes that were not used to choose its subject: a direction found
 on some codes is measured on others, and one named by its effect on those is tried on others
 again. No two seeds are equal, and those of measurements are far from the small ones that people
 sample with.

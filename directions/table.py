@@ -19,7 +19,7 @@ def text(directions: Sequence[Direction], *, owner: str) -> str:
 
     Args:
         directions: One a line.
-        owner: What they belong to, for the heading.
+        owner: Their owner, for the heading.
 
     Example:
         >>> import torch

@@ -88,7 +88,7 @@ class LabelMethod(Method):
     def discover(
         self, samples: Samples, *, attributes: Sequence[str] | None = None, seed: int = 0
     ) -> DirectionBank:
-        """One direction for each attribute, positive towards high scores.
+        """One direction for each attribute, positive toward high scores.
 
         Args:
             samples: Codes of any shape `[n, *shape]` with their scores.
@@ -126,7 +126,7 @@ class ScoreMethod(Method):
         attributes: Sequence[str] | None = None,
         seed: int = 0,
     ) -> DirectionBank:
-        """Directions of each attribute, positive towards high scores.
+        """Directions of each attribute, positive toward high scores.
 
         Args:
             generator: Makes the images.
@@ -137,7 +137,7 @@ class ScoreMethod(Method):
 
 
 class TextMethod(Method):
-    """Methods that start from words."""
+    """Methods that start from text."""
 
     needs = ("generator", "text", "clip")
 
@@ -166,8 +166,8 @@ class TextMethod(Method):
             seed: Seed of the codes and of all random choices.
 
         Raises:
-            LatdirError: Texts that `prompts_of` refuses, or that the model cannot tell from the
-                neutral one.
+            LatdirError: Texts that `prompts_of` refuses, or that the model does not separate from
+                the neutral one.
         """
 
 

@@ -29,7 +29,7 @@ def channel_names(generator: Generator, space: str) -> list[tuple[str, int]]:
 
 
 def usable_channels(generator: Generator, space: str, *, rgb: bool) -> Tensor:
-    """Which coordinates count, `[d]`, boolean: those of color layers only with `rgb`."""
+    """Mask `[d]` of the usable coordinates: those of color layers only with `rgb`."""
     names = channel_names(generator, space)
     return torch.tensor([rgb or not layer.endswith("rgb") for layer, _ in names])
 

@@ -46,7 +46,7 @@ class EffectMatrix(Measure[Scored]):
         }
 
     def summary(self, found: Scored) -> dict[str, dict[str, Cell]]:
-        """What a direction moves, how surely, and its largest side effect."""
+        """Effect of each direction, its certainty, and its largest side effect."""
         effects = found.effects
         headings = ("moves", "per sigma", "in SD", f"rises at {effects.step:+g} σ")
         own = {name: _own(effects, name, effects.targets.get(name)) for name in effects.directions}
@@ -165,7 +165,7 @@ def _unit(kind: str, unit: str) -> str:
 
 def _own(effects: Effects, name: str, target: str | None) -> list[Cell]:
     if target is None:
-        return [Cell("no attribute of its own", word=True), *[Cell("–")] * 3]
+        return [Cell("no target attribute", word=True), *[Cell("–")] * 3]
     cell = effects.at(name, target)
     attribute = effects.attributes[effects.names.index(target)]
     return [

@@ -15,7 +15,7 @@ __all__ = ["IdentityAtEqualEffect"]
 
 
 class IdentityAtEqualEffect(Measure[Identity]):
-    """How similar embeddings stay when the target moves by a given amount."""
+    """Similarity of embeddings at a given change of the target."""
 
     def from_scores(self, scored: Scored) -> Identity | None:
         """From several positive amounts, measured with embeddings."""
@@ -41,8 +41,8 @@ class IdentityAtEqualEffect(Measure[Identity]):
         return {"identity at +1 SD": cells}
 
     def part(self, found: Identity, anchors: Mapping[str, str]) -> Part:
-        """What the figure shows."""
+        """Description of the figure."""
         return Part(
-            label="Cosine of embeddings against the change of the target, one curve a direction; "
+            label="Cosine of embeddings against the change of the target, one curve per direction; "
             f"unrelated images reach {number(found.strangers)}."
         )

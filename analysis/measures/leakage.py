@@ -14,7 +14,7 @@ __all__ = ["LeakageAtEqualEffect", "at_one_sd", "comparable"]
 
 
 class LeakageAtEqualEffect(Measure[Leakage]):
-    """How far the other attributes move when the target moves by a given amount."""
+    """Change of the other attributes at a given change of the target."""
 
     def from_scores(self, scored: Scored) -> Leakage | None:
         """From several positive amounts and at least two attributes that vary."""

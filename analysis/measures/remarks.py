@@ -107,16 +107,16 @@ def _leaks(effects: Effects, k: int, leaks: Sequence[int], own: int) -> list[str
     sizes = effects.standardized[k]
     target, size = effects.names[own], abs(float(sizes[own]))
 
-    def told(chosen: Sequence[int]) -> str:
+    def listed(chosen: Sequence[int]) -> str:
         return _joined([f"{effects.names[a]} ({_signed(float(sizes[a]))})" for a in chosen])
 
     much = [a for a in leaks if abs(float(sizes[a])) >= AS_MUCH * size]
     some = [a for a in leaks if a not in much]
     parts = []
     if much:
-        parts.append(f"{told(much)} at least about as much")
+        parts.append(f"{listed(much)} at least about as much")
     if some:
-        parts.append(f"{told(some)} more than half as much")
+        parts.append(f"{listed(some)} more than half as much")
     names = _joined([effects.names[a] for a in leaks])
     they = "it" if len(leaks) == 1 else "they"
     return [

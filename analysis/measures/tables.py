@@ -47,7 +47,7 @@ class Table:
     Attributes:
         columns: Names of the columns.
         rows: The rows.
-        caption: What the cells are.
+        caption: Description of the cells.
         fold: Heading under which the table is folded away; shown at once without one.
         text: A paragraph before a folded table.
     """

@@ -153,7 +153,7 @@ def curves(
     *,
     ends: tuple[Float[Tensor, "k t"], Float[Tensor, "k t"]] | None = None,
 ) -> None:
-    """One curve a row of values, each over its band of uncertainty if there is one."""
+    """One curve per row of values, each over its band of uncertainty if there is one."""
     for k, name in enumerate(names):
         band = (ends[0][k].tolist(), ends[1][k].tolist()) if ends else None
         band_curve(axes, k, name, x.tolist(), values[k].tolist(), band, theme)

@@ -1,6 +1,6 @@
 """All disentanglement metrics of one representation, each with its interval.
 
-Each metric has a file of its own, with its definition, source and components: `mig`,
+Each metric has its own file, with its definition, source and components: `mig`,
 `sap`, `dci`, `modularity`, `explicitness`, `factorvae`. They disagree by design, and no one of
 them is the truth (Locatello et al. 2019, arXiv:1811.12359): read them together.
 """

@@ -30,7 +30,7 @@ from directions.scoring.features import Features
 
 __all__ = ["LocalMetric", "effective_dimension", "metric_of", "pullback_metric"]
 
-# From so many eigenpairs less than all, the whole metric costs no more.
+# Within this number of all eigenpairs, the whole metric costs no more.
 OVERSAMPLE = 8
 # Residual of the leading eigenpairs; the error of an eigenvalue is of the order of its square.
 TOLERANCE = 1e-3
@@ -145,9 +145,7 @@ def metric_of(model: Linearized, *, count: int | None = None, seed: int = 0) -> 
         LatdirError: More eigenpairs than coordinates.
 
     Example:
-        >>> from directions.numerics.eigen import eigh
-    from directions.numerics.jacobian import leading, product
-    from directions.numerics.linearized import linearize
+        >>> from directions.numerics.linearized import linearize
         >>> stretch = linearize(lambda x: x * torch.tensor([3.0, 1.0]), torch.zeros(2))
         >>> metric_of(stretch).values
         tensor([9., 1.])

@@ -60,7 +60,7 @@ def span(vectors: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch d k"]:
     k, d = vectors.shape[-2:]
     if not 1 <= k <= d:
         raise LatdirError(
-            f"{k} vectors of {d} coordinates: give between 1 and {d}, one a row, "
+            f"{k} vectors of {d} coordinates: give between 1 and {d}, one per row, "
             "with directions[:k] the first k"
         )
     if not torch.isfinite(vectors).all():
@@ -275,7 +275,7 @@ def compare_banks(
     Args:
         a: The first bank.
         b: The second bank.
-        count: How many of each bank's first directions to take; by default all.
+        count: Number of each bank's first directions; by default all.
         kind: Which distance to compare.
         draws: Number of random pairs.
         seed: Seed of the random pairs.

@@ -223,7 +223,7 @@ def checked_effects(
     if tuple(effects.shape) != (len(bank), len(attributes)):
         raise LatdirError(
             f"effects have shape {list(effects.shape)}, but there are {len(bank)} directions and "
-            f"{len(attributes)} attributes: give one row a direction, one column an attribute, "
+            f"{len(attributes)} attributes: give one row per direction, one column per attribute, "
             "and attributes=[…] where they are not the bank's names"
         )
     if not torch.isfinite(effects).all():

@@ -54,7 +54,7 @@ def condition(
     """Remove from directions their components along others.
 
     n' = n - Cᵀ (C M Cᵀ)⁻¹ C M n, normalized, where C's rows are the conditions and M is the
-    metric (the identity, or the prior's covariance). All conditions are taken as they are in
+    metric (the identity, or the prior's covariance). All conditions are taken unchanged from
     the bank, before any of them is changed.
 
     Args:

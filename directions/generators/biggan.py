@@ -283,7 +283,7 @@ class BigGANGenerator(Generator):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.network.embeddings.device
 
     def with_label(self, label: int | None) -> BigGANGenerator:

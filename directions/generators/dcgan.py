@@ -103,7 +103,7 @@ class DCGAN(Generator):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self._layers[0].weight.device
 
     def synthesize(self, codes: Float[Tensor, "n d"], space: str = "z") -> Tensor:

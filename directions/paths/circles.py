@@ -129,7 +129,7 @@ def _turned(
     vector: Float[Tensor, "d"],
     length: float | Tensor,
 ) -> Float[Tensor, "n ..."]:
-    """Codes turned towards the vector by an arc of that length, in the plane of both."""
+    """Codes rotated toward the vector by an arc of that length, in the plane of both."""
     across = rest.norm(dim=1)
     radius = torch.hypot(along, across)
     if not bool((across > 0).all()):

@@ -119,7 +119,7 @@ class InstancePath(CurvedPath):
             codes: `[n, *shape]`.
             amount: Length of the path, backwards if negative; a number, or one for each code
                 `[n]`.
-            unit: A unit of the global direction: its `sigma`, `latent`, or what it is
+            unit: A unit of the global direction: its `sigma`, `latent`, or the one it is
                 calibrated in.
 
         Returns:

@@ -1,7 +1,7 @@
 """The container of every file of tensors: safetensors with one metadata key, `manifest`.
 
 The manifest is JSON with `format`, `version` and whatever the format adds. Equal contents give
-equal bytes, a file appears whole or not at all, and reading one executes nothing.
+equal bytes, a file is written atomically, and reading one executes nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def write_tensors(
     *,
     format: FileFormat,
 ) -> None:
-    """Write tensors and their manifest, whole or not at all.
+    """Write tensors and their manifest, atomically.
 
     Args:
         path: The file; its folder must exist.

@@ -23,7 +23,7 @@ from directions.weight_files.torch_files import LEGACY_MAGIC, TABLE, read_legacy
 
 __all__ = ["Contents", "read_contents", "read_value"]
 
-# Averaged generators before raw ones, and wrappings before what they wrap.
+# Averaged generators before raw ones, and wrappers before their contents.
 INNER = (
     *("g_ema", "G_ema", "generator_smooth", "params_ema", "models", "state_dict", "model"),
     *("generator", "g", "G", "params"),
@@ -71,7 +71,7 @@ def read_contents(path: Path, *, scripted: bool = False) -> Contents:
 
 
 def read_value(path: Path) -> Any:
-    """What a torch file or a pickle holds: tensors, in dictionaries of any depth.
+    """Content of a torch file or a pickle: tensors, in dictionaries of any depth.
 
     Args:
         path: A file of `torch.save`, or a pickle.

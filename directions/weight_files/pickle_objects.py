@@ -212,7 +212,7 @@ def _bytes(value: Any) -> memoryview:
 
 
 def _encode(budget: Budget, arguments: tuple[Any, ...]) -> memoryview:
-    """How protocol 2 writes bytes: as text, to be encoded."""
+    """Bytes as protocol 2 writes them: as text, to be encoded."""
     text, encoding = arguments
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise CheckpointError("it has bytes in an unknown encoding")

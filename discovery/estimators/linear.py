@@ -29,7 +29,7 @@ __all__ = [
 
 # Penalties tried, relative to the mean eigenvalue of the codes' scatter.
 PENALTIES = torch.logspace(-6, 4, 61, dtype=torch.float64)
-# Up to so many numbers (half a gigabyte) codes are turned in float64.
+# Up to this many numbers (half a gigabyte) codes are rotated in float64.
 EXACT = 2**26
 
 

@@ -95,7 +95,7 @@ def smooth_margin(
 def _conjugate_gradients(
     X: Tensor, curvature: Tensor, penalty: Tensor, diagonal: Tensor, right: Tensor
 ) -> Tensor:
-    """Approximate solution of (penalty + X curvature Xᵀ) s = right, a row a target."""
+    """Approximate solution of (penalty + X curvature Xᵀ) s = right, one row per target."""
     s, r = torch.zeros_like(right), right
     z = r / diagonal
     p, rz = z, (r * z).sum(1, keepdim=True)

@@ -116,7 +116,7 @@ def _direction(
     target_over: Tensor,
     target_under: Tensor,
 ) -> _Point:
-    """Newton step towards these values of the products α · over and (c − α) · under."""
+    """Newton step toward these values of the products α · over and (c − α) · under."""
     shift = infeasible + at.over - at.under + target_under / at.room - target_over / at.alpha
     right = -gradient - X @ (shift / theta)
     u = torch.cholesky_solve(right[:, None], factor)[:, 0]

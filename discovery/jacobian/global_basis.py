@@ -46,7 +46,7 @@ class GlobalBasis(GeneratorMethod):
     """Directions that change the image most, over many codes.
 
     Attributes:
-        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
         n_codes: Number of codes whose Jacobians are aggregated.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         aggregate: `mean` of JᵀJ, or `frechet` mean of the leading subspaces.
@@ -96,7 +96,7 @@ class GlobalBasis(GeneratorMethod):
             Directions by descending mean gain. Evidence has `eigenvalue` (mean squared change of
             the image per latent unit), `share`, `tied_with`, and `variation`: standard deviation
             over the codes of the gain ‖J v‖ divided by its mean, 0 for a direction that works
-            alike everywhere.
+            equal everywhere.
 
         Raises:
             LatdirError: An unknown space, codes that do not fit it, an image that does not

@@ -44,7 +44,7 @@ class HessianPenalty(GeneratorMethod):
     """The basis whose directions do not modulate each other's effect.
 
     Attributes:
-        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
         n_codes: Number of codes that rank the directions and start the descent.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         epsilon: Step of the second difference, in latent units; each of the d directions moves

@@ -41,7 +41,7 @@ class LocalBasis(GeneratorMethod):
     """Singular vectors of the Jacobian at one code.
 
     Attributes:
-        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         through: `image` ranks directions by how much they change the image; `mapping`, the
             paper's, by how much codes of the first space can move along them.

@@ -42,7 +42,7 @@ class LocalChannels(GeneratorMethod):
     Attributes:
         region: A part of the face (eyes, mouth, nose, face, background), or a box in pixels,
             `top,left,bottom,right`.
-        n_directions: How many directions, at most.
+        n_directions: Maximum number of directions.
         n_codes: Number of images whose gradients are taken.
         probes: Draws of random signs an image.
         active: Share of the channels that are ranked, those that change the region most for

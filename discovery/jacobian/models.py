@@ -1,6 +1,6 @@
 """Images to first order at each of many codes, and banks of the eigenvectors of their metrics.
 
-What the methods of this folder share; the linear algebra is in `directions.numerics.jacobian`.
+Code shared by the methods of this folder; the linear algebra is in `directions.numerics.jacobian`.
 """
 
 from __future__ import annotations

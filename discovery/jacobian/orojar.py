@@ -45,7 +45,7 @@ class OroJaR(GeneratorMethod):
     """The basis whose directions change the image orthogonally, at all codes together.
 
     Attributes:
-        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
         n_codes: Number of codes whose JᵀJ are diagonalized, or that start a sampled descent.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         solver: `exact` joint diagonalization, or `sampled` descent.

@@ -49,7 +49,7 @@ class Region(GeneratorMethod):
     Attributes:
         region: A part of the face (eyes, mouth, nose, face, background), or a box in pixels,
             `top,left,bottom,right`.
-        n_directions: How many directions, at most; fewer where the codes have fewer dimensions.
+        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
         n_codes: Number of codes whose Jacobians are averaged.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
         solver: `contrast`, `null_space`, or `alone`.
@@ -218,7 +218,7 @@ def region_masks(
     if tuple(mask.shape) not in ((height, width), (len(codes), height, width)):
         raise LatdirError(
             f"the mask has shape {list(mask.shape)}: give [{height}, {width}], or "
-            f"[{len(codes)}, {height}, {width}] for one a code"
+            f"[{len(codes)}, {height}, {width}] for one per code"
         )
     if not ((mask >= 0) & (mask <= 1)).all():
         raise LatdirError(f"a mask lies in 0 … 1, not {float(mask.min())} … {float(mask.max())}")

@@ -16,7 +16,7 @@ __all__ = ["Draw"]
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """Which codes of which generator.
+    """The codes of one run of one generator.
 
     Attributes:
         generator: Where they come from.

@@ -7,7 +7,7 @@ Longer ones time generator and classifier together, in turns, the best of three:
   difference has at most a tenth of the scores' own standard deviation (a correlation above 0.995).
 - The batch is the fastest of those tried; a larger one must be 5 % faster than a smaller.
 - A classifier's compiled form, where it says it has one, is used if it saves twice its cost.
-  Compiling is reckoned at 60 s for 1.3 times the speed, so that at 100 samples a second it pays
+  Compiling is reckoned at 60 s for 1.3 times the speed, so that at 100 samples per second it pays
   from 52,000 samples on. Without a C++ compiler it is never taken.
 """
 

@@ -54,7 +54,7 @@ class Walks(GeneratorMethod):
         steps: Steps of the optimizer.
         batch_size: Codes a step.
         rate: Length of the first steps, in latent units at the largest amount.
-        reach: How far the edits go, 1 being 0.15 frames, 0.4 doublings, 20 degrees or half the
+        reach: Range of the edits, 1 being 0.15 frames, 0.4 doublings, 20 degrees or half the
             range of a color, both ways.
         hidden: Units of the neural walk's field.
 

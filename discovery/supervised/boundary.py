@@ -54,7 +54,7 @@ class Boundary(LabelMethod):
     """Normals of linear boundaries, one for each attribute.
 
     Held-out figures come from a fit that leaves `validation` of the samples out; the direction
-    itself is then fitted on all of them (except for `interfacegan`, which is what it is).
+    itself is then fitted on all of them (except `interfacegan`, reproduced exactly as published).
 
     Attributes:
         estimator: `ridge` regresses soft scores on codes; `lda`, `logistic`, `squared_hinge`,
@@ -117,7 +117,7 @@ class Boundary(LabelMethod):
     def discover(
         self, samples: Samples, *, attributes: Sequence[str] | None = None, seed: int = 0
     ) -> DirectionBank:
-        """One direction for each attribute, positive towards high scores.
+        """One direction for each attribute, positive toward high scores.
 
         Args:
             samples: Codes of any shape with their scores.

@@ -98,8 +98,8 @@ class Axes:
     @property
     def digest(self) -> str:
         """sha256 over space, sigmas and vectors."""
-        told = hashlib.sha256(repr((self.space, self.names)).encode())
+        digest = hashlib.sha256(repr((self.space, self.names)).encode())
         for part in (self.sigmas, self.vectors):
             if part is not None:
-                told.update(part.contiguous().float().numpy().tobytes())
-        return told.hexdigest()
+                digest.update(part.contiguous().float().numpy().tobytes())
+        return digest.hexdigest()

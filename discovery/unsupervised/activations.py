@@ -66,7 +66,7 @@ def layer_activations(
         A function of codes `[n, *shape]`; its result keeps the layer's shape, `[n, ...]`.
 
     Raises:
-        LatdirError: No such layer, or one that does not give one tensor with a row a code.
+        LatdirError: No such layer, or one that does not give one tensor with one row per code.
 
     Example:
         >>> from directions.generators import load_generator
@@ -113,7 +113,7 @@ def layer_activations(
             )
         if not isinstance(seen[0], Tensor) or seen[0].shape[:1] != codes.shape[:1]:
             raise SpaceError(
-                f"layer {layer!r} of {generator.name} does not give one row a code: choose another"
+                f"layer {layer!r} of {generator.name} gives no row per code: choose another"
             )
         return seen[0]
 

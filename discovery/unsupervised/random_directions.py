@@ -24,7 +24,7 @@ class RandomDirections(GeneratorMethod):
     """Directions drawn at random.
 
     Attributes:
-        n_directions: How many.
+        n_directions: Number of directions.
         space: Latent space; by default `w` where there is one, otherwise the first.
         spread: `prior`, like differences of codes, or `uniform` over all directions.
 

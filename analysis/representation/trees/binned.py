@@ -54,7 +54,7 @@ class Binned:
         Args:
             codes: `[n, d]`.
             test_codes: `[m, d]`.
-            bins: How many bins a code at most; None for one a distinct value.
+            bins: Maximum number of bins per code; None for one per distinct value.
         """
         n, d = codes.shape
         widest = n if bins is None else min(bins, n)
@@ -74,7 +74,7 @@ class Binned:
         """The sparse matrices of ones, a few codes at a time.
 
         Args:
-            columns: How many sums a bin will be kept at most.
+            columns: Maximum number of sums per bin.
         """
         d, n = self.order.shape
         widest = int(self.widths.max())
@@ -118,7 +118,7 @@ class _Sums(NamedTuple):
 
 
 class Trees(NamedTuple):
-    """One tree a class, as full binary trees, level by level.
+    """One tree per class, as full binary trees, level by level.
 
     Attributes:
         features: `[2**depth - 1, K]`, the code that splits each node.
@@ -159,7 +159,7 @@ class Trees(NamedTuple):
 
 
 def _edges(values: Array, bins: int | None) -> Array:
-    """Where to cut values: between neighbors, or between the quantiles."""
+    """Bin edges: between neighboring values, or at quantiles."""
     distinct = np.unique(values)
     middles = (distinct[1:] + distinct[:-1]) / 2
     if bins is None or len(distinct) <= bins:

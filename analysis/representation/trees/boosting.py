@@ -2,7 +2,7 @@
 
 Jerome H. Friedman: Greedy Function Approximation: A Gradient Boosting Machine, Annals of
 Statistics 2001, algorithms 5 and 6, in the form of scikit-learn's `GradientBoostingClassifier` at
-its defaults: 100 stages, one regression tree of depth 3 a class and stage (one in all for two
+its defaults: 100 stages, one regression tree of depth 3 per class and stage (one in all for two
 classes), splits by Friedman's improvement, a Newton step a leaf, learning rate 0.1; the importance
 of a code is the squared error that its splits take away.
 
@@ -28,7 +28,7 @@ __all__ = ["Binned", "Boosted", "boost"]
 STAGES = 100
 DEPTH = 3
 RATE = 0.1
-# Up to so many bins a code, and with so many rows a bin, histograms are faster than sorted rows.
+# Up to this many bins per code, and from this many rows per bin, histograms beat sorted rows.
 FEW_BINS = 300
 ROWS_A_BIN = 4
 SMALLEST = 1e-150
@@ -37,7 +37,7 @@ SAFE_RANGE = 600.0
 
 @dataclass(frozen=True, eq=False)
 class Boosted:
-    """What boosting found.
+    """Result of boosting.
 
     Attributes:
         importance: `[d]`, at least 0, summing to 1 unless no code was of use.
@@ -59,8 +59,8 @@ def boost(
         binned: The codes.
         labels: `[n]`, class numbers from 0; not all need occur.
         seed: Of the choice between codes that split equally well, such as copies of each other.
-        stages: How many trees a class.
-        depth: How many splits from root to leaf.
+        stages: Number of trees per class.
+        depth: Number of splits from root to leaf.
 
     Example:
         >>> codes = np.stack([np.repeat([0.0, 1.0], 50), np.tile([0.0, 1.0], 50)], 1)

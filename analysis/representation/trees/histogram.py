@@ -2,7 +2,7 @@
 
 The sums of the gradients over the bins are one product of a sparse matrix of ones with the
 gradients of all classes at once, for one child of each node only, as the other is what is left of
-the parent. For codes of few bins: what it costs grows with them, and so does its memory.
+the parent. For codes of few bins: its cost grows with them, and so does its memory.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ KEPT = 32_000_000
 def grow_on_histograms(
     binned: Binned, gradient: Array, depth: int, rng: np.random.Generator
 ) -> Trees:
-    """Grow one tree a class, as many at once as `KEPT` allows.
+    """Grow one tree per class, as many at once as `KEPT` allows.
 
     Args:
         binned: The codes.
         gradient: `[n, K]`, what each tree is to predict.
-        depth: How many splits from root to leaf.
+        depth: Number of splits from root to leaf.
         rng: Chooses between codes that split equally well.
     """
     k = gradient.shape[1]

@@ -20,12 +20,12 @@ __all__ = ["grow_on_sorted_rows"]
 def grow_on_sorted_rows(
     binned: Binned, gradient: Array, depth: int, rng: np.random.Generator
 ) -> Trees:
-    """Grow one tree a class; takes four times the memory of the codes.
+    """Grow one tree per class; takes four times the memory of the codes.
 
     Args:
         binned: The codes.
         gradient: `[n, K]`, what each tree is to predict.
-        depth: How many splits from root to leaf.
+        depth: Number of splits from root to leaf.
         rng: Chooses between codes that split equally well.
     """
     n, k = gradient.shape
@@ -65,7 +65,7 @@ class _Split(NamedTuple):
     Attributes:
         gain: Squared error that it takes away.
         shift: Sum of the residuals on the left.
-        code: What it splits by.
+        code: The code it splits by.
         sides: Rows that go left and right, in the order of that code.
     """
 

@@ -65,7 +65,7 @@ class StyleGAN3Config:
 class LayerRates:
     """The grids of one layer.
 
-    Frequencies are in cycles an image width, sampling rates in samples an image width.
+    Frequencies are in cycles per image width, sampling rates in samples per image width.
 
     Attributes:
         in_size: Side of its input, margin included.
