@@ -13,12 +13,15 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from dataclasses import replace
+from functools import partial
 
 import torch
 
 from analysis.spaces.path_length import perceptual_path_length
 from directions.generators import load_generator
-from directions.scoring.features import face_features, lpips_features, pixel_features
+from directions.scoring.features import face_crop, face_features, lpips_features, pixel_features
+from directions.scoring.rendering import Rendering
 
 DISTANCES = {"faces": face_features, "lpips": lpips_features, "pixels": lambda: pixel_features}
 
@@ -44,21 +47,21 @@ def main() -> None:
 
     generator = load_generator(args.generator)
     features = DISTANCES[args.distance]()
-    options = {"features": features, "distance": args.distance, "crop": args.crop}
+    options = {"features": features, "view": partial(face_crop, crop=args.crop)}
     spaces = [] if args.compare_only else [s for s in ("z", "w") if s in generator.spaces]
     for space in spaces:
         for sampling in ("full", "end"):
             found = perceptual_path_length(
                 generator, space=space, sampling=sampling, count=args.count, **options
             )
-            print(found, flush=True)
+            print(replace(found, distance=args.distance), flush=True)
 
     ways = {
-        "exact": {"derivative": "exact"},
-        "exact, bfloat16": {"derivative": "exact", "precision": "bfloat16"},
+        "exact": {},
+        "exact, bfloat16": {"rendering": Rendering(precision="bfloat16", progress=False)},
     }
     for epsilon in (1e-4, 1e-3, 1e-2):
-        ways[f"ε = {epsilon:g}"] = {"derivative": "finite", "epsilon": epsilon}
+        ways[f"ε = {epsilon:g}"] = {"epsilon": epsilon}
     # The first call prepares kernels.
     perceptual_path_length(generator, count=16, **options)
     times = {name: [] for name in ways}

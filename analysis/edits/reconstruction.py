@@ -78,7 +78,7 @@ def reconstruction_quality(
     rebuilt: Float[Tensor, "..."],
     *,
     perceptual: Perceptual | None = None,
-    batch: int = 32,
+    batch_size: int = 32,
 ) -> Reconstruction:
     """Compare images with their reconstructions, pair by pair.
 
@@ -86,7 +86,7 @@ def reconstruction_quality(
         images: In [-1, 1].
         rebuilt: As many, of the same size.
         perceptual: Two batches of images to distances `[n]`, such as `lpips_distance()`.
-        batch: Pairs at a time.
+        batch_size: Pairs at a time.
 
     Returns:
         Each measure of each pair, on the CPU.
@@ -117,7 +117,7 @@ def reconstruction_quality(
         )
     measures = require("torchmetrics.functional.image", "metrics")
     parts: dict[str, list[Tensor]] = {}
-    for a, b in zip(torch.split(images, batch), torch.split(rebuilt, batch), strict=True):
+    for a, b in zip(torch.split(images, batch_size), torch.split(rebuilt, batch_size), strict=True):
         with torch.no_grad():
             x, y = a.float().clamp(-1, 1), b.float().clamp(-1, 1)
             error = (x - y).square().mean((1, 2, 3))

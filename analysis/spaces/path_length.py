@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -37,7 +38,8 @@ from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.numerics.tangents import directional
-from directions.scoring.features import Features, Reference, face_crop, face_features
+from directions.scoring.features import Features, face_crop, face_features
+from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
@@ -49,7 +51,8 @@ __all__ = [
     "slerp",
 ]
 
-EPSILON = 1e-4
+# The whole image, shrunk to about 256 pixels.
+WHOLE: Callable[[Tensor], Tensor] = partial(face_crop, crop=False)
 TRIM = 0.01
 # Two codes this close to one line have no one great circle: cosines of random codes are far off.
 PARALLEL = 1e-6
@@ -97,17 +100,12 @@ def perceptual_path_length(
     space: str = "z",
     sampling: Sampling = "full",
     features: Features | None = None,
-    distance: str | None = None,
-    derivative: Derivative = "exact",
-    epsilon: float = EPSILON,
-    precision: Precision = "float32",
-    crop: bool = False,
-    reference: Reference = "tensorflow",
+    epsilon: float | None = None,
+    view: Callable[[Tensor], Tensor] = WHOLE,
     count: int = 1000,
     seed: int = HELD_OUT_SEED,
     trim: float = TRIM,
-    batch: int = 16,
-    progress: bool = False,
+    rendering: Rendering = Rendering(progress=False),
 ) -> PathLength:
     """Perceptual path length of a generator.
 
@@ -117,19 +115,17 @@ def perceptual_path_length(
         sampling: `full`, anywhere between the two codes; `end`, at the first.
         features: φ of the distance ‖φ(a) − φ(b)‖². By default `face_features()`, whose figures
             compare generators of faces with each other; `lpips_features()` gives published ones.
-        distance: What to call it in the result.
-        derivative: `exact`, or `finite` differences as published.
-        epsilon: ε of the finite differences.
-        precision: Of the tangents' convolutions in the exact limit; values, squares and sums are
-            in float32 or higher always. `bfloat16` is faster on processors with such arithmetic
-            and moves single values by less than 1 %, the mean by far less.
-        crop: Whether to use the middle of a face only, as published for FFHQ.
-        reference: Which code's shrinking to follow for images above 256 pixels.
+        epsilon: ε of finite differences, 1e-4 as published; None takes the exact limit.
+        view: What of an image is looked at, [n, c, h, w] to the same; by default all of it, shrunk
+            to about 256 pixels. `face_crop` looks at the middle of a face only, as published for
+            FFHQ.
         count: Number of pairs; 50,000 were published.
         seed: Seed of the codes and of t.
-        trim: Share of the values left out at either end.
-        batch: Pairs at a time.
-        progress: Whether to show a bar.
+        trim: Fraction of the values left out at either end.
+        rendering: Truncation, pairs at a time, by default 16, and the precision of the tangents'
+            convolutions in the exact limit, by default float32; values, squares and sums are in
+            float32 or higher always. `bfloat16` is faster on processors with such arithmetic and
+            moves single values by less than 1 %, the mean by far less.
 
     Raises:
         LatdirError: An unknown space, fewer than two pairs, ε not positive, a fraction to trim that
@@ -144,33 +140,37 @@ def perceptual_path_length(
         PPL 0.0058... ± 0.0003... (z, full, 64 pairs, pixel_features)
     """
     generator.space(space)
-    if count < 2 or not epsilon > 0 or not 0 <= trim < 0.5:
+    precision, batch_size = rendering.precision or "float32", rendering.batch_size or 16
+    if count < 2 or not (epsilon is None or epsilon > 0) or not 0 <= trim < 0.5:
         raise LatdirError(
             f"count {count} must be at least 2, epsilon {epsilon} positive and trim {trim} in "
             "0 … 0.5, such as 1000, 1e-4 and 0.01"
         )
-    if precision != "float32" and derivative != "exact":
+    if precision != "float32" and epsilon is not None:
         raise LatdirError(
             f"finite differences at epsilon {epsilon} cannot be taken in {precision}: its rounding "
-            "is larger than the differences; use derivative='exact', or precision='float32'"
+            "is larger than the differences; use epsilon=None, the exact limit, or float32"
         )
     perceive = face_features(device=generator.device) if features is None else features
-    codes = generator.sample(2 * count, seed=seed, space=space)
+    truncation = rendering.truncation
+    codes = generator.sample(2 * count, seed=seed, space=space, truncation=truncation)
     pairs = codes.reshape(count, 2, *codes.shape[1:])
     rng = torch.Generator().manual_seed(seed)
     times = torch.rand(count, generator=rng) * (sampling == "full")
     between = slerp if space == "z" else lerp
     values = []
-    for start in tqdm(range(0, count, batch), desc="path length", disable=not progress):
-        t = times[start : start + batch].to(codes)
-        first, second = pairs[start : start + batch].unbind(1)
+    for start in tqdm(
+        range(0, count, batch_size), desc="path length", disable=not rendering.progress
+    ):
+        t = times[start : start + batch_size].to(codes)
+        first, second = pairs[start : start + batch_size].unbind(1)
 
         def seen(t: Tensor, first: Tensor = first, second: Tensor = second) -> Tensor:
             images = generator.synthesize(between(first, second, t), space)
-            return _vectors(perceive(face_crop(images, crop=crop, reference=reference)))
+            return _vectors(perceive(view(images)))
 
         with torch.no_grad():
-            if derivative == "exact":
+            if epsilon is None:
                 speed = directional(seen, t, torch.ones_like(t), precision=precision).derivative
             else:
                 speed = (seen(t + epsilon) - seen(t)) / epsilon
@@ -185,8 +185,8 @@ def perceptual_path_length(
         kept=len(kept),
         space=space,
         sampling=sampling,
-        derivative=derivative,
-        distance=distance or named.split(".")[0],
+        derivative="exact" if epsilon is None else "finite",
+        distance=named.split(".")[0],
         precision=precision,
     )
 
@@ -256,7 +256,7 @@ def edit_path_length(
     seed: int = HELD_OUT_SEED,
     bootstrap: int = 1000,
     level: float = 0.95,
-    batch: int = 32,
+    batch_size: int = 32,
 ) -> EditPath:
     """Path length of the images of held-out codes along a direction.
 
@@ -269,7 +269,7 @@ def edit_path_length(
         seed: Of the codes.
         bootstrap: Number of resamples of the codes.
         level: Share of them inside the interval.
-        batch: Images at a time.
+        batch_size: Images at a time.
 
     Raises:
         LatdirError: Amounts that do not ascend, or images that do not change at all.
@@ -283,7 +283,7 @@ def edit_path_length(
     moved = torch.stack([direction.shift(codes, float(a)) for a in places], 1)
     steps, ends = [], []
     with torch.inference_mode():
-        for part in torch.split(moved, max(1, batch // len(places))):
+        for part in torch.split(moved, max(1, batch_size // len(places))):
             images = generator.synthesize(part.flatten(0, 1), space)
             seen = _vectors(perceive(images)).reshape(*part.shape[:2], -1)
             steps.append((seen[:, 1:] - seen[:, :-1]).norm(dim=2))
@@ -309,7 +309,7 @@ def lipschitz(
     features: Features | None = None,
     count: int = 64,
     seed: int = HELD_OUT_SEED,
-    batch: int = 16,
+    batch_size: int = 16,
 ) -> Float[Tensor, "n"]:
     """Local Lipschitz constant along a direction at held-out codes: ‖∂φ(G(z + s v)) / ∂s‖.
 
@@ -319,7 +319,7 @@ def lipschitz(
         features: φ; by default `face_features()`.
         count: Number of held-out codes.
         seed: Of the codes.
-        batch: Codes at a time.
+        batch_size: Codes at a time.
 
     Returns:
         `[count]`, change of φ per sigma. Its maximum is the constant over these codes, its spread
@@ -329,7 +329,7 @@ def lipschitz(
     space = direction.acts_in(generator.spaces)
     codes = generator.sample(count, seed=seed, space=space)
     speeds = []
-    for part in torch.split(codes, batch):
+    for part in torch.split(codes, batch_size):
         tangent = direction.shift(part, 1.0) - part
         function = _through(generator, perceive, space)
         with torch.no_grad():

@@ -21,6 +21,7 @@ from directions.generators.base import Generator
 from directions.numerics.tangents import directional
 from directions.planted.world import planted
 from directions.scoring.features import face_crop, face_features, lpips_features, pixel_features
+from directions.scoring.rendering import Rendering
 from directions.space import Space
 
 
@@ -65,7 +66,7 @@ def test_exact_limit_agrees_with_finite_differences(sampling):
     world = planted(factors=3, dim=10, bend=0.5)
     options = {"sampling": sampling, "features": pixel_features, "count": 40}
     exact = perceptual_path_length(world, **options)
-    finite = perceptual_path_length(world, derivative="finite", epsilon=1e-3, **options)
+    finite = perceptual_path_length(world, epsilon=1e-3, **options)
     torch.testing.assert_close(exact.values, finite.values, rtol=0.01, atol=1e-5)
     assert exact.mean == pytest.approx(finite.mean, rel=0.003)
     other = "end" if sampling == "full" else "full"
@@ -205,8 +206,8 @@ def test_refusals():
         perceptual_path_length(world, count=1)
     with pytest.raises(LatdirError, match="no space 's'"):
         perceptual_path_length(world, space="s")
-    with pytest.raises(LatdirError, match=r"cannot be taken in bfloat16.*derivative='exact'"):
-        perceptual_path_length(world, derivative="finite", precision="bfloat16")
+    with pytest.raises(LatdirError, match=r"cannot be taken in bfloat16.*epsilon=None"):
+        perceptual_path_length(world, epsilon=1e-4, rendering=Rendering(precision="bfloat16"))
     with pytest.raises(LatdirError, match=r"features are vectors \[n, f\]"):
         perceptual_path_length(world, features=lambda x: x, count=4)
     with pytest.raises(LatdirError, match="amounts ascend"):
@@ -218,7 +219,9 @@ def test_refusals():
 def test_tangents_in_bfloat16_and_values_in_float32():
     generator = load_generator("digiface64")
     exact = perceptual_path_length(generator, count=12, trim=0.0)
-    low = perceptual_path_length(generator, count=12, trim=0.0, precision="bfloat16")
+    low = perceptual_path_length(
+        generator, count=12, trim=0.0, rendering=Rendering(precision="bfloat16")
+    )
     assert low.mean == pytest.approx(exact.mean, rel=0.01)
     torch.testing.assert_close(low.values, exact.values, rtol=0.02, atol=0.0)
     # Rounded indeed, or the precision would not have reached the convolutions.
@@ -235,5 +238,5 @@ def test_tangents_in_bfloat16_and_values_in_float32():
 def test_exact_limit_on_digiface64_within_a_percent():
     generator = load_generator("digiface64")
     exact = perceptual_path_length(generator, count=96)
-    finite = perceptual_path_length(generator, count=96, derivative="finite")
+    finite = perceptual_path_length(generator, count=96, epsilon=1e-4)
     assert exact.mean == pytest.approx(finite.mean, rel=0.01)
