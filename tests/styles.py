@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from directions.generators.checkpoints.progan import progan_from_state
+from directions.generators.checkpoints.stylegan1 import stylegan1_from_state
 from directions.generators.checkpoints.stylegan2 import stylegan2_from_state
-from directions.generators.progan import ProGAN, progan_from_state
+from directions.generators.progan import ProGAN
 from directions.generators.stylegan.generator import StyleGenerator
-from directions.generators.stylegan.stylegan1 import stylegan1_from_state
 
 
 class _Random:

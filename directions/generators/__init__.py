@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
+from directions.generators.checkpoints.families import Options, OptionValue, parse_options
 from directions.plugins import Entry, build
 
 __all__ = ["GENERATORS", "Generator", "load_generator"]
@@ -30,42 +29,25 @@ GENERATORS: dict[str, Entry] = {
 }
 
 
-def load_generator(
-    name: str | os.PathLike[str],
-    *,
-    label: int | None = None,
-    noise: str | int | None = None,
-    truncation: float | None = None,
-    conv_clamp: float | None = None,
-    lr_multiplier: float | None = None,
-    fused_scale: bool | None = None,
-    final_tanh: bool | None = None,
-    c_dim: int | None = None,
-) -> Generator:
+def load_generator(name: str | os.PathLike[str], **options: OptionValue) -> Generator:
     """A generator by name, or from a checkpoint file.
 
     Checkpoints of StyleGAN2-ADA, StyleGAN3, StyleGAN2, StyleGAN, PGGAN and BigGAN-deep load from
     NVIDIA's pickles (torch and TensorFlow), from rosinality's, pSp's, e4e's, genforce's and
     InterFaceGAN's torch files, from pytorch-pretrained-biggan's folders, and from safetensors of
-    the same tensors. Nothing inside a file is run. All other arguments are for checkpoints; None
-    keeps the file's value, or the default of the project that wrote it.
+    the same tensors. Nothing inside a file is executed.
 
     Args:
         name: One of `GENERATORS`; the path of a checkpoint, to which options may be appended, as
             in `network.pkl?label=3&noise=none`; or `module:function` of your own, where the
             function takes no arguments and returns a `Generator`, such as `directions.wrap(…)`.
-        label: For conditional generators, the class all images belong to.
-        noise: For StyleGANs: `const` (the stored noise), `none`, or a seed for fresh noise.
-        truncation: For BigGAN, the truncation of its batch statistics, in (0, 1].
-        conv_clamp: For StyleGAN2 and 3, the bound on activations; `inf` for none.
-        lr_multiplier: For StyleGAN and StyleGAN2, the mapping's learning-rate multiplier.
-        fused_scale: For genforce's StyleGAN and PGGAN, whether upsampling is fused.
-        final_tanh: For genforce's StyleGAN and PGGAN, whether images go through tanh.
-        c_dim: For PGGAN, the number of classes.
+        **options: For checkpoints, such as `label=3`: the fields of
+            `directions.generators.checkpoints.families.Options`. Those left out keep what the file
+            tells, or the default of the project that wrote it.
 
     Raises:
-        LatdirError: No generator of that name, or a file that is no checkpoint of these, is
-            damaged, or asks for more than its numbers to be read.
+        LatdirError: No generator of that name, no such option, or a file that is no checkpoint of
+            these, is damaged, or asks for more than its numbers to be read.
 
     Example:
         >>> load_generator("nvidia-magic")
@@ -74,29 +56,20 @@ def load_generator(
         directions.errors.UnknownNameError: no generator 'nvidia-magic': there are digiface64,
             styleface64, planted; your own is named 'module:function', where the function returns
             directions.wrap(…); a checkpoint is named by its path
-        >>> load_generator("network-snapshot.pkl")
+        >>> load_generator("network-snapshot.pkl", label=3)
         Traceback (most recent call last):
         ...
         directions.errors.CheckpointError: network-snapshot.pkl cannot be loaded: there is no such
             file
     """
     text = os.fspath(name)
-    options: dict[str, Any] = {
-        "label": label,
-        "noise": noise,
-        "truncation": truncation,
-        "conv_clamp": conv_clamp,
-        "lr_multiplier": lr_multiplier,
-        "fused_scale": fused_scale,
-        "final_tanh": final_tanh,
-        "c_dim": c_dim,
-    }
     given = {key: value for key, value in options.items() if value is not None}
     if _is_file(text):
-        from directions.generators.checkpoints.load import load_checkpoint, parse_options
+        from directions.generators.checkpoints.load import load_checkpoint
 
         path, written = parse_options(text)
-        return load_checkpoint(path, name=text, options=replace(written, **given))
+        wanted = Options.of({**written.given(), **options})
+        return load_checkpoint(path, name=text, options=wanted)
     if given:
         raise LatdirError(f"{text} is no checkpoint file, and only those take {next(iter(given))}=")
     try:

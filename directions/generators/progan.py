@@ -4,17 +4,14 @@ Progressive Growing of GANs for Improved Quality, Stability, and Variation (Karr
 Lehtinen 2018, arXiv:1710.10196). Every layer normalizes its inputs over channels; the code is
 normalized too, so that only its direction counts.
 
-State dicts of genforce and of InterFaceGAN's torch models are read, and the variables of the
-official TensorFlow network. Weights are kept as they act: the equalized learning rate's
-constants are folded in, the first layer is a linear map of the code, and an upsampling layer is
-one transposed convolution.
+Weights are kept as they act: the equalized learning rate's constants are folded in, the first
+layer is a linear map of the code, and an upsampling layer is one transposed convolution.
+`checkpoints.progan` makes them of published files.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -23,25 +20,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.errors import CheckpointError, LatdirError, SpaceError
+from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
-from directions.generators.checkpoints.state_dict import Weights
-from directions.generators.progressive import (
-    check_blocks,
-    faded_image,
-    load_weights,
-    pixel_norm,
-    upconvolve,
-    upsampling_kernel,
-)
+from directions.generators.progressive import faded_image, pixel_norm, upconvolve
 from directions.space import Space
 
-__all__ = ["ProGAN", "ProGANConfig", "ProGANNetwork", "progan_from_state"]
+__all__ = ["ProGAN", "ProGANConfig", "ProGANNetwork"]
 
 NEGATIVE_SLOPE = 0.2
-
-State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -184,160 +171,3 @@ class ProGAN(Generator):
         if layers not in (None, (0,)):
             raise SpaceError(f"{self.name} has one first layer, 0, not {list(layers or ())}")
         return [self.network.weights[0][:, : self.network.config.z_dim]]
-
-
-def progan_from_state(
-    state: Mapping[str, Tensor],
-    *,
-    name: str,
-    fused_scale: bool | None = None,
-    c_dim: int = 0,
-    use_wscale: bool = True,
-    final_tanh: bool = False,
-) -> ProGAN:
-    """Build a PGGAN from a state dict of any of the known layouts.
-
-    Args:
-        state: Names and tensors as genforce or InterFaceGAN save them, or the variables of the
-            official TensorFlow network.
-        name: Short name of the generator.
-        fused_scale: In genforce's layout, whether upsampling is fused into a transposed
-            convolution; by default as the shapes indicate, and not fused where they do not. The
-            other layouts determine it.
-        c_dim: Number of classes; a state dict does not distinguish them from coordinates of z.
-        use_wscale: Whether weights are stored before their equalized scale.
-        final_tanh: Whether images go through tanh.
-
-    Returns:
-        The generator in float32 on the CPU.
-
-    Raises:
-        LatdirError: An unknown layout, a missing key or one left over, named.
-    """
-    try:
-        network = _network(
-            state,
-            fused_scale=fused_scale,
-            c_dim=c_dim,
-            scaled=use_wscale,
-            final_tanh=final_tanh,
-        )
-    except (IndexError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the checkpoint has a tensor of a shape that no PGGAN has: {error}"
-        ) from error
-    return ProGAN(network, name=name)
-
-
-def _network(
-    state: Mapping[str, Tensor],
-    *,
-    fused_scale: bool | None,
-    c_dim: int,
-    scaled: bool,
-    final_tanh: bool,
-) -> ProGANNetwork:
-    plain = {k: v.detach().to("cpu").float() for k, v in state.items()}
-    tensorflow = "4x4/Dense/weight" in plain
-    if "layer0.conv.weight" in plain:
-        named = _from_interfacegan(plain)
-    elif tensorflow:
-        named = _from_tensorflow(plain)
-    elif "layer0.weight" in plain:
-        named = _from_genforce(plain, fused_scale)
-    else:
-        raise CheckpointError(
-            "these keys are of no PGGAN layout this release reads "
-            f"(the first is {next(iter(state), 'missing')!r}): it reads genforce's and "
-            "InterFaceGAN's state dicts and the variables of the official TensorFlow network"
-        )
-    left = Weights(named, family="PGGAN")
-
-    def weight(key: str, gain: float) -> Tensor:
-        value = left.take(key)
-        return value * gain / math.sqrt(value[0].numel()) if scaled else value
-
-    blocks = len([k for k in left if re.fullmatch(r"output\d+\.weight", k)])
-    lod = float(left.pop("lod", torch.zeros(())))
-    check_blocks(blocks, lod)
-    made: State = {}
-    for i in range(2 * blocks):
-        kernel = weight(f"layer{i}.weight", math.sqrt(2))
-        if i == 0:
-            # A 4×4 convolution of one pixel with padding 3 reads its kernel backwards.
-            kernel = kernel.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)
-        made[f"weights.{i}"] = upsampling_kernel(kernel) if i and i % 2 == 0 else kernel
-        made[f"biases.{i}"] = left.take(f"layer{i}.bias")
-    for k in range(blocks):
-        made[f"rgbs.{k}.weight"] = weight(f"output{k}.weight", 1.0)
-        made[f"rgbs.{k}.bias"] = left.take(f"output{k}.bias")
-    config = ProGANConfig(
-        z_dim=made["weights.0"].shape[1] - c_dim,
-        channels=tuple(len(made[f"biases.{2 * k}"]) for k in range(blocks)),
-        c_dim=c_dim,
-        image_channels=len(made["rgbs.0.bias"]),
-        normalize_z=not tensorflow,
-        lod=lod,
-        final_tanh=final_tanh,
-    )
-    left.check_all_taken(known_as="PGGAN of this layout")
-    if config.z_dim < 1:
-        raise CheckpointError(
-            f"the first layer reads {config.z_dim + c_dim} coordinates: "
-            f"they cannot hold a label of {c_dim} classes"
-        )
-    with torch.device("meta"):
-        network = ProGANNetwork(config)
-    load_weights(network, made)
-    return network
-
-
-def _from_genforce(state: State, fused_scale: bool | None) -> State:
-    """Fused layers hold [inputs, outputs, 3, 3], for a transposed convolution."""
-    ups = [k for k in state if re.fullmatch(r"layer\d+\.weight", k) and _upsamples(k)]
-    if fused_scale is None:
-        fused_scale = any(
-            state[k].shape[0] != len(state.get(k.replace("weight", "bias"), state[k])) for k in ups
-        )
-    fused = {k: state[k].transpose(0, 1).flip(2, 3) for k in ups if fused_scale}
-    return {**state, **fused}
-
-
-def _from_interfacegan(state: State) -> State:
-    out: State = {}
-    for key, value in state.items():
-        if re.fullmatch(r"layer\d+\.weight", key):
-            out[key] = value.permute(3, 2, 0, 1).flip(2, 3)
-        elif key == "lod":
-            # A network saved while it grew shows the last finished level, unblended.
-            out[key] = value.floor()
-        else:
-            out[re.sub(r"\.(conv|wscale)\.", ".", key)] = value
-    return out
-
-
-def _from_tensorflow(state: State) -> State:
-    blocks = len([k for k in state if re.fullmatch(r"ToRGB_lod\d+/weight", k)])
-    out: State = {}
-    for key, value in state.items():
-        layer = re.fullmatch(r"(\d{1,4})x\1/(Dense|Conv|Conv0|Conv0_up|Conv1)/(weight|bias)", key)
-        rgb = re.fullmatch(r"ToRGB_lod(\d{1,2})/(weight|bias)", key)
-        name = key
-        if layer:
-            second = layer[2] in ("Conv", "Conv1")
-            name = f"layer{2 * (int(layer[1]).bit_length() - 3) + second}.{layer[3]}"
-        elif rgb:
-            name = f"output{blocks - 1 - int(rgb[1])}.{rgb[2]}"
-        if layer and layer[2] == "Dense" and layer[3] == "weight":
-            value = value.T.reshape(-1, 4, 4, len(value)).permute(0, 3, 1, 2).flip(2, 3)
-        elif value.ndim == 4:
-            value = value.permute(3, 2, 0, 1)
-            if layer and layer[2] == "Conv0_up":
-                value = value.flip(2, 3)
-        out[name] = value
-    return out
-
-
-def _upsamples(key: str) -> bool:
-    number = int(key.split(".")[0].removeprefix("layer"))
-    return number >= 2 and number % 2 == 0

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from directions.errors import CheckpointError
-from directions.generators.checkpoints.state_dict import Weights
+from directions.generators.checkpoints.families import Family
+from directions.generators.checkpoints.settings import bound, mapping, number
+from directions.generators.checkpoints.state_dict import Weights, floats
 from directions.generators.stylegan.filtered_lrelu import separable
 from directions.generators.stylegan.stylegan3 import (
     ExactLinear,
@@ -26,10 +28,11 @@ from directions.generators.stylegan.stylegan3 import (
     StyleGAN3Generator,
 )
 from directions.generators.stylegan.stylegan3_schedule import LayerRates, StyleGAN3Config, schedule
+from directions.weight_files.contents import Contents
 
-__all__ = ["stylegan3_from_state"]
+__all__ = ["FAMILY", "stylegan3_from_state"]
 
-
+TITLE = "StyleGAN3"
 LR_MULTIPLIER = 0.01
 # Constructor arguments that decide what the weights do not; others follow from shapes, steer
 # training, or choose half precision.
@@ -45,12 +48,18 @@ KWARGS: dict[str, tuple[str, type[int] | type[float]]] = {
 }
 
 
+def _settings(contents: Contents) -> dict[str, Any]:
+    return {"init_kwargs": contents.arguments}
+
+
 def stylegan3_from_state(
     state: Mapping[str, Tensor],
     *,
     name: str,
     init_kwargs: Mapping[str, Any] | None = None,
     label: int | None = None,
+    conv_clamp: float | None = None,
+    lr_multiplier: float | None = None,
 ) -> StyleGAN3Generator:
     """A StyleGAN3 generator, T or R, from NVIDIA's state dict.
 
@@ -60,18 +69,22 @@ def stylegan3_from_state(
         init_kwargs: The arguments the network was made with, as its checkpoint has them; those
             missing mean the defaults of the StyleGAN3 repository.
         label: For conditional networks, the class all images belong to.
+        conv_clamp: In place of the arguments' bound on activations; infinity for none.
+        lr_multiplier: In place of the arguments' multiplier of the mapping.
 
     Returns:
         The generator in float32 on the CPU.
 
     Raises:
-        LatdirError: A key missing or left over, named, or layer sizes that do not follow from
-            the arguments.
+        CheckpointError: A key missing or left over, named, a tensor of another shape, or layer
+            sizes that do not follow from the arguments.
     """
-    plain = {k: v.detach().to("cpu", torch.float32) for k, v in state.items()}
-    left = Weights(plain, family="StyleGAN3")
+    left = Weights(floats(state), family=TITLE)
     kwargs = _flat(init_kwargs or {})
-    lr_multiplier = dict(kwargs.get("mapping_kwargs") or {}).get("lr_multiplier", LR_MULTIPLIER)
+    if conv_clamp is not None:
+        kwargs["conv_clamp"] = conv_clamp
+    told = mapping(kwargs.get("mapping_kwargs")).get("lr_multiplier", LR_MULTIPLIER)
+    gain = number(told if lr_multiplier is None else lr_multiplier, "lr_multiplier")
     names = _layer_names(left)
     config = _config(names, kwargs)
     rates = dict(zip(names, schedule(config), strict=True))
@@ -79,16 +92,17 @@ def stylegan3_from_state(
 
     depth = len([k for k in left if re.fullmatch(r"mapping\.fc\d+\.weight", k)])
     left.need("mapping.fc0.weight")
-    dense = [_linear(left, f"mapping.fc{i}", gain=lr_multiplier) for i in range(depth)]
+    dense = [_linear(left, f"mapping.fc{i}", gain=gain) for i in range(depth)]
     conditional = "mapping.embed.weight" in left
     first = rates[names[0]]
     w_dim = dense[-1].out_features
+    w_avg = left.take("mapping.w_avg", 1) if "mapping.w_avg" in left else torch.zeros(w_dim)
     network = StyleGAN3(
         config,
         dense=dense,
         embed=_linear(left, "mapping.embed") if conditional else None,
         # A network that never tracked the mean is truncated towards zero, as its project does.
-        w_avg=left.pop("mapping.w_avg", torch.zeros(w_dim)),
+        w_avg=w_avg,
         waves=_input(left, first),
         layers={k: _layer(left, k, r, config, last=k == names[-1]) for k, r in rates.items()},
     )
@@ -96,20 +110,30 @@ def stylegan3_from_state(
     return StyleGAN3Generator(network, name=name, label=label)
 
 
+FAMILY = Family(
+    title=TITLE,
+    keys=("synthesis.input.freqs",),
+    options=("label", "conv_clamp", "lr_multiplier"),
+    settings=_settings,
+    build=stylegan3_from_state,
+)
+
+
 def _linear(left: Weights, key: str, *, gain: float = 1.0) -> nn.Linear:
     """An equalized dense layer, its constants folded in."""
-    weight = left.take(f"{key}.weight")
-    bias = left.take(f"{key}.bias")
+    weight, bias = left.take(f"{key}.weight", 2), left.take(f"{key}.bias", 1)
+    if len(weight) != len(bias):
+        raise CheckpointError(f"{key} has weights for {len(weight)} outputs and {len(bias)} biases")
     return ExactLinear(weight * (gain / math.sqrt(weight.shape[1])), bias * gain)
 
 
 def _flat(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the synthesis may stand beside the others or in a dict of their own."""
-    return {**kwargs, **dict(kwargs.get("synthesis_kwargs") or {})}
+    return {**kwargs, **mapping(kwargs.get("synthesis_kwargs"))}
 
 
 def _layer_names(left: Weights) -> list[str]:
-    found = {m[1] for k in left if (m := re.match(r"synthesis\.(L\d+_\d+_\d+)\.", k))}
+    found = {m[1] for k in left if (m := re.match(r"synthesis\.(L\d{1,3}_\d{1,5}_\d{1,5})\.", k))}
     names = sorted(found, key=_index)
     if [_index(n) for n in names] != list(range(len(names))) or len(names) < 3:
         raise CheckpointError(
@@ -126,7 +150,9 @@ def _index(name: str) -> int:
 def _config(names: list[str], kwargs: Mapping[str, Any]) -> StyleGAN3Config:
     resolution = int(names[-1].split("_")[1])
     given: dict[str, Any] = {
-        field: None if key == "conv_clamp" and kwargs[key] is None else kind(kwargs[key])
+        field: bound(kwargs[key])
+        if key == "conv_clamp"
+        else kind(number(kwargs[key], key, positive=kind is float))
         for key, (field, kind) in KWARGS.items()
         if key in kwargs
     }
@@ -145,12 +171,12 @@ def _check_sizes(rates: Mapping[str, LayerRates]) -> None:
 
 def _input(left: Weights, layer: LayerRates) -> FourierInput:
     key = "synthesis.input"
-    weight = left.take(f"{key}.weight")
+    weight = left.take(f"{key}.weight", 2)
     return FourierInput(
         affine=_linear(left, f"{key}.affine"),
         weight=weight / math.sqrt(weight.shape[1]),
-        freqs=left.take(f"{key}.freqs"),
-        phases=left.take(f"{key}.phases"),
+        freqs=left.take(f"{key}.freqs", 2),
+        phases=left.take(f"{key}.phases", 1),
         transform=left.pop(f"{key}.transform", torch.eye(3)),
         layer=layer,
     )
@@ -160,20 +186,16 @@ def _layer(
     left: Weights, name: str, rates: LayerRates, config: StyleGAN3Config, *, last: bool
 ) -> FilteredLayer:
     key = f"synthesis.{name}"
-    weight = left.take(f"{key}.weight")
+    weight = left.take(f"{key}.weight", 4)
     power = weight.square().mean((1, 2, 3), keepdim=True)
     scale = torch.tensor(1 / math.sqrt(weight[0].numel())) if last else power.rsqrt()
-    up_filter, down_filter = (
-        _filter(left, f"{key}.{part}", factor)
-        for part, factor in (("up_filter", rates.up), ("down_filter", rates.down))
-    )
-    columns, rows = separable(down_filter)
+    columns, rows = separable(_filter(left, f"{key}.down_filter", rates.down, 1, 2))
     return FilteredLayer(
         affine=_linear(left, f"{key}.affine"),
         weight=weight * scale,
-        bias=left.take(f"{key}.bias"),
-        input_gain=left.take(f"{key}.magnitude_ema").rsqrt(),
-        up_taps=up_filter,
+        bias=left.take(f"{key}.bias", 1),
+        input_gain=left.take(f"{key}.magnitude_ema", 0).rsqrt(),
+        up_taps=_filter(left, f"{key}.up_filter", rates.up, 1),
         down_columns=columns,
         down_rows=rows,
         rates=rates,
@@ -182,8 +204,8 @@ def _layer(
     )
 
 
-def _filter(left: Weights, key: str, factor: int) -> Tensor:
+def _filter(left: Weights, key: str, factor: int, *axes: int) -> Tensor:
     """A filter, which is stored only where the sampling rate changes."""
     if key in left or factor > 1:
-        return left.take(key)
+        return left.take(key, *axes)
     return torch.ones(1)

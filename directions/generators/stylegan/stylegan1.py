@@ -10,9 +10,7 @@ checkpoint is loaded, and an upsampling layer is one transposed convolution.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -21,21 +19,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.errors import CheckpointError
-from directions.generators.checkpoints.state_dict import Weights
-from directions.generators.checkpoints.stylegan1 import FusedScale, State, stylegan1_names
-from directions.generators.progressive import (
-    EPSILON,
-    check_blocks,
-    faded_image,
-    load_weights,
-    pixel_norm,
-    upconvolve,
-    upsampling_kernel,
-)
-from directions.generators.stylegan.generator import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
+from directions.generators.progressive import EPSILON, faded_image, pixel_norm, upconvolve
+from directions.generators.stylegan.network import NEGATIVE_SLOPE, StyleNetwork
 
-__all__ = ["StyleGAN1", "StyleGAN1Config", "stylegan1_from_state"]
+__all__ = ["Normalization", "StyleGAN1", "StyleGAN1Config", "noise_shapes"]
 
 Normalization = Literal["instance", "pixel", "none"]
 
@@ -118,7 +105,7 @@ class StyleGAN1(StyleNetwork):
             self.rgbs.append(nn.Conv2d(width, c.image_channels, 1))
         for i, layer in enumerate(self.layers):
             if c.noise:
-                fixed, scale = _noise_shapes(c, i)
+                fixed, scale = noise_shapes(c, i)
                 layer.register_buffer("noise_const", torch.zeros(fixed))
                 layer.noise_weight = nn.Parameter(torch.zeros(scale))
         self.num_ws = len(self.layers)
@@ -191,143 +178,7 @@ class StyleGAN1(StyleNetwork):
         return functional.conv2d(x, kernel, padding=len(taps) // 2, groups=x.shape[1])
 
 
-def stylegan1_from_state(
-    state: Mapping[str, Tensor],
-    *,
-    name: str,
-    fused_scale: FusedScale = "auto",
-    lr_multiplier: float = 0.01,
-    use_wscale: bool = True,
-    normalization: Normalization = "instance",
-    final_tanh: bool = False,
-) -> StyleGenerator:
-    """Build a StyleGAN from a state dict of any of the known layouts.
-
-    Args:
-        state: Names and tensors as genforce or InterFaceGAN save them, or the variables of the
-            official TensorFlow network.
-        name: Short name of the generator.
-        fused_scale: Which upsampling layers are fused; `auto` is every public model's setting.
-        lr_multiplier: Of the mapping network; 0.01 in every public configuration.
-        use_wscale: Whether weights are stored before their equalized scale.
-        normalization: What precedes the styles; `instance` in every public model.
-        final_tanh: Whether images go through tanh.
-
-    Returns:
-        The generator in float32 on the CPU. A truncation stored in InterFaceGAN's layout sets
-        the number of slots that truncation acts on.
-
-    Raises:
-        LatdirError: An unknown layout, a missing key or one left over, named.
-    """
-    try:
-        left = Weights(stylegan1_names(state, fused_scale=fused_scale), family="StyleGAN")
-        # Stored by InterFaceGAN: ψ for each layer.
-        pulled = left.pop("truncation.truncation", torch.ones(1))
-        network = _build(
-            left,
-            lr_multiplier=lr_multiplier,
-            scaled=use_wscale,
-            normalization=normalization,
-            final_tanh=final_tanh,
-        )
-    except (IndexError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the checkpoint has a tensor of a shape that no StyleGAN has: {error}"
-        ) from error
-    cutoff = int((pulled != 1).sum())
-    return StyleGenerator(
-        network, name=name, truncation_cutoff=cutoff if 0 < cutoff < network.num_ws else None
-    )
-
-
-def _build(
-    left: Weights,
-    *,
-    lr_multiplier: float,
-    scaled: bool,
-    normalization: Normalization,
-    final_tanh: bool,
-) -> StyleGAN1:
-    def weight(key: str, gain: float) -> Tensor:
-        value = left.take(key)
-        return value * gain / math.sqrt(value[0].numel()) if scaled else value
-
-    config = _config(left, normalization=normalization, final_tanh=final_tanh)
-    gain = math.sqrt(2)
-    made: State = {
-        "taps": torch.tensor(config.taps),
-        "const": left.take("synthesis.layer0.const")[0],
-    }
-    made["w_avg"] = left.take("truncation.w_avg")
-    if config.c_dim:
-        made["embed"] = left.take("mapping.label_weight")
-    for i in range(len(config.mapping)):
-        made[f"dense.{i}.weight"] = weight(f"mapping.dense{i}.weight", gain) * lr_multiplier
-        made[f"dense.{i}.bias"] = left.take(f"mapping.dense{i}.bias") * lr_multiplier
-    for i in range(2 * len(config.channels)):
-        source, target = f"synthesis.layer{i}", f"layers.{i}"
-        if i:
-            kernel = weight(f"{source}.weight", gain)
-            made[f"{target}.weight"] = kernel if i % 2 else upsampling_kernel(kernel)
-        made[f"{target}.bias"] = left.take(f"{source}.bias")
-        made[f"{target}.affine.weight"] = weight(f"{source}.style.weight", 1.0)
-        made[f"{target}.affine.bias"] = left.take(f"{source}.style.bias")
-        if config.noise:
-            fixed, scale = _noise_shapes(config, i)
-            made[f"{target}.noise_const"] = left.take(f"{source}.apply_noise.noise").reshape(fixed)
-            made[f"{target}.noise_weight"] = left.take(f"{source}.apply_noise.weight").reshape(
-                scale
-            )
-    for k in range(len(config.channels)):
-        made[f"rgbs.{k}.weight"] = weight(f"synthesis.output{k}.weight", 1.0)
-        made[f"rgbs.{k}.bias"] = left.take(f"synthesis.output{k}.bias")
-    left.check_all_taken(
-        known_as="StyleGAN of this layout",
-        spare=lambda key: key.endswith("blur.kernel") or key == "synthesis.lod",
-    )
-    with torch.device("meta"):
-        network = StyleGAN1(config)
-    load_weights(network, made)
-    return network
-
-
-def _config(left: Weights, *, normalization: Normalization, final_tanh: bool) -> StyleGAN1Config:
-    """Settings determined by the shapes."""
-    depth = len([k for k in left if re.fullmatch(r"mapping\.dense\d+\.weight", k)])
-    blocks = len([k for k in left if re.fullmatch(r"synthesis\.output\d+\.weight", k)])
-    lod = float(left.get("synthesis.lod", torch.zeros(())))
-    check_blocks(blocks, lod)
-    needed = [f"mapping.dense{i}.weight" for i in range(depth or 1)]
-    needed += [f"synthesis.layer{i}.bias" for i in range(2 * blocks)]
-    needed += ["synthesis.output0.weight", "synthesis.layer0.style.weight"]
-    left.need(*needed)
-    embedding = left.get("mapping.label_weight", torch.empty(0, 0))
-    noise = left.get("synthesis.layer0.apply_noise.noise")
-    blur = next((v for k, v in left.items() if k.endswith("blur.kernel")), None)
-    config = StyleGAN1Config(
-        z_dim=left["mapping.dense0.weight"].shape[1] - embedding.shape[1],
-        w_dim=left["synthesis.layer0.style.weight"].shape[1],
-        channels=tuple(len(left[f"synthesis.layer{2 * k}.bias"]) for k in range(blocks)),
-        mapping=tuple(len(left[f"mapping.dense{i}.weight"]) for i in range(depth)),
-        c_dim=embedding.shape[0],
-        embed_dim=embedding.shape[1],
-        image_channels=len(left["synthesis.output0.weight"]),
-        normalization=normalization,
-        taps=StyleGAN1Config.taps if blur is None else tuple(blur[0, 0].sum(0).tolist()),
-        noise=None if noise is None else "spatial" if noise.shape[1] == 1 else "channel",
-        lod=lod,
-        final_tanh=final_tanh,
-    )
-    if config.mapping[-1] != config.w_dim:
-        raise CheckpointError(
-            f"the mapping network makes {config.mapping[-1]} coordinates, but a layer reads "
-            f"{config.w_dim}: one w for each layer (repeat_w=False) is not supported"
-        )
-    return config
-
-
-def _noise_shapes(config: StyleGAN1Config, layer: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def noise_shapes(config: StyleGAN1Config, layer: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shapes of a layer's noise and of its strength: one is an image, one counts channels."""
     image = (1, 4 << layer // 2, 4 << layer // 2)
     channels = (config.channels[layer // 2], 1, 1)

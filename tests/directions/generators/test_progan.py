@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from directions import LatdirError, load_generator
-from directions.generators.progan import ProGAN, progan_from_state
+from directions.generators.checkpoints.progan import progan_from_state
+from directions.generators.progan import ProGAN
 from discovery.unsupervised.sefa import SeFa
 from tests.directions.generators.checkpoints import written
 from tests.parity import agree, fixture

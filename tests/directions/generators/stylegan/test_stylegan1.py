@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from directions import LatdirError, load_generator
+from directions.generators.checkpoints.stylegan1 import stylegan1_from_state
 from directions.generators.progressive import upconvolve, upsampling_kernel
 from directions.generators.stylegan.generator import StyleGenerator
-from directions.generators.stylegan.stylegan1 import stylegan1_from_state
 from discovery.unsupervised.sefa import SeFa
 from tests.directions.generators.checkpoints import written
 from tests.parity import agree, fixture
