@@ -22,8 +22,8 @@ from analysis.report.page import write_report
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
 from directions.errors import LatdirError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from directions.seeds import TRIAL_SEED
 
 __all__ = ["Evaluation", "embedding", "evaluate"]
@@ -130,7 +130,7 @@ def evaluate(
     count: int = 128,
     null: int = 16,
     measures: Mapping[str, int] | None = None,
-    precision: Precision = "float32",
+    rendering: Rendering = Rendering(),
 ) -> Evaluation:
     """Measure all there is to measure of a bank, calibrate it, and try the calibrated directions.
 
@@ -145,7 +145,7 @@ def evaluate(
         null: Number of random directions, at least 3.
         measures: Name of a measure to the number of its flag, such as `{"realism": 512}`; 0
             leaves it out. The others are those of `analysis.registry.MEASURES` without a flag.
-        precision: Arithmetic of generator and classifier.
+        rendering: How images are made.
 
     Returns:
         The calibrated bank with the result of every measure that could be computed: accuracy
@@ -178,7 +178,7 @@ def evaluate(
         bank,
         amounts=AMOUNTS,
         count=count,
-        precision=precision,
+        rendering=rendering,
         embed=embed,
     )
     effects = effects_of(curves)
@@ -193,7 +193,14 @@ def evaluate(
         result = measure.from_scores(scored)
         if result is None:
             trial = Trial(
-                calibrated, generator, classifier, embed, amount, count, TRIAL_SEED, precision
+                calibrated,
+                generator,
+                classifier,
+                embed,
+                amount,
+                count,
+                TRIAL_SEED,
+                effects.source.rendering,
             )
             result = measure.from_edits(trial)
         if result is not None:

@@ -31,7 +31,6 @@ from discovery.estimators.cones import angles
 from discovery.estimators.held_out import spearman
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
-from discovery.sampling.store import load
 from discovery.supervised.boundary import Boundary
 
 ATTRIBUTES = ("smiling", "surprised", "male", "age", "yaw", "mouth_open", "eyes_open", "brightness")
@@ -58,7 +57,7 @@ SEED = 2026
 def drawn(folder: Path, n: int) -> Samples:
     """At least some of n labeled samples: those of the folder, or drawn into it."""
     if (folder / "manifest.json").exists():
-        there = load(folder, partial=True)
+        there = Samples.load(folder, partial=True)
         if len(there) >= n or there.seed != SEED:
             return there
     classifier = load_classifier("faces+pixels")

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from analysis import attribute_dependency, effects_of, measure_curves, random_null
-from directions import DirectionBank, edit_grid, save_png
+from directions import DirectionBank, Rendering, edit_grid, save_png
 from directions.classifiers import load_classifier
 from directions.classifiers.clip.model import load_clip
 from directions.generators import load_generator
@@ -75,7 +75,7 @@ def main() -> None:
     targets = {name: name.partition("/")[2] for name in whole}
     curves = measure_curves(
         generator, classifier, whole, amounts=(0.5, 1.0, 2.0, 3.0), targets=targets,
-        count=options.codes, precision="bfloat16",
+        count=options.codes, rendering=Rendering(precision="bfloat16"),
     )  # fmt: skip
     effects = effects_of(curves, step=2.0).logit
     null = random_null(generator, classifier, effects_of(curves, step=2.0), count=options.random)

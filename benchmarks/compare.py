@@ -33,14 +33,14 @@ from analysis.edits.nulls import RandomNull, random_directions
 from analysis.intervals.bootstrap import Estimate
 from analysis.naming.by_effects import name_directions
 from analysis.plots import plot_comparison_heatmap
-from directions import DirectionBank, LatdirError
+from directions import DirectionBank, LatdirError, Rendering
 from directions.classifiers import Classifier, load_classifier
 from directions.generators import Generator, load_generator
-from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED, NAMING_SEED
 from discovery import find_method, sample
 from discovery.sampling.samples import Samples
 
+FAST = Rendering(precision="bfloat16", progress=False)
 ATTRIBUTES = (
     "yaw,pitch,roll,smiling,mouth_open,eyes_open,male,age,"
     "brightness,contrast,background_brightness,warmth"
@@ -162,7 +162,7 @@ class Run:
                 step=NAMING_STEP,
                 count=self.options.naming,
                 null=self._null,
-                precision="bfloat16",
+                rendering=FAST,
             )
             bank, naming = named.bank, named.as_dict()
         bank.save(kept.with_suffix(".bank.safetensors"))
@@ -183,7 +183,7 @@ class Run:
             count=self.options.count,
             at=EqualEffect(amounts=AMOUNTS),
             embed=load_classifier(identity).embed if identity else None,
-            rendering=Rendering(precision="bfloat16"),
+            rendering=FAST,
         ).rows
 
     @cached_property
@@ -198,8 +198,7 @@ class Run:
             attributes=self.attributes,
             count=self.options.naming,
             seed=NAMING_SEED,
-            bootstrap=1,
-            precision="bfloat16",
+            rendering=FAST,
         )
         return RandomNull(measured, 0.95)
 
@@ -236,7 +235,7 @@ class Run:
                 int(source),
                 seed=0,
                 attributes=self.attributes,
-                precision="bfloat16",
+                rendering=FAST,
             )
             return made, time.process_time() - start
         made = Samples.load(source, partial=True)
@@ -248,8 +247,7 @@ class Run:
             few,
             seed=1,
             attributes=self.attributes,
-            precision="bfloat16",
-            progress=False,
+            rendering=FAST,
         )
         return made, (time.process_time() - start) * len(made) / few
 

@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from directions import load_classifier, load_generator
+from directions import Rendering, load_classifier, load_generator
 from discovery.sampling.sampler import sample
 
 BATCH = 64
@@ -69,10 +69,7 @@ def run(world: str, samples: int, out: Path) -> None:
         samples,
         seed=2026,
         out=out,
-        batch=BATCH,
-        precision="bfloat16",
-        compile=False,
-        progress=False,
+        rendering=Rendering(batch_size=BATCH, precision="bfloat16", compile=False, progress=False),
     )
 
 

@@ -17,11 +17,10 @@ from pathlib import Path
 from torch import Tensor
 
 from analysis import Effects, measure_effects, random_null
-from directions import condition, load_classifier, load_generator
+from directions import Rendering, condition, load_classifier, load_generator
 from directions.classifiers import Classifier, Mirrored
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
-from discovery.sampling.store import load
 from discovery.supervised.boundary import Boundary
 
 LABELS = 20_000
@@ -58,7 +57,7 @@ def main() -> None:
         attributes=names,
         targets=dict.fromkeys(both, "smiling"),
         count=options.count,
-        precision="bfloat16",
+        rendering=Rendering(precision="bfloat16"),
     )
     null = random_null(generator, faces, measured, count=options.null)
     show(measured.logit, *null.logit.interval)
@@ -69,7 +68,7 @@ def main() -> None:
 def labels(folder: Path, judge: Classifier) -> Samples:
     """The first 20,000 of a folder of labels, drawn if it is not there."""
     if (folder / "manifest.json").is_file():
-        return load(folder).rows(slice(LABELS))
+        return Samples.load(folder).rows(slice(LABELS))
     return sample(load_generator("digiface64"), judge, LABELS, seed=2026, out=folder)
 
 

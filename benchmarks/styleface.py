@@ -29,7 +29,7 @@ from analysis.edits.reconstruction import reconstruction_quality
 from analysis.naming.by_effects import name_directions
 from analysis.spaces.path_length import perceptual_path_length
 from analysis.spaces.separability import linear_separability
-from directions import DirectionBank, load_classifier, load_generator, sweep
+from directions import DirectionBank, Rendering, load_classifier, load_generator, sweep
 from directions.classifiers.base import logit
 from directions.classifiers.faces.classifier import faces
 from directions.generators.base import Generator
@@ -106,7 +106,7 @@ def realism(teacher: Generator, student: Generator, count: int) -> None:
 def attributes(teacher: Generator, student: Generator, count: int) -> None:
     """What classifiers say of both."""
     judge = load_classifier("faces+pixels")
-    score = judge.inference(precision="bfloat16")
+    score = judge.inference(rendering=Rendering(precision="bfloat16"))
     codes = codes_of(teacher, count)
     told = [
         torch.cat([score(part).float().clone() for part in images_of(g, codes).split(128)]).numpy()
@@ -138,7 +138,9 @@ def separability(teacher: Generator, student: Generator, count: int) -> None:
     not.
     """
     judge = load_classifier("faces+pixels")
-    told = sample(student, judge, 4 * count, seed=HELD_OUT_SEED, precision="bfloat16")
+    told = sample(
+        student, judge, 4 * count, seed=HELD_OUT_SEED, rendering=Rendering(precision="bfloat16")
+    )
     logits = logit(told.scores, judge.attributes)
     kinds = [a.kind == "probability" for a in judge.attributes]
     values = [not kind and a.name != "age" for kind, a in zip(kinds, judge.attributes, strict=True)]
@@ -162,7 +164,9 @@ def separability(teacher: Generator, student: Generator, count: int) -> None:
 def labeled(student: Generator, count: int) -> Samples:
     """Labeled codes of w."""
     judge = load_classifier("faces+pixels")
-    return sample(student, judge, count, seed=2026, space="w", precision="bfloat16")
+    return sample(
+        student, judge, count, seed=2026, space="w", rendering=Rendering(precision="bfloat16")
+    )
 
 
 def directions(teacher: Generator, student: Generator, count: int) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions import zoo
+from directions import Rendering, zoo
 from directions.classifiers.faces.classifier import CLASSES, faces
 from directions.classifiers.faces.nets import (
     EXPRESSIONS,
@@ -45,9 +45,8 @@ def main() -> None:
     batch = options.batch
 
     def ours(count: int) -> Tensor:
-        run = sample(
-            generator, classifier, count, seed=SEED, batch=batch, precision=fixed, progress=False
-        )
+        rendering = Rendering(batch_size=batch, precision=fixed, progress=False)
+        run = sample(generator, classifier, count, seed=SEED, rendering=rendering)
         return run.scores
 
     naive(generator.sample(16, seed=SEED))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from discovery.jacobian.local_channels import LocalChannels
     from discovery.jacobian.orojar import OroJaR
     from discovery.jacobian.region import Region
-    from discovery.sampling.sampler import sample
+    from discovery.sampling.sampler import Auto, sample
     from discovery.sampling.samples import Samples
     from discovery.steerability.transforms import Transforms
     from discovery.steerability.walks import Walks
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "find_method",
+    "Auto",
     "sample",
     "Samples",
     "ActiveSubspace",
@@ -63,6 +64,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Auto": "discovery.sampling.sampler",
     "sample": "discovery.sampling.sampler",
     "Samples": "discovery.sampling.samples",
     **{

@@ -87,18 +87,20 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Draw codes, generate images, label them; stream all of it to disk."""
+    from directions.scoring.rendering import Rendering
+    from discovery.sampling.sampler import Auto
     from discovery.sampling.sampler import sample as sample_
 
     wanted = split_names(attributes)
     made = sample_(
         load_generator(generator),
         load_classifier(classifier),
-        "auto" if count == "auto" else _integer(count, "--count"),
+        Auto() if count == "auto" else _integer(count, "--count"),
         seed=seed,
         out=out,
         attributes=wanted,
         space=space,
-        truncation=truncation,
+        rendering=Rendering(truncation=truncation),
     )
     rows = []
     for name in made.names:
@@ -144,6 +146,7 @@ def edit(
     import torch
 
     from directions import edit_grid, grid, move, save_png
+    from directions.scoring.scorer import Scorer
 
     ways = [bool(change), bool(sweep), bool(text)]
     if sum(ways) != 1:
@@ -176,9 +179,10 @@ def edit(
         picture = edit_grid(made, codes, chosen[sweep], amounts=steps, unit=unit)
     else:
         edited = move(codes, chosen, changes, unit=unit)
-        render = made.inference(space=space)
         label = ", ".join(f"{k} {v:+g}" for k, v in changes.items())
-        images = torch.stack([render(codes), render(edited)], 1).float().cpu()
+        both = Scorer(made, space=space).images(torch.cat([codes, edited]))
+        images = torch.cat([part.float().cpu() for part in both])
+        images = torch.stack(images.chunk(2), 1)
         picture = grid(images, columns=["original", label], marked=0)
     save_png(picture, out)
     typer.echo(f"{out}")

@@ -45,6 +45,7 @@ from directions.classifiers.clip.backends import EMBEDDING, MEAN, ROWS, STD, cli
 from directions.classifiers.clip.model import ClipModel, clip_classifier, load_clip, prepare
 from directions.classifiers.pixels import pixels
 from directions.generators.dcgan import digiface64
+from directions.scoring.rendering import Rendering
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
 
@@ -321,7 +322,9 @@ def evaluate(clip: ClipModel, *, count: int, seed: int) -> None:
     """Print zero-shot and retrieval figures on codes that training has not seen."""
     generator = digiface64()
     judge = load_classifier("faces+pixels")
-    samples = sample(generator, judge, count, seed=seed, batch=256, precision="float32")
+    samples = sample(
+        generator, judge, count, seed=seed, rendering=Rendering(batch_size=256, precision="float32")
+    )
     images = torch.cat([generator.synthesize(c) for c in samples.codes.split(256)]).detach()
     classifier = clip_classifier(clip, PAIRS)
     with torch.no_grad():

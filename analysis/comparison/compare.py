@@ -99,7 +99,7 @@ def compare_methods(
         judge: A second labeler, that no method was fitted to, to judge the same images; where its
             attributes have other names, rename them with `directions.classifiers.Renamed`.
             Attributes that it does not know get no judgment.
-        rendering: Precision and batch size; by default float32 and 128 images at a time.
+        rendering: How images are made.
 
     Returns:
         The table; a method without a direction for an attribute has an empty row. Add what the
@@ -142,8 +142,7 @@ def compare_methods(
         targets=targets,
         count=count,
         seed=seed,
-        precision=rendering.precision or "float32",
-        batch=rendering.batch_size or 128,
+        rendering=rendering,
         embed=embed,
     ).logit
     per_code: dict[tuple[str, str, Metric], Tensor] = {}

@@ -29,9 +29,9 @@ from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration, Direction
 from directions.editing.moves import set_level
 from directions.errors import LatdirError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
-from directions.scoring.scorer import check_held_out, scorer
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer, check_held_out
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Accuracy", "Goal", "editing_accuracy"]
@@ -117,8 +117,7 @@ def editing_accuracy(
     asked: Mapping[str, Sequence[float]] | None = None,
     count: int = 256,
     seed: int = HELD_OUT_SEED,
-    precision: Precision = "float32",
-    batch: int = 128,
+    rendering: Rendering = Rendering(),
 ) -> Accuracy:
     """Ask calibrated directions for changes or values, and see what comes.
 
@@ -133,8 +132,7 @@ def editing_accuracy(
         count: Number of held-out codes.
         seed: Seed of the codes. Neither that of the samples the directions were found with, nor,
             for an honest figure, that of the codes they were calibrated on.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         What was asked for and what came.
@@ -164,15 +162,14 @@ def editing_accuracy(
         [column] = classifier.columns([calibration.attribute])
         attributes.append(classifier.attributes[column])
         space = direction.acts_in(generator.spaces)
-        codes = generator.sample(count, seed=seed, space=space)
-        score = scorer(
+        codes = generator.sample(count, seed=seed, space=space, truncation=rendering.truncation)
+        score = Scorer(
             generator,
             classifier,
             space=space,
             names=[calibration.attribute],
-            precision=precision,
-            batch=batch,
-        )
+            rendering=rendering,
+        ).score
         before = score(codes)[:, 0]
         spreads.append(before.std() if before.max() > before.min() else torch.tensor(0.0))
         wanted = torch.tensor(

@@ -20,8 +20,8 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration
 from directions.errors import LatdirError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["CalibrationCurve", "apply_calibrations", "calibrate", "calibration_curves"]
@@ -193,9 +193,7 @@ def calibrate(
     tolerance: float = 0.15,
     count: int = 128,
     seed: int = HELD_OUT_SEED,
-    truncation: float = 1.0,
-    precision: Precision = "float32",
-    batch: int = 128,
+    rendering: Rendering = Rendering(),
 ) -> DirectionBank:
     """Measure how each direction moves its own attribute, and store it in the bank.
 
@@ -212,9 +210,7 @@ def calibrate(
         tolerance: Share of the line's change by which the curve may miss it in the linear range.
         count: Number of held-out codes.
         seed: Seed of the codes. Not that of the samples the directions were found with.
-        truncation: ψ of the codes.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         The bank, each direction with a target calibrated; amounts may then be given in the
@@ -238,8 +234,6 @@ def calibrate(
         targets=aims,
         count=count,
         seed=seed,
-        truncation=truncation,
-        precision=precision,
-        batch=batch,
+        rendering=rendering,
     )
     return apply_calibrations(bank, calibration_curves(curves, near=near, tolerance=tolerance))

@@ -29,9 +29,9 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.editing.moves import set_level
 from directions.errors import LatdirError, SpaceError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
-from directions.scoring.scorer import scorer
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Consistency", "Edit", "edit_consistency", "level_edits", "shift_edits"]
@@ -136,8 +136,7 @@ def edit_consistency(
     seed: int = HELD_OUT_SEED,
     bootstrap: int = 1000,
     level: float = 0.95,
-    precision: Precision = "float32",
-    batch: int = 128,
+    rendering: Rendering = Rendering(),
 ) -> Consistency:
     """Apply edits in several orders to held-out codes, and compare the scores of the results.
 
@@ -153,8 +152,7 @@ def edit_consistency(
         seed: Seed of the codes, and of the choice of orders.
         bootstrap: Number of resamples of the codes.
         level: Share of the resampled means inside an interval.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         How much orders disagree, and how far the joint change is from the sum of the single ones.
@@ -177,11 +175,11 @@ def edit_consistency(
             f"{len(names)} edits in {orders} orders have no consistency: give at least two of each"
         )
     chosen = _orders(names, orders, seed)
-    codes = generator.sample(count, seed=seed, space=space)
-    read = scorer(generator, classifier, space=space, precision=precision, batch=batch)
+    codes = generator.sample(count, seed=seed, space=space, truncation=rendering.truncation)
+    scorer = Scorer(generator, classifier, space=space, rendering=rendering)
 
     def score(moved: Tensor) -> Tensor:
-        return logit(read(moved), classifier.attributes)
+        return logit(scorer.score(moved), classifier.attributes)
 
     before = score(codes)
     std = before.double().std(0).float()

@@ -8,9 +8,9 @@ functions of these scores, so one pass over the images serves all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -22,14 +22,17 @@ from analysis.edits.targets import match_targets
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.direction import Direction
-from directions.errors import BankError, LatdirError, SamplesError
+from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer, check_held_out
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
     "AMOUNTS",
     "Curves",
+    "HeldOut",
     "Scale",
     "Source",
     "measure_curves",
@@ -51,8 +54,7 @@ class Source:
         classifier_fingerprint: Its sha256.
         seed: Seed of the held-out codes.
         count: Number of them.
-        truncation: ψ they were drawn with.
-        precision: Arithmetic of generator and classifier.
+        rendering: How their images were made.
     """
 
     generator: str
@@ -61,8 +63,22 @@ class Source:
     classifier_fingerprint: str
     seed: int
     count: int
-    truncation: float = 1.0
-    precision: Precision = "float32"
+    rendering: Rendering = Rendering(precision="float32")
+
+    @property
+    def truncation(self) -> float:
+        """ψ that the codes were drawn with."""
+        return self.rendering.truncation
+
+    @property
+    def precision(self) -> Precision:
+        """Arithmetic of generator and classifier."""
+        return self.rendering.precision or "float32"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rendering"}
+        return plain | {"truncation": self.truncation, "precision": self.precision}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +94,8 @@ class Curves:
         source: What was measured on what.
         targets: The attribute each direction is meant to move; some directions have none.
         scale: `score`, or `logit` when probabilities are given as log-odds.
-        identity: `[k, t, n]`, cosine between the embeddings of moved and unmoved image.
+        identity: `[k, t, n]`, cosine between the embeddings of moved and unmoved image; NaN at
+            negative amounts, since identity is compared where the target has risen.
         strangers: Mean cosine between embeddings of different codes' unmoved images.
     """
 
@@ -153,10 +170,8 @@ def measure_curves(
     targets: Mapping[str, str] | None = None,
     count: int = 256,
     seed: int = HELD_OUT_SEED,
-    truncation: float = 1.0,
-    precision: Precision = "float32",
-    batch: int = 128,
     embed: Callable[[Tensor], Tensor] | None = None,
+    rendering: Rendering = Rendering(),
 ) -> Curves:
     """Move held-out codes along every direction by every amount, and score the images.
 
@@ -172,10 +187,8 @@ def measure_curves(
         targets: Direction name to the attribute it is meant to move, where the names differ.
         count: Number of held-out codes, at least 2.
         seed: Seed of the codes. Not that of the samples the directions were found with.
-        truncation: ψ of the codes.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
         embed: Images `[n, 3, H, W]` to embeddings `[n, e]`, for identity preservation.
+        rendering: How images are made.
 
     Returns:
         Scores `[directions, amounts, codes, attributes]`, on the CPU.
@@ -184,69 +197,139 @@ def measure_curves(
         LatdirError: A bank that is empty or of another generator, an unknown attribute, too few
             codes, codes that the bank was found with, or scores that are not finite.
     """
+    check_held_out(generator, bank, count=count, seed=seed)
     steps = torch.tensor(sorted({0.0, *map(float, amounts)}), dtype=torch.float64)
-    _check(generator, bank, count=count, seed=seed, steps=steps, batch=batch)
+    if len(steps) < 2 or not torch.isfinite(steps).all():
+        raise LatdirError(
+            f"amounts {steps.tolist()} move nothing: give finite amounts in sigma, such as (-2, 2)"
+        )
     names = tuple(classifier.names if attributes is None else attributes)
-    kept = tuple(classifier.attributes[c] for c in classifier.columns(names))
+    classifier.columns(names)
     aims = match_targets(bank, names, targets)
-    score = classifier.inference(precision=precision, names=names)
-    describe = embed or _no_embedding
+    held_out = HeldOut(generator, classifier, names, count, seed, rendering, embed)
+    return replace(held_out.curves(bank, steps), targets=aims)
 
-    spaces = tuple(d.space for d in bank.directions)
-    scores = torch.empty(len(bank), len(steps), count, len(names))
-    identity = torch.ones(scores.shape[:3])
-    strangers = None
-    zero = int((steps == 0).nonzero()[0])
-    with tqdm(total=scores[..., 0].numel(), desc="moving codes", unit="image", delay=1) as bar:
-        moved_in = [d.acts_in(generator.spaces) for d in bank.directions]
-        for space in dict.fromkeys(moved_in):
-            mine = [k for k, own in enumerate(moved_in) if own == space]
-            codes = generator.sample(count, seed=seed, space=space, truncation=truncation)
-            render = generator.inference(precision=precision, space=space)
-            images = [render(part) for part in torch.split(codes, batch)]
-            unmoved = torch.cat([describe(part) for part in images])
-            scores[mine, zero] = torch.cat([score(part) for part in images]).float().cpu()
-            strangers = strangers or _mean_cosine(unmoved)
-            bar.update(len(mine) * count)
-            for k, t, rows, moved in _moves(bank.directions, mine, codes, steps, batch):
-                image = render(moved)
-                scores[k, t, rows] = score(image).float().cpu()
-                similar = cosine_similarity(describe(image), unmoved[rows.to(unmoved.device)])
-                identity[k, t, rows] = similar.float().cpu()
-                bar.update(len(rows))
 
-    _check_scores(scores, names, classifier)
-    source = Source(
-        generator.name,
-        generator.fingerprint,
-        classifier.name,
-        classifier.fingerprint,
-        seed,
-        count,
-        truncation,
-        precision,
-    )
-    measured = Curves(tuple(bank), kept, steps.float(), scores, spaces, source, aims)
-    return measured if embed is None else replace(measured, identity=identity, strangers=strangers)
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Held-out codes of a generator, to be moved.
+
+    Attributes:
+        generator: Makes the images.
+        classifier: Scores them.
+        names: Attributes to score.
+        count: Number of codes.
+        seed: Seed of the codes.
+        rendering: How images are made.
+        embed: Images to embeddings, for identity.
+        baseline: `[n, a]`, scores of the unmoved codes where they are known already.
+    """
+
+    generator: Generator
+    classifier: Classifier
+    names: tuple[str, ...]
+    count: int
+    seed: int
+    rendering: Rendering
+    embed: Callable[[Tensor], Tensor] | None = None
+    baseline: Float[Tensor, "n a"] | None = None
+
+    def curves(self, bank: DirectionBank, amounts: Float[Tensor, "t"]) -> Curves:
+        """Scores of the codes moved by every amount, ascending with 0, along every direction."""
+        shape = (len(bank), len(amounts), self.count)
+        scores = torch.empty(*shape, len(self.names))
+        identity = torch.where(amounts < 0, torch.nan, 1.0)[:, None].expand(shape).float().clone()
+        strangers = None
+        spaces = [d.acts_in(self.generator.spaces) for d in bank.directions]
+        rendering = self.rendering
+        n = len(bank) * len(amounts) * self.count
+        hidden = not rendering.progress
+        with tqdm(total=n, desc="moving codes", unit="image", delay=1, disable=hidden) as bar:
+            for space in dict.fromkeys(spaces):
+                mine = [k for k, own in enumerate(spaces) if own == space]
+                scorer = self._scorer(space, rendering, n)
+                # What was measured for the first space holds for the others.
+                rendering = scorer.rendering
+                codes = self.generator.sample(
+                    self.count, seed=self.seed, space=space, truncation=rendering.truncation
+                )
+                unmoved, embedded = self._unmoved(scorer, codes)
+                scores[mine, amounts.tolist().index(0.0)] = unmoved
+                if embedded is not None and strangers is None:
+                    strangers = _mean_cosine(embedded)
+                bar.update(len(mine) * self.count)
+                moves = _moves(bank.directions, mine, codes, amounts, scorer.batch_size)
+                for k, t, rows, moved in moves:
+                    [images] = scorer.images(moved)
+                    scores[k, t, rows] = scorer.score_images(images)
+                    ahead = amounts[t] > 0
+                    if embedded is not None and ahead.any():
+                        seen = scorer.embed_images(images[ahead.to(images.device)])
+                        before = embedded[rows[ahead].to(embedded.device)]
+                        similar = cosine_similarity(seen, before).cpu()
+                        identity[k[ahead], t[ahead], rows[ahead]] = similar
+                    bar.update(len(rows))
+        return Curves(
+            directions=tuple(bank),
+            attributes=tuple(
+                self.classifier.attributes[c] for c in self.classifier.columns(self.names)
+            ),
+            amounts=amounts.float(),
+            scores=scores,
+            spaces=tuple(d.space for d in bank.directions),
+            source=self._source(rendering),
+            identity=None if self.embed is None else identity,
+            strangers=strangers,
+        )
+
+    def _scorer(self, space: str, rendering: Rendering, n: int) -> Scorer:
+        return Scorer(
+            self.generator,
+            self.classifier,
+            space=space,
+            names=self.names,
+            embed=self.embed,
+            rendering=rendering,
+            n=n,
+        )
+
+    def _unmoved(self, scorer: Scorer, codes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scores and embeddings of the codes as they are."""
+        if self.baseline is not None and self.embed is None:
+            return self.baseline, None
+        images = list(scorer.images(codes))
+        scores = torch.cat([scorer.score_images(part) for part in images])
+        if self.embed is None:
+            return scores, None
+        return scores, torch.cat([scorer.embed_images(part) for part in images])
+
+    def _source(self, rendering: Rendering) -> Source:
+        generator, classifier = self.generator, self.classifier
+        return Source(
+            generator.name,
+            generator.fingerprint,
+            classifier.name,
+            classifier.fingerprint,
+            self.seed,
+            self.count,
+            rendering,
+        )
 
 
 def _moves(
     directions: Sequence[Direction], mine: list[int], codes: Tensor, steps: Tensor, batch: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Full batches of moved codes across directions and amounts, with where each belongs."""
+    """Full batches of codes moved, forward first, with where each belongs."""
     n = len(codes)
-    jobs = torch.cartesian_prod(torch.tensor(mine), steps.nonzero()[:, 0], torch.arange(n))
+    amounts = torch.cat([(steps > 0).nonzero()[:, 0], (steps < 0).nonzero()[:, 0]])
+    jobs = torch.cartesian_prod(amounts, torch.tensor(mine), torch.arange(n))
     for part in torch.split(jobs, batch):
         moved = [
             directions[k].shift(codes[rows.to(codes.device)], steps[t])
-            for k in sorted(set(part[:, 0].tolist()))
-            for t, rows in [part[part[:, 0] == k, 1:].T]
+            for t, k in dict.fromkeys(map(tuple, part[:, :2].tolist()))
+            for rows in [part[(part[:, 0] == t) & (part[:, 1] == k), 2]]
         ]
-        yield part[:, 0], part[:, 1], part[:, 2], torch.cat(moved)
-
-
-def _no_embedding(images: Tensor) -> Tensor:
-    return images.new_zeros(len(images), 1)
+        yield part[:, 1], part[:, 0], part[:, 2], torch.cat(moved)
 
 
 def _mean_cosine(embeddings: Tensor) -> float:
@@ -254,41 +337,3 @@ def _mean_cosine(embeddings: Tensor) -> float:
     unit = normalize(embeddings.double(), dim=1)
     n = len(unit)
     return float((unit.sum(0).square().sum() - unit.square().sum()) / (n * (n - 1)))
-
-
-def _check(
-    generator: Generator,
-    bank: DirectionBank,
-    *,
-    count: int,
-    seed: int,
-    steps: Tensor,
-    batch: int,
-) -> None:
-    bank.check(generator)
-    if not len(bank):
-        raise BankError("the bank is empty: there is nothing to measure")
-    if count < 2 or batch < 1:
-        raise LatdirError(
-            f"count {count} must be at least 2 and batch {batch} at least 1: "
-            "512 codes give useful intervals"
-        )
-    if len(steps) < 2 or not torch.isfinite(steps).all():
-        raise LatdirError(
-            f"amounts {steps.tolist()} move nothing: give finite amounts in sigma, such as (-2, 2)"
-        )
-    if bank.provenance.get("seed") == seed:
-        raise LatdirError(
-            f"the bank was found with codes of seed {seed}: measured on the same codes it would "
-            "look better than it is; choose another seed"
-        )
-
-
-def _check_scores(scores: Tensor, names: Sequence[str], classifier: Classifier) -> None:
-    bad = ~torch.isfinite(scores)
-    if bad.any():
-        column = int(bad.flatten(0, 2).any(0).nonzero()[0])
-        raise SamplesError(
-            f"{int(bad[..., column].sum())} scores of {names[column]!r} are NaN or infinite: "
-            f"mend the classifier {classifier.name}, or leave that attribute out"
-        )

@@ -24,8 +24,8 @@ from analysis.intervals.bootstrap import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError, UnknownNameError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Effect", "Effects", "effects_of", "measure_effects"]
@@ -155,7 +155,7 @@ class Effects:
             "bootstrap": self.bootstrap,
             "std": self.std.tolist(),
             **{name: _nulled(getattr(self, name)) for name in columns},
-            "source": asdict(self.source),
+            "source": self.source.as_dict(),
         }
 
 
@@ -170,11 +170,7 @@ def measure_effects(
     targets: Mapping[str, str] | None = None,
     count: int = 512,
     seed: int = HELD_OUT_SEED,
-    truncation: float = 1.0,
-    bootstrap: int = 1000,
-    level: float = 0.95,
-    precision: Precision = "float32",
-    batch: int = 128,
+    rendering: Rendering = Rendering(),
 ) -> Effects:
     """Measure what every direction of a bank does to every attribute, on held-out codes.
 
@@ -189,14 +185,11 @@ def measure_effects(
         targets: Direction name to the attribute it is meant to move, where the names differ.
         count: Number of held-out codes.
         seed: Seed of the codes. Not that of the samples the directions were found with.
-        truncation: ψ of the codes.
-        bootstrap: Number of resamples of the codes.
-        level: Share of the resampled means inside an interval.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
-        The effect matrix and the scores it comes from.
+        The effect matrix, with 95 % intervals, and the scores it comes from; `effects_of` gives
+        other intervals.
 
     Raises:
         LatdirError: As `measure_curves`; or a step that is not positive.
@@ -210,11 +203,9 @@ def measure_effects(
         targets=targets,
         count=count,
         seed=seed,
-        truncation=truncation,
-        precision=precision,
-        batch=batch,
+        rendering=rendering,
     )
-    return effects_of(curves, step=step, symmetric=symmetric, bootstrap=bootstrap, level=level)
+    return effects_of(curves, step=step, symmetric=symmetric)
 
 
 def effects_of(

@@ -17,7 +17,8 @@ from scipy import stats
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from analysis.edits.effects import Effects, measure_effects
+from analysis.edits.curves import HeldOut
+from analysis.edits.effects import Effects, effects_of
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
@@ -177,21 +178,20 @@ def random_null(
     seed: int = 0,
     layers: tuple[int, ...] | None = None,
     level: float = 0.95,
-    batch: int = 128,
 ) -> RandomNull:
     """What random directions of the same space do to the same codes with the same step.
 
     Args:
         generator: The one that `effects` were measured on.
         classifier: The one that scored them.
-        effects: What the null is for: its codes, step, attributes and precision are taken.
+        effects: What the null is for: its codes, step, attributes and rendering are taken, and
+            the scores of its unmoved images.
         space: Space of the directions; by default that of the effects' directions.
         count: Number of random directions, at least 3; each costs as many images as one of the
             bank's.
         seed: Seed of the random directions.
         layers: Layers they act on; None means all.
         level: Share of random directions inside the interval.
-        batch: Images at a time.
 
     Returns:
         Their effects, and the interval that one more would fall in.
@@ -216,20 +216,20 @@ def random_null(
         )
     space = space or spaces[0]
     random = random_directions(generator, space=space, count=count, seed=seed, layers=layers)
-    measured = measure_effects(
+    step, curves = effects.step, effects.curves
+    alike = (curves.scale, source.classifier_fingerprint) == ("score", classifier.fingerprint)
+    held_out = HeldOut(
         generator,
         classifier,
-        random,
-        step=effects.step,
-        symmetric=effects.symmetric,
-        attributes=effects.names,
-        count=source.count,
-        seed=source.seed,
-        truncation=source.truncation,
-        bootstrap=1,
-        precision=source.precision,
-        batch=batch,
+        effects.names,
+        source.count,
+        source.seed,
+        source.rendering,
+        baseline=curves.baseline if alike else None,
     )
+    amounts = torch.tensor([-step, 0.0, step] if effects.symmetric else [0.0, step])
+    moved = held_out.curves(random, amounts.double())
+    measured = effects_of(moved, step=step, symmetric=effects.symmetric, bootstrap=1)
     return RandomNull(measured, level)
 
 

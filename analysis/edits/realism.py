@@ -27,9 +27,9 @@ from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.errors import LatdirError, require
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
-from directions.scoring.scorer import check_held_out
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer, check_held_out
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
@@ -259,8 +259,7 @@ def measure_realism(
     reference: int = 1024,
     neighbors: int = NEIGHBORS,
     seed: int = HELD_OUT_SEED,
-    precision: Precision = "float32",
-    batch: int = 128,
+    rendering: Rendering = Rendering(),
 ) -> Realism:
     """Compare edited images with the generator's own, unedited ones of other codes.
 
@@ -273,8 +272,7 @@ def measure_realism(
         reference: Number of other codes, unmoved, to compare with.
         neighbors: Rank of the neighbor that the densities' balls reach to.
         seed: Seed of both sets of codes.
-        precision: Arithmetic of the generator.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         Distances and densities; at amount 0 those of unmoved codes, the floor of the others.
@@ -286,13 +284,21 @@ def measure_realism(
     check_held_out(generator, bank, count=count, seed=seed)
     steps = torch.tensor(sorted({0.0, *map(float, amounts)}), dtype=torch.float64)
     figures = torch.full((5, len(bank), len(steps)), torch.nan)
-    with tqdm(total=figures[0].numel(), desc="realism", unit="set", delay=1) as bar:
+    images = reference + count * (1 + len(bank) * (len(steps) - 1))
+    sets, hidden = figures[0].numel(), not rendering.progress
+    with tqdm(total=sets, desc="realism", unit="set", delay=1, disable=hidden) as bar:
         spaces = [d.acts_in(generator.spaces) for d in bank.directions]
         for space in dict.fromkeys(spaces):
-            codes = generator.sample(count + reference, seed=seed, space=space)
+            codes = generator.sample(
+                count + reference, seed=seed, space=space, truncation=rendering.truncation
+            )
             moving, others = codes[:count], codes[count:]
-            render = generator.inference(precision=precision, space=space)
-            describe = _in_batches(render, features, batch)
+            scorer = Scorer(generator, space=space, embed=features, rendering=rendering, n=images)
+            rendering = scorer.rendering
+
+            def describe(moved: Tensor, embed: Callable[[Tensor], Tensor] = scorer.embed) -> Tensor:
+                return embed(moved).flatten(1)
+
             judge = _judge(describe(others), others, neighbors)
             unmoved: Tensor | None = None
             for k, direction in enumerate(bank.directions):
@@ -317,17 +323,6 @@ def measure_realism(
         count,
         reference,
     )
-
-
-def _in_batches(
-    render: Callable[[Tensor], Tensor], features: Callable[[Tensor], Tensor], batch: int
-) -> Callable[[Tensor], Tensor]:
-    def describe(codes: Tensor) -> Tensor:
-        with torch.no_grad():
-            parts = [features(render(part)) for part in torch.split(codes, batch)]
-        return torch.cat(parts).flatten(1).float()
-
-    return describe
 
 
 def _judge(

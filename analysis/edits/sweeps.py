@@ -14,6 +14,7 @@ from directions.direction import Direction
 from directions.editing.moves import sweep
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["ScoredSweep", "scored_sweep"]
@@ -80,13 +81,15 @@ def scored_sweep(
     steps = sorted({0.0, *map(float, amounts)})
     space = direction.acts_in(generator.spaces)
     codes = generator.sample(count, seed=seed, start=start, space=space)
-    render = generator.inference(space=space)
-    read = classifier.inference(names=list(attributes))
-    rows = [render(part) for part in sweep(codes, direction, steps).transpose(0, 1)]
+    scorer = Scorer(generator, classifier, space=space, names=attributes)
+    rows = [
+        torch.cat(list(scorer.images(part)))
+        for part in sweep(codes, direction, steps).transpose(0, 1)
+    ]
     return ScoredSweep(
         direction.name,
         torch.tensor(steps),
         torch.stack([row.float().cpu() for row in rows]).clamp(-1, 1),
-        torch.stack([read(row).float().cpu() for row in rows]),
+        torch.stack([scorer.score_images(row) for row in rows]),
         tuple(classifier.attributes[c] for c in columns),
     )

@@ -25,7 +25,7 @@ class EditingAccuracy(Measure[Accuracy]):
             trial.bank,
             count=trial.count,
             seed=trial.seed,
-            precision=trial.precision,
+            rendering=trial.rendering,
         )
 
     def columns(self, found: Accuracy) -> dict[str, dict[str, Any]]:

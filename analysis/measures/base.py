@@ -15,8 +15,8 @@ from analysis.measures.remarks import Remark
 from analysis.measures.tables import Cell, Table
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 
 __all__ = ["Drawing", "Measure", "Part", "Scored", "Trial"]
 
@@ -50,7 +50,7 @@ class Trial:
         amount: Value of the measure's flag.
         count: Number of codes.
         seed: Seed of codes on which the bank was neither found nor calibrated.
-        precision: Arithmetic of generator and classifier.
+        rendering: How images are made.
     """
 
     bank: DirectionBank
@@ -60,7 +60,7 @@ class Trial:
     amount: int
     count: int
     seed: int
-    precision: Precision
+    rendering: Rendering
 
 
 @dataclass(frozen=True)

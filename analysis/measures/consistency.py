@@ -38,7 +38,7 @@ class EditConsistency(Measure[Consistency]):
             orders=2,
             count=trial.count,
             seed=trial.seed,
-            precision=trial.precision,
+            rendering=trial.rendering,
         )
 
     def part(self, found: Consistency, anchors: Mapping[str, str]) -> Part:

@@ -29,7 +29,7 @@ class EditRealism(Measure[Realism]):
             count=trial.amount,
             reference=2 * trial.amount,
             seed=trial.seed,
-            precision=trial.precision,
+            rendering=trial.rendering,
         )
 
     def columns(self, found: Realism) -> dict[str, dict[str, Any]]:

@@ -25,14 +25,15 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
-from analysis.edits.effects import Effects, measure_effects
+from analysis.edits.curves import measure_curves
+from analysis.edits.effects import Effects, effects_of
 from analysis.edits.nulls import RandomNull, random_null
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from directions.seeds import NAMING_SEED
 
 __all__ = ["NamedDirection", "Naming", "name_directions"]
@@ -121,12 +122,10 @@ def name_directions(
     attributes: Sequence[str] | None = None,
     alpha: float = 0.01,
     step: float = 2.0,
-    random: int = 48,
-    null: RandomNull | None = None,
+    null: int | RandomNull = 48,
     count: int = 128,
     seed: int = NAMING_SEED,
-    precision: Precision = "float32",
-    batch: int = 128,
+    rendering: Rendering = Rendering(),
 ) -> Naming:
     """Measure what each direction does, name it, merge duplicates, rank.
 
@@ -142,13 +141,12 @@ def name_directions(
         attributes: Attributes to name after; by default all of the classifier's.
         alpha: Expected share of wrong names.
         step: Length of the step, in sigma, taken both ways.
-        random: Number of random directions for each space and set of layers, at least 3.
-        null: Effects of random directions, for a bank of one space and set of layers; measured
-            unless given. Several such banks may share one.
+        null: Number of random directions for each space and set of layers, at least 3; or their
+            effects, measured already, for a bank of one space and set of layers. Several such
+            banks may share one.
         count: Number of codes.
         seed: Seed of the codes. Measure the named bank on codes of another.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         The named bank, with an entry for each direction.
@@ -159,34 +157,28 @@ def name_directions(
     """
     if not 0 < alpha < 1:
         raise LatdirError(f"alpha {alpha} must lie in (0, 1): a usual one is 0.01")
-    effects = measure_effects(
+    curves = measure_curves(
         generator,
         classifier,
         bank,
-        step=step,
-        symmetric=True,
+        amounts=(-step, step),
         attributes=attributes,
         count=count,
         seed=seed,
-        bootstrap=1,
-        precision=precision,
-        batch=batch,
+        rendering=rendering,
     )
+    effects = effects_of(curves, step=step, symmetric=True, bootstrap=1)
     scale = torch.full(effects.mean.shape, torch.nan)
     freedom = torch.zeros(len(bank), 1, dtype=torch.float64)
     kinds = [(d.space, d.layers) for d in bank.directions]
-    if null is not None:
+    if isinstance(null, RandomNull):
         _check_null(null, effects, kinds)
     for space, layers in dict.fromkeys(kinds):
         rows = [k for k, kind in enumerate(kinds) if kind == (space, layers)]
-        chance = null or random_null(
-            generator,
-            classifier,
-            effects,
-            space=space,
-            layers=layers,
-            count=random,
-            batch=batch,
+        chance = (
+            null
+            if isinstance(null, RandomNull)
+            else random_null(generator, classifier, effects, space=space, layers=layers, count=null)
         )
         means = chance.logit.effects.mean
         scale[rows] = means.square().mean(0).sqrt()

@@ -13,10 +13,9 @@ vocabulary is a classifier with one attribute a phrase.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -27,8 +26,9 @@ from directions.bank import DirectionBank
 from directions.classifiers.clip.model import clip_classifier
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer
 from directions.seeds import NAMING_SEED
 
 __all__ = ["FACE_PHRASES", "Phrase", "name_by_text", "nearest_phrases"]
@@ -90,8 +90,7 @@ def nearest_phrases(
     step: float = 2.0,
     count: int = 64,
     seed: int = NAMING_SEED,
-    precision: Precision = "float32",
-    batch: int = 64,
+    rendering: Rendering = Rendering(),
 ) -> dict[str, tuple[Phrase, ...]]:
     """The phrases of a vocabulary by how near they are to what each direction does.
 
@@ -104,8 +103,7 @@ def nearest_phrases(
         step: Length of the step, in sigma, taken both ways.
         count: Number of codes.
         seed: Seed of the codes.
-        precision: Arithmetic of the generator.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         For each direction all phrases, those it leads to first, those it leads away from last.
@@ -127,16 +125,20 @@ def nearest_phrases(
         ['no age', 'a smile', 'age']
     """
     phrases = _checked(vocabulary, neutral)
-    if not step > 0 or count < 1 or batch < 1:
-        raise LatdirError(
-            f"step {step:g} is positive, count {count} and batch {batch} are at least 1"
-        )
+    if not step > 0 or count < 1:
+        raise LatdirError(f"step {step:g} is positive, count {count} is at least 1")
     texts = _changes(clip, phrases, neutral)
     named = {}
+    scorers: dict[str, Scorer] = {}
+    n = 2 * count * len(bank)
     for direction in tqdm(bank.check(generator).directions, desc="phrases", delay=1):
         space = direction.acts_in(generator.spaces)
-        codes = generator.sample(count, seed=seed, space=space)
-        embed = _embedder(generator, clip, space, precision, batch)
+        codes = generator.sample(count, seed=seed, space=space, truncation=rendering.truncation)
+        if space not in scorers:
+            scorers[space] = Scorer(
+                generator, space=space, embed=clip.encode_images, rendering=rendering, n=n
+            )
+        embed = scorers[space].embed
         ahead, behind = (embed(direction.shift(codes, amount)) for amount in (step, -step))
         moved = (ahead - behind).mean(0)
         if float(moved.norm()) < 1e-5:
@@ -162,8 +164,7 @@ def name_by_text(
     random: int = 48,
     count: int = 128,
     seed: int = NAMING_SEED,
-    precision: Precision = "float32",
-    batch: int = 128,
+    rendering: Rendering = Rendering(),
 ) -> Naming:
     """Name directions after the phrases that they move images towards, if more than by chance.
 
@@ -178,8 +179,7 @@ def name_by_text(
         random: Number of random directions for each space and set of layers, at least 3.
         count: Number of codes.
         seed: Seed of the codes. Measure the named bank on codes of another.
-        precision: Arithmetic of the generator.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         As `name_directions`. Each direction's evidence has `phrases` besides: the nearest three
@@ -197,11 +197,10 @@ def name_by_text(
         bank,
         alpha=alpha,
         step=step,
-        random=random,
+        null=random,
         count=count,
         seed=seed,
-        precision=precision,
-        batch=batch,
+        rendering=rendering,
     )
     nearest = nearest_phrases(
         generator,
@@ -212,8 +211,7 @@ def name_by_text(
         step=step,
         count=count,
         seed=seed,
-        precision=precision,
-        batch=batch,
+        rendering=rendering,
     )
     told = [
         d.evolve(
@@ -247,16 +245,3 @@ def _changes(clip: TextImageModel, phrases: list[str], neutral: str) -> Float[Te
         )
     unit: Tensor = change / lengths
     return unit
-
-
-def _embedder(
-    generator: Generator, clip: TextImageModel, space: str, precision: Precision, batch: int
-) -> Callable[[Tensor], Tensor]:
-    render = generator.inference(precision=precision, space=space)
-
-    def embed(codes: Tensor) -> Tensor:
-        with torch.inference_mode():
-            parts = [clip.encode_images(render(part)) for part in torch.split(codes, batch)]
-        return torch.cat(parts).float()
-
-    return embed

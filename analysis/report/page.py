@@ -219,13 +219,14 @@ def _how(effects: Effects, null: RandomNull | None) -> str:
 
 def _again(effects: Effects) -> str:
     source = effects.source
+    rendering = f"truncation={source.truncation!r}, precision={source.precision!r}"
     return (
-        "from directions import DirectionBank\n"
+        "from directions import DirectionBank, Rendering\n"
         "import analysis\n\n"
         'bank = DirectionBank.load("bank.safetensors", generator)\n'
         "effects = analysis.measure_effects(\n"
         f"    generator, classifier, bank, step={effects.step!r}, symmetric={effects.symmetric},\n"
-        f"    count={source.count}, seed={source.seed}, truncation={source.truncation!r},\n"
-        f'    precision="{source.precision}",\n'
+        f"    count={source.count}, seed={source.seed},\n"
+        f"    rendering=Rendering({rendering}),\n"
         ")\n"
     )

@@ -18,6 +18,7 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.editing.moves import sweep
 from directions.generators.base import Generator
+from directions.scoring.scorer import Scorer
 
 __all__ = ["articles", "strips", "svg"]
 
@@ -92,9 +93,10 @@ def strips(
         codes = generator.sample(
             samples, seed=source.seed, space=space, truncation=source.truncation
         )
-        render = generator.inference(space=space)
+        scorer = Scorer(generator, space=space)
         moved = sweep(codes, d, steps)
-        images = torch.stack([render(part).float().cpu() for part in moved], 1)
+        images = torch.cat([part.float().cpu() for part in scorer.images(moved.flatten(0, 1))])
+        images = images.reshape(*moved.shape[:2], *images.shape[1:]).transpose(0, 1)
         picture = mosaic(images.clamp(-1, 1))
         zero, share = steps.index(0.0), 100 / len(steps)
         made[d.name] = {

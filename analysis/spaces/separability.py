@@ -24,13 +24,13 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from analysis.representation.rows import checked_rows
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
-from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Fit", "Separability", "linear_separability", "measure_separability"]
@@ -159,9 +159,7 @@ def measure_separability(
     as_published: bool = False,
     fit: Fit | None = None,
     seed: int = HELD_OUT_SEED,
-    precision: Precision = "float32",
-    batch: int = 128,
-    progress: bool = False,
+    rendering: Rendering = Rendering(),
 ) -> dict[str, Separability]:
     """Linear separability of a generator's spaces, on the same images.
 
@@ -175,9 +173,7 @@ def measure_separability(
         as_published: Score on the rows fitted to.
         fit: Finds the hyperplanes.
         seed: Of the codes.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
-        progress: Whether to show a bar.
+        rendering: How images are made.
 
     Returns:
         One for each space.
@@ -206,17 +202,13 @@ def measure_separability(
             f"{', '.join(binary) or 'none'}" + (f", and {values[0]!r} is a value" if values else "")
         )
     kinds = [classifier.attributes[c] for c in classifier.columns(names)]
-    codes = generator.sample(count, seed=seed, space=first)
-    paint = generator.inference(precision=precision, space=first)
-    score = classifier.inference(precision=precision, names=names)
-    parts = [
-        logit(score(paint(part)).float(), kinds).clone()
-        for part in tqdm(torch.split(codes, batch), desc="images", disable=not progress)
-    ]
-    logits = torch.cat(parts)
+    psi = rendering.truncation
+    codes = generator.sample(count, seed=seed, space=first, truncation=psi)
+    scorer = Scorer(generator, classifier, space=first, names=names, rendering=rendering, n=count)
+    logits = logit(scorer.score(codes), kinds)
     return {
         space: linear_separability(
-            generator.sample(count, seed=seed, space=space),
+            generator.sample(count, seed=seed, space=space, truncation=psi),
             logits,
             keep=keep,
             as_published=as_published,

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError, UnknownNameError
+from directions.errors import LatdirError, SamplesError, UnknownNameError
 from directions.fingerprints import Precision, fingerprint
 
-__all__ = ["Attribute", "Classifier", "Combined", "logit"]
+__all__ = ["Attribute", "Classifier", "Combined", "check_finite", "logit"]
 
 LOGIT_CLAMP = 1e-6
 
@@ -135,6 +135,46 @@ class Classifier(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name}: {', '.join(self.names)})"
+
+
+def check_finite(
+    scores: Float[Tensor, "n k"],
+    *,
+    names: Sequence[str],
+    classifier: str,
+    first: int = 0,
+    seed: int | None = None,
+) -> None:
+    """Refuse scores that are NaN or infinite.
+
+    Args:
+        scores: `[n, k]`.
+        names: Names of the columns.
+        classifier: Name of the classifier that gave them.
+        first: Index of the first row.
+        seed: Seed of the codes of the rows, if they are codes of a seed.
+
+    Raises:
+        SamplesError: One is not finite; the message names the attribute and the first row.
+
+    Example:
+        >>> check_finite(torch.tensor([[0.5], [torch.nan]]), names=["age"], classifier="faces")
+        Traceback (most recent call last):
+        ...
+        directions.errors.SamplesError: 1 of 2 scores of 'age' are NaN or infinite (nan in row 1):
+        fix the classifier faces, or leave that attribute out
+    """
+    bad = ~torch.isfinite(scores)
+    if not bad.any():
+        return
+    column = int(bad.any(0).nonzero()[0])
+    row = int(bad[:, column].nonzero()[0])
+    where = f"row {first + row}" if seed is None else f"code {first + row} of seed {seed}"
+    raise SamplesError(
+        f"{int(bad[:, column].sum())} of {len(scores)} scores of {names[column]!r} are NaN or "
+        f"infinite ({float(scores[row, column])} in {where}): "
+        f"fix the classifier {classifier}, or leave that attribute out"
+    )
 
 
 class Combined(Classifier):

@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from directions.callables import callable_parts
-from directions.classifiers.base import Attribute, Classifier
+from directions.classifiers.base import Attribute, Classifier, check_finite
 from directions.classifiers.crop import checked
 from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import CachedFingerprint
@@ -78,14 +77,7 @@ class WrappedClassifier(Classifier):
         return scores
 
     def _check_values(self, scores: Tensor) -> None:
-        bad = ~torch.isfinite(scores)
-        if bad.any():
-            row, column = (int(i) for i in bad.nonzero()[0])
-            raise SamplesError(
-                f"classifier {self.name} scored {self.names[column]!r} "
-                f"{float(scores[row, column])} on image {row} of {len(scores)}: scores must be "
-                "finite; mend the classifier, or leave that attribute out"
-            )
+        check_finite(scores, names=self.names, classifier=self.name)
         for column, attribute in enumerate(self.attributes):
             if attribute.kind != "probability" or not len(scores):
                 continue
@@ -125,6 +117,7 @@ def wrap_classifier(
             attributes are missing or named alike.
 
     Example:
+        >>> import torch
         >>> def redness(images):
         ...     return images[:, 0].mean((1, 2))
         >>> classifier = wrap_classifier(redness, attributes=["red"])

@@ -19,6 +19,8 @@ from directions.classifiers.base import Classifier
 from directions.disentangling.mixing import disentangle
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer
 
 __all__ = ["independent", "step_effects"]
 
@@ -30,7 +32,7 @@ def step_effects(
     *,
     codes: Float[Tensor, "n *shape"],
     step: float = 2.0,
-    batch: int = 64,
+    rendering: Rendering = Rendering(),
 ) -> Float[Tensor, "k a"]:
     """Mean change of each attribute per sigma of each direction, on the scale of log-odds.
 
@@ -40,7 +42,7 @@ def step_effects(
         bank: Directions of one space.
         codes: Where to measure, at least two.
         step: Length of the step taken both ways, in sigma.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         In standard deviations of each attribute over the codes; 0 for one that is constant.
@@ -61,12 +63,10 @@ def step_effects(
     if len(codes) < 2:
         raise LatdirError(f"effects on {len(codes)} codes have no scale: give at least two")
     space = bank.check(generator).directions[0].space
-    render = generator.inference(space=space)
+    scorer = Scorer(generator, space=space, embed=classifier.logits, rendering=rendering)
 
     def scores(moved: Tensor) -> Tensor:
-        with torch.inference_mode():
-            parts = [classifier.logits(render(part)) for part in torch.split(moved, batch)]
-        return torch.cat(parts).double()
+        return scorer.embed(moved).double()
 
     spread = scores(codes).std(0)
     rows = []
@@ -85,7 +85,7 @@ def independent(
     wanted: Sequence[str],
     codes: Float[Tensor, "n *shape"],
     ridge: float = 0.0,
-    batch: int = 64,
+    rendering: Rendering = Rendering(),
 ) -> DirectionBank:
     """The wanted directions, mixed with all others to preserve the others' attributes.
 
@@ -96,7 +96,7 @@ def independent(
         wanted: Names of the directions to keep.
         codes: Where effects are measured.
         ridge: Leakage tolerated, as in `directions.disentangle`.
-        batch: Images at a time.
+        rendering: How images are made.
 
     Returns:
         The wanted directions, with `evidence["disentangled"]`.
@@ -115,10 +115,10 @@ def independent(
         True
     """
     columns = classifier.columns(list(bank))
-    effects = step_effects(generator, classifier, bank, codes=codes, batch=batch)[:, columns]
+    effects = step_effects(generator, classifier, bank, codes=codes, rendering=rendering)
     mixed = disentangle(
         bank,
-        effects=effects,
+        effects=effects[:, columns],
         targets={name: name for name in wanted},
         ridge=ridge,
         prior=generator.prior(bank.directions[0].space),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,12 +15,12 @@ from directions.editing.moves import sweep
 from directions.errors import BankError, LatdirError
 from directions.generators.base import Generator
 from directions.images import grid
+from directions.scoring.scorer import Scorer
 
 __all__ = ["edit_grid"]
 
 AMOUNTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 SIGNS = {"sigma": "σ", "latent": "", "degrees": "°", "probability": ""}
-BATCH = 64
 
 
 def edit_grid(
@@ -70,12 +70,12 @@ def edit_grid(
         directions = (what,)
     if len(codes) == 0:
         raise LatdirError("no codes to draw: give at least one")
-    synthesize = generator.inference(space=_space_of(generator, codes, directions[0].space))
+    scorer = Scorer(generator, space=_space_of(generator, codes, directions[0].space))
     steps = sorted({float(a) for a in amounts} | {0.0})
     moved = torch.cat(
         [sweep(codes, d, steps, unit=unit, layers=layers).transpose(0, 1) for d in directions]
     )
-    images = _in_batches(synthesize, moved.flatten(0, 1))
+    images = torch.cat([part.cpu() for part in scorer.images(moved.flatten(0, 1))])
     images = images.reshape(*moved.shape[:2], *images.shape[1:]).float()
     if rows is None and isinstance(what, DirectionBank):
         rows = [d.name if i == 0 else "" for d in directions for i in range(len(codes))]
@@ -99,10 +99,6 @@ def _space_of(generator: Generator, codes: Tensor, name: str) -> str:
         return layered.name
     generator.check(codes, name)
     return name
-
-
-def _in_batches(synthesize: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
-    return torch.cat([synthesize(part).cpu() for part in torch.split(codes, BATCH)])
 
 
 def _amount(amount: float, unit: str, directions: Sequence[Direction]) -> str:

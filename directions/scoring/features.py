@@ -18,12 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from directions.classifiers.crop import crop
-from directions.classifiers.faces.nets import (
-    RecognitionNet,
-    ScaledConv,
-    normalize,
-    recognition_net,
-)
+from directions.classifiers.faces.nets import folded, normalize, recognition_net
 from directions.errors import LatdirError, require
 
 __all__ = [
@@ -72,7 +67,7 @@ def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") ->
         torch.Size([2, 69984])
     """
     with torch.inference_mode(False):
-        net = _folded(recognition_net()).to(device)
+        net = folded(recognition_net()).to(device)
 
     def features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         x = normalize(crop(images.float(), size=SIZE, margin=margin))
@@ -154,18 +149,6 @@ def face_crop(
         images = images[:, :, 3 * eighth : 7 * eighth, 2 * eighth : 6 * eighth]
     factor = (images.shape[-1] if reference == "tensorflow" else side) // 256
     return nn.functional.avg_pool2d(images, factor) if factor > 1 else images
-
-
-def _folded(net: RecognitionNet) -> RecognitionNet:
-    """The same network with every scale inside the convolution before it."""
-    for layer in net.modules():
-        if isinstance(layer, ScaledConv):
-            factor, offset = layer.scale.weight.data, layer.scale.bias.data
-            assert layer.conv.bias is not None
-            layer.conv.bias.data = layer.conv.bias.data * factor + offset
-            layer.conv.weight.data = layer.conv.weight.data * factor[:, None, None, None]
-            layer.scale = nn.Identity()  # type: ignore[assignment]
-    return net
 
 
 def _unit(layer: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from directions.errors import LatdirError
@@ -41,7 +41,8 @@ class Rendering:
     precision: Precision | None = None
     batch_size: int | None = None
     compile: bool | None = None
-    progress: bool = True
+    # Nothing that is computed depends on it.
+    progress: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:

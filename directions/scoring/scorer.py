@@ -1,81 +1,208 @@
-"""Codes to scores, in batches and checked: what the measures that edit codes themselves share."""
+"""Codes to images to scores or embeddings: in batches, at the measured precision, checked.
+
+Whatever renders codes and looks at the images goes through a `Scorer`, so that all of it runs at
+the speed that sampling has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.classifiers.base import Classifier
-from directions.errors import LatdirError, SamplesError
+from directions.classifiers.base import Classifier, check_finite
+from directions.errors import BankError, LatdirError, SamplesError
 from directions.fingerprints import Precision
-from directions.generators.base import Generator
+from directions.generators.base import Generator, check_images
+from directions.scoring.rendering import Rendering
+from directions.scoring.tuning import choose
 
-__all__ = ["Scorer", "check_held_out", "scorer"]
-
-Scorer = Callable[[Tensor], Tensor]
+__all__ = ["Embedding", "Scorer", "check_held_out"]
 
 
-def scorer(
-    generator: Generator,
-    classifier: Classifier,
-    *,
-    space: str,
-    names: Sequence[str] | None = None,
-    precision: Precision = "float32",
-    batch: int = 128,
-) -> Scorer:
-    """A function of codes `[n, ...]` to the scores `[n, a]` of their images, on the CPU.
+@runtime_checkable
+class Embedding(Protocol):
+    """Images to embeddings, with a form prepared for speed."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Embeddings `[n, e]`, differentiable."""
+
+    def inference(self, *, precision: Precision = "float32") -> Callable[[Tensor], Tensor]:
+        """The same function prepared for speed, without gradients."""
+
+
+class Scorer:
+    """Scores and embeddings of codes of one space.
 
     Args:
         generator: Makes the images.
-        classifier: Scores them.
-        space: Space of the codes.
+        classifier: Scores them; None where only embeddings are wanted.
+        space: Space of the codes; by default the generator's first.
         names: Attributes wanted, in this order; by default all.
-        precision: Arithmetic of generator and classifier.
-        batch: Images at a time.
+        embed: Images `[n, 3, H, W]` to rows `[n, e]`, such as a face embedding. Its `inference`
+            form is taken where it has one.
+        rendering: Precision, batch size and compilation. What it leaves open is measured for
+            runs of 2,048 images or more.
+        n: About how many images will be made.
+
+    Attributes:
+        names: Names of the attributes.
+        rendering: The options with nothing left open.
 
     Raises:
-        LatdirError: An unknown space or attribute; later, scores that are not finite.
+        LatdirError: An unknown space or attribute; later, images or scores that are not finite.
 
     Example:
         >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
-        >>> score = scorer(world, world.classifier(), space="z", names=["factor_1"])
-        >>> score(world.sample(5, seed=0)).shape
+        >>> scorer = Scorer(world, world.classifier(), names=["factor_1"])
+        >>> scorer.score(world.sample(5, seed=0)).shape
         torch.Size([5, 1])
     """
-    generator.space(space)
-    wanted = tuple(classifier.names if names is None else names)
-    classifier.columns(wanted)
-    render = generator.inference(precision=precision, space=space)
-    read = classifier.inference(precision=precision, names=wanted)
 
-    def score(codes: Tensor) -> Float[Tensor, "n a"]:
-        parts = [read(render(part)).float().cpu() for part in torch.split(codes, batch)]
-        found = torch.cat(parts)
-        bad = ~torch.isfinite(found)
-        if bad.any():
-            column = int(bad.any(0).nonzero()[0])
+    def __init__(
+        self,
+        generator: Generator,
+        classifier: Classifier | None = None,
+        *,
+        space: str | None = None,
+        names: Sequence[str] | None = None,
+        embed: Callable[[Tensor], Tensor] | None = None,
+        rendering: Rendering = Rendering(),
+        n: int = 0,
+    ) -> None:
+        self.space = generator.space(space or next(iter(generator.spaces))).name
+        self.names = tuple(names if names is not None else classifier.names if classifier else ())
+        if classifier is not None:
+            classifier.columns(self.names)
+        self._generator, self._classifier, self._embedding = generator, classifier, embed
+        self.rendering = self._chosen(rendering, n)
+
+    @property
+    def precision(self) -> Precision:
+        """Arithmetic of generator, classifier and embedding."""
+        return self.rendering.precision or "float32"
+
+    @property
+    def batch_size(self) -> int:
+        """Images at a time."""
+        return self.rendering.batch_size or 1
+
+    def images(self, codes: Float[Tensor, "n *shape"]) -> Iterator[Float[Tensor, "m 3 h w"]]:
+        """Images of codes, batch by batch."""
+        for part in torch.split(codes, self.batch_size):
+            yield check_images(self._make(part), name=self._generator.name, count=len(part))
+
+    def score(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n a"]:
+        """Scores, float32, on the CPU.
+
+        Raises:
+            LatdirError: One is not finite.
+        """
+        # One transfer, so that a device is not made to wait for each batch.
+        return self._checked(torch.cat([self.read(images) for images in self.images(codes)]))
+
+    def embed(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n e"]:
+        """Embeddings, float32, on the images' device."""
+        with torch.inference_mode():
+            return torch.cat([self._describe(images).float() for images in self.images(codes)])
+
+    def score_images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
+        """Scores of images that are made already, as `score` gives them."""
+        return self._checked(self.read(images))
+
+    def read(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
+        """Scores of images on their own device, which may yet be NaN or infinite.
+
+        Raises:
+            LatdirError: The classifier returns another shape.
+        """
+        scores = self._read(images)
+        expected = (len(images), len(self.names))
+        if tuple(scores.shape) != expected:
             raise SamplesError(
-                f"{int(bad[:, column].sum())} scores of {wanted[column]!r} are NaN or infinite: "
-                f"mend the classifier {classifier.name}, or leave that attribute out"
+                f"{self._judge.name} gave scores of shape {list(scores.shape)}, not "
+                f"{list(expected)}: one row an image, one column an attribute"
             )
-        return found
+        return scores
 
-    return score
+    def embed_images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n e"]:
+        """Embeddings of images that are made already, as `embed` gives them."""
+        with torch.inference_mode():
+            return self._describe(images).float()
+
+    def _checked(self, scores: Tensor) -> Tensor:
+        scores = scores.float().cpu()
+        check_finite(scores, names=self.names, classifier=self._judge.name)
+        return scores
+
+    @property
+    def _judge(self) -> Classifier:
+        if self._classifier is None:
+            raise LatdirError("this scorer has no classifier: it gives embeddings only")
+        return self._classifier
+
+    @cached_property
+    def _make(self) -> Callable[[Tensor], Tensor]:
+        return self._generator.inference(precision=self.precision, space=self.space)
+
+    @cached_property
+    def _read(self) -> Callable[[Tensor], Tensor]:
+        return self._reader(self.precision, compile=bool(self.rendering.compile))
+
+    @cached_property
+    def _describe(self) -> Callable[[Tensor], Tensor]:
+        return self._describer(self.precision)
+
+    def _reader(self, precision: Precision, *, compile: bool = False) -> Callable[[Tensor], Tensor]:
+        return self._judge.inference(precision=precision, names=self.names, compile=compile)
+
+    def _describer(self, precision: Precision) -> Callable[[Tensor], Tensor]:
+        if self._embedding is None:
+            raise LatdirError("this scorer has no embedding: give it embed=…")
+        if isinstance(self._embedding, Embedding):
+            return self._embedding.inference(precision=precision)
+        return self._embedding
+
+    def _pipeline(self, precision: Precision) -> Callable[[Tensor], Tensor]:
+        """Codes to all that is wanted of them, side by side, to measure with."""
+        make = self._generator.inference(precision=precision, space=self.space)
+        reads = [self._reader(precision)] if self._classifier else []
+        reads += [self._describer(precision)] if self._embedding else []
+
+        def run(codes: Tensor) -> Tensor:
+            images = check_images(make(codes), name=self._generator.name, count=len(codes))
+            with torch.inference_mode():
+                return torch.cat([read(images).flatten(1).float() for read in reads], 1)
+
+        return run
+
+    def _chosen(self, rendering: Rendering, n: int) -> Rendering:
+        return choose(
+            rendering,
+            self._pipeline,
+            lambda count: self._generator.sample(
+                count, seed=0, space=self.space, truncation=rendering.truncation
+            ),
+            n=n,
+            compiles=self._classifier is not None and self._classifier.compiles,
+        )
 
 
 def check_held_out(generator: Generator, bank: DirectionBank, *, count: int, seed: int) -> None:
-    """Refuse a bank of another generator, codes it was found with, or too few of them.
+    """Refuse a bank that is empty or of another generator, codes it was found with, or too few.
 
     Raises:
         LatdirError: One of these.
     """
     bank.check(generator)
+    if not len(bank):
+        raise BankError("the bank is empty: there is nothing to measure")
     if count < 2:
         raise LatdirError(f"count {count} must be at least 2: 256 codes give useful figures")
     if bank.provenance.get("seed") == seed:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.base import Attribute
+from directions.classifiers.base import Attribute, check_finite
 from directions.errors import SamplesError, UnknownNameError
+from directions.scoring.rendering import Rendering
+from discovery.sampling.shard_format import MANIFEST, ROWS, AttributeEntry, Header, Settings
+from discovery.sampling.store import Rows, opened, read
 
 __all__ = ["Samples"]
 
@@ -32,7 +35,7 @@ class Samples:
         classifier_fingerprint: Its sha256.
         seed: Seed the codes were drawn with.
         start: Index of the first code in that seed's sequence.
-        truncation: ψ they were drawn with.
+        rendering: How their images were made and scored; open where that is not known.
         notes: What the sampling said of itself, such as how an adaptive run came to its n.
 
     Raises:
@@ -49,7 +52,7 @@ class Samples:
     classifier_fingerprint: str
     seed: int
     start: int = 0
-    truncation: float = 1.0
+    rendering: Rendering = Rendering()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,17 +61,15 @@ class Samples:
                 f"{len(self.codes)} codes, scores of shape {list(self.scores.shape)} and "
                 f"{len(self.attributes)} attributes do not belong together"
             )
-        bad = ~torch.isfinite(self.scores).all(0)
-        if bad.any():
-            name = self.names[int(bad.nonzero()[0])]
-            rows = int((~torch.isfinite(self.scores[:, self.names.index(name)])).sum())
-            raise SamplesError(
-                f"{rows} of {len(self)} scores of {name!r} are NaN or infinite: "
-                f"mend the classifier {self.classifier}, or leave that attribute out"
-            )
+        check_finite(self.scores, names=self.names, classifier=self.classifier)
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @property
+    def truncation(self) -> float:
+        """ψ that the codes were drawn with."""
+        return self.rendering.truncation
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -97,9 +98,15 @@ class Samples:
         Raises:
             LatdirError: The folder holds samples, or cannot be written.
         """
-        from discovery.sampling import store as shards
-
-        return shards.save(self, folder)
+        path = Path(folder)
+        if (path / MANIFEST).exists():
+            raise SamplesError(f"{path} holds samples already: choose another folder")
+        with opened(path, self._header()) as store:
+            store.describe()
+            for i in range(math.ceil(len(self) / ROWS)):
+                rows = slice(i * ROWS, (i + 1) * ROWS)
+                store.put(i, self.codes[rows].cpu(), self.scores[rows].cpu())
+        return path
 
     @classmethod
     def load(cls, folder: str | Path, *, partial: bool = False) -> Samples:
@@ -112,6 +119,39 @@ class Samples:
         Raises:
             LatdirError: No samples there, an unfinished run, or a broken shard or manifest.
         """
-        from discovery.sampling import store as shards
+        header, rows = read(folder, partial=partial)
+        return cls.of(header, rows)
 
-        return shards.load(folder, partial=partial)
+    @classmethod
+    def of(cls, header: Header, rows: Rows) -> Samples:
+        """Rows of a store as samples."""
+        return cls(
+            *rows,
+            attributes=tuple(Attribute(**dict(a)) for a in header.attributes),
+            space=header.space,
+            generator=header.generator,
+            fingerprint=header.fingerprint,
+            classifier=header.classifier,
+            classifier_fingerprint=header.classifier_fingerprint,
+            seed=header.seed,
+            start=header.start,
+            rendering=header.rendering,
+            notes=header.notes,
+        )
+
+    def _header(self) -> Header:
+        return Header(
+            generator=self.generator,
+            fingerprint=self.fingerprint,
+            classifier=self.classifier,
+            classifier_fingerprint=self.classifier_fingerprint,
+            attributes=tuple(AttributeEntry(**asdict(a)) for a in self.attributes),
+            space=self.space,
+            shape=tuple(self.codes.shape[1:]),
+            seed=self.seed,
+            start=self.start,
+            truncation=self.truncation,
+            wanted=len(self),
+            settings=Settings.of(self.rendering),
+            notes=dict(self.notes),
+        )

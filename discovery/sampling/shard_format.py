@@ -1,4 +1,4 @@
-"""What a folder of samples is made of: a manifest and Parquet shards; the only place that knows.
+"""The format of a folder of samples: a manifest and Parquet shards.
 
 A folder holds `manifest.json` and `samples-<first>-<last>.parquet` files of at most 1,024 rows,
 named by their first and last row. A shard has a column `index` (the code's place in its seed's
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from torch import Tensor
 
-from directions.classifiers.base import Attribute
 from directions.errors import LatdirError, SamplesError
+from directions.scoring.rendering import Rendering
 from directions.storage.atomic import atomic
-from discovery.sampling.samples import Samples
 
 __all__ = [
     "MANIFEST",
@@ -36,7 +33,6 @@ __all__ = [
     "Settings",
     "Shard",
     "checked_bytes",
-    "header_of",
     "read_header",
     "read_shard",
     "write_header",
@@ -64,6 +60,14 @@ class Settings(_Model):
     batch: int = Field(gt=0)
     precision: Literal["float32", "bfloat16"]
     compile: bool
+
+    @classmethod
+    def of(cls, rendering: Rendering) -> Settings | None:
+        """What is stored of a rendering; None where it leaves something open."""
+        stored = (rendering.batch_size, rendering.precision, rendering.compile)
+        if None in stored:
+            return None
+        return cls.model_validate(dict(zip(("batch", "precision", "compile"), stored, strict=True)))
 
 
 class AttributeEntry(_Model):
@@ -108,45 +112,17 @@ class Header(_Model):
     notes: dict[str, Any] = {}
     shards: tuple[Shard, ...] = ()
 
+    @property
+    def rendering(self) -> Rendering:
+        """How the scores were computed; open where the manifest does not say."""
+        if self.settings is None:
+            return Rendering(truncation=self.truncation)
+        settings = self.settings
+        return Rendering(self.truncation, settings.precision, settings.batch, settings.compile)
+
     def evolve(self, **changes: Any) -> Header:
         """A copy with some fields changed, validated."""
         return type(self).model_validate({**dict(self), **changes})
-
-    def samples(self, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> Samples:
-        """These codes and scores as samples of this header."""
-        return Samples(
-            codes=codes,
-            scores=scores,
-            attributes=tuple(Attribute(**dict(a)) for a in self.attributes),
-            space=self.space,
-            generator=self.generator,
-            fingerprint=self.fingerprint,
-            classifier=self.classifier,
-            classifier_fingerprint=self.classifier_fingerprint,
-            seed=self.seed,
-            start=self.start,
-            truncation=self.truncation,
-            notes=self.notes,
-        )
-
-
-def header_of(samples: Samples, *, settings: Settings | None = None) -> Header:
-    """The header that describes some samples, without shards."""
-    return Header(
-        generator=samples.generator,
-        fingerprint=samples.fingerprint,
-        classifier=samples.classifier,
-        classifier_fingerprint=samples.classifier_fingerprint,
-        attributes=tuple(AttributeEntry(**asdict(a)) for a in samples.attributes),
-        space=samples.space,
-        shape=tuple(samples.codes.shape[1:]),
-        seed=samples.seed,
-        start=samples.start,
-        truncation=samples.truncation,
-        wanted=len(samples),
-        settings=settings,
-        notes=dict(samples.notes),
-    )
 
 
 def read_header(folder: str | Path) -> Header:

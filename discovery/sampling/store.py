@@ -6,7 +6,6 @@ shard's work, and what it left half done is swept up by the next one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError, SamplesError
-from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import (
     MANIFEST,
     ROWS,
     Header,
     checked_bytes,
-    header_of,
     read_header,
     read_shard,
     write_header,
@@ -35,7 +32,10 @@ try:
 except ImportError:  # Windows has none; there, nobody keeps a second writer out.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Folder", "Memory", "Store", "load", "opened", "save"]
+__all__ = ["Folder", "Memory", "Rows", "Store", "opened", "read"]
+
+Rows = tuple[Tensor, Tensor]
+"""Codes `[n, *shape]` and scores `[n, k]`."""
 
 LOCK = ".lock"
 # What must agree for two runs to belong to one folder, and how to say it.
@@ -84,13 +84,13 @@ class Store(Protocol):
     def describe(self, **changes: Any) -> None:
         """Change the manifest."""
 
-    def get(self, index: int) -> tuple[Tensor, Tensor] | None:
+    def get(self, index: int) -> Rows | None:
         """Codes and scores of one shard, if there is any of it."""
 
     def put(self, index: int, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> None:
         """Keep one shard, in place of what there was of it."""
 
-    def samples(self, count: int) -> Samples:
+    def rows(self, count: int) -> Rows:
         """The first `count` rows."""
 
 
@@ -103,13 +103,13 @@ class Memory:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._parts: dict[int, tuple[Tensor, Tensor]] = {}
+        self._parts: dict[int, Rows] = {}
 
     def describe(self, **changes: Any) -> None:
         """Change the manifest."""
         self.header = self.header.evolve(**changes)
 
-    def get(self, index: int) -> tuple[Tensor, Tensor] | None:
+    def get(self, index: int) -> Rows | None:
         """Codes and scores of one shard, if there is any of it."""
         return self._parts.get(index)
 
@@ -117,11 +117,11 @@ class Memory:
         """Keep one shard, in place of what there was of it."""
         self._parts[index] = (codes, scores)
 
-    def samples(self, count: int) -> Samples:
+    def rows(self, count: int) -> Rows:
         """The first `count` rows."""
         parts = [self._parts[i] for i in sorted(self._parts)]
         codes, scores = (torch.cat(column)[:count] for column in zip(*parts, strict=True))
-        return self.header.samples(codes, scores)
+        return codes, scores
 
 
 class Folder:
@@ -148,7 +148,7 @@ class Folder:
         self.header = self.header.evolve(**changes)
         write_header(self.path, self.header)
 
-    def get(self, index: int) -> tuple[Tensor, Tensor] | None:
+    def get(self, index: int) -> Rows | None:
         """Codes and scores of one shard, if there is any of it."""
         for shard in self.header.shards:
             if shard.first == index * ROWS:
@@ -162,7 +162,7 @@ class Folder:
         self.describe(shards=tuple(sorted([*others, new], key=lambda s: s.first)))
         self._sweep()
 
-    def samples(self, count: int) -> Samples:
+    def rows(self, count: int) -> Rows:
         """The first `count` rows."""
         return _assembled(self.path, self.header, count)
 
@@ -177,28 +177,11 @@ class Folder:
                 file.unlink()
 
 
-def save(samples: Samples, folder: str | Path) -> Path:
-    """Write samples to a folder that holds none yet.
-
-    Raises:
-        LatdirError: The folder holds samples, or cannot be written.
-    """
-    path = Path(folder)
-    if (path / MANIFEST).exists():
-        raise SamplesError(f"{path} holds samples already: choose another folder")
-    with opened(path, header_of(samples)) as store:
-        store.describe()
-        for i in range(math.ceil(len(samples) / ROWS)):
-            rows = slice(i * ROWS, (i + 1) * ROWS)
-            store.put(i, samples.codes[rows].cpu(), samples.scores[rows].cpu())
-    return path
-
-
-def load(folder: str | Path, *, partial: bool = False) -> Samples:
-    """Samples of a folder, every shard verified.
+def read(folder: str | Path, *, partial: bool = False) -> tuple[Header, Rows]:
+    """Manifest, codes and scores of a folder, every shard verified.
 
     Args:
-        folder: Written by `sample(…, out=folder)` or `save`.
+        folder: Written by `sample(…, out=folder)` or `Samples.save`.
         partial: Take what a run has finished so far, up to the first gap, instead of refusing.
 
     Raises:
@@ -216,7 +199,7 @@ def load(folder: str | Path, *, partial: bool = False) -> Samples:
             f"{path} holds the first {end} of {header.wanted} samples: run the same sample "
             "command again, which goes on from there, or take them with partial=True"
         )
-    return _assembled(path, header, end)
+    return header, _assembled(path, header, end)
 
 
 def _check_identity(path: Path, there: Header, asked: Header) -> None:
@@ -236,7 +219,7 @@ def _check_identity(path: Path, there: Header, asked: Header) -> None:
             )
 
 
-def _assembled(path: Path, header: Header, count: int) -> Samples:
+def _assembled(path: Path, header: Header, count: int) -> Rows:
     codes = torch.empty(count, *header.shape)
     scores = torch.empty(count, len(header.attributes))
     for shard in header.shards:
@@ -244,7 +227,7 @@ def _assembled(path: Path, header: Header, count: int) -> Samples:
             rows = slice(shard.first, min(shard.first + shard.rows, count))
             part = read_shard(path, shard, header)
             codes[rows], scores[rows] = (t[: rows.stop - rows.start] for t in part)
-    return header.samples(codes, scores)
+    return codes, scores
 
 
 @contextmanager

@@ -128,7 +128,7 @@ class ActiveSubspace(ScoreMethod):
             if not torch.isfinite(g).all() or not g.any():
                 raise LatdirError(
                     f"the gradient of {name!r} is zero at every code, or not finite at some: "
-                    "mend the classifier, or leave that attribute out"
+                    "fix the classifier, or leave that attribute out"
                 )
             slope = clipped(g).mean(0)
             for i, (vector, evidence) in enumerate(_spectrum(g, self.n_directions)):

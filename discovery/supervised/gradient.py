@@ -186,7 +186,7 @@ class _Estimate:
         if len(s) < max(LEAST_FINITE * len(finite), 4):
             raise LatdirError(
                 f"the gradient of {name!r} is NaN or infinite at {dropped} of {len(finite)} codes: "
-                "mend the classifier, or leave that attribute out"
+                "fix the classifier, or leave that attribute out"
             )
         if not g.any():
             raise LatdirError(

@@ -27,6 +27,7 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.scoring.scorer import Scorer
 from discovery.base import ScoreMethod
 from discovery.channels import channel_direction, usable_channels
 from discovery.sampling.draw import Draw
@@ -159,12 +160,12 @@ class StyleSpace(ScoreMethod):
         self, generator: Generator, classifier: Classifier, space: str, seed: int
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
         """Codes, flattened, and the logits of their images."""
-        make, judge = generator.inference(space=space), classifier.inference()
+        scorer = Scorer(generator, classifier, space=space)
         draw = Draw(generator, space, seed=seed, samples=self.n_codes, chunk=BATCH)
         kept, scores = [], []
         for codes in draw.chunks(note="examples"):
             kept.append(codes.flatten(1))
-            scores.append(logit(judge(make(codes)), classifier.attributes).clone())
+            scores.append(logit(scorer.score(codes), classifier.attributes))
         return torch.cat(kept), torch.cat(scores)
 
     def _effects(
@@ -179,7 +180,7 @@ class StyleSpace(ScoreMethod):
         """Change of every attribute's logit per sigma of each candidate, in its deviations."""
         if not self.verify:
             return {}
-        make, judge = generator.inference(space=space), classifier.inference()
+        scorer = Scorer(generator, classifier, space=space)
         start = generator.sample(self.verify, seed=seed, start=self.n_codes, space=space)
         sigmas = generator.prior(space).deviations.flatten()
         unit = scores.std(0).clamp_min(1e-12)
@@ -189,11 +190,8 @@ class StyleSpace(ScoreMethod):
             step = torch.zeros_like(start[0]).flatten()
             step[index] = sigmas[index]
             ends = torch.cat([start + step.view_as(start[0]), start - step.view_as(start[0])])
-            moved = [
-                logit(judge(make(part)), classifier.attributes) for part in torch.split(ends, BATCH)
-            ]
-            up, down = torch.cat(moved).chunk(2)
-            effects[index] = ((up - down).mean(0) / 2 / unit).clone()
+            up, down = logit(scorer.score(ends), classifier.attributes).chunk(2)
+            effects[index] = (up - down).mean(0) / 2 / unit
         return effects
 
 

@@ -19,6 +19,7 @@ from directions.direction import Direction
 from directions.disentangling.measured import step_effects
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from directions.seeds import LEAK_SEED
 from discovery.text.axes import Axes
 
@@ -153,8 +154,9 @@ class LeastLeaking:
         named = tuple(d.evolve(name=str(i)) for i, d in enumerate(tried))
         bank = DirectionBank(named, generator.name, generator.fingerprint)
         codes = generator.sample(LEAK_CODES, seed=LEAK_SEED, space=tried[0].space)
+        rendering = Rendering(batch_size=self.batch)
         effects = [
-            step_effects(generator, scorer, bank, codes=codes, batch=self.batch)
+            step_effects(generator, scorer, bank, codes=codes, rendering=rendering)
             for scorer in dict.fromkeys((self.judge, other))
         ]
         target = effects[0][:, self.judge.columns([name])[0]]

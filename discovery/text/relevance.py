@@ -36,6 +36,8 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer
 from discovery.text.axes import Axes
 from discovery.text.relevance_file import read_partial, write_partial
 
@@ -201,17 +203,17 @@ def _embedder(
     generator: Generator, clip: TextImageModel, space: str, precision: Precision, batch: int
 ) -> Callable[[Tensor], Tensor]:
     """Codes to unit embeddings, in batches and without gradients."""
-    render = generator.inference(precision=precision, space=space)
+
+    def read(images: Tensor) -> Tensor:
+        # Convolutions of few channels are half as fast again with the channels last.
+        return clip.encode_images(images.contiguous(memory_format=torch.channels_last))
+
+    rendering = Rendering(precision=precision, batch_size=batch)
+    scorer = Scorer(generator, space=space, embed=read, rendering=rendering)
 
     def embed(codes: Tensor) -> Tensor:
-        half = precision == "bfloat16"
-        rows = []
-        with torch.inference_mode(), torch.autocast(codes.device.type, torch.bfloat16, half):
-            for part in torch.split(codes, batch):
-                # Convolutions of few channels are half as fast again with the channels last.
-                images = render(part).contiguous(memory_format=torch.channels_last)
-                rows.append(clip.encode_images(images).float())
-        return normalize(torch.cat(rows), dim=1)
+        with torch.autocast(codes.device.type, torch.bfloat16, precision == "bfloat16"):
+            return normalize(scorer.embed(codes), dim=1)
 
     return embed
 

@@ -13,6 +13,7 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.disentangling.measured import independent
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from directions.seeds import PROMPT_SEED
 from discovery.base import Method
 
@@ -106,5 +107,5 @@ class Wording:
             classifier=self.judge(clip),
             wanted=self.wanted,
             codes=generator.sample(MEASURED, seed=PROMPT_SEED, space=space),
-            batch=batch,
+            rendering=Rendering(batch_size=batch),
         )

@@ -21,7 +21,6 @@ from directions.generators import Generator, load_generator
 from directions.images import save_png
 from directions.seeds import PICTURE_SEED
 from discovery.sampling.sampler import sample
-from discovery.sampling.shard_format import read_header
 from discovery.supervised.boundary import Boundary
 from latdir.output import write_figure
 
@@ -94,10 +93,13 @@ def run(out: Path, *, count: int, seed: int) -> Result:
     with _timed(seconds, "disentangle"):
         clean = condition(found, on=ATTRIBUTES, prior=generator.prior())
     with _timed(seconds, "measure on held-out faces"):
-        settings = read_header(out / "samples").settings
-        precision = "float32" if settings is None else settings.precision
         evaluation = evaluate(
-            clean, generator, classifier, count=HELD_OUT, measures=LEFT_OUT, precision=precision
+            clean,
+            generator,
+            classifier,
+            count=HELD_OUT,
+            measures=LEFT_OUT,
+            rendering=samples.rendering,
         )
         bank = evaluation.bank.save(out / "faces.safetensors")
     with _timed(seconds, "draw"):

@@ -21,16 +21,16 @@ from directions.classifiers.crop import checked, crop
 from directions.classifiers.faces import inference as fast
 from directions.classifiers.faces import landmarks as lm
 from directions.classifiers.faces import nets as face_nets
+from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.classifiers.faces.nets import EXPRESSIONS, normalize
 from directions.errors import LatdirError
 from directions.fingerprints import Precision, fingerprint
 
 __all__ = ["Answers", "FaceClassifier", "faces"]
 
-Net = Literal["expression", "landmarks", "age_gender", "recognition"]
+Net = Literal["expression", "landmarks", "age_gender"]
 
 SIZE = 112
-RECOGNITION_SIZE = 150
 # Attribute: the expression net's name of the class.
 CLASSES = {
     "smiling": "happy",
@@ -63,7 +63,6 @@ NETS: dict[Net, Callable[[], nn.Module]] = {
     "expression": face_nets.expression_net,
     "landmarks": face_nets.landmark_net,
     "age_gender": face_nets.age_gender_net,
-    "recognition": face_nets.recognition_net,
 }
 _FAST: dict[Net, Callable[[Any, fast.Prepare], Callable[[Tensor], Any]]] = {
     "expression": fast.fast_dense,
@@ -146,18 +145,15 @@ class FaceClassifier(Classifier):
         self.columns(names)
         return self._columns(self._answers(images, _nets_of(names)), names, logits=True)
 
-    def embed(self, images: Tensor) -> Float[Tensor, "n 128"]:
-        """Identity: embeddings nearer than about 0.6 are meant to be one person's.
-
-        Measure changes of identity by the cosine or the distance between embeddings.
+    @cached_property
+    def embed(self) -> FaceEmbedding:
+        """Identity embeddings of images, `[n, 128]`.
 
         Example:
             >>> faces().embed(torch.zeros(1, 3, 64, 64)).shape
             torch.Size([1, 128])
         """
-        seen = self._seen(images, RECOGNITION_SIZE)
-        embedding: Tensor = self._net("recognition", images.device)(seen)
-        return embedding
+        return FaceEmbedding(margin=self.margin)
 
     def landmarks(self, images: Tensor) -> Float[Tensor, "n 68 2"]:
         """68 points as iBUG numbers them, in pixels: x to the right, y down.

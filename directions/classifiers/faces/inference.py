@@ -33,12 +33,22 @@ from directions.classifiers.faces.nets import (
     AgeGenderNet,
     DenseBlock,
     DenseNet,
+    RecognitionNet,
     ReductionBlock,
+    Residual,
     SeparableConv,
     normalize,
 )
 
-__all__ = ["TILE", "Prepare", "fast_age_gender", "fast_dense", "fast_seen", "tiled"]
+__all__ = [
+    "TILE",
+    "Prepare",
+    "fast_age_gender",
+    "fast_dense",
+    "fast_recognition",
+    "fast_seen",
+    "tiled",
+]
 
 # Measured: 8 to 16 images keep a layer's input and output in a processor's cache.
 TILE = 16
@@ -281,6 +291,49 @@ def _reduction(block: ReductionBlock, prepare: Prepare) -> Callable[[Tensor], Te
         branch = pointwise1(depthwise1(pointwise0(depthwise0(_relu(x)), relu=True)))
         # With an even size, ceil_mode is TensorFlow's one-sided `same` padding.
         return expansion(x, onto=F.max_pool2d(branch, 3, 2, ceil_mode=True))
+
+    return run
+
+
+def fast_recognition(net: RecognitionNet, prepare: Prepare) -> Callable[[Tensor], Tensor]:
+    """The recognition network.
+
+    Args:
+        net: The plain form, its scales folded in.
+        prepare: Where and in which precision to run.
+
+    Returns:
+        A function of normalized images `[n, 3, 150, 150]`, channels last, to embeddings
+        `[n, 128]`, float32.
+    """
+    first = prepare.conv(net.conv32_down.conv, padded=True)
+    blocks = [_residual(block, prepare) for block in net.blocks.values()]
+    weight = net.fc.weight.detach().to(prepare.device)
+
+    def run(images: Tensor) -> Tensor:
+        x = F.max_pool2d(first(images, relu=True), 3, 2)
+        for block in blocks:
+            x = block(x)
+        return F.linear(x.mean((2, 3), dtype=torch.float32), weight)
+
+    return run
+
+
+def _residual(block: nn.Module, prepare: Prepare) -> Callable[[Tensor], Tensor]:
+    assert isinstance(block, Residual)
+    halves = block.stride == 2
+    first = prepare.conv(block.conv1.conv, padded=halves)
+    second = prepare.conv(block.conv2.conv)
+
+    def run(x: Tensor) -> Tensor:
+        branch = first(x, relu=True)
+        if not halves:
+            return second(branch, relu=True, onto=x)
+        branch, pooled = second(branch), F.avg_pool2d(x, 2)
+        down, right = (pooled.shape[i] - branch.shape[i] for i in (2, 3))
+        total = F.pad(branch, (0, right, 0, down))
+        total[:, : pooled.shape[1]] += pooled
+        return total.relu_()
 
     return run
 

@@ -24,6 +24,7 @@ __all__ = [
     "RecognitionNet",
     "age_gender_net",
     "expression_net",
+    "folded",
     "landmark_net",
     "normalize",
     "recognition_net",
@@ -315,3 +316,15 @@ def recognition_net() -> RecognitionNet:
     inside = ("conv32_down.", "fc.")
     named = {k if k.startswith(inside) else f"blocks.{k}": v for k, v in weights.items()}
     return _loaded(RecognitionNet(), named)
+
+
+def folded(net: RecognitionNet) -> RecognitionNet:
+    """The same network, changed in place, with every scale inside the convolution before it."""
+    for layer in net.modules():
+        if isinstance(layer, ScaledConv):
+            factor, offset = layer.scale.weight.data, layer.scale.bias.data
+            assert layer.conv.bias is not None
+            layer.conv.bias.data = layer.conv.bias.data * factor + offset
+            layer.conv.weight.data = layer.conv.weight.data * factor[:, None, None, None]
+            layer.scale = nn.Identity()  # type: ignore[assignment]
+    return net

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from analysis import effects_of, measure_effects
-from directions import LatdirError
+from directions import LatdirError, Rendering
 from directions.classifiers.base import Attribute
 from directions.seeds import HELD_OUT_SEED
 from tests.analysis.measured import Altered, bank_of, curves, true_bank
@@ -17,7 +17,7 @@ def test_in_linear_worlds_effects_are_the_known_ones_exactly(name, symmetric):
     generator = world(name)
     bank = true_bank(generator)
     effects = measure_effects(
-        generator, generator.classifier(), bank, count=30, symmetric=symmetric, bootstrap=50
+        generator, generator.classifier(), bank, count=30, symmetric=symmetric
     )
     sigma = torch.tensor([d.sigma for d in bank.directions])
     known = sigma[:, None] * generator.truth @ generator.truth.T
@@ -34,9 +34,7 @@ def test_in_curved_worlds_intervals_cover_the_mean_over_all_codes():
         generator = world("curved", seed=seed)
         slanted = {f"slanted_{k}": generator.truth[k] + generator._bends[k] for k in range(4)}
         bank = bank_of(generator, **slanted)
-        effects = measure_effects(
-            generator, generator.classifier(), bank, count=100, bootstrap=400, step=1.5
-        )
+        effects = measure_effects(generator, generator.classifier(), bank, count=100, step=1.5)
         codes = generator.sample(20_000, seed=123)
         start = generator.factors(codes)
         known = torch.stack(
@@ -137,7 +135,12 @@ def test_source_says_what_was_measured():
     generator = world()
     classifier = generator.classifier()
     effects = measure_effects(
-        generator, classifier, true_bank(generator), count=10, seed=77, truncation=0.7
+        generator,
+        classifier,
+        true_bank(generator),
+        count=10,
+        seed=77,
+        rendering=Rendering(truncation=0.7),
     )
     source = effects.source
     assert (source.fingerprint, source.classifier_fingerprint) == (

@@ -53,7 +53,7 @@ def test_everything_that_moves_codes_takes_them(generator, bank) -> None:
     assert bool((lipschitz(generator, direction, count=4, **features) > 0).all())
     path = edit_path_length(generator, direction, count=4, **features)
     assert bool((path.straightness <= 1.0001).all())
-    named = name_directions(generator, pixels, bank, attributes=["brightness"], count=8, random=3)
+    named = name_directions(generator, pixels, bank, attributes=["brightness"], count=8, null=3)
     assert len(named.entries) == len(bank)
 
 

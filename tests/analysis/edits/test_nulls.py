@@ -3,7 +3,7 @@ import torch
 from scipy import stats
 
 from analysis import measure_effects, permuted_labels, random_directions, random_null
-from directions import LatdirError
+from directions import LatdirError, Rendering
 from directions.planted.world import planted
 from tests.analysis.measured import true_bank
 from tests.worlds import Mapped, world
@@ -70,7 +70,7 @@ def test_the_null_is_measured_like_the_effects_in_their_space():
         step=0.5,
         symmetric=True,
         seed=6,
-        truncation=0.8,
+        rendering=Rendering(truncation=0.8),
         attributes=["factor_1"],
     )
     null = random_null(generator, classifier, effects, count=3)

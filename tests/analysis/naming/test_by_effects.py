@@ -16,7 +16,7 @@ from tests.worlds import Mapped, world
 
 
 def named(generator, bank, *, classifier=None, **settings):
-    settings = {"count": 48, "random": 40} | settings
+    settings = {"count": 48, "null": 40} | settings
     return name_directions(generator, classifier or generator.classifier(), bank, **settings)
 
 
@@ -61,7 +61,7 @@ def test_plus_raises_the_attribute_whichever_way_it_was_found():
 def test_t_and_p_are_those_of_the_definition():
     generator = world("entangled", dim=48)
     bank = hidden(true_bank(generator))
-    found = named(generator, bank, random=30)
+    found = named(generator, bank, null=30)
     settings = {"count": 48, "symmetric": True, "seed": NAMING_SEED}
     classifier = generator.classifier()
     null = measure_effects(
@@ -84,17 +84,17 @@ def test_a_null_measured_before_gives_the_same_names():
     settings = {"count": 16, "symmetric": True}
     chance = random_directions(generator, count=30)
 
-    def null(bank=chance, **changes):
+    def chance_of(bank=chance, **changes):
         given = {"seed": NAMING_SEED, **settings, **changes}
         return RandomNull(measure_effects(generator, classifier, bank, **given), 0.95)
 
-    alone = named(generator, bank, count=16, random=30)
-    shared = named(generator, bank, count=16, random=99, null=null())
+    alone = named(generator, bank, count=16, null=30)
+    shared = named(generator, bank, count=16, null=chance_of())
     assert shared.entries == alone.entries
     with pytest.raises(LatdirError, match=r"on 16 codes of seed 1 in float32 for factor_0"):
-        named(generator, bank, count=16, null=null(seed=1))
+        named(generator, bank, count=16, null=chance_of(seed=1))
     with pytest.raises(LatdirError, match=r"measured with step 1\.0 and the effects with 2\.0"):
-        named(generator, bank, count=16, null=null(step=1.0))
+        named(generator, bank, count=16, null=chance_of(step=1.0))
     other = Mapped(generator)
     inner = bank.replaced(d.evolve(space="w") for d in bank.directions)
     banks = inner.transfer(other).merge(bank.transfer(other), prefix="z/")
@@ -236,4 +236,4 @@ def test_refusals():
     with pytest.raises(LatdirError, match="the bank is empty"):
         named(generator, true_bank(generator).replaced([]))
     with pytest.raises(LatdirError, match="a null of 2 random directions is too few"):
-        named(generator, true_bank(generator), random=2)
+        named(generator, true_bank(generator), null=2)

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from analysis.naming.by_text import FACE_PHRASES, name_by_text, nearest_phrases
-from directions import Direction, DirectionBank, LatdirError
+from directions import Direction, DirectionBank, LatdirError, Rendering
 from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
 
@@ -46,7 +46,15 @@ def test_the_nearest_phrase_is_the_planted_one(world, clip, bank):
 
 def test_cosines_are_the_slow_loops(world, clip, bank):
     found = nearest_phrases(
-        world, clip, bank.select("a"), WORDS, neutral="nothing", count=5, step=1.5, seed=3, batch=2
+        world,
+        clip,
+        bank.select("a"),
+        WORDS,
+        neutral="nothing",
+        count=5,
+        step=1.5,
+        seed=3,
+        rendering=Rendering(batch_size=2),
     )
     moved = torch.zeros(clip.dim)
     for code in world.sample(5, seed=3):

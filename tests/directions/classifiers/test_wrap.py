@@ -64,8 +64,11 @@ def test_identity_tells_functions_apart() -> None:
         (torch.zeros(5, 3), "shape [5, 3] for 5 images and 2 attributes: it must return [5, 2]"),
         (torch.zeros(4, 2), "shape [4, 2] for 5 images and 2 attributes"),
         (torch.zeros(5), "shape [5] for 5 images and 2 attributes"),
-        (torch.full((5, 2), torch.nan), "scored 'a' nan on image 0 of 5: scores must be finite"),
-        (torch.tensor([[0.0, torch.inf]]).expand(5, 2), "scored 'b' inf on image 0 of 5"),
+        (torch.full((5, 2), torch.nan), "5 of 5 scores of 'a' are NaN or infinite (nan in row 0)"),
+        (
+            torch.tensor([[0.0, torch.inf]]).expand(5, 2),
+            "5 of 5 scores of 'b' are NaN or infinite (inf in row 0)",
+        ),
     ],
 )
 def test_wrong_scores_are_refused_when_they_appear(scores: object, message: str) -> None:

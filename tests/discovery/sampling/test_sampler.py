@@ -10,25 +10,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from directions import LatdirError
+from directions import LatdirError, Rendering
 from directions.classifiers import Attribute, Classifier
 from directions.planted.world import planted
 from discovery.estimators.cones import angles
 from discovery.estimators.linear import ridge
 from discovery.sampling import shard_format
 from discovery.sampling import store as shards
-from discovery.sampling.sampler import sample
+from discovery.sampling.sampler import Auto, sample
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import ROWS
 from tests.worlds import Mapped, Noisy, labeled, world
 
 WORLD = world("everything")
 NOISY = Noisy(WORLD.classifier(), noise=0.5)
-PINNED = {"batch": 64, "precision": "float32", "compile": False, "progress": False}
+PINNED = {"batch_size": 64, "precision": "float32", "compile": False, "progress": False}
 
 
-def run(n, *, generator=WORLD, classifier=NOISY, seed=1, **options):
-    return sample(generator, classifier, n, seed=seed, **{**PINNED, **options})
+def run(count, *, generator=WORLD, classifier=NOISY, seed=1, **options):
+    pinned = {name: options.pop(name, value) for name, value in PINNED.items()}
+    rendering = Rendering(truncation=options.pop("truncation", 1.0), **pinned)
+    return sample(generator, classifier, count, seed=seed, rendering=rendering, **options)
 
 
 def same(a, b):
@@ -70,7 +72,7 @@ def test_scores_are_those_of_the_plain_loop():
 
 @functools.cache
 def long_run(batch):
-    return run(1800, batch=batch)
+    return run(1800, batch_size=batch)
 
 
 @settings(deadline=None, max_examples=12)
@@ -81,7 +83,7 @@ def long_run(batch):
 )
 def test_bits_do_not_depend_on_where_a_run_starts_or_ends(start, n, batch):
     whole = long_run(batch)
-    part = run(n, start=start, batch=batch)
+    part = run(n, start=start, batch_size=batch)
     assert torch.equal(part.codes, whole.codes[start : start + n])
     assert torch.equal(part.scores, whole.scores[start : start + n])
     assert part.start == start
@@ -200,7 +202,7 @@ def other_classifier():
         ({"seed": 2}, "of another seed: 1 there, 2 asked for; give another folder"),
         ({"start": 64}, "of another start: 0 there, 64 asked for"),
         ({"truncation": 0.7}, "of another truncation: 1.0 there, 0.7 asked for"),
-        ({"batch": 32}, "was begun with batch 64, which its scores' bits depend on"),
+        ({"batch_size": 32}, "was begun with batch_size 64, which its scores' bits depend on"),
         ({"precision": "bfloat16"}, "was begun with precision 'float32'"),
         ({"compile": True}, "was begun with compile False"),
     ],
@@ -215,9 +217,9 @@ def test_a_folder_refuses_to_mix(tmp_path, changes, message):
 
 
 def test_settings_of_a_begun_folder_are_taken_over(tmp_path):
-    run(100, out=tmp_path, batch=48)
-    samples = run(300, out=tmp_path, batch=None, precision=None, compile=None)
-    assert same(samples, run(300, batch=48))
+    run(100, out=tmp_path, batch_size=48)
+    samples = run(300, out=tmp_path, batch_size=None, precision=None, compile=None)
+    assert same(samples, run(300, batch_size=48))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
@@ -364,8 +366,8 @@ def nan_at_row_70(images):
 def test_scores_that_are_not_finite_are_named():
     nan_at_row_70.seen = []
     message = (
-        r"oracle scored 'truth' as nan for code 70 of seed 1: mend the classifier, "
-        r"or leave that attribute out with attributes=\[…\]"
+        r"1 of 100 scores of 'truth' are NaN or infinite \(nan in code 70 of seed 1\): "
+        r"fix the classifier oracle, or leave that attribute out"
     )
     with pytest.raises(LatdirError, match=message):
         run(100, classifier=Says(nan_at_row_70))
@@ -387,7 +389,7 @@ def test_images_that_are_none_are_refused(tmp_path, function, message):
 def test_scores_of_another_shape_are_refused():
     classifier = Says(None)
     classifier.inference = lambda **_: lambda images: images.flatten(1)[:, :2]
-    with pytest.raises(LatdirError, match=r"oracle gave scores of shape \[64, 2\] for codes 0 …"):
+    with pytest.raises(LatdirError, match=r"oracle gave scores of shape \[64, 2\], not \[64, 1\]"):
         run(100, classifier=classifier)
 
 
@@ -399,20 +401,34 @@ def test_scores_of_another_shape_are_refused():
         ({"space": "w"}, "planted has no space 'w': it has z"),
         ({"seed": -1}, "seed -1 must be in"),
         ({"start": -5}, "start -5 must not be negative"),
-        ({"batch": 0}, "batch 0 must be positive"),
+        ({"batch_size": 0}, "batch_size 0 must be at least 1"),
         ({"sheets": 3}, "contact sheets need a folder: give out="),
-        ({"n": 0}, "n is a positive number or 'auto', not 0"),
-        ({"n": "auto", "cone": 0.0}, "cone 0.0 must be positive"),
+        ({"count": 0}, r"count 0 must be at least 1, or Auto\(…\)"),
     ],
 )
 def test_bad_requests_get_one_line(options, message):
     with pytest.raises(LatdirError, match=message):
-        run(**{"n": 10, **options})
+        run(**{"count": 10, **options})
+
+
+@pytest.mark.parametrize("options", [{"cone": 0.0}, {"max_samples": 0}])
+def test_auto_takes_positive_numbers(options):
+    with pytest.raises(LatdirError, match="must be positive"):
+        Auto(**options)
+
+
+def test_samples_know_how_they_were_computed(tmp_path):
+    samples = run(100, out=tmp_path, truncation=0.7)
+    assert samples.rendering == Rendering(0.7, "float32", 64, False, progress=False)
+    loaded = Samples.load(tmp_path)
+    assert loaded.rendering == Rendering(0.7, "float32", 64, False)
+    loaded.rows(slice(50)).save(tmp_path / "copy")
+    assert Samples.load(tmp_path / "copy").rendering == loaded.rendering
 
 
 def test_auto_stops_when_every_cone_is_narrow(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
-        samples = run("auto", cone=3.0, max_samples=30_000, out=tmp_path)
+        samples = run(Auto(cone=3.0, max_samples=30_000), out=tmp_path)
     told = samples.notes["auto"]
     assert told["reached"]
     assert told["rounds"][-1]["n"] == len(samples)
@@ -428,14 +444,14 @@ def test_auto_stops_when_every_cone_is_narrow(tmp_path, caplog):
 
 def test_auto_ends_with_its_budget_and_says_so(caplog):
     with caplog.at_level(logging.INFO):
-        samples = run("auto", cone=0.1, max_samples=2500)
+        samples = run(Auto(cone=0.1, max_samples=2500))
     assert len(samples) == 2500
     assert not samples.notes["auto"]["reached"]
     assert "took 2500 samples: every cone is still not within 0.1°" in caplog.text
 
 
 def test_auto_interrupted_ends_the_same(tmp_path):
-    options = {"n": "auto", "cone": 3.5, "max_samples": 9000}
+    options = {"count": Auto(cone=3.5, max_samples=9000)}
     with pytest.raises(KeyboardInterrupt):
         run(classifier=Fails(NOISY, at=30), out=tmp_path / "a", **options)
     run(out=tmp_path / "a", **options)
@@ -445,10 +461,8 @@ def test_auto_interrupted_ends_the_same(tmp_path):
 
 def test_auto_knows_that_a_constant_attribute_has_no_direction():
     samples = run(
-        "auto",
+        Auto(max_samples=1024),
         classifier=Says(lambda images: torch.ones(len(images), 1)),
-        cone=10.0,
-        max_samples=1024,
     )
     assert samples.notes["auto"]["rounds"] == [{"n": 1024, "cones": {"truth": 180.0}}]
 

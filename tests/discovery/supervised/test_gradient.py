@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from directions import LatdirError
+from directions import LatdirError, Rendering
 from directions.classifiers import Attribute, Classifier, Combined
 from directions.planted.world import planted
 from directions.scoring.gradients import ScoreGradients, score_gradients
@@ -281,7 +281,7 @@ def test_refusals():
         ({"fingerprint": "0" * 64}, "samples have generator 000000000000"),
         ({"classifier_fingerprint": "1" * 64}, "samples have classifier 111111111111"),
         ({"space": "w"}, "samples have space w, the gradients z"),
-        ({"truncation": 0.7}, "samples have truncation 0.7"),
+        ({"rendering": Rendering(0.7)}, "samples have truncation 0.7"),
     ):
         with pytest.raises(LatdirError, match=text):
             Gradient(n_codes=8).discover(

@@ -64,7 +64,7 @@ def test_the_gradient_is_that_of_the_classifier(world, clip):
 
 def test_the_boundary_is_that_of_the_labels(world, clip):
     judge = clip_classifier(clip, {"smile": ("a smile", "nothing")})
-    labels = sample(world, judge, 300, seed=5, progress=False)
+    labels = sample(world, judge, 300, seed=5)
     plain = Boundary(estimator="lda").discover(labels, seed=5)["smile"]
     found = ClipBoundary(n_codes=300, estimator="lda").discover(
         world, text={"smile": "a smile"}, neutral="nothing", clip=clip, seed=5

@@ -8,6 +8,7 @@ from directions import LatdirError, load_generator
 from directions.classifiers.faces.classifier import faces
 from directions.generators.dcgan import digiface64
 from directions.generators.progressive import pixel_norm
+from directions.scoring.rendering import Rendering
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,11 @@ def test_low_precision_agrees(student) -> None:
 @pytest.mark.slow
 def test_hyperplanes_separate_expressions_better_in_w_than_in_z(student) -> None:
     found = measure_separability(
-        student, faces(), attributes=["smiling", "neutral"], count=1500, precision="bfloat16"
+        student,
+        faces(),
+        attributes=["smiling", "neutral"],
+        count=1500,
+        rendering=Rendering(precision="bfloat16"),
     )
     assert found["w"].scored_on == "held-out"
     assert found["w"].high < found["z"].low

@@ -1,6 +1,6 @@
 """Measurement of the fastest scoring settings: batch size, precision, compilation.
 
-The rule. Runs under 2,048 samples are not worth measuring for: float32, batch 64, not compiled.
+The rule. Runs under 2,048 images are not worth measuring for: float32, batch 64, not compiled.
 Longer ones time generator and classifier together, in turns, the best of three:
 
 - bfloat16 is taken if it is at least 10 % faster and its scores agree: for each attribute, the
@@ -17,17 +17,15 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from directions.classifiers.base import Classifier
 from directions.fingerprints import Precision
-from directions.generators.base import Generator, check_images
-from discovery.sampling.shard_format import Header, Settings
+from directions.scoring.rendering import Rendering
 
-__all__ = ["agrees", "break_even", "choose"]
+__all__ = ["BATCH", "MEASURE_FROM", "agrees", "break_even", "choose"]
 
 MEASURE_FROM = 2048
 BATCH = 64
@@ -47,49 +45,40 @@ Pipeline = Callable[[Tensor], Tensor]
 
 
 def choose(
-    generator: Generator,
-    classifier: Classifier,
+    rendering: Rendering,
+    pipeline: Callable[[Precision], Pipeline],
     codes: Callable[[int], Tensor],
     *,
-    header: Header,
     n: int,
-    fixed: dict[str, Any],
-) -> Settings:
-    """Settings for a run of n samples.
+    compiles: bool = False,
+) -> Rendering:
+    """The same options with everything decided that was left open.
 
     Args:
-        generator: Makes the images.
-        classifier: Scores them.
+        rendering: What is fixed; None where it is to be chosen.
+        pipeline: Codes to scores at a precision.
         codes: Returns a number of codes to measure with.
-        header: Says which space and attributes.
-        n: Length of the run.
-        fixed: `batch`, `precision` and `compile`, None where it is to be chosen.
+        n: Number of images of the run.
+        compiles: Whether the classifier has a compiled form.
     """
-    names = [a.name for a in header.attributes]
-
-    def pipeline(precision: Precision) -> Pipeline:
-        make = generator.inference(precision=precision, space=header.space)
-        score = classifier.inference(precision=precision, names=names)
-
-        def run(some: Tensor) -> Tensor:
-            return score(check_images(make(some), name=generator.name, count=len(some)))
-
-        return run
-
-    precision, batch, compile = fixed["precision"], fixed["batch"], fixed["compile"]
-    if n >= MEASURE_FROM and None in (precision, batch, compile):
+    precision, batch, compile = rendering.precision, rendering.batch_size, rendering.compile
+    rate = 0.0
+    if n >= MEASURE_FROM:
         if precision is None:
             precision = _precision(pipeline, codes(batch or BATCH))
-        rate = 0.0
-        run = pipeline(precision)
         if batch is None:
-            sizes = CUDA_BATCHES if generator.device.type == "cuda" else CPU_BATCHES
-            batch, rate = _batch(run, codes(max(sizes)), sizes)
-        if compile is None and classifier.compiles and _has_compiler():
-            rate = rate or BATCH / _seconds([run], codes(BATCH))[0]
+            sizes = CUDA_BATCHES if codes(1).is_cuda else CPU_BATCHES
+            batch, rate = _batch(pipeline(precision), codes(max(sizes)), sizes)
+        if compile is None and compiles and _has_compiler():
+            rate = rate or BATCH / _seconds([pipeline(precision)], codes(BATCH))[0]
             compile = n >= break_even(rate)
-    chosen = Settings(batch=batch or BATCH, precision=precision or "float32", compile=bool(compile))
-    log.info("batch %d, %s, compiled: %s", chosen.batch, chosen.precision, chosen.compile)
+    chosen = replace(
+        rendering,
+        batch_size=batch or BATCH,
+        precision=precision or "float32",
+        compile=bool(compile),
+    )
+    log.info("batch %d, %s, compiled: %s", chosen.batch_size, chosen.precision, chosen.compile)
     return chosen
 
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from directions.classifiers import Attribute, Classifier
-from discovery.sampling import tuning
-from discovery.sampling.sampler import sample
-from discovery.sampling.shard_format import header_of
-from discovery.sampling.tuning import agrees, break_even
+from directions.scoring import tuning
+from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer
+from directions.scoring.tuning import agrees, break_even
 from tests.worlds import world
 
 WORLD = world()
@@ -55,17 +55,7 @@ class Timed(Classifier):
 
 
 def chosen(classifier, n=LONG, **fixed):
-    fixed = {"batch": None, "precision": None, "compile": None, **fixed}
-    samples = sample(WORLD, classifier, 1, seed=0, progress=False, batch=1)
-    classifier.clock.now = 0.0
-    return tuning.choose(
-        WORLD,
-        classifier,
-        lambda count: WORLD.sample(count, seed=0),
-        header=header_of(samples),
-        n=n,
-        fixed=fixed,
-    )
+    return Scorer(WORLD, classifier, rendering=Rendering(**fixed), n=n).rendering
 
 
 @pytest.mark.parametrize(
@@ -93,12 +83,12 @@ def test_bfloat16_must_be_faster_and_agree(clock, speedup, error, expected):
     ],
 )
 def test_the_batch_is_the_fastest(clock, seconds, expected):
-    assert chosen(Timed(clock, seconds)).batch == expected
+    assert chosen(Timed(clock, seconds)).batch_size == expected
 
 
 def test_short_runs_are_not_measured_for(clock):
     settings = chosen(Timed(clock, lambda n: 1.0, bf16_speedup=9.0), n=LONG - 1)
-    assert settings.model_dump() == {"batch": 64, "precision": "float32", "compile": False}
+    assert settings == Rendering(batch_size=64, precision="float32", compile=False)
     assert clock.now == 0
 
 
@@ -116,8 +106,10 @@ def test_compiling_must_pay(clock, monkeypatch):
 
 
 def test_what_is_fixed_stays(clock):
-    settings = chosen(Timed(clock, lambda n: 0.01 * n), batch=5, precision="bfloat16", compile=True)
-    assert settings.model_dump() == {"batch": 5, "precision": "bfloat16", "compile": True}
+    settings = chosen(
+        Timed(clock, lambda n: 0.01 * n), batch_size=5, precision="bfloat16", compile=True
+    )
+    assert settings == Rendering(batch_size=5, precision="bfloat16", compile=True)
 
 
 def test_agreement_is_measured_against_the_spread():

@@ -1,0 +1,134 @@
+"""Scores and embeddings of codes: the same as by hand, in batches, and checked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from analysis import measure_effects, random_directions, random_null
+from directions import LatdirError, Rendering
+from directions.classifiers import load_classifier
+from directions.classifiers.base import Attribute, Classifier
+from directions.classifiers.faces.embedding import FaceEmbedding
+from directions.generators import load_generator
+from directions.scoring.scorer import Scorer
+from tests.analysis.measured import true_bank
+from tests.worlds import Mapped, world
+
+
+def test_scores_are_those_of_the_plain_functions_whatever_the_batch():
+    generator = Mapped(world())
+    classifier = generator.classifier()
+    codes = generator.sample(11, seed=1, space="w")
+    images = generator.synthesize(codes, "w")
+    for batch in (1, 4, 64):
+        scorer = Scorer(
+            generator,
+            classifier,
+            space="w",
+            names=["factor_2", "factor_0"],
+            embed=lambda x: x.flatten(1),
+            rendering=Rendering(batch_size=batch),
+        )
+        expected = classifier(images)[:, [2, 0]]
+        torch.testing.assert_close(scorer.score(codes), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(scorer.embed(codes), images.flatten(1), atol=1e-5, rtol=1e-5)
+        assert [len(part) for part in scorer.images(codes)] == [
+            min(batch, 11 - i) for i in range(0, 11, batch)
+        ]
+
+
+def test_what_a_scorer_was_not_given_it_refuses():
+    generator = world()
+    codes = generator.sample(3, seed=0)
+    with pytest.raises(LatdirError, match="has no classifier: it gives embeddings only"):
+        Scorer(generator, embed=torch.flatten).score(codes)
+    with pytest.raises(LatdirError, match="has no embedding: give it embed="):
+        Scorer(generator, generator.classifier()).embed(codes)
+    with pytest.raises(LatdirError, match="has no attribute 'wings'"):
+        Scorer(generator, generator.classifier(), names=["wings"])
+    with pytest.raises(LatdirError, match="has no space 'w'"):
+        Scorer(generator, generator.classifier(), space="w")
+
+
+class Broken(Classifier):
+    """Scores that are infinite from the third image of a batch on."""
+
+    name = "broken"
+    attributes = (Attribute("a"), Attribute("b"))
+    fingerprint = "2" * 64
+
+    def __call__(self, images):
+        scores = images.flatten(1)[:, :2].clone()
+        scores[2:, 1] = torch.inf
+        return scores
+
+
+def test_scores_that_are_not_finite_are_refused():
+    generator = world()
+    message = (
+        r"3 of 5 scores of 'b' are NaN or infinite \(inf in row 2\): fix the classifier broken, "
+        "or leave that attribute out"
+    )
+    with pytest.raises(LatdirError, match=message):
+        Scorer(generator, Broken()).score(generator.sample(5, seed=0))
+
+
+class Counting(Mapped):
+    """Counts the images that it makes."""
+
+    made = 0
+
+    def inference(self, **options):
+        render = super().inference(**options)
+
+        def run(codes):
+            self.made += len(codes)
+            return render(codes)
+
+        return run
+
+
+def test_a_null_makes_no_unmoved_images_again():
+    generator = Counting(world())
+    classifier = generator.classifier()
+    effects = measure_effects(generator, classifier, true_bank(generator), count=8)
+    assert generator.made == 8 * 5
+    null = random_null(generator, classifier, effects, count=3)
+    assert generator.made == 8 * 5 + 8 * 3
+    assert torch.equal(null.effects.curves.baseline, effects.curves.baseline)
+
+
+@pytest.fixture(scope="module")
+def faces():
+    generator = load_generator("digiface64")
+    with torch.inference_mode():
+        return generator.synthesize(generator.sample(40, seed=4))
+
+
+def test_the_fast_embedding_is_the_plain_one(faces):
+    embed = FaceEmbedding()
+    with torch.no_grad():
+        plain = embed(faces)
+    fast = embed.inference()(faces)
+    torch.testing.assert_close(fast, plain, atol=1e-5, rtol=1e-4)
+    half = embed.inference(precision="bfloat16")(faces)
+    similar = torch.nn.functional.cosine_similarity
+    assert similar(half, plain).min() > 0.999
+    # What edits are judged by: cosines between images.
+    exact, rounded = (similar(e, e.roll(1, 0)) for e in (plain, half))
+    assert (exact - rounded).abs().max() < 0.05 * (1 - exact).mean()
+
+
+def test_bfloat16_effects_agree_with_float32_within_their_intervals():
+    generator, classifier = load_generator("digiface64"), load_classifier("faces+pixels")
+    bank = random_directions(generator, count=2)
+    exact, rounded = (
+        measure_effects(
+            generator, classifier, bank, count=64, rendering=Rendering(precision=precision)
+        )
+        for precision in ("float32", "bfloat16")
+    )
+    assert (exact.source.precision, rounded.source.precision) == ("float32", "bfloat16")
+    off = (exact.mean - rounded.mean).abs() / (exact.high - exact.low)
+    assert off.max() < 0.1
