@@ -108,7 +108,7 @@ def strips(
             "left": round(zero * share, 4),
             "share": round(share, 4),
             "alt": (
-                f"{samples} images, one a row, moved along {d.name} from "
+                f"{samples} images, one per row, moved along {d.name} from "
                 f"{number(steps[0], sign=True)} to {number(steps[-1], sign=True)} sigma, one "
                 f"amount a column; column {zero + 1} holds the originals."
             ),

@@ -64,7 +64,7 @@ def check_seed(seed: int, start: int = 0, count: int = 0) -> None:
         Traceback (most recent call last):
         ...
         directions.errors.LatdirError: count 0 and start 0 must not be negative and seed -1 must
-        lie in 0 … 2**64 - 1
+        be in 0 … 2**64 - 1
     """
     if count < 0 or start < 0 or not 0 <= seed < 2**64:
         raise LatdirError(

@@ -76,7 +76,7 @@ def test_ends_of_linear_ranges_are_given_with_their_uncertainty(measured):
     made = dataclasses.replace(found, ranges={"smiling": first})
     low, high = (number(end, sign=True) for end in first.low_interval)
     drawn = [response.drawing(made, name) for name in bank]
-    assert f"the lower end lies between {low} and {high}" in drawn[0].caption
+    assert f"the lower end is between {low} and {high}" in drawn[0].caption
     assert "the upper end was not met" in drawn[0].caption
     assert "lower end" not in drawn[1].caption
 

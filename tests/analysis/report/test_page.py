@@ -130,7 +130,7 @@ def test_every_picture_has_words_for_those_who_do_not_see_it(page):
     strips = read.all("img")
     assert len(strips) == 3
     assert strips[0]["alt"] == (
-        "4 images, one per row, moved along smiling from −3 to +3 sigma, one amount a column; "
+        "4 images, one per row, moved along smiling from −3 to +3 sigma, one amount per column; "
         "column 4 holds the originals."
     )
     drawings = [a for a in read.all("svg") if a.get("role") == "img"]
