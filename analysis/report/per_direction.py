@@ -110,7 +110,7 @@ def strips(
             "alt": (
                 f"{samples} images, one per row, moved along {d.name} from "
                 f"{number(steps[0], sign=True)} to {number(steps[-1], sign=True)} sigma, one "
-                f"amount a column; column {zero + 1} holds the originals."
+                f"amount per column; column {zero + 1} holds the originals."
             ),
         }
     return made

@@ -67,7 +67,7 @@ def test_edits_by_texts(run, tmp_path):
         ("edit --text smile --clip ViT-Z/1 --out e.png", "no CLIP 'ViT-Z/1'"),
         (
             f"discover clip_boundary --text hat {MINE} --n-codes 50 --out b.safetensors",
-            "cannot tell 'hat'",
+            "cannot distinguish 'hat'",
         ),
     ],
 )
