@@ -34,7 +34,7 @@ def slow_ssim(x, y):
 def test_measures_are_the_published_formulas_pair_by_pair():
     images = pictures()
     rebuilt = (images + 0.1 * pictures(seed=1)).clamp(-1, 1)
-    found = reconstruction_quality(images, rebuilt, batch=2)
+    found = reconstruction_quality(images, rebuilt, batch_size=2)
     error = (images - rebuilt).square().mean((1, 2, 3))
     torch.testing.assert_close(found.mse, error)
     torch.testing.assert_close(found.psnr, 10 * torch.log10(4 / error))
@@ -66,11 +66,11 @@ def test_equal_images_are_perfect_and_worse_ones_are_worse():
 def test_any_function_of_two_batches_is_a_perceptual_distance():
     images, rebuilt = pictures(), pictures(seed=1)
     found = reconstruction_quality(
-        images, rebuilt, perceptual=lambda x, y: (x - y).abs().mean((1, 2, 3)), batch=2
+        images, rebuilt, perceptual=lambda x, y: (x - y).abs().mean((1, 2, 3)), batch_size=2
     )
     torch.testing.assert_close(found.perceptual, (images - rebuilt).abs().mean((1, 2, 3)))
     with pytest.raises(LatdirError, match=r"the perceptual function returned \[\] for 2 pairs"):
-        reconstruction_quality(images, rebuilt, perceptual=lambda x, y: x.mean(), batch=2)
+        reconstruction_quality(images, rebuilt, perceptual=lambda x, y: x.mean(), batch_size=2)
 
 
 def test_lpips_takes_weights_that_are_at_hand_and_fetches_none(tmp_path, monkeypatch):

@@ -182,7 +182,7 @@ def test_face_features_average_unit_positions():
 def test_edits_of_a_linear_generator_are_straight_and_even():
     world = Linear()
     v = direction(world)
-    found = edit_path_length(world, v, features=pixel_features, count=7, batch=20)
+    found = edit_path_length(world, v, features=pixel_features, count=7, batch_size=20)
     pace = float((v.vector @ world.matrix.T).norm()) * v.sigma / math.sqrt(48)
     assert found.steps.shape == (7, 12)
     assert float(found.length.mean) == pytest.approx(6 * pace, rel=1e-4)
