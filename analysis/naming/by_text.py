@@ -15,15 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from analysis.naming.by_effects import Naming, name_directions
 from directions.bank import DirectionBank
 from directions.classifiers.clip.model import clip_classifier
+from directions.classifiers.clip.prompts import Prompt, prompts_of, text_directions
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator
@@ -33,33 +33,35 @@ from directions.seeds import NAMING_SEED
 
 __all__ = ["FACE_PHRASES", "Phrase", "name_by_text", "nearest_phrases"]
 
-FACE_PHRASES = (
-    "a smiling face",
-    "a sad face",
-    "an angry face",
-    "a surprised face",
-    "a frightened face",
-    "an expressionless face",
-    "a man",
-    "a woman",
-    "an old person",
-    "a young person",
-    "a face looking to the left",
-    "a face looking to the right",
-    "a face looking up",
-    "a face looking down",
-    "a face with an open mouth",
-    "a face with a closed mouth",
-    "a face with closed eyes",
-    "a face with glasses",
-    "a face with a beard",
-    "a face with long hair",
-    "a face with dark hair",
-    "a face with fair hair",
-    "a bright image",
-    "a dark image",
-    "a face before a bright background",
-    "a face before a dark background",
+FACE_PHRASES = prompts_of(
+    (
+        "a smiling face",
+        "a sad face",
+        "an angry face",
+        "a surprised face",
+        "a frightened face",
+        "an expressionless face",
+        "a man",
+        "a woman",
+        "an old person",
+        "a young person",
+        "a face looking to the left",
+        "a face looking to the right",
+        "a face looking up",
+        "a face looking down",
+        "a face with an open mouth",
+        "a face with a closed mouth",
+        "a face with closed eyes",
+        "a face with glasses",
+        "a face with a beard",
+        "a face with long hair",
+        "a face with dark hair",
+        "a face with fair hair",
+        "a bright image",
+        "a dark image",
+        "a face before a bright background",
+        "a face before a dark background",
+    )
 )
 """Phrases to begin with, for faces."""
 
@@ -84,9 +86,8 @@ def nearest_phrases(
     generator: Generator,
     clip: TextImageModel,
     bank: DirectionBank,
-    vocabulary: Sequence[str] = FACE_PHRASES,
+    vocabulary: Sequence[Prompt] = FACE_PHRASES,
     *,
-    neutral: str = "a face",
     step: float = 2.0,
     count: int = 64,
     seed: int = NAMING_SEED,
@@ -98,8 +99,7 @@ def nearest_phrases(
         generator: Makes the images.
         clip: Embeds images and phrases.
         bank: Directions of that generator.
-        vocabulary: Phrases, all different.
-        neutral: The text they are measured from.
+        vocabulary: Phrases and the neutral texts they are measured from, by `prompts_of`.
         step: Length of the step, in sigma, taken both ways.
         count: Number of codes.
         seed: Seed of the codes.
@@ -109,8 +109,8 @@ def nearest_phrases(
         For each direction all phrases, those it leads to first, those it leads away from last.
 
     Raises:
-        LatdirError: An empty vocabulary, a phrase twice, a phrase equal to the neutral text for
-            the model, or a direction that changes nothing in the embedding.
+        LatdirError: A phrase equal to its neutral text for the model, or a direction that changes
+            nothing in the embedding.
 
     Example:
         >>> from directions import Direction
@@ -119,15 +119,14 @@ def nearest_phrases(
         >>> world = planted(factors=2, dim=8, names=("smile", "age"))
         >>> bank = DirectionBank((Direction("d7", -world.truth[1], "z"),), world.name,
         ...                      world.fingerprint)
-        >>> found = nearest_phrases(world, PlantedClip(world), bank, ["a smile", "age", "no age"],
-        ...                         neutral="nothing", count=8)
+        >>> words = prompts_of(["a smile", "age", "no age"], neutral="nothing")
+        >>> found = nearest_phrases(world, PlantedClip(world), bank, words, count=8)
         >>> [p.text for p in found["d7"]]
         ['no age', 'a smile', 'age']
     """
-    phrases = _checked(vocabulary, neutral)
     if not step > 0 or count < 1:
         raise LatdirError(f"step {step:g} is positive, count {count} is at least 1")
-    texts = _changes(clip, phrases, neutral)
+    texts = text_directions(clip, vocabulary)
     named = {}
     scorers: dict[str, Scorer] = {}
     n = 2 * count * len(bank)
@@ -148,7 +147,7 @@ def nearest_phrases(
             )
         cosines = texts @ normalize(moved, dim=0)
         order = cosines.argsort(descending=True).tolist()
-        named[direction.name] = tuple(Phrase(phrases[i], float(cosines[i])) for i in order)
+        named[direction.name] = tuple(Phrase(vocabulary[i].text, float(cosines[i])) for i in order)
     return named
 
 
@@ -156,12 +155,11 @@ def name_by_text(
     generator: Generator,
     clip: TextImageModel,
     bank: DirectionBank,
-    vocabulary: Sequence[str] = FACE_PHRASES,
+    vocabulary: Sequence[Prompt] = FACE_PHRASES,
     *,
-    neutral: str = "a face",
     alpha: float = 0.01,
     step: float = 2.0,
-    random: int = 48,
+    null: int = 48,
     count: int = 128,
     seed: int = NAMING_SEED,
     rendering: Rendering = Rendering(),
@@ -172,11 +170,10 @@ def name_by_text(
         generator: Makes the images.
         clip: Embeds images and phrases.
         bank: Directions of that generator.
-        vocabulary: Phrases, all different.
-        neutral: The text they are measured from.
-        alpha: Expected share of wrong names.
+        vocabulary: As for `nearest_phrases`.
+        alpha: Expected fraction of wrong names.
         step: Length of the step, in sigma, taken both ways.
-        random: Number of random directions for each space and set of layers, at least 3.
+        null: Number of random directions for each space and set of layers, at least 3.
         count: Number of codes.
         seed: Seed of the codes. Measure the named bank on codes of another.
         rendering: How images are made.
@@ -188,60 +185,15 @@ def name_by_text(
     Raises:
         LatdirError: As `nearest_phrases` and `name_directions`.
     """
-    phrases = _checked(vocabulary, neutral)
-    _changes(clip, phrases, neutral)
-    judge = clip_classifier(clip, {p: (p, neutral) for p in phrases})
-    naming = name_directions(
-        generator,
-        judge,
-        bank,
-        alpha=alpha,
-        step=step,
-        null=random,
-        count=count,
-        seed=seed,
-        rendering=rendering,
-    )
-    nearest = nearest_phrases(
-        generator,
-        clip,
-        naming.bank,
-        phrases,
-        neutral=neutral,
-        step=step,
-        count=count,
-        seed=seed,
-        rendering=rendering,
-    )
-    told = [
+    text_directions(clip, vocabulary)
+    on: dict[str, Any] = {"step": step, "count": count, "seed": seed, "rendering": rendering}
+    judge = clip_classifier(clip, {p.text: (p.text, p.neutral) for p in vocabulary})
+    naming = name_directions(generator, judge, bank, alpha=alpha, null=null, **on)
+    nearest = nearest_phrases(generator, clip, naming.bank, vocabulary, **on)
+    named = [
         d.evolve(
             evidence={**d.evidence, "phrases": [asdict(p) for p in nearest[d.name][:MAX_SEEN]]}
         )
         for d in naming.bank.directions
     ]
-    return replace(naming, bank=naming.bank.replaced(told))
-
-
-def _checked(vocabulary: Sequence[str], neutral: str) -> list[str]:
-    phrases = [vocabulary] if isinstance(vocabulary, str) else list(vocabulary)
-    twice = sorted({p for p in phrases if phrases.count(p) > 1})
-    if not phrases or twice or neutral in phrases or not all(p.strip() for p in phrases):
-        what = f"{twice[0]!r} occurs twice" if twice else f"they are {phrases}"
-        raise LatdirError(
-            f"a vocabulary has phrases that differ from one another and from {neutral!r}, but "
-            f"{what}"
-        )
-    return phrases
-
-
-def _changes(clip: TextImageModel, phrases: list[str], neutral: str) -> Float[Tensor, "p e"]:
-    """Unit vectors from the neutral text to each phrase."""
-    change = clip.encode_texts(phrases).float() - clip.encode_texts([neutral]).float()
-    lengths = change.norm(dim=1, keepdim=True)
-    unknown = [p for p, length in zip(phrases, lengths, strict=True) if float(length) < 1e-4]
-    if unknown:
-        raise LatdirError(
-            f"{clip.name} cannot tell {unknown[0]!r} from {neutral!r}: leave that phrase out"
-        )
-    unit: Tensor = change / lengths
-    return unit
+    return replace(naming, bank=naming.bank.replaced(named))
