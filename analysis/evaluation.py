@@ -1,4 +1,4 @@
-"""One pass over a bank that serves its calibration, its tables, its figures and its report."""
+"""One pass over a bank that serves its report, figures, tables and calibration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Evaluation:
     """A bank with everything measured on it.
 
     Attributes:
-        bank: The bank, calibrated where a direction bears an attribute's name.
+        bank: The bank, calibrated where a direction has an attribute's name.
         effects: The effect matrix; `effects.curves` are the scores of the held-out codes, moved.
         null: Effects of random directions.
         results: The result of each measure of `analysis.registry`, by its name.
@@ -49,11 +49,11 @@ class Evaluation:
 
     @property
     def remarks(self) -> list[Remark]:
-        """What to know before using the bank."""
+        """Warnings and notes on the use of the bank."""
         return remarks(self.results, self.effects.directions)
 
     def columns(self) -> dict[str, list[Any]]:
-        """The measures by column, one row a direction, for CSV, Parquet or a data frame."""
+        """The measures by column, one row per direction, for CSV, Parquet or a data frame."""
         names = self.effects.directions
         found: dict[str, list[Any]] = {"direction": list(names)}
         for measure, result in self.results.items():
@@ -67,7 +67,7 @@ class Evaluation:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def effect_columns(self) -> dict[str, list[Any]]:
-        """The effect matrix by column, one row a direction and attribute."""
+        """The effect matrix by column, one row per direction and attribute."""
         effects = self.effects
         ends = torch.stack(self.null.matching(effects))
         counts = evident(effects, self.null)

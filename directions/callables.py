@@ -1,4 +1,4 @@
-"""What one function computes and another does not: everything that its result depends on."""
+"""Fingerprints of functions: a hash of everything that a result depends on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INSTALLED = tuple(
 
 @dataclass
 class Parts:
-    """What tells a function from another.
+    """Fingerprint of a function.
 
     Attributes:
         tensors: Weights and buffers, by the path they were reached by.
@@ -45,16 +45,16 @@ class Parts:
 def callable_parts(function: Callable[..., Any], *, remedy: str = REMEDY) -> Parts:
     """All that the result of a function depends on, as far as it can be reached.
 
-    That is its code, its defaults, what it closes over and the globals it reads, followed
+    It covers its code, defaults, closure and the globals it reads, followed
     through partials, methods, objects and other functions of the user's own. Modules and arrays
     count by their values, functions of installed packages by their names.
 
     Args:
         function: Any callable.
-        remedy: What the message advises where something cannot be hashed.
+        remedy: Advice of the message where something cannot be hashed.
 
     Raises:
-        LatdirError: It reaches something without a value of its own, such as an open file.
+        LatdirError: It reaches an object without a value, such as an open file.
 
     Example:
         >>> def scaled(k):
@@ -153,15 +153,15 @@ class _Search:
         ):
             what = at.removeprefix("function").lstrip(".") or "it"
             raise LatdirError(
-                f"a {type(value).__name__} that the function reads ({what}) has no value to tell "
-                f"it by: {self.remedy}"
+                f"a {type(value).__name__} that the function reads ({what}) has no value to hash: "
+                f"{self.remedy}"
             )
 
 
 def _plain(value: object) -> Any:
     """The JSON form of a value without parts; None for others."""
     if isinstance(value, torch.device):
-        return "device"  # where it runs is no part of what it computes
+        return "device"  # the device does not change the result
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return [type(value).__name__, repr(value)]
     if isinstance(value, torch.dtype | torch.Size | np.dtype | PurePath | Enum | range | slice):

@@ -1,4 +1,4 @@
-"""The contract of discovery methods: a family for each kind of input, one verb, one vocabulary.
+"""The method contract.
 
 Importing this module, and with it listing the methods and their flags, imports no torch.
 """

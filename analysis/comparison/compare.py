@@ -1,4 +1,4 @@
-"""Several methods side by side, on the same held-out codes and at equal effect.
+"""Comparison of methods on the same held-out codes at equal effect.
 
 A direction that moves its attribute less also leaks less and keeps the person better, so nothing
 is compared at equal amounts: each direction takes the amount at which the log-odds (or value) of
@@ -8,7 +8,7 @@ bootstrap intervals resample codes, not methods, and are far narrower than those
 
 A method that was fitted to a classifier may have found what pleases that classifier rather than
 what people would call the attribute. A second labeler as the judge sees the same edited images:
-at equal effect for the first, a direction that means what it says moves the second's attribute as
+at equal effect for the first, a direction true to its name moves the second's attribute as
 much as the others do.
 """
 
@@ -38,12 +38,12 @@ __all__ = ["EqualEffect", "compare_methods"]
 
 AMOUNTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5)
 SEPARATOR = "\x1f"  # between method and direction name: occurs in neither
-JUDGED = "\x1fjudge\x1f"  # before the judge's attributes, which may bear the classifier's names
+JUDGED = "\x1fjudge\x1f"  # before the judge's attributes, which may have the classifier's names
 
 
 @dataclass(frozen=True)
 class EqualEffect:
-    """Where methods are compared, and the intervals of what is read there.
+    """Settings of a comparison: the common change, and the intervals.
 
     Attributes:
         change: Common change of each target, in standard deviations of its log-odds or value.
@@ -98,7 +98,7 @@ def compare_methods(
         embed: Images to embeddings, for identity.
         judge: A second labeler, that no method was fitted to, to judge the same images; where its
             attributes have other names, rename them with `directions.classifiers.Renamed`.
-            Attributes that it does not know get no judgment.
+            Attributes that it does not have get no judgment.
         rendering: How images are made.
 
     Returns:
@@ -181,9 +181,9 @@ class _Panel:
     """Who looks at the images.
 
     Attributes:
-        classifier: The classifier, and the judge beside it under names of its own.
+        classifier: The classifier, combined with the judge under other names.
         own: Number of columns that are the classifier's; the judge's follow.
-        judged: Attribute to its column of the judge, where the judge knows it.
+        judged: Attribute to its column of the judge, where the judge has it.
     """
 
     classifier: Classifier
@@ -198,7 +198,7 @@ def _panel(classifier: Classifier, judge: Classifier | None, attributes: Sequenc
     known = [a for a in attributes if a in judge.names]
     if not known:
         raise UnknownNameError(
-            f"the judge {judge.name} knows none of {', '.join(attributes)}: it has "
+            f"the judge {judge.name} has none of {', '.join(attributes)}: it has "
             f"{', '.join(judge.names)}; rename them with directions.classifiers.Renamed"
         )
     aside = Renamed(judge, {name: JUDGED + name for name in judge.names})

@@ -1,4 +1,4 @@
-"""Result of a comparison of methods: its table, paired differences and costs."""
+"""Results of a comparison of methods: table, differences and cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 @dataclass(frozen=True)
 class Cost:
-    """What it took a method to find its directions.
+    """Cost of a method's discovery of its directions.
 
     Attributes:
         seconds: Wall-clock time.
@@ -99,7 +99,7 @@ class Comparison:
         seed: Their seed.
         generator: Name of the generator.
         classifier: Name of the classifier.
-        per_code: `[n]` of each metric, by (method, attribute, metric): what the means are of.
+        per_code: `[n]` of each metric, by (method, attribute, metric): the values under the means.
         bootstrap: Number of resamples.
         level: Share of the resampled means inside an interval.
         judge: Name of the second labeler, if there was one.
@@ -213,7 +213,7 @@ class Comparison:
     def overall(self, metric: Metric = "leakage") -> dict[str, Estimate]:
         """Each method's mean over the attributes that all methods have a figure for.
 
-        The interval is over codes; attributes are what they are. Empty where no attribute is
+        The interval is over codes; attributes are fixed. Empty where no attribute is
         common to all.
         """
         shared = self._shared(self.methods, metric)

@@ -1,4 +1,4 @@
-"""How an attribute answers to its direction: curve, slope near zero, and where it stays linear.
+"""Response curve of an attribute along its direction: slope near zero and linear range.
 
 With it amounts can be given in the attribute's own unit: ten degrees of yaw rather than 0.8 sigma.
 """
@@ -35,7 +35,7 @@ class CalibrationCurve:
 
     Attributes:
         direction: Name of the direction.
-        attribute: What the scores are.
+        attribute: Attribute of the scores.
         amounts: `[t]`, in sigma, ascending, 0 among them.
         mean: `[t]`, mean score of the moved codes.
         low: `[t]`, lower ends of the bootstrap intervals of the change, on top of `mean` at 0.
@@ -44,7 +44,7 @@ class CalibrationCurve:
         slope_low: Lower end of its bootstrap interval.
         slope_high: Upper end.
         linear: Range of amounts over which the curve stays by the line.
-        tolerance: How far from the line it may be, as a share of the change that the line says.
+        tolerance: Allowed deviation from the line, as a fraction of the predicted change.
     """
 
     direction: str
@@ -61,7 +61,7 @@ class CalibrationCurve:
 
     @property
     def significant(self) -> bool:
-        """Whether the slope's interval leaves out zero."""
+        """Whether the slope's interval excludes zero."""
         return self.slope_low > 0 or self.slope_high < 0
 
     @property
@@ -74,7 +74,7 @@ class CalibrationCurve:
 
     @property
     def calibration(self) -> Calibration | None:
-        """What a direction stores, or None when nothing measurable happens along it."""
+        """The calibration a direction stores, or None without a measurable response."""
         if not self.significant:
             return None
         low, high = self.linear
@@ -89,7 +89,7 @@ def calibration_curves(
     bootstrap: int = 1000,
     level: float = 0.95,
 ) -> tuple[CalibrationCurve, ...]:
-    """Fit a line near zero to each direction's own attribute, and see how far it holds.
+    """Fit a line near zero to each direction's own attribute, with its linear range.
 
     The line goes through the mean score of the unmoved codes; its slope is the least-squares one
     over the amounts within `near`. The linear range grows from 0 as long as the mean score is
@@ -141,7 +141,7 @@ def calibration_curves(
 def apply_calibrations(
     bank: DirectionBank, calibrations: Sequence[CalibrationCurve]
 ) -> DirectionBank:
-    """The bank with what was measured filled in.
+    """The bank with the measured calibrations.
 
     A direction along which its attribute does not measurably change stays uncalibrated: a log
     message and its evidence say so.
@@ -195,7 +195,7 @@ def calibrate(
     seed: int = HELD_OUT_SEED,
     rendering: Rendering = Rendering(),
 ) -> DirectionBank:
-    """Measure how each direction moves its own attribute, and store it in the bank.
+    """Measure each direction's effect on its own attribute, and store it in the bank.
 
     Only the attributes that are some direction's target are scored. To keep the curves too, use
     `measure_curves`, `calibration_curves` and `apply_calibrations`.
@@ -222,7 +222,7 @@ def calibrate(
     aims = match_targets(bank, classifier.names, targets)
     if not aims:
         raise LatdirError(
-            f"no direction of this bank bears the name of an attribute: say which moves which with "
+            f"no direction of this bank has the name of an attribute: map names to attributes with "
             f"targets={{{next(iter(bank), 'direction')!r}: {classifier.names[0]!r}}}"
         )
     curves = measure_curves(

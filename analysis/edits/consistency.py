@@ -1,7 +1,7 @@
-"""Edit consistency: whether several edits come to the same whatever their order, and add up.
+"""Edit consistency: commutativity and additivity of several edits.
 
 Edit consistency of StyleFlow (Abdal et al. 2021, arXiv:2008.02401, section 5.3): apply the edits
-in permuted orders and compare what a classifier says of the results; the paper gives the mean
+in permuted orders and compare a classifier's scores of the results; the paper gives the mean
 absolute difference between two orders, here it is the mean over all pairs of orders, in standard
 deviations of each attribute, with its bootstrap interval.
 
@@ -46,7 +46,7 @@ class Consistency:
     Attributes:
         edits: Names of the edits, in the order given.
         orders: Orders they were applied in.
-        attributes: What the scores mean, constant attributes left out.
+        attributes: Attributes of the scores, constant ones left out.
         disagreement: `[a]`, mean |difference| between two orders, in standard deviations.
         low: `[a]`, lower ends of its bootstrap intervals.
         high: `[a]`, upper ends.
@@ -56,7 +56,7 @@ class Consistency:
         joint: `[a]`, mean change when all edits are applied in the order given, in standard
             deviations; signed.
         single: `[e, a]`, mean change of each edit alone, in standard deviations; signed.
-        apart: Mean distance between the final codes of two orders, as a share of the mean
+        apart: Mean distance between the final codes of two orders, as a fraction of the mean
             distance that the codes have moved.
     """
 
@@ -155,7 +155,7 @@ def edit_consistency(
         rendering: How images are made.
 
     Returns:
-        How much orders disagree, and how far the joint change is from the sum of the single ones.
+        Disagreement between orders, and deviation of the joint change from the sum of all.
 
     Raises:
         LatdirError: Fewer than two edits or orders, an edit that changes the codes' shape, or no

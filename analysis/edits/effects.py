@@ -1,4 +1,4 @@
-"""The effect matrix: how much each direction moves each attribute, with intervals.
+"""The effect matrix: the effect of each direction on each attribute, with intervals.
 
 The re-scoring analysis of InterFaceGAN (Shen et al. 2020, arXiv:2005.09635) and SeFa (Shen, Zhou
 2021, arXiv:2007.06600): move held-out codes along direction i by a fixed step and take the mean
@@ -52,7 +52,7 @@ class Effect:
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """How much each direction moves each attribute, per sigma.
+    """Effect of each direction on each attribute, per sigma.
 
     Attributes:
         curves: The scores it was computed from.
@@ -96,7 +96,7 @@ class Effects:
 
     @property
     def source(self) -> Source:
-        """What was measured on what."""
+        """Provenance of the measurement."""
         return self.curves.source
 
     @property
@@ -172,7 +172,7 @@ def measure_effects(
     seed: int = HELD_OUT_SEED,
     rendering: Rendering = Rendering(),
 ) -> Effects:
-    """Measure what every direction of a bank does to every attribute, on held-out codes.
+    """Measure the effect of every direction of a bank on every attribute, on held-out codes.
 
     Args:
         generator: Makes the images.

@@ -1,8 +1,8 @@
-"""What directions that know nothing achieve: the yardstick of every effect.
+"""Null distributions: effects of random directions, the baseline for every effect.
 
 In a latent space of d dimensions a random unit direction moves each attribute too, by about
-1/√d of what the best one does, and a method fitted to shuffled labels finds some normal as well.
-An effect counts when it lies outside what these do.
+1/√d of the best direction's effect, and a method fitted to shuffled labels finds a normal too.
+An effect counts when it is outside their distribution.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class RandomNull:
 
     Attributes:
         effects: Their effect matrix.
-        level: Share of random directions whose effect lies inside the interval.
+        level: Fraction of random directions whose effect is inside the interval.
     """
 
     effects: Effects
@@ -69,7 +69,7 @@ class RandomNull:
         return (means.mean(0) - half).float(), (means.mean(0) + half).float()
 
     def outside(self, effects: Effects) -> Bool[Tensor, "k a"]:
-        """Which effects lie outside the interval of random directions.
+        """Effects outside the interval of random directions.
 
         Raises:
             LatdirError: The effects were measured with another step, scale or attributes.
@@ -93,7 +93,7 @@ class RandomNull:
             if a != b:
                 raise LatdirError(
                     f"the null was measured with {what} {a} and the effects with {b}: "
-                    "measure both alike"
+                    "measure both in the same way"
                 )
         missing = [n for n in theirs.names if n not in self.names]
         if missing:
@@ -111,11 +111,11 @@ class RandomNull:
 
 
 def evident(effects: Effects, null: RandomNull | None = None) -> Bool[Tensor, "k a"]:
-    """Which effects count: their interval leaves out 0 and random directions do not do as much.
+    """Significant effects: their interval excludes 0 and they exceed those of random directions.
 
     Args:
-        effects: What was measured.
-        null: Effects of random directions, measured alike; without it only the interval counts.
+        effects: The effect matrix.
+        null: Effects of random directions, measured likewise; without it only intervals count.
 
     Raises:
         LatdirError: The null was measured otherwise than the effects.
@@ -179,13 +179,13 @@ def random_null(
     layers: tuple[int, ...] | None = None,
     level: float = 0.95,
 ) -> RandomNull:
-    """What random directions of the same space do to the same codes with the same step.
+    """Effects of random directions of the same space on the same codes with the same step.
 
     Args:
         generator: The one that `effects` were measured on.
         classifier: The one that scored them.
-        effects: What the null is for: its codes, step, attributes and rendering are taken, and
-            the scores of its unmoved images.
+        effects: The effects to compare with; their codes, step, attributes, rendering and
+            scores of unmoved images are used.
         space: Space of the directions; by default that of the effects' directions.
         count: Number of random directions, at least 3; each costs as many images as one of the
             bank's.
@@ -266,7 +266,7 @@ def permuted_labels(
     """Fit a direction to shuffled scores, again and again, and rank held-out codes by it.
 
     Scores are shuffled over all codes before the split, so that under the null, scores
-    independent of codes, every shuffle is as likely as what was observed and the test is exact.
+    independent of codes, every shuffle is as likely as the observation and the test is exact.
 
     Args:
         codes: `[n, *shape]`.

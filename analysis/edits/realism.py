@@ -1,16 +1,16 @@
-"""Whether edited images still look like the generator's own: Fréchet distance, KID, density.
+"""Realism of edited images: Fréchet distance, KID, density.
 
 Edited images are compared with unedited images of *other* codes: against their own originals even
-a ruinous edit keeps most of its features. What unedited images of fresh codes score against the
-same reference is the floor, and an edit is as real as it stays near it.
+a destructive edit keeps most of its features. The score of unedited images of fresh codes on the
+same reference is the floor, and an edit is realistic if it stays near it.
 
 - Fréchet distance of features (FID, Heusel et al. 2017, arXiv:1706.08500) and kernel distance
   (KID, Bińkowski et al. 2018, arXiv:1801.01401) by torchmetrics, over any feature function; on
   other features than Inception's they are not the published figures' scale.
-- Density (Naeem et al. 2020, arXiv:2002.09797): how many nearest-neighbor balls of the reference
+- Density (Naeem et al. 2020, arXiv:2002.09797): number of nearest-neighbor balls of the reference
   a point falls into, 1 on average for points of the reference's own distribution, 0 for points
-  where the reference has none. Of the codes it says whether an edit leaves the prior; of the
-  features whether the images leave the generator's usual ones.
+  where the reference has none. For codes it shows whether an edit leaves the prior; for
+  features, whether the images leave the generator's distribution.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def kernel_distance(
     if not 2 <= size <= smaller or subsets < 1:
         raise LatdirError(
             f"{subsets} subsets of {size} rows cannot be drawn from sets of {len(a)} and "
-            f"{len(b)}: subset_size lies in 2 … {smaller}"
+            f"{len(b)}: subset_size must be in 2 … {smaller}"
         )
     with warnings.catch_warnings():
         # It warns of the memory that features take, which they have taken already.
@@ -143,7 +143,7 @@ def kernel_distance(
     metric.set_dtype(torch.float64)
     metric.update(a.double().cpu(), real=True)
     metric.update(b.double().cpu(), real=False)
-    # torchmetrics draws its subsets from the global stream: it gets one of its own.
+    # torchmetrics draws its subsets from the global stream: it gets a separate one.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mean, spread = metric.compute()
@@ -156,7 +156,7 @@ def neighbor_density(
     *,
     neighbors: int = NEIGHBORS,
 ) -> Float[Tensor, "n"]:
-    """How densely a reference lies around each point, 1 on average for its own kind.
+    """Density of a reference around each point, 1 on average for its own distribution.
 
     Args:
         points: Codes or features.
@@ -205,7 +205,7 @@ def _density_around(reference: Tensor, neighbors: int) -> Callable[[Tensor], Ten
 
 @dataclass(frozen=True, eq=False)
 class Realism:
-    """How real edited images and codes are, at each amount along each direction.
+    """Realism of edited images and codes at each amount along each direction.
 
     Attributes:
         directions: Names of the directions.

@@ -44,7 +44,7 @@ class Estimate(NamedTuple):
 
     @property
     def significant(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
@@ -76,7 +76,7 @@ def mean_interval(
     """Mean over the first axis with its percentile bootstrap interval.
 
     Args:
-        values: `[n, ...]`, one row a code.
+        values: `[n, ...]`, one row per code.
         draws: Number of resamples.
         level: Share of the resampled means inside the interval.
         seed: Seed of the resampling.

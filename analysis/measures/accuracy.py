@@ -13,7 +13,7 @@ __all__ = ["EditingAccuracy"]
 
 
 class EditingAccuracy(Measure[Accuracy]):
-    """Whether edits in the unit of the attribute reach the requested change."""
+    """Achieved against requested change of edits in the unit of the attribute."""
 
     def from_edits(self, trial: Trial) -> Accuracy | None:
         """Of a bank with a calibrated direction."""

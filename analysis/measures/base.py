@@ -1,4 +1,4 @@
-"""The contract of a measure: how it is computed, and what it adds to tables and to the report."""
+"""The contract of a measure: computation, columns of tables, and parts of the report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Scored:
     Attributes:
         bank: The directions, calibrated where their curves allow it.
         effects: The effect matrix, with the curves it comes from.
-        null: Effects of random directions, measured alike.
+        null: Effects of random directions, measured in the same way.
     """
 
     bank: DirectionBank
@@ -40,7 +40,7 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What a measure may use that makes images of its own.
+    """Inputs of a measure that renders its own images.
 
     Attributes:
         bank: The calibrated directions.
@@ -69,7 +69,7 @@ class Part:
 
     Attributes:
         text: The result in a sentence or two, or markup.
-        label: What the figure shows, for those who do not see it; by default the text.
+        label: Description for screen readers; by default the text.
         tables: Tables below.
     """
 
@@ -79,7 +79,7 @@ class Part:
 
 
 class Drawing(NamedTuple):
-    """A figure about one direction, what it shows in words, and its caption."""
+    """A figure about one direction, its description for screen readers, and its caption."""
 
     figure: Figure
     label: str
@@ -89,7 +89,7 @@ class Drawing(NamedTuple):
 class Measure(Generic[Result]):
     """One measure of a bank; its entry in `analysis.registry` says the rest.
 
-    A measure overrides one of `from_scores` and `from_edits`, and what it has to add.
+    A measure overrides one of `from_scores` and `from_edits`, and the parts it adds.
     """
 
     def from_scores(self, scored: Scored) -> Result | None:
@@ -97,7 +97,7 @@ class Measure(Generic[Result]):
         return None
 
     def from_edits(self, trial: Trial) -> Result | None:
-        """Compute it from images of its own; None where the bank or classifier do not allow it."""
+        """Compute it from new images; None where the bank or classifier do not allow it."""
         return None
 
     def columns(self, found: Result) -> Mapping[str, Mapping[str, Any]]:
@@ -112,7 +112,7 @@ class Measure(Generic[Result]):
         """Its part of the report.
 
         Args:
-            found: What was measured.
+            found: The measured result.
             anchors: Where the name of each direction leads.
         """
         return None
@@ -122,7 +122,7 @@ class Measure(Generic[Result]):
         return None
 
     def remarks(self, found: Result) -> list[Remark]:
-        """What to know before using the bank."""
+        """Warnings and notes on the use of the bank."""
         return []
 
     def as_dict(self, found: Result) -> Mapping[str, Any] | None:

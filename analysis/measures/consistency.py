@@ -13,14 +13,14 @@ from analysis.measures.tables import Cell, Row, Table, hundredths, interval, num
 
 __all__ = ["EditConsistency"]
 
-# Edits that are combined, and how far each goes, in sigma.
+# Edits that are combined, and the amount of each, in sigma.
 COMBINED, COMBINED_AMOUNT = 3, 1.0
 # A change of the scores that is hardly visible, in standard deviations.
 SLIGHT = 0.1
 
 
 class EditConsistency(Measure[Consistency]):
-    """Whether the order of edits matters, and whether their changes add up."""
+    """Commutativity and additivity of edits."""
 
     def from_edits(self, trial: Trial) -> Consistency | None:
         """Of the first calibrated directions of one space, two at least."""

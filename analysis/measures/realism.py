@@ -15,7 +15,7 @@ AMOUNTS = (-2.0, 2.0)
 
 
 class EditRealism(Measure[Realism]):
-    """How far edited images are from the generator's own, by the features of an embedding."""
+    """Distance of edited images from the generator's own, by the features of an embedding."""
 
     def from_edits(self, trial: Trial) -> Realism | None:
         """With a classifier that embeds images; the flag is the number of codes."""

@@ -1,11 +1,11 @@
-"""Names for directions that were found without labels: what each does, and whether that is chance.
+"""Names of unlabeled directions from measured effects, tested against chance.
 
-A direction is named after the attribute it moves most, compared with how far random directions of
+A direction is named after the attribute it moves most, compared with random directions of
 the same space move that attribute. Its t-value is its effect over the root mean square of theirs:
 a random direction and its opposite are equally likely, so their mean is known to be zero, and R of
 them give R degrees of freedom. The effect of a random direction is a projection of one vector on
 another, close to normal in many dimensions and bounded in few: √d is the largest t there is, so
-in a space of a dozen dimensions little can be told from chance.
+in a space of a dozen dimensions little can be distinguished from chance.
 
 With k directions and a attributes, k · a tests are made at once. They are corrected by Benjamini
 and Hochberg's procedure (J. R. Stat. Soc. B 1995), which bounds the expected share of wrong names
@@ -46,18 +46,18 @@ BEST_RATIO = 100.0
 
 @dataclass(frozen=True)
 class NamedDirection:
-    """What was learned about one direction.
+    """Naming result of one direction.
 
     Attributes:
         name: Proposed name, unique: `yaw`, `yaw.2`, `unknown.1`.
         attribute: The attribute it is named after; None for an unknown one.
         found_as: Its name in the bank that was given.
         method: Method that found it.
-        flipped: Whether it was turned round so that + raises the attribute.
+        flipped: Whether it was negated so that + raises the attribute.
         effect: Change of its strongest attribute per sigma, in that one's standard deviations.
         leakage: Mean absolute change of the others per sigma, in their standard deviations.
         ratio: Effect over leakage, with the leakage at least its standard error and at least a
-            hundredth of the effect: beyond 100 nothing is told apart.
+            hundredth of the effect: beyond 100 nothing is distinguished.
         t: Effect over the root mean square effect of random directions.
         p: Chance that a random direction moves that attribute as far, before correction.
         q: The same corrected for all directions and attributes (Benjamini-Hochberg).
@@ -90,7 +90,7 @@ class Naming:
         bank: The directions renamed, signed and ranked by effect per leakage, named ones before
             unknown ones; of duplicates the best. Evidence `naming` holds the entry.
         entries: One a direction of `bank`, in its order.
-        effects: What was measured on the bank that was given, on the scale of log-odds.
+        effects: Effects of the original bank, on the scale of log-odds.
         t: `[k, a]`, t-values in the order of `effects`; NaN for constant attributes.
         q: `[k, a]`, corrected p-values.
         alpha: Expected share of wrong names.
@@ -127,10 +127,10 @@ def name_directions(
     seed: int = NAMING_SEED,
     rendering: Rendering = Rendering(),
 ) -> Naming:
-    """Measure what each direction does, name it, merge duplicates, rank.
+    """Name directions by their measured effects, merge duplicates, and rank.
 
-    Two directions are duplicates when they lie within 26° of one line (cosine 0.9), or when they
-    are named after one attribute, their effects agree (cosine of the profiles 0.9) and they lie
+    Two directions are duplicates when they are within 26° of one line (cosine 0.9), or when they
+    are named after one attribute, their effects agree (cosine of the profiles 0.9) and they are
     within 60°, which random ones of many dimensions never do; angles between spaces do not exist
     and are not asked for.
 
@@ -156,7 +156,7 @@ def name_directions(
             otherwise or of other spaces, or as `measure_effects` and `random_null`.
     """
     if not 0 < alpha < 1:
-        raise LatdirError(f"alpha {alpha} must lie in (0, 1): a usual one is 0.01")
+        raise LatdirError(f"alpha {alpha} must be in (0, 1): a usual one is 0.01")
     curves = measure_curves(
         generator,
         classifier,
@@ -193,7 +193,7 @@ def _check_null(null: RandomNull, effects: Effects, kinds: Sequence[tuple[str, o
         raise LatdirError(
             f"the null is of the space {', '.join(sorted(spaces))}, the bank of "
             f"{', '.join(f'{s} (layers {i})' for s, i in dict.fromkeys(kinds))}: leave the null "
-            "out, or name the directions of each space and set of layers apart"
+            "out, or name the directions of each space and set of layers separately"
         )
     mine, theirs = null.effects.source, effects.source
     if mine != theirs or null.effects.names != effects.names:
@@ -201,7 +201,7 @@ def _check_null(null: RandomNull, effects: Effects, kinds: Sequence[tuple[str, o
             f"the null was measured on {mine.count} codes of seed {mine.seed} in {mine.precision} "
             f"for {', '.join(null.effects.names)}; the effects on {theirs.count} of seed "
             f"{theirs.seed} in {theirs.precision} for {', '.join(effects.names)}: "
-            "measure both alike, or leave the null out"
+            "measure both in the same way, or leave the null out"
         )
 
 
@@ -214,7 +214,7 @@ def _named(
         bank: The directions.
         effects: Their effects.
         scale: `[k, a]`, root mean square effects of random directions.
-        freedom: `[k, 1]`, how many of these there were.
+        freedom: `[k, 1]`, their number.
         alpha: Expected share of wrong names.
     """
     varying = (effects.std > 0) & (scale > 0).all(0)
@@ -325,7 +325,7 @@ def _duplicates(
 
 
 def _stored(entry: NamedDirection) -> dict[str, Any]:
-    """The entry as a bank file keeps it: JSON values, without what the direction says itself."""
+    """The entry as stored in a bank file: JSON values, without the direction's own fields."""
     values = asdict(entry)
     del values["name"], values["method"]
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

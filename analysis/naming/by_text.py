@@ -1,13 +1,13 @@
-"""Words for directions that were found without any: the nearest phrases of a vocabulary.
+"""Names of unlabeled directions from text: the nearest phrases of a vocabulary.
 
-A direction's edits move images in the embedding of a model of images and words by
+A direction's edits move images in the embedding of a text-image model by
 
     ΔI = mean over codes of E(G(z + step)) - E(G(z - step));
 
-a phrase p lies from a neutral text in the direction Δp = t(p) - t(neutral). The nearest phrases
+a phrase p differs from a neutral text by the direction Δp = t(p) - t(neutral). The nearest phrases
 are those of the largest cosine between the two (the comparison of directions rather than of
 points is that of StyleGAN-NADA, Gal et al. 2021, arXiv:2108.00946). A cosine always has a largest;
-whether it is more than random directions achieve is told by `name_directions`, for which the
+whether it exceeds random directions is tested by `name_directions`, for which the
 vocabulary is a classifier with one attribute a phrase.
 """
 
@@ -93,7 +93,7 @@ def nearest_phrases(
     seed: int = NAMING_SEED,
     rendering: Rendering = Rendering(),
 ) -> dict[str, tuple[Phrase, ...]]:
-    """The phrases of a vocabulary by how near they are to what each direction does.
+    """The phrases of a vocabulary closest to each direction's effect.
 
     Args:
         generator: Makes the images.
@@ -164,7 +164,7 @@ def name_by_text(
     seed: int = NAMING_SEED,
     rendering: Rendering = Rendering(),
 ) -> Naming:
-    """Name directions after the phrases that they move images towards, if more than by chance.
+    """Name directions after the phrases that they move images toward, if more than by chance.
 
     Args:
         generator: Makes the images.

@@ -1,6 +1,6 @@
 """All figures: every one is `plot_<what>(data, …, axes=None, theme=LIGHT)` and returns a Figure.
 
-Without `axes` it makes a figure of its own, which touches no global state; save it with
+Without `axes` it creates a new figure, without global state; save it with
 `figure.savefig("effects.pdf")`, or `.png` with `dpi=200`. With `axes` it draws there: a figure of
 one panel takes an `Axes`, one of several panels takes a `Figure` or `SubFigure`
 (`figure.subfigures(1, 2)`) to lay its panels out in. Give `theme=analysis.plots.DARK` for a dark

@@ -1,4 +1,4 @@
-"""Comparison of methods at equal effect."""
+"""Figures that compare methods and subspaces."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plot_comparison(
 
     With a second labeler, its values on the same images are shown too.
 
-    One row an attribute, one mark a method, with its bootstrap interval; a method without a
+    One row per attribute, one mark per method, with its bootstrap interval; a method without a
     direction for an attribute, or that does not reach the common change, has no mark there.
 
     Args:

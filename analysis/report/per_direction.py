@@ -1,4 +1,4 @@
-"""The part of a report that is about one direction: its strip, effects, calibration, evidence."""
+"""Report section of one direction: strip, effects, calibration, evidence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def articles(
 
     Args:
         bank: The directions.
-        results: What was measured, by the name of the measure.
+        results: Results by the name of the measure.
         said: Remarks on any of them.
         anchors: Where the name of each direction leads.
     """
@@ -84,7 +84,7 @@ def strips(
     amounts: Sequence[float],
     samples: int,
 ) -> dict[str, dict[str, Any]]:
-    """Pictures of every direction's sweep, by its name."""
+    """Images of every direction's sweep, by its name."""
     steps = sorted({0.0, *map(float, amounts)})
     source = effects.source
     made = {}

@@ -1,4 +1,4 @@
-"""The contract every classifier keeps: images in, named scores out."""
+"""The classifier contract: images in, named scores out."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Attribute:
 
     Attributes:
         name: Short and lower-case, such as `smiling`.
-        kind: `probability` in [0, 1], or `value` on a scale of its own.
+        kind: `probability` in [0, 1], or `value` on an arbitrary scale.
         unit: Unit of a value (`degrees`, `years`); `probability` for probabilities.
-        description: How it is computed, in a line.
+        description: One-line description of its computation.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Attribute:
 
 
 def logit(scores: Float[Tensor, "n k"], attributes: Sequence[Attribute]) -> Float[Tensor, "n k"]:
-    """Scores on an unbounded scale: log-odds of probabilities, values as they are.
+    """Scores on an unbounded scale: log-odds of probabilities, values unchanged.
 
     Example:
         >>> logit(torch.tensor([[0.5, 3.0]]), [Attribute("a", "probability"), Attribute("b")])
@@ -52,7 +52,7 @@ class Classifier(ABC):
 
     Attributes:
         name: Short name, shown and stored.
-        attributes: What the columns mean; names differ.
+        attributes: The columns; names differ.
         differentiable: Whether gradients flow from scores to images.
         compiles: Whether `inference` has a compiled form that is faster.
     """
@@ -72,7 +72,7 @@ class Classifier(ABC):
         """Scores of images, float32, on the images' device."""
 
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Scores on an unbounded scale: log-odds of probabilities, values as they are.
+        """Scores on an unbounded scale: log-odds of probabilities, values unchanged.
 
         Use these for gradients: probabilities saturate. A network that has exact logits
         overrides this.
@@ -82,7 +82,7 @@ class Classifier(ABC):
     def logits_of(
         self, images: Float[Tensor, "n c h w"], names: Sequence[str]
     ) -> Float[Tensor, "n k"]:
-        """Logits of some attributes, in this order; networks that none of them needs may rest.
+        """Logits of some attributes, in this order; networks not needed for them may be skipped.
 
         Raises:
             LatdirError: An attribute it does not have.
@@ -220,7 +220,7 @@ class Combined(Classifier):
     def logits_of(
         self, images: Float[Tensor, "n c h w"], names: Sequence[str]
     ) -> Float[Tensor, "n k"]:
-        """Logits of some attributes; parts that none of them needs rest."""
+        """Logits of some attributes; classifiers not needed for them are skipped."""
         self.columns(names)
         shares = [(part, [n for n in names if n in part.names]) for part in self.parts]
         made = [name for _, mine in shares for name in mine]

@@ -1,4 +1,4 @@
-"""Any callable or module as a classifier, its output checked at every call."""
+"""Adapter of any callable or module to the classifier contract, checked at every call."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def wrap_classifier(
 
     Args:
         function: Takes images `[n, 3, h, w]` in [-1, 1], returns scores `[n, k]`, or `[n]` for a
-            single attribute. A module is used as it is: put it in eval mode and on a device
+            single attribute. A module is used unchanged: put it in eval mode and on a device
             first.
         attributes: One name for each column, or an `Attribute` to say that it is a probability
             or has a unit; a plain name is a value.
@@ -114,7 +114,7 @@ def wrap_classifier(
 
     Raises:
         LatdirError: It is a module in training mode, a function that cannot be hashed, or the
-            attributes are missing or named alike.
+            attributes are missing or not unique.
 
     Example:
         >>> import torch

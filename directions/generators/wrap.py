@@ -1,4 +1,4 @@
-"""Any module or function of codes as a Generator."""
+"""Adapter of any module or function of codes to the generator contract."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class WrappedGenerator(Generator):
-    """Someone's module or function, keeping the Generator contract; make one with `wrap`."""
+    """A user-supplied module or function as a Generator; create one with `wrap`."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class WrappedGenerator(Generator):
 
     @property
     def device(self) -> torch.device:
-        """Where the module's weights are now."""
+        """Current device of the module's weights."""
         return torch.device("cpu") if self._sample_weight is None else self._sample_weight.device
 
     @property
@@ -143,7 +143,7 @@ def wrap(
             bound method of a module counts as the module.
         latent_dim: Size of a code that is a vector.
         shape: Shape of a code, in place of `latent_dim`.
-        input_shape: What one code is reshaped to for the module, such as `(100, 1, 1)`; by
+        input_shape: Shape of one code for the module, such as `(100, 1, 1)`; by
             default the code's own shape.
         image_shape: (3, H, W); by default learned from one call on two codes.
         name: By default the module's class; a function needs one.
@@ -169,7 +169,7 @@ def wrap(
         [2, 2], where [2, 3, H, W] is wanted
     """
     if (latent_dim is None) == (shape is None):
-        raise LatdirError("say how large one code is: latent_dim=… for a vector, or shape=(…)")
+        raise LatdirError("give the size of one code: latent_dim=… for a vector, or shape=(…)")
     code_shape = (latent_dim,) if latent_dim is not None else shape or ()
     if not code_shape or min(code_shape) < 1:
         raise LatdirError(f"one code has shape {list(code_shape)}: give positive sizes")
@@ -198,7 +198,7 @@ def wrap(
 def _identify(
     function: Callable[..., Any], *, name: str | None, version: str | None
 ) -> tuple[str, dict[str, Any]]:
-    """A name, and what tells this function from another besides weights."""
+    """A name, and a fingerprint of the function besides weights."""
     owner = _module_of(function)
     if owner is not None:
         kind = type(owner)
@@ -206,7 +206,7 @@ def _identify(
         identity = {"wrapped": f"{kind.__module__}.{kind.__qualname__}.{part}"}
         return name or kind.__name__, {**identity, "version": version}
     if not name:
-        raise LatdirError("a function has no weights to tell it by: give it a name=…")
+        raise LatdirError("a function has no weights to identify it by: give it a name=…")
     if version is None:
         callable_parts(function)  # refuses what cannot be hashed
     return name, {"wrapped": name, "version": version}

@@ -1,4 +1,4 @@
-"""Walks on circles: along a direction without leaving where codes lie.
+"""Circular walks: steps along a direction at constant distance from the mean code.
 
 Nurit Spingarn-Eliezer, Ron Banner, Tomer Michaeli: GAN "Steerability" without optimization,
 ICLR 2021, arXiv:2012.05328. Codes of a normal prior lie near a sphere. A great circle keeps a

@@ -1,11 +1,11 @@
-"""Paths that follow each image's own gradient, held to a global direction and off conditions.
+"""Paths along each image's own gradient, bounded by a global direction and off conditions.
 
 Yuxuan Han, Jiaolong Yang, Ying Fu: Disentangled Face Attribute Editing via Instance-Aware Latent
 Space Search, IJCAI 2021, arXiv:2105.12660. At every step the direction of an attribute is
 
     d = λ d_global + (1 - λ) ∇s / ‖∇s‖,
 
-and the same blend of every attribute that should hold still is projected out of it. The official
+and the same blend of every attribute that should be preserved is projected out of it. The official
 code moves one code at a time and projects out a single condition; here all codes of a batch move
 together and any number of conditions is projected out at once. A condition is projected out of
 the blend by least squares, so conditions may be parallel to each other.
@@ -33,12 +33,12 @@ from directions.scoring.gradients import score_gradients
 __all__ = ["InstancePath"]
 
 LEAST_LEFT = 1e-3
-"""Length below which what is left of a blend of unit vectors is rounding."""
+"""Length below which the remainder of a blend of unit vectors is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class InstancePath(CurvedPath):
-    """A curved path for each code: it has a direction's `shift`, but a gradient at every step.
+    """A curved path for each code, with a direction's `shift` but a gradient at every step.
 
     Attributes:
         generator: Makes the images, differentiably.
@@ -95,7 +95,7 @@ class InstancePath(CurvedPath):
             )
         if not 0 <= self.weight <= 1:
             raise LatdirError(
-                f"weight {self.weight} must lie in [0, 1]: 1 is the global direction alone"
+                f"weight {self.weight} must be in [0, 1]: 1 is the global direction alone"
             )
         if not (self.step > 0 and math.isfinite(self.step)):
             raise LatdirError(f"step {self.step} must be positive, in sigma: a usual one is 0.25")
@@ -248,7 +248,7 @@ class InstancePath(CurvedPath):
 def _without(
     target: Float[Tensor, "n d"], conditions: Float[Tensor, "n c d"], names: Sequence[str]
 ) -> Float[Tensor, "n d"]:
-    """Unit vectors of what is left of `target` outside the span of each code's conditions."""
+    """Unit vectors of the part of `target` outside the span of each code's conditions."""
     left = target.double()
     if conditions.shape[1]:
         basis, values, _ = torch.linalg.svd(conditions.double().mT, full_matrices=False)

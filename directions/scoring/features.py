@@ -55,7 +55,7 @@ def pixel_features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
 def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") -> Features:
     """Activations of the built-in face recognition network at four depths, as in LPIPS.
 
-    The network knows faces and nothing else, and its channels count alike where LPIPS has learned
+    The network was trained on faces only, and its channels have equal weights where LPIPS learned
     weights: distances compare generators of faces with each other, not with published figures.
 
     Args:
@@ -85,7 +85,7 @@ def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") ->
 
 
 class _Lpips(Protocol):
-    """What is used of a network of the package `lpips`."""
+    """The parts used of a network of the package `lpips`."""
 
     scaling_layer: Callable[[Tensor], Tensor]
     net: nn.Module

@@ -1,4 +1,4 @@
-"""Codes to images to scores or embeddings: in batches, at the measured precision, checked.
+"""Scores of codes, computed in checked batches.
 
 Whatever renders codes and looks at the images goes through a `Scorer`, so that all of it runs at
 the speed that sampling has.
@@ -46,7 +46,7 @@ class Scorer:
         names: Attributes wanted, in this order; by default all.
         embed: Images `[n, 3, H, W]` to rows `[n, e]`, such as a face embedding. Its `inference`
             form is taken where it has one.
-        rendering: Precision, batch size and compilation. What it leaves open is measured for
+        rendering: Precision, batch size and compilation. Settings left open are measured for
             runs of 2,048 images or more.
         n: About how many images will be made.
 
@@ -127,7 +127,7 @@ class Scorer:
         if tuple(scores.shape) != expected:
             raise SamplesError(
                 f"{self._judge.name} gave scores of shape {list(scores.shape)}, not "
-                f"{list(expected)}: one row an image, one column an attribute"
+                f"{list(expected)}: one row per image, one column per attribute"
             )
         return scores
 

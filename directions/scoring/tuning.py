@@ -55,7 +55,7 @@ def choose(
     """The same options with everything decided that was left open.
 
     Args:
-        rendering: What is fixed; None where it is to be chosen.
+        rendering: Fixed settings; None where they are to be chosen.
         pipeline: Codes to scores at a precision.
         codes: Returns a number of codes to measure with.
         n: Number of images of the run.

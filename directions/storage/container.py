@@ -36,7 +36,7 @@ class FileFormat:
     Attributes:
         name: The manifest's `format`, such as `latdir.bank`.
         noun: What messages call it, such as `bank`.
-        error: What is raised about a file that is none.
+        error: Exception for a file of another kind.
         hint: What to do with a file that cannot be read.
         version: The manifest's `version`.
     """

@@ -1,6 +1,6 @@
-"""One basis for all codes, from the Jacobians at many of them.
+"""Global bases from the Jacobians at many codes.
 
-A Jacobian's singular vectors are local: they rank what changes the image at one code. Two ways to
+A Jacobian's singular vectors are local: they rank the changes of the image at one code. Two ways to
 make them global are offered.
 
 `mean` takes the eigenvectors of the mean of JᵀJ: the directions that change the image most on
@@ -152,7 +152,7 @@ def frechet_mean(bases: Float[Tensor, "n k d"]) -> Float[Tensor, "k d"]:
         Orthonormal rows, float64; only their span has a meaning.
 
     Raises:
-        LatdirError: It does not converge: the subspaces are too far apart to have a mean.
+        LatdirError: It does not converge: the subspaces are too far apart for a mean to exist.
 
     Example:
         >>> angles = torch.tensor([0.0, 0.2, 0.4])
@@ -178,7 +178,7 @@ def frechet_mean(bases: Float[Tensor, "n k d"]) -> Float[Tensor, "k d"]:
 
 
 def _logarithm(x: Float[Tensor, "d k"], y: Float[Tensor, "n d k"]) -> Float[Tensor, "n d k"]:
-    """Tangents at x that lead to each y by the shortest way."""
+    """Tangents at x of the shortest geodesics to each y."""
     left, _, right = torch.linalg.svd(y.mT @ x)
     aligned = y @ (left @ right)
     across = aligned - x @ (x.T @ aligned)

@@ -1,4 +1,4 @@
-"""The basis of what matters at one code, and the curved path that follows it.
+"""Local bases of the largest changes at one code, and the curved path that follows one.
 
 Jaewoong Choi, Junho Lee, Changyeon Yoon, Jung Ho Park, Geonho Hwang, Myungjoo Kang: Do Not
 Escape From the Manifold: Discovering the Local Coordinates on the Latent Space of GANs, ICLR 2022,
@@ -43,8 +43,8 @@ class LocalBasis(GeneratorMethod):
     Attributes:
         n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
-        through: `image` ranks directions by how much they change the image; `mapping`, the
-            paper's, by how much codes of the first space can move along them.
+        through: `image` ranks directions by their change of the image; `mapping`, the
+            paper's, by the range of codes of the first space along them.
         number: Which code of the seed's sequence.
         step: Length of a path's steps, in sigma.
         chunk: Tangents at a time; by default as many as memory allows.
@@ -129,8 +129,8 @@ class LocalBasis(GeneratorMethod):
         Args:
             generator: Any generator.
             component: Which basis vector the curve starts along.
-            toward: `[*shape]`, a direction; the curve then starts along the basis vector nearest
-                to it, on its side, so that the curves of many codes run alike.
+            toward: `[*shape]`, a direction; the curve then starts along the basis vector closest
+                to it, with its sign, so that the curves of many codes correspond.
             features: As in `discover`.
             seed: Of the random start of large eigenproblems.
 
@@ -140,7 +140,7 @@ class LocalBasis(GeneratorMethod):
         source = generator.space(self._source(generator))
         count = min(self.n_directions, source.size)
         if not 0 <= component < count:
-            raise LatdirError(f"component {component} must lie in 0 … {count - 1}")
+            raise LatdirError(f"component {component} must be in 0 … {count - 1}")
         if toward is not None and tuple(toward.shape) != source.shape:
             raise LatdirError(
                 f"toward has shape {list(toward.shape)}, codes of {source.name!r} have "
@@ -176,7 +176,7 @@ class LocalBasis(GeneratorMethod):
     def _steer(
         self, generator: Generator, code: Tensor, features: Features | None, seed: int
     ) -> Spectrum:
-        """What to follow at a code: right singular vectors, in the space the path moves in."""
+        """Directions to follow at a code: right singular vectors, in the space of the path."""
         model = self._model(generator, code, features)
         count = min(self.n_directions, code.numel())
         return principal(model, count=count, seed=seed, chunk=self.chunk)
@@ -194,7 +194,7 @@ class LocalPath:
         basis: The method and its settings.
         space: Space of the codes it moves.
         component: Basis vector it starts along.
-        toward: Direction it starts nearest to, instead.
+        toward: Direction it starts closest to, instead.
         features: Whose change ranks the basis.
         sigma: One unit of amount: root mean square standard deviation of the codes' coordinates.
         seed: Of the random start of large eigenproblems.

@@ -1,11 +1,11 @@
-"""Single channels that change one region of the image and leave the rest alone.
+"""Single channels that change one region of the image and preserve the rest.
 
 Zongze Wu, Dani Lischinski, Eli Shechtman: StyleSpace Analysis: Disentangled Controls for StyleGAN
 Image Generation, CVPR 2021, arXiv:2011.12799, section 4.1: a channel is local if its gradient map
 overlaps with a semantic region in most images.
 
 Differences from the paper: a gradient map of every channel takes one pass a channel, 9,088 of
-them at 1024 pixels. What is wanted of the map is its energy inside and outside the region, and
+them at 1024 pixels. Only the map's energy inside and outside the region is needed, and
 random signs ε on the pixels give both without bias from two products with the transposed Jacobian
 each: E[(Jᵀ(√m ⊙ ε))²] is the sum over pixels of m times the squared derivative. The overlap is the
 region's share of the energy, over all images; channels that hardly change the region have a
@@ -71,7 +71,7 @@ class LocalChannels(GeneratorMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.active <= 1:
-            raise LatdirError(f"active {self.active} is a share above 0 and up to 1")
+            raise LatdirError(f"active {self.active} is a fraction above 0 and up to 1")
 
     def discover(
         self,
@@ -85,7 +85,7 @@ class LocalChannels(GeneratorMethod):
         """Find the channels.
 
         Args:
-            generator: One with styles; of any other, coordinates of its own space.
+            generator: One with styles; of any other, the coordinates of its default space.
             seed: Of the codes and of the signs.
             codes: `[n, *shape]` of the space, to use instead of sampled ones.
             mask: `[h, w]`, or one for each code `[n, h, w]`, in 0 … 1, from any segmenter, to
@@ -120,7 +120,7 @@ class LocalChannels(GeneratorMethod):
         usable = usable_channels(generator, space.name, rgb=self.rgb).to(inside.device)
         usable &= change > 0
         if not usable.any():
-            raise LatdirError(f"no channel of {generator.name} changes the region at all")
+            raise LatdirError(f"no channel of {generator.name} changes the region")
         ranked = max(self.n_directions, round(self.active * int(usable.sum())))
         strong = (change * usable).topk(min(ranked, int(usable.sum()))).indices
         best = strong[share[strong].argsort(descending=True, stable=True)][: self.n_directions]

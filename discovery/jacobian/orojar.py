@@ -42,7 +42,7 @@ __all__ = ["OroJaR"]
 
 @dataclass(frozen=True)
 class OroJaR(GeneratorMethod):
-    """The basis whose directions change the image orthogonally, at all codes together.
+    """The basis whose directions change the image orthogonally, over all codes jointly.
 
     Attributes:
         n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.

@@ -1,4 +1,4 @@
-"""Directions that change one region of the image and leave the rest alone.
+"""Directions that change one region of the image and preserve the rest.
 
 Jiapeng Zhu, Ruili Feng, Yujun Shen, Deli Zhao, Zheng-Jun Zha, Jingren Zhou, Qifeng Chen:
 Low-Rank Subspaces in GANs (LowRankGAN), NeurIPS 2021, arXiv:2106.04488; Jiapeng Zhu, Yujun Shen,
@@ -81,7 +81,7 @@ class Region(GeneratorMethod):
         super().__post_init__()
         if not 0 < self.protected < 1 or self.ridge < 0:
             raise LatdirError(
-                f"protected {self.protected} lies between 0 and 1, ridge {self.ridge} is not "
+                f"protected {self.protected} must be between 0 and 1, ridge {self.ridge} is not "
                 "negative"
             )
 
@@ -106,7 +106,7 @@ class Region(GeneratorMethod):
                 the built-in net's.
 
         Returns:
-            Directions, best first. Evidence has, beside the eigenvalue, `foreground` and
+            Directions, best first. Evidence has, besides the eigenvalue, `foreground` and
             `background` (mean squared change per latent unit) and `inside`, the region's share
             of the change.
 
@@ -221,7 +221,7 @@ def region_masks(
             f"[{len(codes)}, {height}, {width}] for one per code"
         )
     if not ((mask >= 0) & (mask <= 1)).all():
-        raise LatdirError(f"a mask lies in 0 … 1, not {float(mask.min())} … {float(mask.max())}")
+        raise LatdirError(f"a mask must be in 0 … 1, not {float(mask.min())} … {float(mask.max())}")
     if not mask.flatten(-2).any(-1).all():
         raise LatdirError("a mask is empty: no pixel of the region is in the image")
     return mask.to(codes).expand(len(codes), height, width)

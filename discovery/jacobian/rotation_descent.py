@@ -147,7 +147,7 @@ def ranked_bank(
     gains = torch.einsum("kd,de,ke->k", basis, local.mean(0), basis)
     values, order = gains.sort(descending=True)
     count = min(method.n_directions, len(basis))
-    # No ties are reported: the penalty tells directions of equal gain apart.
+    # No ties are reported: the penalty distinguishes directions of equal gain.
     spectrum = Spectrum(
         values=values[:count],
         vectors=signed(basis[order[:count]]),

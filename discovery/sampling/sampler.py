@@ -1,4 +1,4 @@
-"""Codes and their scores: drawn, generated, labeled and stored, as fast as the machine allows.
+"""Sampling: codes drawn, rendered, scored and stored at the fastest measured settings.
 
 Bits depend on the seed, the models, and the three settings (batch, precision, compile), which are
 chosen once and kept with the samples: codes are cut into tiles at multiples of the batch in the
@@ -77,28 +77,28 @@ def sample(
 ) -> Samples:
     """Draw codes, make their images, score them.
 
-    With `out`, rows are stored as they come. A run killed at any moment goes on where it was when
+    With `out`, rows are stored as they come. A run killed at any moment resumes when
     called again, and ends bit-identical to one that was left alone; a larger count goes on as well.
 
     Args:
         generator: Makes the images.
         classifiers: One, or several side by side; on the generator's device.
-        count: How many; or `Auto(…)`, as many as directions need. What happened is then logged
-            and in the notes of the samples.
+        count: Number of samples; or `Auto(…)`, as many as directions need, which is logged
+            and kept in the notes of the samples.
         seed: Of the codes, 0 … 2**64 - 1.
         out: Folder for Parquet shards and a manifest; without it, in memory only.
         attributes: Names of those wanted, in this order; by default all.
         space: Space of the codes; by default the generator's own first.
         start: Place of the first code in the seed's sequence.
-        sheets: Save contact sheets of the first so many images in `out`, 64 to a sheet.
-        rendering: How images are made; what it leaves open is measured, on runs of 2,048 or more.
+        sheets: Save contact sheets of this many first images in `out`, 64 per sheet.
+        rendering: Rendering options; those left open are measured, on runs of 2,048 or more.
 
     Returns:
         That many rows, on the CPU.
 
     Raises:
         LatdirError: An unknown attribute or space, another run's folder, a broken shard, images
-            that are none, scores that are not finite.
+            that are invalid, scores that are not finite.
 
     Example:
         >>> from directions.planted.world import planted
@@ -150,7 +150,7 @@ def sample(
 
 
 def _agreed(asked: Rendering, there: Rendering, out: object) -> Rendering:
-    """What is asked for, completed by what a folder was begun with."""
+    """The requested settings, completed by those of an existing folder."""
     agreed = {}
     for name in ("batch_size", "precision", "compile"):
         wanted, begun = getattr(asked, name), getattr(there, name)

@@ -1,4 +1,4 @@
-"""Samples: codes, their scores, and where they came from."""
+"""Samples: codes, their scores, and their provenance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Samples:
     Attributes:
         codes: `[n, *shape]`, float32.
         scores: `[n, k]`, float32; column j belongs to `attributes[j]`.
-        attributes: What the columns mean.
+        attributes: The columns.
         space: Name of the codes' space.
         generator: Name of the generator.
         fingerprint: Its sha256.
@@ -36,7 +36,7 @@ class Samples:
         seed: Seed the codes were drawn with.
         start: Index of the first code in that seed's sequence.
         rendering: How their images were made and scored; open where that is not known.
-        notes: What the sampling said of itself, such as how an adaptive run came to its n.
+        notes: Remarks on the sampling, such as how an adaptive run chose its n.
 
     Raises:
         LatdirError: Shapes that do not agree, or scores that are not finite.
@@ -114,7 +114,7 @@ class Samples:
 
         Args:
             folder: Written by `discovery.sample(…, out=folder)` or `save`.
-            partial: Take what a run has finished so far, instead of refusing.
+            partial: Load the finished part of a run, instead of refusing.
 
         Raises:
             LatdirError: No samples there, an unfinished run, or a broken shard or manifest.

@@ -1,4 +1,4 @@
-"""The format of a folder of samples: a manifest and Parquet shards.
+"""The file format of samples: a manifest and Parquet shards.
 
 A folder holds `manifest.json` and `samples-<first>-<last>.parquet` files of at most 1,024 rows,
 named by their first and last row. A shard has a column `index` (the code's place in its seed's
@@ -49,10 +49,10 @@ class _Model(BaseModel):
 
 
 class Settings(_Model):
-    """How scores are computed; together with the seed it decides their bits.
+    """Settings of the computation of scores; with the seed, they determine the bits.
 
     Attributes:
-        batch: Rows computed at once. Tiles lie at multiples of it in the seed's sequence.
+        batch: Rows computed at once. Tiles start at multiples of it in the seed's sequence.
         precision: Of generator and classifier.
         compile: Whether the classifier's compiled form is used.
     """
@@ -63,7 +63,7 @@ class Settings(_Model):
 
     @classmethod
     def of(cls, rendering: Rendering) -> Settings | None:
-        """What is stored of a rendering; None where it leaves something open."""
+        """Stored part of a rendering; None where settings are left open."""
         stored = (rendering.batch_size, rendering.precision, rendering.compile)
         if None in stored:
             return None
@@ -114,7 +114,7 @@ class Header(_Model):
 
     @property
     def rendering(self) -> Rendering:
-        """How the scores were computed; open where the manifest does not say."""
+        """Rendering of the scores; open where the manifest does not say."""
         if self.settings is None:
             return Rendering(truncation=self.truncation)
         settings = self.settings
@@ -167,7 +167,7 @@ def write_header(folder: Path, header: Header) -> None:
 
 
 def write_shard(path: Path, first: int, codes: Tensor, scores: Tensor, header: Header) -> Shard:
-    """Write one shard, whole or not at all.
+    """Write one shard, atomically.
 
     Raises:
         LatdirError: It cannot be written.
@@ -189,7 +189,7 @@ def write_shard(path: Path, first: int, codes: Tensor, scores: Tensor, header: H
 
 
 def checked_bytes(path: Path, shard: Shard) -> bytes:
-    """The bytes of a shard, if they are what the manifest says.
+    """The bytes of a shard, if they agree with the manifest.
 
     Raises:
         LatdirError: They cannot be read, or are corrupt or truncated.

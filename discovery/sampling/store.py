@@ -1,7 +1,7 @@
-"""Where samples are kept: in a folder that is whole at every moment, or in memory.
+"""Sample stores: a folder that is consistent at every moment, or memory.
 
 A shard is written first, then the manifest that names it: killing the writer loses at most one
-shard's work, and what it left half done is swept up by the next one.
+shard's work, and its partial files are removed on the next open.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from discovery.sampling.shard_format import (
 
 try:
     import fcntl
-except ImportError:  # Windows has none; there, nobody keeps a second writer out.
+except ImportError:  # Windows has none; there, a second writer is not prevented.
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Folder", "Memory", "Rows", "Store", "opened", "read"]
@@ -38,7 +38,7 @@ Rows = tuple[Tensor, Tensor]
 """Codes `[n, *shape]` and scores `[n, k]`."""
 
 LOCK = ".lock"
-# What must agree for two runs to belong to one folder, and how to say it.
+# Settings that must agree for two runs in one folder, and their descriptions.
 IDENTITY = {
     "fingerprint": "generator",
     "classifier_fingerprint": "classifier",
@@ -69,7 +69,7 @@ def opened(folder: str | Path, header: Header) -> Iterator[Folder]:
             header = there
         elif any(path.glob("samples-*.parquet")):
             raise SamplesError(
-                f"{path} has shards but no {MANIFEST}, so that nobody knows what they hold: "
+                f"{path} has shards but no {MANIFEST}, so their contents cannot be identified: "
                 "delete them, or choose another folder"
             )
         yield Folder(path, header)
@@ -77,7 +77,7 @@ def opened(folder: str | Path, header: Header) -> Iterator[Folder]:
 
 @runtime_checkable
 class Store(Protocol):
-    """Where rows go, shard by shard: a folder, or memory."""
+    """Storage of rows, shard by shard: a folder, or memory."""
 
     header: Header
 
@@ -88,7 +88,7 @@ class Store(Protocol):
         """Codes and scores of one shard, if there is any of it."""
 
     def put(self, index: int, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> None:
-        """Keep one shard, in place of what there was of it."""
+        """Store one shard, replacing an earlier version."""
 
     def rows(self, count: int) -> Rows:
         """The first `count` rows."""
@@ -98,7 +98,7 @@ class Memory:
     """A store that goes with the process.
 
     Attributes:
-        header: What the rows are.
+        header: Description of the rows.
     """
 
     def __init__(self, header: Header) -> None:
@@ -114,7 +114,7 @@ class Memory:
         return self._parts.get(index)
 
     def put(self, index: int, codes: Tensor, scores: Tensor) -> None:
-        """Keep one shard, in place of what there was of it."""
+        """Store one shard, replacing an earlier version."""
         self._parts[index] = (codes, scores)
 
     def rows(self, count: int) -> Rows:
@@ -125,7 +125,7 @@ class Memory:
 
 
 class Folder:
-    """A folder open for writing, shard by shard; what was deleted from it is simply not there.
+    """A folder open for writing, shard by shard; deleted shards are treated as missing.
 
     Raises:
         LatdirError: A shard does not match its checksum.
@@ -156,7 +156,7 @@ class Folder:
         return None
 
     def put(self, index: int, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> None:
-        """Write one shard, in place of what there was of it."""
+        """Write one shard, replacing an earlier version."""
         new = write_shard(self.path, index * ROWS, codes, scores, self.header)
         others = [s for s in self.header.shards if s.first != new.first]
         self.describe(shards=tuple(sorted([*others, new], key=lambda s: s.first)))
@@ -167,7 +167,7 @@ class Folder:
         return _assembled(self.path, self.header, count)
 
     def _sweep(self) -> None:
-        """Remove what a killed writer left: shards the manifest does not name, temporary files."""
+        """Remove leftovers of a killed writer: unlisted shards, temporary files."""
         named = {shard.file for shard in self.header.shards}
         for file in self.path.glob("samples-*.parquet"):
             if file.name not in named:
@@ -182,7 +182,7 @@ def read(folder: str | Path, *, partial: bool = False) -> tuple[Header, Rows]:
 
     Args:
         folder: Written by `sample(…, out=folder)` or `Samples.save`.
-        partial: Take what a run has finished so far, up to the first gap, instead of refusing.
+        partial: Load the finished part of a run, up to the first gap, instead of refusing.
 
     Raises:
         LatdirError: No samples there, an unfinished run, or a broken shard or manifest.
@@ -197,7 +197,7 @@ def read(folder: str | Path, *, partial: bool = False) -> tuple[Header, Rows]:
     if end < header.wanted and not partial:
         raise SamplesError(
             f"{path} holds the first {end} of {header.wanted} samples: run the same sample "
-            "command again, which goes on from there, or take them with partial=True"
+            "command again, which resumes, or load them with partial=True"
         )
     return header, _assembled(path, header, end)
 

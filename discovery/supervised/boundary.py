@@ -65,13 +65,13 @@ class Boundary(LabelMethod):
         C: Price of a margin violation for `logistic`, `squared_hinge`, `hinge`, `interfacegan`.
         penalty: Squared penalty of `ridge`; None chooses it by restricted maximum
             likelihood.
-        ambiguous: Share of the samples, those nearest the threshold in rank, left out.
+        ambiguous: Fraction of the samples, those closest to the threshold in rank, left out.
         balanced: Weigh the classes equally (`lda`, `logistic`, `squared_hinge`, `hinge`).
         validation: Share of the samples held out for the evidence; 0 for none.
         bootstrap: Replicates for the cone angle (for `ridge`, eight times as many draws from its
             posterior; for `interfacegan`, random halvings of the samples, as the bootstrap
             flatters it); 0 for none.
-        chosen_num_or_ratio: Samples at each end for `interfacegan`, a share or a number.
+        chosen_num_or_ratio: Samples at each end for `interfacegan`, a fraction or a number.
         split_ratio: Share of those that `interfacegan` trains on.
 
     Example:
@@ -102,10 +102,10 @@ class Boundary(LabelMethod):
         super().__post_init__()
         for field in ("ambiguous", "validation"):
             if not 0 <= getattr(self, field) < 1:
-                raise LatdirError(f"{field} is a share in [0, 1), not {getattr(self, field)}")
+                raise LatdirError(f"{field} is a fraction in [0, 1), not {getattr(self, field)}")
         if not 0 < self.split_ratio <= 1 or not self.chosen_num_or_ratio > 0:
             raise LatdirError(
-                f"split_ratio {self.split_ratio} must lie in (0, 1] and chosen_num_or_ratio "
+                f"split_ratio {self.split_ratio} must be in (0, 1] and chosen_num_or_ratio "
                 f"{self.chosen_num_or_ratio} be positive"
             )
         if self.balanced and self.estimator not in (*MARGIN, "lda"):

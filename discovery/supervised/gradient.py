@@ -8,7 +8,7 @@ soon as the prior is anisotropic. In a space whose codes are not normal (w of a 
 limits differ, and only the mean gradient is estimated here. Averages of derivatives as estimators:
 W. Härdle & T. Stoker, J. Am. Stat. Assoc. 1989.
 
-A gradient gives d numbers where a label gives one. Two additions make the most of it:
+A gradient gives d numbers where a label gives one. Two additions exploit it:
 
 - Gradients of ratios (angles from landmarks) have outliers that ruin a plain mean, so their norms
   are clipped at the median; less noisy codes thereby count more.
@@ -60,7 +60,7 @@ class Gradient(ScoreMethod):
         n_codes: Number of codes to take gradients at.
         center: Mean of the gradients: `clipped` at the median norm, geometric `median`,
             `median_of_means`, or the plain `mean`, which a few outliers may ruin.
-        values: Whether the scores take part as well.
+        values: Whether the scores are used as well.
         space: Latent space of the codes; by default the generator's first.
         batch_size: Codes at a time; bounds the memory.
 
@@ -116,7 +116,7 @@ class Gradient(ScoreMethod):
             `dropped`, codes left out because something was not finite.
 
         Raises:
-            LatdirError: Something is not differentiable, an attribute does not answer to the
+            LatdirError: Something is not differentiable, an attribute does not respond to the
                 code, samples belong to something else, or too few codes.
         """
         names = tuple(classifier.names if attributes is None else attributes)
@@ -162,7 +162,7 @@ class Gradient(ScoreMethod):
 
 @dataclass(frozen=True, eq=False)
 class _Estimate:
-    """One attribute's direction and what speaks for it."""
+    """One attribute's direction and its supporting statistics."""
 
     vector: Tensor
     offset: float
@@ -232,7 +232,7 @@ def estimate_direction(
         found: Scores and gradients, all finite.
         column: Which score.
         prior: Of the space of the codes.
-        settings: How to take the mean.
+        settings: Settings of the mean.
     """
     z, s, g = found.codes.double(), found.values[:, column].double(), found.gradients[:, column]
     metric = _whitener(prior, z) if settings.values else None
@@ -258,7 +258,7 @@ def _slope(
     z = z - prior.mean.to(z)
     s = _winsorised(s)
     s = s - s.mean()
-    # A robust mean points the right way but is too short: fit its length to the scores.
+    # A robust mean has the right direction but is too short: fit its length to the scores.
     projected = z @ b
     length = (projected @ s) / projected.square().sum()
     if length <= 0:
@@ -291,7 +291,7 @@ def _whitener(prior: Prior, like: Tensor) -> Float[Tensor, "d d"] | None:
 def half_sample_agreement(
     estimate: Callable[[Tensor], Tensor], n: int, *, halves: int = HALVES
 ) -> tuple[float, float, float]:
-    """How well estimates from two halves of the samples agree, over several random halvings.
+    """Agreement of estimates from two halves of the samples, over several random halvings.
 
     With independent errors in many dimensions a half's cosine to the limit is √c for a mean
     cosine c between halves, and the whole sample's is √(2c / (1 + c)) (Spearman and Brown 1910).

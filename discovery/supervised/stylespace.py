@@ -1,9 +1,9 @@
-"""StyleSpace: single channels that belong to one attribute, from a few positive examples.
+"""StyleSpace: single channels specific to one attribute, from a few positive examples.
 
 Zongze Wu, Dani Lischinski, Eli Shechtman: StyleSpace Analysis: Disentangled Controls for StyleGAN
 Image Generation, CVPR 2021, arXiv:2011.12799, section 4.2. With μᵖ and σᵖ the mean and standard
 deviation of a channel over the population, the examples' styles are whitened, δ = (s - μᵖ) / σᵖ; a
-channel belongs to the attribute if all examples have moved it alike: θ = |mean(δ)| / std(δ).
+channel belongs to the attribute if all examples have moved it consistently: θ = |mean(δ)| / std(δ).
 
 Differences from the paper: the examples are the codes that a classifier scores highest, or codes
 of your own. The paper looks at the channels of highest θ by eye; here each is moved by one
@@ -94,7 +94,7 @@ class StyleSpace(ScoreMethod):
         """Find the channels of each attribute.
 
         Args:
-            generator: One with styles; of any other, coordinates of its own space.
+            generator: One with styles; of any other, the coordinates of its default space.
             classifier: Chooses the examples and judges the candidates.
             attributes: Names, in the order wanted; by default all.
             positives: Codes of the space that show an attribute, by its name, to use instead of
@@ -103,7 +103,7 @@ class StyleSpace(ScoreMethod):
 
         Returns:
             Directions of one channel each, named `attribute:layer:channel`, the attribute's best
-            first, positive towards the attribute. Evidence has `layer`, `channel`, `index` in the
+            first, positive toward the attribute. Evidence has `layer`, `channel`, `index` in the
             code, `theta`, and where tried `effect` (change of the attribute's log-odds or value
             per sigma of the channel, in standard deviations over the samples) and `specificity`
             (its share of the changes of all attributes).

@@ -1,13 +1,13 @@
-"""Boundaries from words: a text-image model labels the codes, any boundary estimator does the rest.
+"""Boundaries from text: zero-shot labels of a text-image model, then any boundary estimator.
 
 Alec Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, ICML
 2021, arXiv:2103.00020, for the zero-shot classifier; Shen et al., InterFaceGAN, arXiv:2005.09635,
 for the boundary. The generator need not be differentiable, and labels are cheap: of the methods
 that start from text it is the one to begin with.
 
-The built-in `tinyclip-faces` knows the faces of the built-in generators. For others pass
+The built-in `tinyclip-faces` was trained on the faces of the built-in generators. For others pass
 `load_clip("ViT-B/32")` or another real model; OpenAI's weights were not available where these
-methods were written, so that what is measured here is measured with the small one.
+methods were written, so that all measurements here are with the small one.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ClipBoundary(TextMethod):
             clip: Embeds images and texts.
             neutral: Where from.
             without: Texts whose effects are taken out of the directions, such as `a man`.
-            out: Folder to keep the labeled codes in and to go on from.
+            out: Folder for the labeled codes, from which an interrupted run resumes.
             seed: Seed of the codes.
 
         Returns:

@@ -1,18 +1,18 @@
-"""Global directions of a text: the style channels that move images the way the words point.
+"""Global text directions: the style channels that move images toward a text.
 
 Or Patashnik, Zongze Wu, Eli Shechtman, Daniel Cohen-Or, Dani Lischinski: StyleCLIP: Text-Driven
 Manipulation of StyleGAN Imagery, ICCV 2021, arXiv:2103.17249, section 6. With R the relevance of
-each channel (see `clip_relevance.py`) and Δt the unit vector between the embeddings of two texts,
+each channel (see `relevance.py`) and Δt the unit vector between the embeddings of two texts,
 
     Δs_c = σ_c R_c·Δt / max|R·Δt|  where |R_c·Δt| ≥ β, and 0 elsewhere.
 
 The channels are those of `s`; a generator without styles has its own coordinates, or any directions
-given as axes. Every channel's movement counts alike, however short: that suits channels that do one
-thing each. Coordinates of z all do a little of everything: there `clip_boundary` and
-`clip_gradient` come nearer, and keeping all of them, not the best 50, helps. β is a number few know
-beforehand, so by default it is set by how many channels should be left, or by how much else may
-change. The step that the paper calls α = 1 is kept in the evidence, and sigma makes amounts
-comparable with those of other methods.
+given as axes. Every channel's movement has equal weight, however short: that suits channels with
+one effect each. Coordinates of z all have many small effects: there `clip_boundary` and
+`clip_gradient` come closer, and keeping all of them, not the best 50, helps. β is rarely known
+beforehand, so by default it is set by the number of channels to keep, or by the leakage allowed.
+The step that the paper calls α = 1 is kept in the evidence, and sigma makes amounts comparable with
+those of other methods.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ __all__ = ["ClipGlobal"]
 
 @dataclass(frozen=True)
 class ClipGlobal(TextMethod):
-    """Channels that move images the way the words point.
+    """Style channels that move images toward a text.
 
     Attributes:
         space: Latent space; by default `s` where there is one, otherwise the generator's first.
         n_codes: Number of codes that relevance is averaged over.
-        strength: How far each channel is moved both ways, in its standard deviations.
+        strength: Amount by which each channel is moved both ways, in its standard deviations.
         beta: Least |relevance| of a channel that is kept; by default set by `channels`.
-        channels: How many channels to keep where no beta is given.
-        leakage: Keep as many channels as the mean effect on other attributes allows, as a share of
-            the effect on the text's own; used instead of `channels`.
+        channels: Number of channels to keep where no beta is given.
+        leakage: Keep as many channels as the mean effect on other attributes allows, as a fraction
+            of the effect on the text's own; used instead of `channels`.
         way: `differences` of images as published, or the `jacobian`, faster for many channels.
         renormalize: Whether a channel's relevance is brought to unit length over the codes, as
             the official code does; otherwise channels whose codes disagree count less.
@@ -86,7 +86,7 @@ class ClipGlobal(TextMethod):
         if self.channels < 1:
             raise LatdirError(f"channels is {self.channels}: keep at least 1")
         if self.beta is not None and not 0 <= self.beta < 1:
-            raise LatdirError(f"beta {self.beta} must lie in [0, 1): the paper's are near 0.1")
+            raise LatdirError(f"beta {self.beta} must be in [0, 1): the paper's are near 0.1")
         if self.leakage is not None and not self.leakage > 0:
             raise LatdirError(f"leakage {self.leakage} must be positive: a usual one is 0.3")
         if self.leakage is not None and self.beta is not None:
@@ -115,19 +115,19 @@ class ClipGlobal(TextMethod):
             neutral: Where from.
             without: Texts whose effects are taken out of the directions, such as `a man`.
             axes: Directions of one space to take instead of its channels, such as a PCA's.
-            classifier: Judges what else changes, for `leakage`; by default `clip` itself, by the
+            classifier: Scores the other attributes, for `leakage`; by default `clip` itself, by the
                 other texts.
             relevance: From `measure_relevance` or `relevance_of`, to measure it only once.
-            state: File to keep the relevance in and to go on from.
+            state: File for the relevance, from which an interrupted run resumes.
             seed: Seed of the codes.
 
         Returns:
             A bank in the order of the texts. Evidence of each: `beta`, `channels` kept, `largest`
             |relevance| met, `alpha_sigma` (sigmas that the paper's α = 1 moves), `top` (names and
-            relevances of the strongest channels), and for `leakage` what was `measured`.
+            relevances of the strongest channels), and for `leakage` the effects `measured`.
 
         Raises:
-            LatdirError: A text the model cannot tell from the neutral one, no channel left, or
+            LatdirError: A text not distinguished from the neutral one, no channel left, or
                 what `measure_relevance` refuses.
         """
         words = Wording.of(text, neutral=neutral, without=without)
@@ -169,7 +169,7 @@ class ClipGlobal(TextMethod):
             generator: Makes the images.
             clip: Embeds them.
             axes: Directions of one space to take instead of its channels.
-            state: File to keep it in and to go on from.
+            state: File for it, from which an interrupted run resumes.
             seed: Seed of the codes.
 
         Raises:

@@ -1,8 +1,8 @@
-"""The mean gradient of a text's likeness: a direction in a few hundred codes, for any space.
+"""Mean gradient of text similarity: a direction from a few hundred codes, in any space.
 
 With E the embedding of the image of a code z and t, t₀ those of a text and a neutral one, the
-direction is E_z[∇_z E(G(z))·(t - t₀)], aggregated so that a few wild gradients cannot carry it
-away; see `gradient.py` for the estimators, what the values add, and the evidence. It is the text
+direction is E_z[∇_z E(G(z))·(t - t₀)], aggregated robustly against outliers; see
+`gradient.py` for the estimators, the use of the values, and the evidence. It is the text
 to direction step of StyleCLIP (Patashnik et al. 2021, arXiv:2103.17249) with derivatives in the
 place of channel-wise finite differences, so that it needs neither channels nor β.
 """
@@ -26,13 +26,13 @@ __all__ = ["ClipGradient"]
 
 @dataclass(frozen=True)
 class ClipGradient(TextMethod):
-    """Mean gradient of how much an image is like a text rather than a neutral one.
+    """Mean gradient of the similarity of an image to a text rather than to a neutral one.
 
     Attributes:
         n_codes: Number of codes to take gradients at.
         center: Mean of the gradients: `clipped` at the median norm, geometric `median`,
             `median_of_means`, or the plain `mean`, which a few outliers may ruin.
-        values: Whether the likenesses themselves take part as well.
+        values: Whether the similarities themselves are used as well.
         space: Latent space of the codes; by default the generator's first.
         batch_size: Codes at a time; bounds the memory.
 

@@ -1,4 +1,4 @@
-"""Mappers: small networks that learn, for one text, where each code should go.
+"""Mappers: small networks trained for one text to predict each code's step.
 
 Patashnik et al.: StyleCLIP, ICCV 2021, arXiv:2103.17249, section 5. A network M gives every code
 its own step; the layers of w+ are cut into coarse (the first four), medium (the next four) and
@@ -47,7 +47,7 @@ HELD_OUT = 64
 
 @dataclass(frozen=True)
 class ClipMapper(TextMethod):
-    """Networks trained to move each code towards a text, and their mean step as a direction.
+    """Networks trained to move each code toward a text, and their mean step as a direction.
 
     Attributes:
         steps: Steps of Adam.
@@ -112,7 +112,7 @@ class ClipMapper(TextMethod):
             generator: Makes the images, differentiably.
             text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
             clip: Embeds images and texts, differentiably.
-            neutral: Names the directions and serves `without`; the loss knows the text alone.
+            neutral: Names the directions and serves `without`; the loss uses the text alone.
             without: Texts whose effects are taken out of the directions.
             embed: Images to face embeddings, differentiably.
             mask: `[h, w]` in 0 … 1, to use instead of `region`.
@@ -177,7 +177,7 @@ class ClipMapper(TextMethod):
             generator: Makes the images, differentiably.
             clip: Embeds images and texts, differentiably.
             text: What images should show.
-            name: What the path is called; by default the text.
+            name: Name of the path; by default the text.
             embed: Images to face embeddings, differentiably; without it identity is not held.
             mask: `[h, w]` in 0 … 1, to use instead of `region`.
             seed: Seed of the codes and of the networks.
@@ -227,7 +227,7 @@ class ClipMapper(TextMethod):
         mean = steps.mean(0)
         if not mean.any():
             raise LatdirError(
-                f"no code is moved towards {text!r}: lower distance, or raise rate or steps"
+                f"no code is moved toward {text!r}: lower distance, or raise rate or steps"
             )
         return MapperPath(
             name=name or text,

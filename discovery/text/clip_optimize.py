@@ -1,4 +1,4 @@
-"""Codes moved until their images are like a text: latent optimization.
+"""Latent optimization toward a text.
 
 Patashnik et al.: StyleCLIP, ICCV 2021, arXiv:2103.17249, section 4. For every code w₀
 
@@ -9,7 +9,7 @@ over the first twentieth and falls over the last half, λ_L2 0.008 and λ_ID 0.0
 
 Differences from the official code: a whole batch is moved at once, every code as if it were alone;
 any space will do; each code keeps the best it has met; a code that has stopped improving stops,
-though the paper's schedule is not over. What the codes were moved by in common is a direction.
+though the paper's schedule is not over. The common change of the codes is a direction.
 
 Ours, and not the paper's, is `region`: where an edit may change the image. It adds
 
@@ -61,7 +61,7 @@ Embed = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What the loss is made of, step by step, `[steps, n]` each; NaN once a code has stopped.
+    """Terms of the loss at every step, `[steps, n]` each; NaN once a code has stopped.
 
     Attributes:
         clip: 1 - cosine to the text.
@@ -83,7 +83,7 @@ PARTS = tuple(part.name for part in fields(Parts))
 
 @dataclass(frozen=True, eq=False)
 class Optimized:
-    """Codes moved towards a text.
+    """Codes moved toward a text.
 
     Attributes:
         text: The text.
@@ -101,12 +101,12 @@ class Optimized:
 
     @property
     def change(self) -> Float[Tensor, "n *shape"]:
-        """How each code was moved."""
+        """The change of each code."""
         return self.codes - self.start
 
     @property
     def agreement(self) -> float:
-        """Length of the mean of the unit changes: 1 where all codes were moved the same way."""
+        """Length of the mean of the unit changes: 1 where all codes moved in one direction."""
         flat = self.change.flatten(1)
         unit = flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12)
         return float(unit.mean(0).norm())
@@ -114,7 +114,7 @@ class Optimized:
 
 @dataclass(frozen=True)
 class ClipOptimize(TextMethod):
-    """Codes optimized towards a text, and what they were moved by in common.
+    """Codes optimized toward a text, and their common change as a direction.
 
     Attributes:
         steps: Steps of Adam, at most.
@@ -176,13 +176,13 @@ class ClipOptimize(TextMethod):
         mask: Float[Tensor, "..."] | None = None,
         seed: int = 0,
     ) -> DirectionBank:
-        """What codes are moved by in common, one direction a text.
+        """Optimize codes toward each text and return their common changes, one direction per text.
 
         Args:
             generator: Makes the images, differentiably.
             text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
             clip: Embeds images and texts, differentiably.
-            neutral: Names the directions and serves `without`; the paper's loss knows the text
+            neutral: Names the directions and serves `without`; the paper's loss uses the text
                 alone.
             without: Texts whose effects are taken out of the directions.
             embed: Images to face embeddings, differentiably.
@@ -229,7 +229,7 @@ class ClipOptimize(TextMethod):
             generator: Makes the images, differentiably.
             clip: Embeds images and texts, differentiably.
             codes: Codes of the method's space.
-            text: What the images should show.
+            text: Description of the target images.
             embed: Images to face embeddings, differentiably; without it identity is not held.
             mask: `[h, w]`, or one for each code `[n, h, w]`, in 0 … 1, to use instead of
                 `region`.
@@ -270,7 +270,7 @@ class ClipOptimize(TextMethod):
         embed: Embed | None,
         inside: Float[Tensor, "n h w"] | None,
     ) -> tuple[Tensor, Float[Tensor, "5 steps n"]]:
-        """Adam on every code by itself; those that have stopped are left out of the networks."""
+        """Adam on every code separately; stopped codes are excluded from the networks."""
         before, faces = None, None
         if embed is not None or inside is not None:
             with torch.no_grad():
@@ -331,7 +331,7 @@ class ClipOptimize(TextMethod):
         shared = change.mean(0)
         if not shared.any():
             raise LatdirError(
-                f"no code was moved towards {done.text!r}: lower distance, or raise rate or steps"
+                f"no code was moved toward {done.text!r}: lower distance, or raise rate or steps"
             )
         sigma = generator.prior(done.space).sigma(shared / shared.norm())
         clip = done.curves.clip

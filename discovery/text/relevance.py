@@ -1,10 +1,10 @@
-"""Which way each channel moves an image in a text-image model's embedding, before any text.
+"""Text-independent relevance of each channel: its mean change of the image embedding.
 
 Patashnik, Wu, Shechtman, Cohen-Or, Lischinski: StyleCLIP, ICCV 2021, arXiv:2103.17249, section 6.
 For each channel c of the style space, images of 100 codes are made with the channel moved by plus
 and minus five of its standard deviations; the differences of their unit embeddings are brought to
 unit length and averaged. It is the slow part of the method and serves every text: it is kept in a
-file, and an interrupted run goes on where it stopped.
+file, and an interrupted run resumes.
 
 Differences from the official code: every channel starts from the code as it was drawn, where both
 ports leave each channel as the one before has left it; codes and channels of one chunk are one
@@ -55,13 +55,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Relevance:
-    """Where each axis moves images in the embedding.
+    """Mean movement of images in the embedding along each axis.
 
     Attributes:
-        axes: What was moved.
+        axes: The axes moved.
         means: `[c, e]`, mean over codes of the unit difference; short where codes disagree, zero
             where nothing happens.
-        settings: What it was measured with, as JSON values.
+        settings: Its settings, as JSON values.
     """
 
     axes: Axes
@@ -84,7 +84,7 @@ class Relevance:
 
     @property
     def agreement(self) -> Float[Tensor, "c"]:
-        """Length of each mean: 1 where all codes move the same way, about 1/√n at random."""
+        """Length of each mean: 1 where all codes move in one direction, about 1/√n at random."""
         lengths: Tensor = self.means.norm(dim=1)
         return lengths
 
@@ -102,19 +102,19 @@ def measure_relevance(
     batch: int = 64,
     path: str | Path | None = None,
 ) -> Relevance:
-    """Measure where each axis moves images in the embedding.
+    """Measure the mean movement of images in the embedding along each axis.
 
     Args:
         generator: Makes the images.
         clip: Embeds them.
-        axes: What is moved, one at a time.
+        axes: The axes to move, one at a time.
         count: Number of codes.
-        strength: How far each axis is moved both ways, in sigma; not used by `jacobian`.
+        strength: Amount by which each axis is moved both ways, in sigma; not used by `jacobian`.
         way: `differences` between images as published, or the `jacobian` at the codes.
         precision: Arithmetic of both networks; `jacobian` is float32 always.
         seed: Seed of the codes.
         batch: Images at a time.
-        path: File to keep the result in. If it holds a part of the same run, go on from there;
+        path: File for the result. If it holds a part of the same run, the run resumes from it;
             if all of it, nothing is computed.
 
     Returns:

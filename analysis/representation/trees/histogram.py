@@ -1,7 +1,7 @@
 """Regression trees with splits found in histograms of the bins of each code.
 
 The sums of the gradients over the bins are one product of a sparse matrix of ones with the
-gradients of all classes at once, for one child of each node only, as the other is what is left of
+gradients of all classes at once, for one child of each node only, as the other is the remainder of
 the parent. For codes of few bins: its cost grows with them, and so does its memory.
 """
 

@@ -72,7 +72,7 @@ _FAST: dict[Net, Callable[[Any, fast.Prepare], Callable[[Tensor], Any]]] = {
 
 
 class Answers(NamedTuple):
-    """What the networks said; None for one that was not asked.
+    """Outputs of the networks; None for one that was not run.
 
     Attributes:
         expression: `[n, 7]` logits of `EXPRESSIONS`.
@@ -133,11 +133,11 @@ class FaceClassifier(Classifier):
         return self._columns(self._answers(images, tuple(OF_NET)), self.names)
 
     def logits(self, images: Tensor) -> Float[Tensor, "n k"]:
-        """The networks' own log-odds of each probability; values as they are."""
+        """The networks' log-odds of each probability; values unchanged."""
         return self.logits_of(images, self.names)
 
     def logits_of(self, images: Tensor, names: Sequence[str]) -> Float[Tensor, "n k"]:
-        """Log-odds and values of some attributes; networks that none of them needs do not run.
+        """Log-odds and values of some attributes; networks not needed for them do not run.
 
         Raises:
             LatdirError: An attribute it does not have.

@@ -20,7 +20,7 @@ SIZE = 150
 
 
 class FaceEmbedding:
-    """Identity: embeddings nearer than about 0.6 are meant to be one person's.
+    """Identity: embeddings closer than about 0.6 are meant to belong to one person.
 
     Measure changes of identity by the cosine or the distance between embeddings.
 

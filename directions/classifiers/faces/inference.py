@@ -1,10 +1,10 @@
-"""The networks of `face_nets` prepared for speed: the same weights, other steps.
+"""Inference forms of the networks in `nets`: the same weights, prepared for speed.
 
-What the plain form wastes, largest first, and what is done about it here:
+Costs of the plain form, largest first, and the remedy here:
 
 - activations that do not fit the processor's cache: images go through in tiles of `TILE`;
 - fresh memory for every activation, which the system fills with zeros page by page: the
-  allocator is told to keep what is freed;
+  allocator is set to keep freed memory;
 - float32 where bfloat16 gives the same labels: on request;
 - copies for padding: TensorFlow's one-sided padding of a strided 3×3 kernel is the two-sided
   padding of a 4×4 kernel whose first row and column are zero, which convolutions do in place;
@@ -99,7 +99,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepare:
-    """How to lay out weights.
+    """Layout of weights.
 
     Attributes:
         device: Where they run.
@@ -180,7 +180,7 @@ def fast_seen(
     Args:
         images: `[n, 3, h, w]` in [-1, 1].
         margin: As in `crop.crop`.
-        size: Side of what the networks look at; the result has one more row and column of zeros.
+        size: Side of the networks' input; the result has one more row and column of zeros.
         prepare: Where and in which precision they run.
     """
     count, _, height, width = images.shape

@@ -183,7 +183,7 @@ class AgeGender(NamedTuple):
 
 
 class AgeGenderNet(nn.Module):
-    """A small Xception (Chollet 2017, arXiv:1610.02357) with a linear layer for each answer."""
+    """A small Xception (Chollet 2017, arXiv:1610.02357) with a linear layer for each output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class Scale(nn.Module):
 
 
 class ScaledConv(nn.Sequential):
-    """A convolution and its scale; stride 2 goes with no padding at all."""
+    """A convolution and its scale; stride 2 has no padding."""
 
     conv: nn.Conv2d
     scale: Scale
@@ -255,7 +255,7 @@ class Residual(nn.Module):
 
 
 class RecognitionNet(nn.Module):
-    """A residual network whose 128 outputs lie close together for one person's faces."""
+    """A residual network whose 128 outputs are close for faces of one person."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -282,7 +282,7 @@ class RecognitionNet(nn.Module):
         self.fc = nn.Linear(256, 128, bias=False)
 
     def forward(self, images: Float[Tensor, "n 3 150 150"]) -> Float[Tensor, "n 128"]:
-        """The embedding; faces nearer than about 0.6 are one person's, by its training."""
+        """The embedding; faces closer than about 0.6 belong to one person, by its training."""
         x = F.max_pool2d(self.conv32_down(images).relu(), 3, 2)
         for block in self.blocks.values():
             x = block(x)

@@ -104,7 +104,7 @@ FAMILY = Family(
 
 
 def _ups(layers: Sequence[Sequence[Any]] | None, blocks: int) -> list[bool]:
-    """Which blocks double the resolution."""
+    """Indices of the blocks that double the resolution."""
     if layers is None and blocks in PUBLISHED_BLOCKS:
         return [i % 2 == 1 for i in range(blocks)]
     listed = isinstance(layers, list | tuple) and all(

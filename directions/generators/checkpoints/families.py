@@ -36,7 +36,7 @@ def _noise(word: str) -> str | int:
 
 @dataclass(frozen=True)
 class Options:
-    """What a checkpoint does not tell, or what is wanted otherwise; None keeps what it tells.
+    """Settings that a checkpoint does not contain or that override it; None keeps the file's.
 
     Attributes:
         label: For conditional generators, the class all images belong to.
@@ -123,14 +123,14 @@ class Family:
     """A kind of generator that checkpoints hold.
 
     Attributes:
-        title: What it is called in messages.
+        title: Its name in messages.
         keys: Names of tensors, one of which is in every such state dict and in no other's.
         options: The fields of `Options` that it takes; `build` has an argument for each.
-        settings: What a file tells beside its tensors, as further arguments of `build`; checks
+        settings: Settings of a file besides its tensors, as further arguments of `build`; checks
             every value, since the file may hold anything.
         build: `build(state, *, name, **settings)`, the generator in float32 on the CPU. It
-            checks the tensors' names and shapes; what else it raises is a defect of its own and
-            reaches the user as it is.
+            checks the tensors' names and shapes; any other exception is a defect and
+            reaches the user unchanged.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""A checkpoint's tensors while a network is made of them."""
+"""Conversion of a checkpoint's state dict into a network."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Weights(dict[str, Tensor]):
     """Tensors by name, each taken once: one that is missing or left over is named.
 
     Args:
-        tensors: The checkpoint's, or what a layout's names were turned into.
-        family: What is being made, such as `StyleGAN2`.
+        tensors: The checkpoint's, or those renamed from a layout.
+        family: The network family, such as `StyleGAN2`.
 
     Example:
         >>> import torch
@@ -102,7 +102,7 @@ class Weights(dict[str, Tensor]):
         return float(value)
 
     def need(self, *keys: str) -> None:
-        """Refuse to go on without these.
+        """Refuse a state dict without these.
 
         Raises:
             CheckpointError: One is not there, or no longer.
@@ -114,11 +114,11 @@ class Weights(dict[str, Tensor]):
     def check_all_taken(
         self, *, known_as: str | None = None, spare: Callable[[str], bool] = lambda _: False
     ) -> None:
-        """Refuse what was not taken.
+        """Refuse tensors that were not taken.
 
         Args:
             known_as: What does not have it, where that is narrower than the family.
-            spare: Tells names that nothing needs.
+            spare: Whether a name is not needed.
 
         Raises:
             CheckpointError: Something is left over.

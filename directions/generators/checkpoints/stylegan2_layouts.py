@@ -44,7 +44,7 @@ def from_rosinality(state: State) -> State:
             name, part = _conv(0 if layer[1] is None else int(layer[1]) + 1), layer[2]
             match part:
                 case "conv.weight":
-                    # Scaled before demodulation, which matters beside its epsilon of 1e-8.
+                    # Scaled before demodulation, which matters for its epsilon of 1e-8.
                     kernel = _axes(key, value, 5)[0]
                     out[f"{name}.weight"] = kernel / math.sqrt(kernel[0].numel())
                 case "conv.blur.kernel":

@@ -1,6 +1,6 @@
 """State dicts of NVIDIA's StyleGAN3 as the canonical network.
 
-What the shapes tell is read off them: widths, kernels, filters, layers, classes. The rest comes
+Widths, kernels, filters, layers and classes follow from the shapes. The rest comes
 from the constructor's pickled arguments, where they are known, and otherwise from the
 repository's defaults; the sizes in the layers' names must then follow from it.
 """
@@ -34,7 +34,7 @@ __all__ = ["FAMILY", "stylegan3_from_state"]
 
 TITLE = "StyleGAN3"
 LR_MULTIPLIER = 0.01
-# Constructor arguments that decide what the weights do not; others follow from shapes, steer
+# Constructor arguments that the weights do not determine; others follow from shapes, steer
 # training, or choose half precision.
 KWARGS: dict[str, tuple[str, type[int] | type[float]]] = {
     "num_critical": ("num_critical", int),
@@ -101,7 +101,7 @@ def stylegan3_from_state(
         config,
         dense=dense,
         embed=_linear(left, "mapping.embed") if conditional else None,
-        # A network that never tracked the mean is truncated towards zero, as its project does.
+        # A network that never tracked the mean is truncated toward zero, as its project does.
         w_avg=w_avg,
         waves=_input(left, first),
         layers={k: _layer(left, k, r, config, last=k == names[-1]) for k, r in rates.items()},
@@ -128,7 +128,7 @@ def _linear(left: Weights, key: str, *, gain: float = 1.0) -> nn.Linear:
 
 
 def _flat(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the synthesis may stand beside the others or in a dict of their own."""
+    """The arguments, with those of the synthesis moved up from a nested dict."""
     return {**kwargs, **mapping(kwargs.get("synthesis_kwargs"))}
 
 
@@ -164,7 +164,7 @@ def _check_sizes(rates: Mapping[str, LayerRates]) -> None:
         if layer.out_size != int(name.split("_")[1]):
             raise CheckpointError(
                 f"layer {name} would have side {layer.out_size} by the arguments given: pass "
-                "what the network was made with, such as "
+                "the network's arguments, such as "
                 "init_kwargs={'margin_size': …, 'first_cutoff': …, 'num_critical': …}"
             )
 

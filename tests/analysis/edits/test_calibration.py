@@ -140,7 +140,7 @@ def test_a_calibrated_bank_survives_its_file(tmp_path):
 def test_refusals():
     generator = world()
     bank = bank_of(generator, pc1=generator.truth[1])
-    with pytest.raises(LatdirError, match=r"no direction of this bank bears the name .*'pc1'"):
+    with pytest.raises(LatdirError, match=r"no direction of this bank has the name .*'pc1'"):
         calibrate(generator, generator.classifier(), bank)
     with pytest.raises(LatdirError, match=r"no amount within 0\.5 sigma was measured"):
         calibration_curves(answer(lambda a: a), near=0.5)

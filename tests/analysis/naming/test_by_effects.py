@@ -231,7 +231,7 @@ def test_two_runs_agree_to_the_bit():
 
 def test_refusals():
     generator = world()
-    with pytest.raises(LatdirError, match=r"alpha 1.5 must lie in \(0, 1\)"):
+    with pytest.raises(LatdirError, match=r"alpha 1.5 must be in \(0, 1\)"):
         named(generator, true_bank(generator), alpha=1.5)
     with pytest.raises(LatdirError, match="the bank is empty"):
         named(generator, true_bank(generator).replaced([]))

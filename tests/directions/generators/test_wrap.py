@@ -147,8 +147,8 @@ def image_of(value):
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
-        (Net(), {"latent_dim": None}, "say how large one code is"),
-        (Net(), {"shape": (6,)}, "say how large one code is"),
+        (Net(), {"latent_dim": None}, "give the size of one code"),
+        (Net(), {"shape": (6,)}, "give the size of one code"),
         (Net(), {"latent_dim": 0}, r"one code has shape \[0\]"),
         (Net(), {"input_shape": (5, 1, 1)}, r"shape \[6\] cannot be reshaped to \[5, 1, 1\]"),
         (Net(), {"input_shape": None}, r"failed on codes of shape \[2, 6\] .* input_shape=\(6, 1"),

@@ -161,7 +161,7 @@ def test_refusals():
         InstancePath(generator, classifier, bank.select(["factor_0"]), "factor_0", ("factor_1",))
     with pytest.raises(LatdirError, match="was made for planted"):
         InstancePath(world(seed=1), classifier, bank, "factor_0")
-    with pytest.raises(LatdirError, match=r"weight 1\.5 must lie in \[0, 1\]"):
+    with pytest.raises(LatdirError, match=r"weight 1\.5 must be in \[0, 1\]"):
         path(generator, weight=1.5)
     with pytest.raises(LatdirError, match=r"step 0\.0 must be positive"):
         path(generator, step=0.0)

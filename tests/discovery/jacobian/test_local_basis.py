@@ -133,7 +133,7 @@ class TestPath:
             path.shift(codes, torch.ones(3))
         with pytest.raises(LatdirError, match=r"codes of space 'z' have shape \[n, 16\]"):
             path.shift(torch.zeros(1, 4), 1.0)
-        with pytest.raises(LatdirError, match=r"component 3 must lie in 0 … 2"):
+        with pytest.raises(LatdirError, match=r"component 3 must be in 0 … 2"):
             LocalBasis(n_directions=3).path(generator, component=3)
         with pytest.raises(LatdirError, match=r"toward has shape \[4\]"):
             LocalBasis(n_directions=3).path(generator, toward=torch.ones(4))

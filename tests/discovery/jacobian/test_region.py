@@ -177,11 +177,11 @@ class TestRegion:
             Region(region="0,0,13,2").discover(generator)
         with pytest.raises(LatdirError, match=r"the mask has shape \[3, 3\]: give \[12, 12\]"):
             Region().discover(generator, mask=torch.ones(3, 3))
-        with pytest.raises(LatdirError, match=r"a mask lies in 0 … 1, not 2.0 … 2.0"):
+        with pytest.raises(LatdirError, match=r"a mask must be in 0 … 1, not 2.0 … 2.0"):
             Region().discover(generator, mask=torch.full((12, 12), 2.0))
         with pytest.raises(LatdirError, match="a mask is empty"):
             Region().discover(generator, mask=torch.zeros(12, 12))
-        with pytest.raises(LatdirError, match=r"protected 1\.0 lies between 0 and 1"):
+        with pytest.raises(LatdirError, match=r"protected 1\.0 must be between 0 and 1"):
             Region(protected=1.0)
         with pytest.raises(LatdirError, match="not positive definite"):
             Region(region=MOUTH, ridge=0.0).discover(generator)

@@ -221,7 +221,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
         StyleSpace().discover(Patchwork(), classifier=Brightness(), attributes=[])
     with pytest.raises(LatdirError, match="n_codes is 0: give at least 1"):
         LocalChannels(n_codes=0)
-    with pytest.raises(LatdirError, match=r"active 0\.0 is a share above 0"):
+    with pytest.raises(LatdirError, match=r"active 0\.0 is a fraction above 0"):
         LocalChannels(active=0.0)
     with pytest.raises(LatdirError, match="no region 'hat': it is one of eyes, mouth"):
         LocalChannels(region="hat", n_codes=2).discover(Patchwork())

@@ -265,7 +265,7 @@ def test_refusals(world, clip, relevance):
         ClipGlobal().discover(world, text="a hat", **words)
     with pytest.raises(LatdirError, match="channels is 0: keep at least 1"):
         ClipGlobal(channels=0)
-    with pytest.raises(LatdirError, match=r"beta 1.5 must lie in \[0, 1\)"):
+    with pytest.raises(LatdirError, match=r"beta 1.5 must be in \[0, 1\)"):
         ClipGlobal(beta=1.5)
     with pytest.raises(LatdirError, match="give beta or leakage, not both"):
         ClipGlobal(beta=0.1, leakage=0.1)

@@ -277,7 +277,7 @@ def test_refusals(world, clip):
         ClipOptimize().optimize(world, clip, codes[:, :11], text="smile")
     with pytest.raises(LatdirError, match="no codes to move"):
         ClipOptimize().optimize(world, clip, codes[:0], text="smile")
-    with pytest.raises(LatdirError, match="no code was moved towards 'smile'"):
+    with pytest.raises(LatdirError, match="no code was moved toward 'smile'"):
         ClipOptimize(steps=1).discover(world, text="smile", neutral="nothing", clip=clip)
     with pytest.raises(LatdirError, match="steps is 0: give at least 1"):
         ClipOptimize(steps=0)
