@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 # Packages are installed uncompiled: the first import compiles what it needs, once and not every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types imports tests test-slow format clean
+.PHONY: demo test lint types imports tests test-slow format docs clean
 
 demo: $(VENV)/.run  ## install, run the main job on the built-in generator, leave a report in out/demo
 	$(BIN)/latdir demo --out out/demo
@@ -33,6 +33,9 @@ test-slow: $(VENV)/.test  ## what is too slow for every run
 format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.run  ## tables of methods and measures, from the registries
+	PYTHONPATH=. $(BIN)/python tools/registry_tables.py
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

@@ -49,7 +49,7 @@ METHODS: dict[str, MethodEntry] = {
     ),
     "sefa": MethodEntry(
         "discovery.unsupervised.sefa:SeFa",
-        "what the first weights amplify most, in closed form",
+        "directions amplified most by the first weights, in closed form",
         "SeFa, Shen & Zhou 2021, arXiv:2007.06600",
     ),
     "transforms": MethodEntry(
@@ -64,22 +64,22 @@ METHODS: dict[str, MethodEntry] = {
     ),
     "global_basis": MethodEntry(
         "discovery.jacobian.global_basis:GlobalBasis",
-        "what changes the image most, over many codes",
+        "directions of the largest image change, over many codes",
         "Choi et al. 2023, arXiv:2210.05509",
     ),
     "local_basis": MethodEntry(
         "discovery.jacobian.local_basis:LocalBasis",
-        "what changes the image, or moves w, most at one code",
+        "directions of the largest change of the image, or of w, at one code",
         "Local Basis, Choi et al. 2022, arXiv:2106.06959",
     ),
     "region": MethodEntry(
         "discovery.jacobian.region:Region",
-        "what changes one region of the image and leaves the rest alone",
+        "directions that change one region of the image and preserve the rest",
         "LowRankGAN, Zhu et al. 2021, arXiv:2106.04488; ReSeFa, Zhu et al. 2022, arXiv:2202.09649",
     ),
     "stylespace": MethodEntry(
         "discovery.supervised.stylespace:StyleSpace",
-        "single style channels that belong to an attribute",
+        "single style channels specific to an attribute",
         "StyleSpace, Wu et al. 2021, arXiv:2011.12799",
     ),
     "local_channels": MethodEntry(
@@ -99,32 +99,32 @@ METHODS: dict[str, MethodEntry] = {
     ),
     "clip_boundary": MethodEntry(
         "discovery.text.clip_boundary:ClipBoundary",
-        "boundaries from words, by a zero-shot classifier's labels",
+        "boundaries from text, by a zero-shot classifier's labels",
         "CLIP, Radford et al. 2021, arXiv:2103.00020; InterFaceGAN, arXiv:2005.09635",
     ),
     "clip_gradient": MethodEntry(
         "discovery.text.clip_gradient:ClipGradient",
-        "mean gradients of how much an image is like a text",
+        "mean gradients of the similarity of an image to a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "clip_global": MethodEntry(
         "discovery.text.clip_global:ClipGlobal",
-        "style channels that move images the way the words point",
+        "style channels that move images toward a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "clip_optimize": MethodEntry(
         "discovery.text.clip_optimize:ClipOptimize",
-        "what codes optimized towards a text were moved by in common",
+        "common change of codes optimized toward a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "clip_mapper": MethodEntry(
         "discovery.text.clip_mapper:ClipMapper",
-        "mean steps of networks trained to move each code towards a text",
+        "mean steps of networks trained to move each code toward a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
     ),
     "random_directions": MethodEntry(
         "discovery.unsupervised.random_directions:RandomDirections",
-        "directions at random, the baseline of all others",
+        "random directions, the baseline of all others",
         "no paper",
     ),
 }

@@ -1,6 +1,7 @@
 """The Python blocks of the README and of docs/ run, links lead somewhere, commands exist."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -39,7 +40,11 @@ def test_the_readme_is_one_screen_with_ten_lines() -> None:
     assert len(block.strip().splitlines()) == 10
 
 
-def test_the_method_gallery_lists_every_method() -> None:
+def test_tables_of_methods_and_measures_follow_the_registries() -> None:
+    pages = runpy.run_path(str(ROOT / "tools" / "registry_tables.py"))["pages"]()
+    assert [page.name for page, text in pages.items() if page.read_text("utf-8") != text] == [], (
+        "run `make docs`"
+    )
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     assert [name for name in METHODS if f"`{name}`" not in text] == []
 
