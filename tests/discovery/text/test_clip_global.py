@@ -246,7 +246,7 @@ def test_a_channel_that_changes_nothing_has_no_relevance(clip):
     bank = DirectionBank((Direction("idle", free, "z"),), world.name, world.fingerprint)
     found = measure_relevance(world, PlantedClip(world), Axes.of(bank), count=8)
     assert found.agreement.max() == 0
-    with pytest.raises(LatdirError, match=r"no channel of planted moves towards 'smile'.*largest"):
+    with pytest.raises(LatdirError, match=r"no channel of planted moves toward 'smile'.*largest"):
         ClipGlobal(beta=0.5, n_codes=8).discover(
             world, text="smile", neutral="nothing", clip=PlantedClip(world), axes=bank
         )
