@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from directions.generators.base import Generator
-from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 from directions.numerics.eigen import eigh
 from directions.numerics.jacobian import columns, gram, leading
 
@@ -122,7 +122,7 @@ def show(name: str, run: Measured) -> None:
     )
 
 
-def _subject(resolution: int) -> tuple[StyleGenerator, Tensor]:
+def _subject(resolution: int) -> tuple[StyleGAN2Generator, Tensor]:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     generator = random_stylegan2(resolution)
     return generator, generator.sample(1, seed=0, space="w")[0]

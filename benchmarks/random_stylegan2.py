@@ -6,13 +6,13 @@ import math
 
 import torch
 
-from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 
 
 def random_stylegan2(
     resolution: int, *, base: int = 16_384, strength: float = 0.0, seed: int = 0
-) -> StyleGenerator:
+) -> StyleGAN2Generator:
     """A generator whose weights are drawn as before any training.
 
     Args:
@@ -39,4 +39,4 @@ def random_stylegan2(
             scaled = not name.startswith(("const", "rgbs")) and "noise" not in name
             fan = tensor[0].numel() if scaled or name.endswith("affine.weight") else 1
             tensor.copy_(torch.randn(tensor.shape, generator=rng) / fan**0.5)
-    return StyleGenerator(network, name=f"random-stylegan2-{resolution}")
+    return StyleGAN2Generator(network, name=f"random-stylegan2-{resolution}")

@@ -67,13 +67,13 @@ def reference(network: StyleGAN2, styles: list[Tensor], dtype: torch.dtype) -> T
             name = f"b{size}.{part}"
             if name not in style:
                 continue
-            layer = network._layer(name)
+            layer = network.layer(name)
             x = modulated(x, layer.weight, style[name], kernel, up=layer.up, demodulate=True)
             x = x + (layer.noise_const * layer.noise_strength).to(dtype)
             x = x + layer.bias.to(dtype)[None, :, None, None]
             x = functional.leaky_relu(x, 0.2) * math.sqrt(2)
         name = f"b{size}.torgb"
-        rgb = network._rgb(name)
+        rgb = network.rgb(name)
         gain = 1 / math.sqrt(rgb.weight.shape[1])
         y = modulated(x, rgb.weight, style[name] * gain, kernel, up=False, demodulate=False)
         y = y.float() + rgb.bias[None, :, None, None]

@@ -12,6 +12,7 @@ from directions.generators.checkpoints.stylegan1 import stylegan1_from_state
 from directions.generators.checkpoints.stylegan2 import stylegan2_from_state
 from directions.generators.progan import ProGAN
 from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 
 
 class _Random:
@@ -69,7 +70,7 @@ def small_stylegan2(
         state[f"{block}.torgb.affine.weight"] = draw(width, w_dim)
         state[f"{block}.torgb.affine.bias"] = 1 + draw(width, scale=0.1)
     network = stylegan2_from_state({**state, "mapping.w_avg": torch.zeros(w_dim)})
-    generator = StyleGenerator(network, name="small_stylegan2")
+    generator = StyleGAN2Generator(network, name="small_stylegan2")
     if not c_dim:
         network.w_avg = generator.sample(4096, seed=1, space="w").mean(0)
     return generator

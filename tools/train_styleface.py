@@ -35,6 +35,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,8 +50,9 @@ from directions.classifiers.base import logit
 from directions.classifiers.faces.classifier import faces
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
 from directions.generators.progressive import pixel_norm
-from directions.generators.stylegan.network import NEGATIVE_SLOPE
-from directions.generators.stylegan.stylegan2 import GAIN, STYLEFACE64, StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.network import GAIN, NEGATIVE_SLOPE
+from directions.generators.stylegan.stylegan2 import PlainSynthesis, StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.stylegan2_generator import STYLEFACE64
 from directions.images import grid, save_png
 from directions.storage.atomic import atomic
 
@@ -163,23 +165,37 @@ def warm_start(network: StyleGAN2, teacher: Teacher, *, seed: int) -> None:
         wanted = weights[:, :, used].transpose(1, 2)
         kernels = (wanted @ torch.linalg.pinv(patches, rtol=0.03)).view(d, width, 2, 3, 3)
         scale = (width * 9) ** -0.5 / kernels.square().mean().sqrt()
-        layer = network._layer("b4.conv1")
+        layer = network.layer("b4.conv1")
         layer.weight.normal_(generator=rng).mul_(0.1 * (width * 9) ** -0.5)
         layer.weight[:, : 2 * d] = scale * kernels.permute(1, 2, 0, 3, 4).flatten(1, 2)
         demodulation = layer.weight.square().sum((1, 2, 3)).rsqrt()
         layer.bias.copy_(scale * demodulation * teacher.generator._layers[0].bias[used])
 
 
-class Watched(StyleGAN2):
-    """A StyleGAN2 that keeps each block's last feature map."""
+class Watching(PlainSynthesis):
+    """A synthesis that keeps each block's last feature map."""
 
-    def _convolve(self, x: Tensor, name: str, *args: Any, **kwargs: Any) -> Tensor:
-        x = super()._convolve(x, name, *args, **kwargs)
+    seen: dict[int, Tensor]
+
+    def convolve(self, x: Tensor, name: str, *, gain: float) -> Tensor:
+        """As the network's own, which it keeps."""
+        x = super().convolve(x, name, gain=gain)
         if name.endswith("conv1"):
             self.seen[x.shape[-1]] = x
         return x
 
+
+class Watched(StyleGAN2):
+    """A StyleGAN2 that keeps each block's last feature map."""
+
     seen: dict[int, Tensor]
+
+    def synthesis(self, styles: Sequence[Tensor], *, noise: str | int) -> Tensor:
+        """Images; `seen` has the feature maps afterwards."""
+        named = dict(zip(self.style_names, styles, strict=True))
+        watching = Watching(self, named, noise=noise)
+        watching.seen = self.seen
+        return watching.image()
 
 
 def rates(network: StyleGAN2) -> list[dict[str, object]]:

@@ -19,7 +19,7 @@ GENERATORS: dict[str, Entry] = {
         "DCGAN faces, 64×64, z of 100, trained on DigiFace-1M; ships with the package",
     ),
     "styleface64": Entry(
-        "directions.generators.stylegan.stylegan2:styleface64",
+        "directions.generators.stylegan.stylegan2_generator:styleface64",
         "StyleGAN2 faces, 64×64, all style spaces, taught by digiface64; ships with the package",
     ),
     "planted": Entry(

@@ -24,11 +24,10 @@ from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.generators.progressive import faded_image, pixel_norm, upconvolve
+from directions.generators.stylegan.network import NEGATIVE_SLOPE
 from directions.space import Space
 
 __all__ = ["ProGAN", "ProGANConfig", "ProGANNetwork"]
-
-NEGATIVE_SLOPE = 0.2
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions.errors import CheckpointError
+from directions.generators.stylegan.network import EPSILON
 
 __all__ = [
     "check_blocks",
@@ -30,7 +31,6 @@ __all__ = [
     "upsampling_kernel",
 ]
 
-EPSILON = 1e-8
 # Blocks from 4 to 4096 pixels, twice the size of the largest public models.
 LARGEST = 11
 

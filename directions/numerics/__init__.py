@@ -1,31 +1,36 @@
-"""Numerical tools of discovery and analysis: eigenvectors, linearized maps, tangents.
+"""Numerical tools of discovery and analysis: eigenvectors, linearized maps, Jacobians, tangents.
 
 Read `eigen` first, then `linearized`. Import the functions from here.
 """
 
 from directions.numerics.eigen import Spectrum, eigh, generalized_eigh, near_ties, signed
+from directions.numerics.jacobian import columns, gram, leading, metric, principal
 from directions.numerics.linearized import (
     Linearized,
     Window,
     deconvolutions,
     linearize,
     linearize_layers,
-    pushforward,
 )
-from directions.numerics.tangents import Directional, directional
+from directions.numerics.tangents import Directional, directional, pushforward
 
 __all__ = [
     "Directional",
     "Linearized",
     "Spectrum",
     "Window",
+    "columns",
     "deconvolutions",
     "directional",
     "eigh",
     "generalized_eigh",
+    "gram",
+    "leading",
     "linearize",
     "linearize_layers",
+    "metric",
     "near_ties",
+    "principal",
     "pushforward",
     "signed",
 ]

@@ -11,7 +11,7 @@ from directions import LatdirError
 from directions.generators.base import BLOCK, Generator, check_images
 from directions.generators.dcgan import DCGAN, digiface64
 from directions.generators.stylegan.generator import StyleGenerator
-from directions.generators.stylegan.stylegan2 import styleface64
+from directions.generators.stylegan.stylegan2_generator import styleface64
 from directions.generators.wrap import wrap
 from tests.styles import small_progan, small_stylegan1, small_stylegan2
 from tests.waves import small_biggan, small_stylegan3

@@ -33,8 +33,8 @@ from directions.generators.checkpoints.stylegan2_layouts import (
     from_tensorflow,
 )
 from directions.generators.progressive import load_weights
-from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 from directions.weight_files.contents import Contents
 
 __all__ = ["FAMILY", "stylegan2_from_state", "stylegan2_generator"]
@@ -90,12 +90,12 @@ def stylegan2_generator(
     conv_clamp: float | None = None,
     lr_multiplier: float = 0.01,
     taps: Sequence[float] | None = None,
-) -> StyleGenerator:
+) -> StyleGAN2Generator:
     """The generator around the network that `stylegan2_from_state` builds."""
     network = stylegan2_from_state(
         state, conv_clamp=conv_clamp, lr_multiplier=lr_multiplier, taps=taps
     )
-    return StyleGenerator(network, name=name, label=label, noise=noise)
+    return StyleGAN2Generator(network, name=name, label=label, noise=noise)
 
 
 FAMILY = Family(

@@ -23,8 +23,9 @@ back to z.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -36,10 +37,9 @@ from directions.fingerprints import Precision, fingerprint
 from directions.generators.base import Generator
 from directions.generators.stylegan.network import NEGATIVE_SLOPE, StyleNetwork
 from directions.generators.stylegan.space_maps import AffineInverse, Whitening, through_affine
-from directions.numerics.linearized import Linearized, Window, linearize
 from directions.space import LowRankPrior, Prior, Space
 
-__all__ = ["NEGATIVE_SLOPE", "StyleGenerator", "StyleNetwork"]
+__all__ = ["StyleGenerator"]
 
 
 class StyleGenerator(Generator):
@@ -261,13 +261,13 @@ class StyleGenerator(Generator):
 
     def with_label(self, label: int) -> StyleGenerator:
         """The same network making images of one class."""
-        return type(self)(
-            self.network,
-            name=self.name,
-            label=label,
-            noise=self.noise,
-            truncation_cutoff=self.truncation_cutoff,
-        )
+        made: StyleGenerator = self._with(label=label)
+        return made
+
+    def _with(self, **changes: Any) -> Any:
+        """The same generator but for some arguments."""
+        kept = ("network", "name", "label", "noise", "truncation_cutoff")
+        return type(self)(**{name: getattr(self, name) for name in kept} | changes)
 
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
         """Images of codes of any of its spaces, `[n, channels, R, R]`, nominally in [-1, 1]."""
@@ -277,12 +277,16 @@ class StyleGenerator(Generator):
         images: Tensor = self.network.synthesis(parts, noise=self.noise)
         return images
 
+    def prepared(self, precision: Precision) -> Callable[[Sequence[Tensor]], Tensor]:
+        """The synthesis without gradients; a subclass whose network has a faster form has it."""
+        return lambda styles: self.network.synthesis(styles, noise=self.noise)
+
     def inference(
         self, *, precision: Precision = "float32", space: str = "z"
     ) -> Callable[[Tensor], Tensor]:
         """The same images, faster where the network has a faster form; without gradients."""
         name = self.space(space).name
-        synthesis = self.network.prepared(precision=precision, noise=self.noise)
+        synthesis = self.prepared(precision)
 
         def run(codes: Tensor) -> Tensor:
             with torch.inference_mode():
@@ -290,25 +294,6 @@ class StyleGenerator(Generator):
                 return synthesis(torch.split(styles, list(self.network.style_sizes), 1))
 
         return run
-
-    def linearize(
-        self, code: Float[Tensor, "..."], *, space: str | None = None, window: Window | None = None
-    ) -> Linearized:
-        """The image of one code to first order; StyleGAN2 networks have a faster form of it."""
-        # These import this module.
-        from directions.generators.stylegan.stylegan2 import StyleGAN2
-        from directions.generators.stylegan.stylegan2_jacobian import linearize_synthesis
-
-        if not isinstance(self.network, StyleGAN2):
-            return super().linearize(code, space=space, window=window)
-        name = next(iter(self.spaces)) if space is None else space
-        self.space(name).check(code[None])
-        styles = linearize(lambda codes: self.map(codes, name, "s"), code)
-        image = linearize_synthesis(self.network, styles, noise=self.noise)
-        if window is None:
-            return image
-        top, left, bottom, right = window
-        return image.then(lambda images: images[:, :, top:bottom, left:right])
 
     def truncate(
         self, ws: Float[Tensor, "n layers w"], psi: float, *, cutoff: int | None = None

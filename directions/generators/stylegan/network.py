@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from directions.fingerprints import Precision
+__all__ = ["EPSILON", "GAIN", "NEGATIVE_SLOPE", "StyleNetwork"]
 
-__all__ = ["NEGATIVE_SLOPE", "StyleNetwork"]
-
+# Under the roots of normalizations; of the leaky ReLU, and what keeps its variance.
+EPSILON = 1e-8
 NEGATIVE_SLOPE = 0.2
+GAIN = math.sqrt(2)
 
 
 class StyleNetwork(nn.Module):
@@ -55,14 +56,3 @@ class StyleNetwork(nn.Module):
         self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
     ) -> Float[Tensor, "n 3 h w"]:
         """Images of the affine layers' outputs."""
-
-    def prepared(
-        self, *, precision: Precision, noise: str | int
-    ) -> Callable[[Sequence[Tensor]], Tensor]:
-        """`synthesis` without gradients; a subclass with a faster form overrides it."""
-
-        def run(styles: Sequence[Tensor]) -> Tensor:
-            with torch.inference_mode():
-                return self.synthesis(styles, noise=noise)
-
-        return run

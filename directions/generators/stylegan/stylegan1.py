@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.generators.progressive import EPSILON, faded_image, pixel_norm, upconvolve
-from directions.generators.stylegan.network import NEGATIVE_SLOPE, StyleNetwork
+from directions.generators.progressive import faded_image, pixel_norm, upconvolve
+from directions.generators.stylegan.network import EPSILON, NEGATIVE_SLOPE, StyleNetwork
 
 __all__ = ["Normalization", "StyleGAN1", "StyleGAN1Config", "noise_shapes"]
 

@@ -13,7 +13,8 @@ convolution, and differentiates in forward mode.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -22,17 +23,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions import zoo
-from directions.fingerprints import Precision
 from directions.generators.progressive import pixel_norm
-from directions.generators.stylegan.generator import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
+from directions.generators.stylegan.network import EPSILON, GAIN, NEGATIVE_SLOPE, StyleNetwork
 from directions.generators.stylegan.resample import blur_transposed, upsample2
-from directions.generators.stylegan.stylegan2_inference import prepare
 
-__all__ = ["STYLEFACE64", "StyleGAN2", "StyleGAN2Config", "styleface64"]
-
-EPSILON = 1e-8
-GAIN = math.sqrt(2)
+__all__ = [
+    "ModulatedConv",
+    "PlainSynthesis",
+    "StyleGAN2",
+    "StyleGAN2Config",
+    "Synthesis",
+    "ToRGB",
+    "convolve",
+    "laid_out",
+]
 
 
 @dataclass(frozen=True)
@@ -71,18 +75,8 @@ class StyleGAN2Config:
     label_norm: bool = True
 
 
-STYLEFACE64 = StyleGAN2Config(
-    z_dim=100,
-    w_dim=256,
-    resolution=64,
-    channels=(256, 256, 128, 64, 32),
-    mapping=(256, 256, 256, 256),
-    noise=False,
-)
-
-
-class _Layer(nn.Module):
-    """A modulated convolution with noise, bias and leaky ReLU."""
+class ModulatedConv(nn.Module):
+    """The weights of a modulated convolution with noise, bias and leaky ReLU."""
 
     def __init__(self, inputs: int, outputs: int, size: int, *, up: bool, w_dim: int) -> None:
         super().__init__()
@@ -96,14 +90,18 @@ class _Layer(nn.Module):
     noise_const: Tensor
 
 
-class _ToRGB(nn.Module):
-    """A modulated 1×1 convolution without demodulation."""
+class ToRGB(nn.Module):
+    """The weights of a modulated 1×1 convolution without demodulation."""
 
     def __init__(self, inputs: int, outputs: int, *, w_dim: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, inputs)
         self.weight = nn.Parameter(torch.empty(outputs, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def kernel(self, dtype: torch.dtype) -> Float[Tensor, "o i 1 1"]:
+        """The weight as it acts on modulated features."""
+        return self.weight.to(dtype) / math.sqrt(self.weight.shape[1])
 
 
 class StyleGAN2(StyleNetwork):
@@ -134,17 +132,17 @@ class StyleGAN2(StyleNetwork):
                 before = c.channels[k - 1]
                 slots.append(len(self.layers))
                 names.append(f"b{size}.conv0")
-                self.layers.append(_Layer(before, width, size, up=True, w_dim=c.w_dim))
+                self.layers.append(ModulatedConv(before, width, size, up=True, w_dim=c.w_dim))
                 if c.architecture == "resnet":
                     self.skips.append(nn.Conv2d(before, width, 1, bias=False))
             slots.append(len(self.layers))
             names.append(f"b{size}.conv1")
-            self.layers.append(_Layer(width, width, size, up=False, w_dim=c.w_dim))
+            self.layers.append(ModulatedConv(width, width, size, up=False, w_dim=c.w_dim))
             if last or c.architecture == "skip":
                 # ToRGB reads the slot of the next block's first convolution.
                 slots.append(len(self.layers))
                 names.append(f"b{size}.torgb")
-                self.rgbs.append(_ToRGB(width, c.image_channels, w_dim=c.w_dim))
+                self.rgbs.append(ToRGB(width, c.image_channels, w_dim=c.w_dim))
         self.num_ws = len(self.layers) + 1
         self.style_slots, self.style_names = tuple(slots), tuple(names)
         self.style_sizes = tuple(self.affine(i).out_features for i in range(len(names)))
@@ -160,16 +158,18 @@ class StyleGAN2(StyleNetwork):
             return f"rgbs.{k if self.config.architecture == 'skip' else 0}"
         return f"layers.{max(0, 2 * k - (part == 'conv0'))}"
 
-    def _layer(self, name: str) -> _Layer:
-        return cast(_Layer, self.get_submodule(self.module_path(name)))
+    def layer(self, name: str) -> ModulatedConv:
+        """The convolution of a style name."""
+        return cast(ModulatedConv, self.get_submodule(self.module_path(name)))
 
-    def _rgb(self, name: str) -> _ToRGB:
-        return cast(_ToRGB, self.get_submodule(self.module_path(name)))
+    def rgb(self, name: str) -> ToRGB:
+        """The color layer of a style name."""
+        return cast(ToRGB, self.get_submodule(self.module_path(name)))
 
     def affine(self, layer: int) -> nn.Linear:
         """The affine layer of that number."""
         module = self.get_submodule(self.module_path(self.style_names[layer]))
-        return cast(_Layer | _ToRGB, module).affine
+        return cast(ModulatedConv | ToRGB, module).affine
 
     def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
         """Noise, and a one-hot label for conditional ones, to w."""
@@ -187,94 +187,132 @@ class StyleGAN2(StyleNetwork):
         self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
     ) -> Float[Tensor, "n 3 h w"]:
         """Images of the affine layers' outputs, in the order of `style_names`."""
-        c = self.config
-        style = dict(zip(self.style_names, styles, strict=True))
-        random = _noise_source(noise) if c.noise else None
-        n = len(styles[0])
-        x = self.const.to(styles[0].dtype).expand(n, -1, -1, -1)
-        image = x.new_zeros(n, c.image_channels, 4, 4)
-        for k in range(len(c.channels)):
-            size, residual = 4 << k, k > 0 and c.architecture == "resnet"
-            shortcut = None
-            if k:
-                image = upsample2(image, self.taps)
-                if residual:
-                    shortcut = upsample2(self.skips[k - 1](x), self.taps) * math.sqrt(0.5)
-                x = self._convolve(x, f"b{size}.conv0", style, noise=noise, random=random)
-            gain = math.sqrt(0.5) if residual else 1.0
-            x = self._convolve(x, f"b{size}.conv1", style, noise=noise, random=random, gain=gain)
-            if shortcut is not None:
-                x = x + shortcut
-            if f"b{size}.torgb" in style:
-                image = image + self._to_rgb(x, f"b{size}.torgb", style)
-        return image
-
-    def prepared(
-        self, *, precision: Precision, noise: str | int
-    ) -> Callable[[Sequence[Tensor]], Tensor]:
-        """`synthesis` without gradients, several times faster."""
-        return prepare(self, precision=precision, noise=noise)
-
-    def _convolve(
-        self,
-        x: Tensor,
-        name: str,
-        style: dict[str, Tensor],
-        *,
-        noise: str | int,
-        random: torch.Generator | None,
-        gain: float = 1.0,
-    ) -> Tensor:
-        layer = self._layer(name)
-        weight = layer.weight.to(x.dtype)
-        s = style[name]
-        demodulation = (s.square() @ weight.square().sum((2, 3)).T + EPSILON).rsqrt()
-        x = x * s[:, :, None, None]
-        if layer.up:
-            x = functional.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-            x = blur_transposed(x, self.taps)
-        else:
-            x = functional.conv2d(x, weight, padding=1)
-        x = x * demodulation[:, :, None, None]
-        if self.config.noise and noise != "none":
-            drawn = (
-                layer.noise_const
-                if random is None
-                else torch.randn(len(x), 1, *x.shape[2:], generator=random)
-            )
-            x = x + drawn.to(x) * layer.noise_strength
-        x = functional.leaky_relu(x + layer.bias[:, None, None], NEGATIVE_SLOPE) * (GAIN * gain)
-        return _clamped(x, self.config.conv_clamp, gain)
-
-    def _to_rgb(self, x: Tensor, name: str, style: dict[str, Tensor]) -> Tensor:
-        rgb = self._rgb(name)
-        s = style[name] / math.sqrt(rgb.weight.shape[1])
-        x = functional.conv2d(x * s[:, :, None, None], rgb.weight.to(x.dtype))
-        return _clamped(x + rgb.bias[:, None, None], self.config.conv_clamp, 1.0)
+        named = dict(zip(self.style_names, styles, strict=True))
+        return PlainSynthesis(self, named, noise=noise).image()
 
 
-def styleface64(*, device: str | torch.device = "cpu") -> StyleGenerator:
-    """The built-in StyleGAN2 of 64×64 faces; `directions/zoo/styleface64` has its card.
+class Synthesis(ABC):
+    """The blocks of a StyleGAN2, for any form of its layers.
+
+    The network's own form, the fast one and the linear one differ in how they compute a layer.
 
     Args:
-        device: Where it runs.
-
-    Example:
-        >>> generator = styleface64()
-        >>> generator.synthesize(generator.sample(2, seed=0, space="w"), "w").shape
-        torch.Size([2, 3, 64, 64])
+        network: Whose blocks they are.
     """
-    network = StyleGAN2(STYLEFACE64)
-    network.load_state_dict(network.state_dict() | zoo.load("styleface64"))
-    return StyleGenerator(network.to(device), name="styleface64")
+
+    def __init__(self, network: StyleGAN2) -> None:
+        self.network, self.config = network, network.config
+
+    @abstractmethod
+    def convolve(self, x: Tensor, name: str, *, gain: float) -> Tensor:
+        """The modulated convolution of that style name, with noise, bias and activation."""
+
+    @abstractmethod
+    def to_rgb(self, x: Tensor, name: str) -> Tensor:
+        """The colors of features, by the layer of that style name."""
+
+    def blocks(
+        self, x: Tensor, image: Tensor | None = None, *, start: int = 0, stop: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features and image after some of the blocks; the image is None where none has colors.
+
+        Args:
+            x: Features before block `start`.
+            image: Image before it.
+            start: First block.
+            stop: The block to stop before; by default the last has its turn.
+        """
+        network, taps = self.network, self.network.taps
+        for k in range(start, len(self.config.channels) if stop is None else stop):
+            block, gain, shortcut = f"b{4 << k}", 1.0, None
+            if k:
+                image = None if image is None else upsample2(image, taps)
+                if self.config.architecture == "resnet":
+                    gain = math.sqrt(0.5)
+                    weight = cast(nn.Conv2d, network.skips[k - 1]).weight * gain
+                    shortcut = upsample2(functional.conv2d(x, weight.to(x.dtype)), taps)
+                x = self.convolve(x, f"{block}.conv0", gain=1.0)
+            x = self.convolve(x, f"{block}.conv1", gain=gain)
+            x = x if shortcut is None else x + shortcut
+            if f"{block}.torgb" in network.style_names:
+                colors = self.to_rgb(x, f"{block}.torgb")
+                image = colors if image is None else image + colors
+        return x, image
 
 
-def _clamped(x: Tensor, bound: float | None, gain: float) -> Tensor:
-    return x if bound is None else x.clamp(-bound * gain, bound * gain)
+class PlainSynthesis(Synthesis):
+    """Differentiable images, in the styles' precision.
 
+    Args:
+        network: The network.
+        styles: Outputs `[n, _]` of the affine layers, by style name.
+        noise: `const`, `none` or a seed.
+    """
 
-def _noise_source(noise: str | int) -> torch.Generator | None:
-    if isinstance(noise, int):
+    def __init__(
+        self, network: StyleGAN2, styles: Mapping[str, Tensor], *, noise: str | int
+    ) -> None:
+        super().__init__(network)
+        self.styles = styles
+        self.noise = noise if self.config.noise else "none"
         # Drawn on the CPU, so that a seed means the same noise on every device.
-        return torch.Generator().manual_seed(noise)
-    return None
+        self.rng = torch.Generator().manual_seed(noise) if isinstance(noise, int) else None
+
+    def image(self) -> Float[Tensor, "n c h w"]:
+        """The images of the styles."""
+        first = next(iter(self.styles.values()))
+        image = self.blocks(self.network.const.to(first.dtype).expand(len(first), -1, -1, -1))[1]
+        return cast(Tensor, image)
+
+    def convolve(self, x: Tensor, name: str, *, gain: float) -> Tensor:
+        """The modulated convolution of that style name, with noise, bias and activation."""
+        c, d = self.modulated(x, name)
+        return self.activated(self.shifted(c * d, name), gain)
+
+    def modulated(self, x: Tensor, name: str) -> tuple[Tensor, Tensor]:
+        """The raw convolution c = W ∗ (s x) and its demodulation d."""
+        layer, s = self.network.layer(name), self.styles[name]
+        weight = layer.weight.to(x.dtype)
+        d = (s.square() @ weight.square().sum((2, 3)).T + EPSILON).rsqrt()
+        c = convolve(x * s[:, :, None, None], weight, up=layer.up, taps=self.network.taps)
+        return c, d[:, :, None, None]
+
+    def shifted(self, x: Tensor, name: str) -> Tensor:
+        """Noise and bias added."""
+        layer = self.network.layer(name)
+        if self.noise != "none":
+            drawn = layer.noise_const
+            if self.rng is not None:
+                drawn = torch.randn(len(x), 1, *x.shape[2:], generator=self.rng)
+            x = x + drawn.to(x) * layer.noise_strength
+        return x + layer.bias[:, None, None].to(x.dtype)
+
+    def activated(self, x: Tensor, gain: float) -> Tensor:
+        """The leaky ReLU, its gain and the bound."""
+        return self.bounded(functional.leaky_relu(x, NEGATIVE_SLOPE) * (GAIN * gain), gain)
+
+    def bounded(self, x: Tensor, gain: float) -> Tensor:
+        """Values within the bound on activations, if there is one."""
+        bound = self.config.conv_clamp
+        return x if bound is None else x.clamp(-bound * gain, bound * gain)
+
+    def to_rgb(self, x: Tensor, name: str) -> Tensor:
+        """The colors of features, by the layer of that style name."""
+        rgb = self.network.rgb(name)
+        colors = functional.conv2d(x * self.styles[name][:, :, None, None], rgb.kernel(x.dtype))
+        return self.bounded(colors + rgb.bias[:, None, None].to(x.dtype), 1.0)
+
+
+def convolve(x: Tensor, weight: Float[Tensor, "o i 3 3"], *, up: bool, taps: Tensor) -> Tensor:
+    """W ∗ x, to twice the resolution where `up`."""
+    if up:
+        x = functional.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+        return blur_transposed(x, taps)
+    return functional.conv2d(x, weight, padding=1)
+
+
+def laid_out(weight: Float[Tensor, "o i k k"], *, up: bool) -> Float[Tensor, "o i k k"]:
+    """The same kernel, in memory as `convolve` reads it of channels-last features."""
+    kernel = weight.transpose(0, 1) if up else weight
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return kernel.transpose(0, 1) if up else kernel

@@ -29,13 +29,11 @@ from directions.errors import LatdirError
 from directions.fingerprints import Precision, fingerprint
 from directions.generators.progressive import pixel_norm
 from directions.generators.stylegan.filtered_lrelu import filtered_leaky_relu
-from directions.generators.stylegan.generator import NEGATIVE_SLOPE, StyleGenerator, StyleNetwork
+from directions.generators.stylegan.generator import StyleGenerator
+from directions.generators.stylegan.network import EPSILON, GAIN, NEGATIVE_SLOPE, StyleNetwork
 from directions.generators.stylegan.stylegan3_schedule import LayerRates, StyleGAN3Config
 
 __all__ = ["FilteredLayer", "FourierInput", "StyleGAN3", "StyleGAN3Generator"]
-
-EPSILON = 1e-8
-GAIN = math.sqrt(2)
 
 
 class ExactLinear(nn.Linear):
@@ -266,19 +264,6 @@ class StyleGAN3(StyleNetwork):
         image: Tensor = x.to(styles[0].dtype) * self.config.output_scale
         return image
 
-    def prepared(
-        self, *, precision: Precision, noise: str | int
-    ) -> Callable[[Sequence[Tensor]], Tensor]:
-        """`synthesis` without gradients; convolutions and filters in bfloat16 if wanted."""
-
-        def run(styles: Sequence[Tensor]) -> Tensor:
-            half = precision == "bfloat16"
-            device = styles[0].device.type
-            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=half):
-                return self.synthesis(styles, noise=noise)
-
-        return run
-
     def with_transform(self, transform: Float[Tensor, "3 3"]) -> StyleGAN3:
         """The same weights, not copied, with another transform of the canvas."""
         shared = {id(t): t for t in (*self.parameters(), *self.buffers())}
@@ -301,6 +286,16 @@ class StyleGAN3Generator(StyleGenerator):
         """sha256 over the weights, the label, the transform and the constants."""
         config = {"label": self.label, **asdict(self.network.config)}
         return fingerprint(self.network.state_dict(), config)
+
+    def prepared(self, precision: Precision) -> Callable[[Sequence[Tensor]], Tensor]:
+        """The synthesis without gradients; convolutions and filters in bfloat16 if wanted."""
+
+        def run(styles: Sequence[Tensor]) -> Tensor:
+            half = precision == "bfloat16"
+            with torch.autocast(styles[0].device.type, torch.bfloat16, enabled=half):
+                return self.network.synthesis(styles, noise=self.noise)
+
+        return run
 
     def with_transform(
         self,
@@ -336,10 +331,5 @@ class StyleGAN3Generator(StyleGenerator):
                 f"shape {list(transform.shape)}"
                 + (" and determinant 0" if transform.shape == (3, 3) else "")
             )
-        return StyleGAN3Generator(
-            self.network.with_transform(transform),
-            name=self.name,
-            label=self.label,
-            noise=self.noise,
-            truncation_cutoff=self.truncation_cutoff,
-        )
+        canvas: StyleGAN3Generator = self._with(network=self.network.with_transform(transform))
+        return canvas

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from directions import LatdirError
 from directions.generators.checkpoints.stylegan2 import stylegan2_from_state
-from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2
+from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 from tests.parity import agree, fixture
 
 NAMES = ["sg2ada_skip64_map8", "sg2ada_cond10", "ros_narrow64_converted", "gf_stylegan2_64"]
@@ -38,7 +38,7 @@ def test_mapping_agrees(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES[:2])
 def test_every_style_of_an_independent_wplus_agrees(name: str) -> None:
     network, reference = _loaded(name)
-    generator = StyleGenerator(network, name=name)
+    generator = StyleGAN2Generator(network, name=name)
     styles = generator.map(reference["wplus"], "w+", "s").split(network.style_sizes, 1)
     for got, layer in zip(styles, network.style_names, strict=True):
         agree(got.detach(), reference[f"style_wplus.synthesis.{layer}.affine"])
@@ -47,7 +47,7 @@ def test_every_style_of_an_independent_wplus_agrees(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_images_agree(name: str) -> None:
     network, reference = _loaded(name)
-    generator = StyleGenerator(network, name=name)
+    generator = StyleGAN2Generator(network, name=name)
     ws = reference["ws"]
     cases = {
         "img_wplus": reference["wplus"],
@@ -64,7 +64,7 @@ def test_images_agree(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES[:2])
 def test_images_without_noise_agree(name: str) -> None:
     network, reference = _loaded(name)
-    generator = StyleGenerator(network, name=name, noise="none")
+    generator = StyleGAN2Generator(network, name=name, noise="none")
     with torch.no_grad():
         agree(generator.synthesize(reference["wplus"], "w+"), reference["img_wplus_nonoise"])
 
@@ -73,7 +73,7 @@ def test_seeded_noise_repeats_and_differs_by_seed() -> None:
     network, reference = _loaded(NAMES[0])
     with torch.no_grad():
         a, b, c = (
-            StyleGenerator(network, name="n", noise=seed).synthesize(reference["wplus"], "w+")
+            StyleGAN2Generator(network, name="n", noise=seed).synthesize(reference["wplus"], "w+")
             for seed in (1, 1, 2)
         )
     assert torch.equal(a, b)
@@ -82,7 +82,7 @@ def test_seeded_noise_repeats_and_differs_by_seed() -> None:
 
 def test_all_spaces_lead_to_the_same_image() -> None:
     network, _ = _loaded(NAMES[0])
-    generator = StyleGenerator(network, name="n")
+    generator = StyleGAN2Generator(network, name="n")
     z = generator.sample(2, seed=3)
     with torch.no_grad():
         expected = generator.synthesize(z)
@@ -93,14 +93,14 @@ def test_all_spaces_lead_to_the_same_image() -> None:
 
 def test_p_space_and_back_is_exact() -> None:
     network, _ = _loaded(NAMES[0])
-    generator = StyleGenerator(network, name="n")
+    generator = StyleGAN2Generator(network, name="n")
     w = generator.sample(16, seed=1, space="w")
     torch.testing.assert_close(generator.map(generator.map(w, "w", "p"), "p", "w"), w)
 
 
 def test_style_matrices_are_the_affine_weights() -> None:
     network, reference = _loaded(NAMES[0])
-    generator = StyleGenerator(network, name="n")
+    generator = StyleGAN2Generator(network, name="n")
     matrices = generator.style_matrices((0, 3))
     w, d = reference["wplus"], torch.randn(64, generator=torch.Generator().manual_seed(0))
     moved = w + d
@@ -115,7 +115,7 @@ def test_style_matrices_are_the_affine_weights() -> None:
 
 def test_a_conditional_network_asks_for_a_label() -> None:
     network, _ = _loaded("sg2ada_cond10")
-    generator = StyleGenerator(network, name="cond")
+    generator = StyleGAN2Generator(network, name="cond")
     with pytest.raises(LatdirError, match=r"conditional on 10 classes: .*with_label\(0\)"):
         generator.sample(1, seed=0, space="w")
     labeled = generator.with_label(3).sample(1, seed=0, space="w")

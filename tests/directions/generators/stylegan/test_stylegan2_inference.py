@@ -6,8 +6,8 @@ from typing import Literal
 import pytest
 import torch
 
-from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 
 TAPS = {4: (0.125, 0.375, 0.375, 0.125), 3: (0.25, 0.5, 0.25), 2: (0.5, 0.5)}
 
@@ -18,7 +18,7 @@ def _generator(
     taps: int,
     clamp: float | None,
     noise: str | int,
-) -> StyleGenerator:
+) -> StyleGAN2Generator:
     # Wide at 4 and 8 pixels and narrow above: both ways of modulating are taken.
     config = StyleGAN2Config(
         z_dim=16,
@@ -40,7 +40,7 @@ def _generator(
                 parameter.add_(1)
         for layer in network.layers:
             layer.get_buffer("noise_const").normal_(generator=rng)
-    return StyleGenerator(network, name="random", noise=noise)
+    return StyleGAN2Generator(network, name="random", noise=noise)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from directions.generators.base import Generator
-from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 from directions.numerics.jacobian import columns, gram, leading
 
 
@@ -16,7 +16,7 @@ def generator(*, noise="const", **changes):
     for name, tensor in network.state_dict().items():
         if name != "taps":
             tensor.copy_(torch.randn(tensor.shape, generator=rng) * 0.5)
-    return StyleGenerator(network, name="small", noise=noise)
+    return StyleGAN2Generator(network, name="small", noise=noise)
 
 
 def plain(own, code, space, **given):
