@@ -7,10 +7,5 @@ from analysis.comparison.compare import EqualEffect, compare_methods
 from analysis.comparison.result import Comparison, Cost, Metric, Row
 
 __all__ = [
-    "Comparison",
-    "Cost",
-    "EqualEffect",
-    "Metric",
-    "Row",
-    "compare_methods",
-]
+    "Comparison", "Cost", "EqualEffect", "Metric", "Row", "compare_methods",
+]  # fmt: skip

@@ -13,11 +13,5 @@ from analysis.intervals.bootstrap import (
 from analysis.intervals.half_samples import Score, half_sample_scores
 
 __all__ = [
-    "Estimate",
-    "Interval",
-    "Score",
-    "estimate",
-    "half_sample_scores",
-    "mean_interval",
-    "resamples",
-]
+    "Estimate", "Interval", "Score", "estimate", "half_sample_scores", "mean_interval", "resamples",
+]  # fmt: skip

@@ -7,10 +7,5 @@ from analysis.naming.by_effects import NamedDirection, Naming, name_directions
 from analysis.naming.by_text import Phrase, name_by_text, nearest_phrases
 
 __all__ = [
-    "NamedDirection",
-    "Naming",
-    "Phrase",
-    "name_by_text",
-    "name_directions",
-    "nearest_phrases",
-]
+    "NamedDirection", "Naming", "Phrase", "name_by_text", "name_directions", "nearest_phrases",
+]  # fmt: skip

@@ -13,23 +13,7 @@ from analysis.representation.sap import SAP, sap
 from analysis.representation.scores import METRICS, disentanglement_scores
 
 __all__ = [
-    "DCI",
-    "METRICS",
-    "MIG",
-    "SAP",
-    "Explicitness",
-    "FactorVAEScore",
-    "Modularity",
-    "completeness",
-    "dci",
-    "disentanglement",
-    "disentanglement_scores",
-    "explicitness",
-    "factorvae_score",
-    "mig",
-    "modularity",
-    "modularity_of",
-    "mutual_information",
-    "sap",
-    "stylespace_dci",
-]
+    "DCI", "METRICS", "MIG", "SAP", "Explicitness", "FactorVAEScore", "Modularity", "completeness",
+    "dci", "disentanglement", "disentanglement_scores", "explicitness", "factorvae_score", "mig",
+    "modularity", "modularity_of", "mutual_information", "sap", "stylespace_dci",
+]  # fmt: skip

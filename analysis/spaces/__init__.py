@@ -22,23 +22,8 @@ from analysis.spaces.subspaces import (
 )
 
 __all__ = [
-    "Geodesic",
-    "LocalMetric",
-    "Participation",
-    "PathLength",
-    "Separability",
-    "SubspaceComparison",
-    "compare_banks",
-    "compare_subspaces",
-    "cosine_matrix",
-    "edit_path_length",
-    "effective_dimension",
-    "find_geodesic",
-    "geodesic_between",
-    "linear_separability",
-    "lipschitz",
-    "measure_separability",
-    "perceptual_path_length",
-    "principal_angles",
-    "pullback_metric",
-]
+    "Geodesic", "LocalMetric", "Participation", "PathLength", "Separability", "SubspaceComparison",
+    "compare_banks", "compare_subspaces", "cosine_matrix", "edit_path_length",
+    "effective_dimension", "find_geodesic", "geodesic_between", "linear_separability", "lipschitz",
+    "measure_separability", "perceptual_path_length", "principal_angles", "pullback_metric",
+]  # fmt: skip

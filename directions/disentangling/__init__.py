@@ -9,9 +9,5 @@ from directions.disentangling.mixing import disentangle
 from directions.disentangling.projection import condition, orthonormalize
 
 __all__ = [
-    "condition",
-    "disentangle",
-    "independent",
-    "orthonormalize",
-    "step_effects",
-]
+    "condition", "disentangle", "independent", "orthonormalize", "step_effects",
+]  # fmt: skip

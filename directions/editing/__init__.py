@@ -9,14 +9,6 @@ from directions.editing.moves import lerp, move, set_level, slerp, sweep, trunca
 from directions.editing.solver import InfeasibleError, Solution, solve
 
 __all__ = [
-    "InfeasibleError",
-    "Solution",
-    "edit_grid",
-    "lerp",
-    "move",
-    "set_level",
-    "slerp",
-    "solve",
-    "sweep",
-    "truncate",
-]
+    "InfeasibleError", "Solution", "edit_grid", "lerp", "move", "set_level", "slerp", "solve",
+    "sweep", "truncate",
+]  # fmt: skip

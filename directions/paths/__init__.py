@@ -10,12 +10,6 @@ from directions.paths.mapper import MapperPath
 from directions.paths.neural_walk import NeuralWalk
 
 __all__ = [
-    "CurvedPath",
-    "GreatCircle",
-    "InstancePath",
-    "MapperPath",
-    "NeuralWalk",
-    "SmallCircle",
-    "StoredPath",
-    "load_path",
-]
+    "CurvedPath", "GreatCircle", "InstancePath", "MapperPath", "NeuralWalk", "SmallCircle",
+    "StoredPath", "load_path",
+]  # fmt: skip

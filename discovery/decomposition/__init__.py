@@ -10,12 +10,6 @@ from discovery.decomposition.joint_diagonalization import diagonalize, off_diago
 from discovery.decomposition.randomized_range import Range, find_range
 
 __all__ = [
-    "Range",
-    "StreamingCovariance",
-    "diagonalize",
-    "find_range",
-    "gram",
-    "independent_components",
-    "off_diagonal",
-    "sparse_components",
-]
+    "Range", "StreamingCovariance", "diagonalize", "find_range", "gram", "independent_components",
+    "off_diagonal", "sparse_components",
+]  # fmt: skip

@@ -16,16 +16,6 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.classifiers.clip.templates import FACE_PROMPTS, TEMPLATES
 
 __all__ = [
-    "FACE_PROMPTS",
-    "TEMPLATES",
-    "ClipClassifier",
-    "ClipModel",
-    "Prompt",
-    "TextImageModel",
-    "Texts",
-    "clip_classifier",
-    "clip_faces",
-    "load_clip",
-    "prompts_of",
-    "text_directions",
-]
+    "FACE_PROMPTS", "TEMPLATES", "ClipClassifier", "ClipModel", "Prompt", "TextImageModel", "Texts",
+    "clip_classifier", "clip_faces", "load_clip", "prompts_of", "text_directions",
+]  # fmt: skip
