@@ -170,9 +170,9 @@ MEASURES: dict[str, MeasureEntry] = {
         "Realism of edited images",
         "analysis.plots:plot_realism",
         "Edited images against unedited ones of other codes, by the features of the embedding: "
-        "lower is more real. Codes: how densely the prior lies around the moved ones, 1 for its "
+        "lower is more realistic. Codes: density of the prior around the moved ones, 1 for its "
         "own.",
-        Flag("Codes to judge realism on, 512 say; 0 leaves it out."),
+        Flag("Codes for measuring realism, such as 512; 0 leaves it out."),
     ),
 }
 

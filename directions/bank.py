@@ -104,7 +104,7 @@ class DirectionBank(Mapping[str, Direction]):
         return len(self.directions)
 
     def select(self, names: Iterable[str]) -> DirectionBank:
-        """The bank of some of the directions, in the order asked for.
+        """The bank of some of the directions, in the requested order.
 
         Raises:
             LatdirError: A name is not in the bank.
@@ -154,7 +154,7 @@ class DirectionBank(Mapping[str, Direction]):
             raise BankError(
                 f"this bank was made for {self.generator} ({self.fingerprint[:12]}…), "
                 f"not for {generator.name} ({generator.fingerprint[:12]}…): on another model its "
-                "directions mean nothing; if you know better, use bank.transfer(generator)"
+                "directions are meaningless; to override, use bank.transfer(generator)"
             )
         return self
 

@@ -145,7 +145,7 @@ class _Search:
                 yield function.__globals__[name], f".{name}"
 
     def _refuse_state(self, value: object, at: str, *, always: bool = False) -> None:
-        """Refuse what holds more than its attributes say: files, random states, C objects."""
+        """Refuse objects with state outside their attributes: files, random states, C objects."""
         if (
             always
             or isinstance(value, torch.Generator | np.random.Generator)

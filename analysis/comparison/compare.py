@@ -106,7 +106,7 @@ def compare_methods(
         methods cost with `Comparison.with_costs`.
 
     Raises:
-        LatdirError: No methods, no bank with any of the attributes, a judge that knows none of
+        LatdirError: No methods, no bank with any of the attributes, a judge without any of
             them, or as `measure_curves`.
     """
     if not banks:

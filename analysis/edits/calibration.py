@@ -93,7 +93,7 @@ def calibration_curves(
 
     The line goes through the mean score of the unmoved codes; its slope is the least-squares one
     over the amounts within `near`. The linear range grows from 0 as long as the mean score is
-    within `tolerance` of the change that the line says, or of that at one sigma if larger.
+    within `tolerance` of the predicted change, or of that at one sigma if larger.
 
     Args:
         curves: Scores, with `targets` saying which attribute belongs to which direction.
@@ -144,7 +144,7 @@ def apply_calibrations(
     """The bank with the measured calibrations.
 
     A direction along which its attribute does not measurably change stays uncalibrated: a log
-    message and its evidence say so.
+    message and its evidence state it.
 
     Args:
         bank: The directions.

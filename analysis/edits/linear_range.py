@@ -79,7 +79,7 @@ def linear_range(
 ) -> tuple[Float[Tensor, "*curves"], Float[Tensor, "*curves"]]:
     """Ends of the range around 0 where `|change - slope · amount|` is within the tolerance.
 
-    Allowed is `tolerance` of the change that the line says, or of that at one sigma if larger.
+    Allowed is `tolerance` of the predicted change, or of that at one sigma if larger.
     Between measured amounts the excess is interpolated.
 
     Args:

@@ -212,7 +212,7 @@ def random_null(
     if space is None and len(spaces) > 1:
         raise SpaceError(
             f"the effects are of directions in the spaces {', '.join(spaces)}: "
-            "say which the random ones come from with space=…"
+            "choose one for the random ones with space=…"
         )
     space = space or spaces[0]
     random = random_directions(generator, space=space, count=count, seed=seed, layers=layers)

@@ -155,7 +155,7 @@ def _distances(perceptual: Perceptual, x: Tensor, y: Tensor) -> Tensor:
 
 
 def lpips_distance(backbone: Backbone | str = "alex") -> Perceptual:
-    """LPIPS as a function of two batches of images, from weights that are already at hand.
+    """LPIPS as a function of two batches of images, from local weights.
 
     Nothing is downloaded: the network's weights are looked for where torchvision keeps them.
 

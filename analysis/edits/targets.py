@@ -25,7 +25,7 @@ def match_targets(
 ) -> dict[str, str]:
     """The target attribute of each direction.
 
-    In this order: what `targets` says, the attribute it is already calibrated in, the attribute
+    In this order: the entry of `targets`, the attribute it is already calibrated in, the attribute
     that has its name, or its name before `|` for a conditioned one. Directions without one (a
     principal component, say) are left out.
 

@@ -87,7 +87,7 @@ class Drawing(NamedTuple):
 
 
 class Measure(Generic[Result]):
-    """One measure of a bank; its entry in `analysis.registry` says the rest.
+    """One measure of a bank; its entry in `analysis.registry` has its texts.
 
     A measure overrides one of `from_scores` and `from_edits`, and the parts it adds.
     """

@@ -152,7 +152,7 @@ def _on_the_whole(effects: Effects, null: RandomNull | None) -> list[Remark]:
         found.append(
             Remark(
                 "warning",
-                f"Did not vary over the codes, so that nothing can be said: {', '.join(constant)}.",
+                f"Constant over the codes, so not measurable: {', '.join(constant)}.",
             )
         )
     if effects.source.count < FEW:

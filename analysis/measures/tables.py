@@ -60,7 +60,7 @@ class Table:
 
 
 def number(value: float, *, sign: bool = False) -> str:
-    """A figure for people: three significant digits, a real minus, an en dash for none.
+    """A number for display: three significant digits, a true minus sign, an en dash for None.
 
     Example:
         >>> number(-0.012345), number(1234.5), number(0.5, sign=True), number(float("nan"))

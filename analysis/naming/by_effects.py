@@ -132,7 +132,7 @@ def name_directions(
     Two directions are duplicates when they are within 26° of one line (cosine 0.9), or when they
     are named after one attribute, their effects agree (cosine of the profiles 0.9) and they are
     within 60°, which random ones of many dimensions never do; angles between spaces do not exist
-    and are not asked for.
+    and are excluded.
 
     Args:
         generator: Makes the images.

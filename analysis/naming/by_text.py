@@ -179,7 +179,7 @@ def name_by_text(
         rendering: How images are made.
 
     Returns:
-        As `name_directions`. Each direction's evidence has `phrases` besides: the nearest three
+        As `name_directions`. Each direction's evidence also has `phrases`: the nearest three
         and their cosines, for the sign that it was given.
 
     Raises:

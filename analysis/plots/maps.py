@@ -37,7 +37,7 @@ def plot_cosines(
     Args:
         cosines: As `cosine_matrix` returns.
         names: Names of the rows.
-        title: Above the map; say which metric.
+        title: Title of the map, such as the metric.
         axes: Where to draw; by default in a new figure.
         theme: Colors.
 

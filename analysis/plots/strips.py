@@ -58,7 +58,7 @@ def plot_sweep(
 def _strip(axes: Axes, swept: ScoredSweep, i: int, zero: int, theme: Theme) -> None:
     pictures = to_uint8(swept.images[i]).permute(0, 2, 3, 1).numpy()
     t, height, width = pictures.shape[:3]
-    # Pixel i of a column lies at column - 1/2 … column + 1/2, so that traces align with pictures.
+    # Pixel i of a column is at column - 1/2 … column + 1/2, so that traces align with images.
     axes.imshow(
         np.concatenate(list(pictures), 1),
         extent=(-0.5, t - 0.5, height / width, 0),

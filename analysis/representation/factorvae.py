@@ -45,7 +45,7 @@ class FactorVAEScore:
             codes are dead.
         train_score: Share of the votes the majorities were taken from.
         votes: `[k, d]`, the votes the majorities were taken from.
-        active: `[d]`, codes that took part.
+        active: `[d]`, codes that were used.
     """
 
     score: float

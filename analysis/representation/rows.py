@@ -79,7 +79,7 @@ def as_classes(attributes: Tensor, *, classes: int = CLASSES) -> Int[Tensor, "n 
             class, so there may be fewer.
 
     Raises:
-        LatdirError: Fewer than two classes asked for.
+        LatdirError: Fewer than two classes requested.
 
     Example:
         >>> as_classes(torch.tensor([[7], [9], [7]])).T

@@ -52,7 +52,7 @@ def participation(bank: DirectionBank, prior: Prior) -> Participation:
     """Participation of a bank's directions in the covariance of a prior.
 
     Where axes are equally wide, as in a standard normal prior, the axes are any: `axes` and
-    `coordinates` then say nothing, `variance` and `relative` still do.
+    `coordinates` are then meaningless, `variance` and `relative` are not.
 
     Args:
         bank: Directions of one space.

@@ -179,7 +179,7 @@ def measure_separability(
         One for each space.
 
     Raises:
-        LatdirError: No attribute is a probability, one asked for is not, or
+        LatdirError: No attribute is a probability, a requested one is not, or
             `linear_separability` refuses.
 
     Example:
@@ -230,7 +230,7 @@ def _conditional_entropy(counts: NDArray[np.int64]) -> Rows:
     """H(Y | X) in nats of tables `[…, x, y]`."""
     shares = counts / counts.sum((-2, -1), keepdims=True)
     seen = shares.sum(-1, keepdims=True)
-    # xlogy of a cell over its row; empty cells say nothing.
+    # xlogy of a cell over its row; empty cells contribute nothing.
     ratio = np.divide(shares, seen, out=np.ones_like(shares), where=shares > 0)
     entropy: Rows = -(shares * np.log(ratio)).sum((-2, -1))
     return np.maximum(entropy, 0.0)

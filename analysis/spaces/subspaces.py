@@ -148,7 +148,7 @@ def random_subspaces(n: int, *, d: int, k: int, seed: int) -> Float[Tensor, "n d
     """`n` subspaces of `k` dimensions drawn uniformly from those of a space of `d`.
 
     Raises:
-        LatdirError: No subspace of that many dimensions, or none asked for.
+        LatdirError: No subspace of that many dimensions, or none requested.
 
     Example:
         >>> random_subspaces(5, d=8, k=2, seed=0).shape

@@ -104,7 +104,7 @@ def wrap_classifier(
         function: Takes images `[n, 3, h, w]` in [-1, 1], returns scores `[n, k]`, or `[n]` for a
             single attribute. A module is used unchanged: put it in eval mode and on a device
             first.
-        attributes: One name for each column, or an `Attribute` to say that it is a probability
+        attributes: One name for each column, or an `Attribute` to declare a probability
             or has a unit; a plain name is a value.
         name: Shown and stored; letters, digits, `_` and `-`.
         differentiable: Whether gradients flow from scores to images; by default yes for modules.

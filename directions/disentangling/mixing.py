@@ -91,7 +91,7 @@ def disentangle(
             attribute's standard deviation. Rows follow the bank.
         attributes: Names of its columns; by default the bank's own names.
         targets: Attribute that each direction is meant for; by default the one of its name.
-        hold: Attributes to leave alone; by default all but the target.
+        hold: Attributes to preserve; by default all but the target.
         ridge: Leakage tolerated, in squared effect per latent unit; 0 removes it entirely.
         least_cosine: Stay within this cosine of the original and remove what leakage that
             allows; `ridge` is raised as far as it must be, for each direction.

@@ -237,7 +237,7 @@ class BigGANGenerator(Generator):
     is the direction in `w` from class 281 to class 207.
 
     Args:
-        network: The network; put into evaluation mode, otherwise left alone.
+        network: The network; put into evaluation mode, otherwise unchanged.
         name: Short name, shown and stored.
         label: The class all images belong to, or None.
         truncation: Half the bound of the noise, 0 < truncation <= 1: z is a standard normal

@@ -108,7 +108,7 @@ class ProGAN(Generator):
     """A PGGAN as a generator of one latent space, z.
 
     Args:
-        network: The network; put into evaluation mode, otherwise left alone.
+        network: The network; put into evaluation mode, otherwise unchanged.
         name: Short name, shown and stored.
         label: For conditional networks, the class all images belong to.
 
@@ -138,7 +138,7 @@ class ProGAN(Generator):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.network.parameters()).device
 
     def with_label(self, label: int) -> ProGAN:

@@ -213,7 +213,7 @@ def _identify(
 
 
 def _probed(generator: WrappedGenerator) -> tuple[int, int, int]:
-    """The shape of one image, after two codes have gone through."""
+    """The shape of one image, from a batch of two codes."""
     space = generator.default_space()
     codes = generator.sample(2, seed=0, space=space)
     try:

@@ -144,7 +144,7 @@ class _TangentsAlone(TorchFunctionMode):
         if tangent is None or weights_move:
             return func(*args, **kwargs)
         made = func(value, *args[1:], **kwargs)
-        # The bias is a constant, so the tangent goes without.
+        # The bias is a constant, so it has no tangent.
         rest = list(args[1:])
         if len(rest) > 1:
             rest[1] = None

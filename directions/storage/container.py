@@ -145,7 +145,7 @@ def _manifest(path: str | PathLike[str], encoded: str, format: FileFormat) -> di
 
 
 def plain(value: Any, where: str = "", depth: int = 0) -> Any:
-    """A value as JSON holds it, or a refusal that says where it cannot.
+    """A value as JSON, or an error with the location of what JSON cannot hold.
 
     Args:
         value: Nested mappings, sequences, strings, numbers, booleans and None; NumPy scalars

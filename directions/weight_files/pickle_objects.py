@@ -253,7 +253,7 @@ def _set(budget: Budget, arguments: tuple[Any, ...]) -> set[Any]:
 
 
 def _persistent_object(budget: Budget, arguments: tuple[Any, ...]) -> Record:
-    """NVIDIA's modules: their source text comes along, and is left alone."""
+    """NVIDIA's modules: their stored source text is ignored."""
     (meta,) = arguments
     if type(meta) is not dict or type(meta.get("state")) is not dict:
         raise CheckpointError("a network in it is damaged")
@@ -361,7 +361,7 @@ class Scripted(dict[str, Global]):
     """A table that also takes the names of a TorchScript archive.
 
     Its modules are records of their attributes, and its typed lists are plain lists; the code
-    that the archive keeps for them lies in other members and is left unread.
+    that the archive keeps for them is in other members and is not read.
     """
 
     MODULES, LISTS = "__torch__.", "torch.jit._pickle."

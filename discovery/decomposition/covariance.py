@@ -140,7 +140,7 @@ class StreamingCovariance:
             if found.get(key) != value:
                 raise SamplesError(
                     f"{path} was written for {key} {found.get(key)}, not {value}: "
-                    "give another file, or delete it to begin anew"
+                    "give another file, or delete it to start again"
                 )
         self.count = count
         self.mean.copy_(stored["mean"])

@@ -48,7 +48,7 @@ def posterior_cone(
     Draws the penalty from its restricted likelihood times a prior that is uniform in the
     fraction of variance explained, then the noise, then the coefficients, and takes the angle
     of each draw to the direction of `ridge`. Directions that no row reaches vary as the
-    model's prior does, so that the cone stays honest with fewer rows than coordinates.
+    model's prior does, so that the cone stays calibrated with fewer rows than coordinates.
 
     Args:
         codes: `[n, d]`, n > 2.
@@ -123,7 +123,7 @@ def cone_angle(
     The rows' influences on the solution, `residual · (XᵀX)⁻¹x`, are summed over up to 512
     groups once; a replicate is then a random combination of those sums (the wild bootstrap,
     Wu 1986, Ann. Statist. 14(4)). Residuals are divided by 1 − leverage, so that the cone
-    stays honest when n is not much larger than d, and the solution, which noise lengthens, is
+    stays calibrated when n is not much larger than d, and the solution, which noise lengthens, is
     shortened to its expected length before replicates are compared with it. The cost is that of
     one fit.
 

@@ -64,7 +64,7 @@ class Rotated(NamedTuple):
 def rotate(codes: Float[Tensor, "n d"], *, exact: bool = False) -> Rotated:
     """Center codes and turn them into the eigenbasis of their scatter matrix.
 
-    A penalized linear fit lies in the span of the centered codes, so null directions are
+    A penalized linear fit is in the span of the centered codes, so null directions are
     dropped, and with fewer rows than coordinates only as many as the rows' rank are left.
 
     Args:
@@ -229,7 +229,7 @@ def lda(
     between = n * share * (1 - share)
     scale = n / (1 - between * (total * delta).sum(1))
     w = total * scale[:, None]
-    # The classes' midpoint lies at (½ − p) δ from the mean of all codes.
+    # The classes' midpoint is at (½ − p) δ from the mean of all codes.
     level = -(0.5 - share) * (w * delta).sum(1)
     if not balanced:
         level += (share / (1 - share)).log()

@@ -95,7 +95,7 @@ class LocalChannels(GeneratorMethod):
 
         Returns:
             Directions of one channel each, the most local first, named `region:layer:channel`;
-            `mask` stands for a region of your own. Evidence has `layer`, `channel`, `index`,
+            `mask` denotes a custom region. Evidence has `layer`, `channel`, `index`,
             `inside` (the region's share of the squared change) and `change` (root of the mean
             squared change of the region's pixels per sigma).
 

@@ -63,7 +63,7 @@ def part_mask(
     """One on a part of a face, zero elsewhere.
 
     Each part is the convex hull of its landmarks with a margin of 0.12 of the distance between
-    the outer corners of the eyes. The landmarks end at the brows: the face goes on upwards, for
+    the outer corners of the eyes. The landmarks end at the brows: the face extends upward, by
     0.4 of its height below them. `background` is the complement of the face.
 
     Args:

@@ -78,7 +78,7 @@ def sample(
     """Draw codes, make their images, score them.
 
     With `out`, rows are stored as they come. A run killed at any moment resumes when
-    called again, and ends bit-identical to one that was left alone; a larger count goes on as well.
+    called again, and ends bit-identical to an uninterrupted one; a larger count resumes as well.
 
     Args:
         generator: Makes the images.

@@ -224,5 +224,5 @@ def read_shard(path: Path, shard: Shard, header: Header) -> tuple[Tensor, Tensor
 def _broken(path: Path, shard: Shard, what: str) -> LatdirError:
     return SamplesError(
         f"{path / shard.file} {what}: delete that file and run the same sample command again; "
-        "only its rows are computed anew"
+        "only its rows are computed again"
     )

@@ -95,7 +95,7 @@ class Store(Protocol):
 
 
 class Memory:
-    """A store that goes with the process.
+    """A store in the memory of the process.
 
     Attributes:
         header: Description of the rows.
@@ -132,7 +132,7 @@ class Folder:
 
     Attributes:
         path: The folder.
-        header: Its manifest, without the shards whose files are gone.
+        header: Its manifest, without the shards whose files are missing.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -214,7 +214,7 @@ def _check_identity(path: Path, there: Header, asked: Header) -> None:
                     f"{getattr(h, name)} ({v[:12]}…)" for h, v in ((there, old), (asked, new))
                 )
             raise SamplesError(
-                f"{path} holds samples of another {said}: {old} there, {new} asked for; "
+                f"{path} holds samples of another {said}: {old} there, {new} requested; "
                 "give another folder, or delete this one"
             )
 
@@ -232,7 +232,7 @@ def _assembled(path: Path, header: Header, count: int) -> Rows:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep a second writer out; the lock goes with the process, however that ends."""
+    """Keep a second writer out; the lock ends with the process."""
     with (path / LOCK).open("w") as file:
         if fcntl is not None:
             try:

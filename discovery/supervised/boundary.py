@@ -223,7 +223,7 @@ class Boundary(LabelMethod):
         return Hyperplanes(plane.weights, plane.intercepts - data.levels)
 
     def _cones(self, data: Labeled, planes: Hyperplanes, seed: int) -> list[float | None]:
-        """Cone angles in degrees; None where no bootstrap was asked for."""
+        """Cone angles in degrees; None where no bootstrap was requested."""
         K, n = data.labels.shape
         if self.bootstrap == 0:
             return [None] * K
@@ -254,7 +254,7 @@ class Boundary(LabelMethod):
         return cone_angle(data.codes, data.labels, resamples=self.bootstrap, seed=seed)
 
     def _halved(self, data: Labeled, generator: torch.Generator, seed: int) -> Tensor:
-        """Split-half angle of the recipe, its selection made anew in each half."""
+        """Split-half angle of the recipe, its selection repeated in each half."""
         n = len(data.codes)
         order = torch.randperm(n, generator=generator).to(data.codes.device)
         halves = [

@@ -15,7 +15,7 @@ A gradient gives d numbers where a label gives one. Two additions exploit it:
 - The scores of the same codes come for free. With r = s - s̄ - β·(z - μ) the mean of Σ⁻¹(z - μ) r
   estimates the error of β. It is added with the weight that minimizes the total variance of the
   sum, (V_g - C) / (V_g + V_v - 2C), estimated from both terms' variances and their covariance C;
-  labeled samples, if there are any, take part in the same way.
+  labeled samples, if there are any, are used in the same way.
 
 It saves codes, not always time: on digiface64 a gradient of three attributes costs about forty
 times a label in the fast forms, and each further attribute one more backward pass, so where
@@ -104,7 +104,7 @@ class Gradient(ScoreMethod):
             classifier: Scores them, differentiably.
             attributes: Which to find; by default all of the classifier's.
             samples: Labeled codes of the same generator, classifier and space, whose scores
-                take part; gradients are then taken at other codes.
+                are used too; gradients are then taken at other codes.
             seed: Seed of the codes.
 
         Returns:

@@ -99,7 +99,7 @@ def labeled(
     for name, s in zip(names, scores, strict=True):
         cut = _cut(name, s, threshold)
         label = torch.where(s > cut, 1.0, -1.0).to(codes)
-        # Rejection is by rank, so that it takes the share asked for whatever the scale.
+        # Rejection is by rank, so that it takes the requested fraction whatever the scale.
         distance = (ranks(s) - (float((s <= cut).sum()) + 0.5)).abs()
         label[distance.topk(int(ambiguous * n), largest=False).indices] = 0
         if not (label > 0).any() or not (label < 0).any():

@@ -163,7 +163,7 @@ class ClipGlobal(TextMethod):
         state: str | Path | None = None,
         seed: int = 0,
     ) -> Relevance:
-        """The part that no text takes part in, to be kept for all of them.
+        """The text-independent part, reusable for all texts.
 
         Args:
             generator: Makes the images.

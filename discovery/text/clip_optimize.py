@@ -352,7 +352,7 @@ class ClipOptimize(TextMethod):
 
 
 def edited_space(generator: Generator, wanted: str | None) -> Space:
-    """The space asked for; otherwise `w+`, where the paper edits, or the first without one."""
+    """The requested space; otherwise `w+`, where the paper edits, or the first without one."""
     return generator.space(wanted or generator.default_space("w+"))
 
 

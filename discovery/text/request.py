@@ -46,7 +46,7 @@ class Wording:
         Args:
             text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
             neutral: Where from, for all.
-            without: Texts whose effects are to be left alone.
+            without: Texts whose effects are to be preserved.
 
         Raises:
             LatdirError: As `prompts_of`, or a name that is both wanted and held.
@@ -85,7 +85,7 @@ class Wording:
             by: The method that found them; its name and settings are written into them.
             generator: Makes the images to measure on.
             clip: Judges them.
-            provenance: What made the bank, besides the texts' model.
+            provenance: Provenance of the bank, besides the texts' model.
             batch: Images at a time.
         """
         signed = [

@@ -211,7 +211,7 @@ class PCA(GeneratorMethod):
         if not rank:
             raise LatdirError("the codes do not vary, so they have no components")
         if rank < wanted:
-            log.warning("%d components asked for, but there are only %d", wanted, rank)
+            log.warning("%d components requested, but there are only %d", wanted, rank)
             spectrum = eigh(observed, count=rank, tolerance=tolerance)
         # The largest eigenvalue of n samples of isotropic codes (Marchenko and Pastur 1967).
         edge = spectrum.total / len(observed) * (1 + math.sqrt(len(observed) / count)) ** 2

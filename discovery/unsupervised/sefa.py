@@ -224,7 +224,7 @@ def _leading(
             "the style weights of these layers are all zero: there is nothing in them"
         )
     if rank < wanted and count is not None:
-        log.warning("%d components asked for, but the style weights have rank %d", wanted, rank)
+        log.warning("%d components requested, but the style weights have rank %d", wanted, rank)
     return spectrum if rank == wanted else eigh(total, count=rank)
 
 

@@ -134,7 +134,7 @@ class Trees(NamedTuple):
 
     @classmethod
     def unsplit(cls, *, rows: int, trees: int, depth: int) -> Trees:
-        """Trees to be filled in: every row goes to the first leaf."""
+        """Unsplit trees: every row is in the first leaf."""
         shape = (2**depth - 1, trees)
         return cls(
             features=np.zeros(shape, np.int64),

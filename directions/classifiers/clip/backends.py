@@ -123,8 +123,8 @@ def full_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights with a pruned token embedding, restored to one row per token.
 
     Such weights have a tensor `token_embedding.rows`, the ids of the words that have a row of
-    their own; the table's last row then stands for all other words. Other weights are returned
-    as they are.
+    their own; the table's last row then represents all other tokens. Other weights are returned
+    unchanged.
 
     Example:
         >>> cut = {"token_embedding.rows": torch.tensor([2, 49407]),
@@ -157,7 +157,7 @@ def from_module(module: nn.Module) -> Towers:
     if lacking:
         raise LatdirError(
             f"a {type(module).__name__} lacks {', '.join(lacking)}: give a clip.model.CLIP, or "
-            "write a class with what directions.classifiers.clip.protocol.TextImageModel asks for"
+            "a class with the interface of directions.classifiers.clip.TextImageModel"
         )
     if module.training:
         raise LatdirError(

@@ -2,8 +2,8 @@
 
 `directions.weight_files.contents` reads a file into plain tensors without running anything in it;
 here the family is identified by the tensors' names, and everything else follows from the stored
-arguments, then the shapes, then the defaults of the project that wrote the file. What a file
-cannot tell is a field of `Options`.
+arguments, then the shapes, then the defaults of the project that wrote the file. Settings that a
+file does not contain are fields of `Options`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def load_checkpoint(path: Path, *, name: str, options: Options | None = None) ->
     Args:
         path: The file. Its bytes decide how it is read, not its suffix.
         name: Name of the generator.
-        options: What the file does not tell.
+        options: Settings that the file does not contain.
 
     Returns:
         The generator in float32 on the CPU.

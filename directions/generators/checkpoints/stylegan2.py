@@ -162,7 +162,7 @@ def _from_nvidia(state: State, *, conv_clamp: float | None, lr_multiplier: float
     rgbs = [s for s in sizes if f"synthesis.b{s}.torgb.weight" in left]
     resnet = f"synthesis.b{sizes[-1]}.skip.weight" in left
     widths = [left.look(f"mapping.fc{i}.weight", 2).shape[0] for i in range(depth)]
-    # StyleGAN2 before ADA looks its label up without a bias, and normalizes it along with z.
+    # StyleGAN2 before ADA looks its label up without a bias, and normalizes it together with z.
     looked_up = None
     if "mapping.label_weight" in left:
         looked_up = left.take("mapping.label_weight", 2)

@@ -46,7 +46,7 @@ class StyleGenerator(Generator):
     """A style-based network as a generator with all its latent spaces.
 
     Args:
-        network: The network; put into evaluation mode, otherwise left alone.
+        network: The network; put into evaluation mode, otherwise unchanged.
         name: Short name, shown and stored.
         label: For conditional networks, the class all images belong to.
         noise: `const` (the stored noise), `none`, or a seed for fresh noise that is the same
@@ -100,7 +100,7 @@ class StyleGenerator(Generator):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.network.parameters()).device
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:

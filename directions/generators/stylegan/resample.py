@@ -24,7 +24,7 @@ def upsample2(x: Float[Tensor, "n c h w"], taps: Float[Tensor, "t"]) -> Float[Te
     """
     t = len(taps)
     before, after = t - 1 - (t + 1) // 2, t - 2 - (t - 1 - (t + 1) // 2)
-    # A transposed convolution of stride 2 reads no zeros; its padding crops what lies outside.
+    # A transposed convolution of stride 2 reads no zeros; its padding crops the outside.
     crop = before if before == after and before >= 0 else 0
     made = functional.conv_transpose2d(
         x, _kernel(x, taps), stride=2, padding=crop, groups=x.shape[1]

@@ -246,7 +246,7 @@ def test_a_judge_may_call_attributes_otherwise_and_must_know_one():
     found = compared(generator, {"truth": bank}, count=16, judge=renamed)
     assert found.row("truth", "factor_2").judged.mean == pytest.approx(1, abs=1e-3)
     assert found.row("truth", "factor_0").judged is None
-    with pytest.raises(LatdirError, match="the judge altered knows none of factor_0"):
+    with pytest.raises(LatdirError, match="the judge altered has none of factor_0"):
         compared(generator, {"truth": bank}, judge=other)
 
 

@@ -189,7 +189,7 @@ def test_refuses_an_empty_bank_another_generator_and_nan():
     with pytest.raises(LatdirError, match="the bank is empty: there is nothing to measure"):
         measure_curves(generator, generator.classifier(), bank.replaced([]))
     other = planted(seed=9)
-    with pytest.raises(LatdirError, match="on another model its directions mean nothing"):
+    with pytest.raises(LatdirError, match="on another model its directions are meaningless"):
         measure_curves(other, other.classifier(), bank)
     with pytest.raises(LatdirError, match="scores of 'factor_1' are NaN or infinite"):
         measure_curves(generator, Altered(generator.classifier(), _nan), bank, count=3)

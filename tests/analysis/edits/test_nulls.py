@@ -97,7 +97,7 @@ def test_null_refusals():
         null.outside(effects.logit)
     both = true_bank(generator).merge(random_directions(generator, space="w", count=1))
     mixed = measure_effects(generator, classifier, both, count=4)
-    with pytest.raises(LatdirError, match="of directions in the spaces w, z: say which"):
+    with pytest.raises(LatdirError, match="of directions in the spaces w, z: choose one"):
         random_null(generator, classifier, mixed)
     part = measure_effects(
         generator, classifier, true_bank(generator), count=4, attributes=["factor_0"]

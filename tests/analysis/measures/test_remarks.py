@@ -90,7 +90,7 @@ def test_the_whole_measurement_is_judged_too():
     flat = effects_of(curves(scores, (0, 1), attributes=attributes), step=1.0)
     texts = [r.text for r in remarks_on(flat) if not r.direction]
     assert texts == [
-        "Did not vary over the codes, so that nothing can be said: yaw.",
+        "Constant over the codes, so not measurable: yaw.",
         "Only 20 codes were measured: intervals are wide and their ends rough; "
         "512 is a good number.",
         "No null was measured: random directions may achieve as much.",

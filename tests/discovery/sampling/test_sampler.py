@@ -199,7 +199,7 @@ def other_classifier():
         ({"generator": world("everything", seed=5)}, "of another generator: planted ("),
         ({"classifier": other_classifier()}, "of another classifier: noisy-planted ("),
         ({"attributes": ["factor_1"]}, "of another attributes: factor_0, factor_1"),
-        ({"seed": 2}, "of another seed: 1 there, 2 asked for; give another folder"),
+        ({"seed": 2}, "of another seed: 1 there, 2 requested; give another folder"),
         ({"start": 64}, "of another start: 0 there, 64 asked for"),
         ({"truncation": 0.7}, "of another truncation: 1.0 there, 0.7 asked for"),
         ({"batch_size": 32}, "was begun with batch_size 64, which its scores' bits depend on"),

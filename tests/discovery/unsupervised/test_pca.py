@@ -207,7 +207,7 @@ def test_rank_is_reported(caplog):
     with caplog.at_level(logging.WARNING):
         bank = PCA(n_codes=300).discover(Stored(codes))
     assert len(bank) == 2
-    assert "4 components asked for, but there are only 2" in caplog.text
+    assert "4 components requested, but there are only 2" in caplog.text
 
 
 def test_refusals(monkeypatch):
