@@ -37,7 +37,6 @@ def _samples() -> object:
         attributes=(Attribute("a"),),
         space="z",
         seed=0,
-        truncation=1.0,
         generator="toy",
         fingerprint="0" * 64,
         classifier="toy",
