@@ -47,14 +47,14 @@ ASKED_SHARES = (0.25, 0.5, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Accuracy:
-    """What was asked for and what came, in the unit of each attribute.
+    """Requested and achieved changes or values, in the unit of each attribute.
 
     Attributes:
         goal: `change`, `value` or `level`.
         directions: Names of the calibrated directions.
         attributes: The attribute of each.
         asked: `[k, x]`, ascending.
-        reached: `[k, x, n]`, the change or the value that each code came to.
+        reached: `[k, x, n]`, the achieved change or value of each code.
         std: `[k]`, standard deviation of each attribute over the unmoved codes.
     """
 
@@ -67,7 +67,7 @@ class Accuracy:
 
     @property
     def errors(self) -> Float[Tensor, "k x n"]:
-        """What each code came to, minus what was asked."""
+        """Achieved minus requested, for each code."""
         return self.reached - self.asked[..., None]
 
     @property
@@ -119,7 +119,7 @@ def editing_accuracy(
     seed: int = HELD_OUT_SEED,
     rendering: Rendering = Rendering(),
 ) -> Accuracy:
-    """Ask calibrated directions for changes or values, and see what comes.
+    """Accuracy of calibrated directions: request changes or values and measure the result.
 
     Args:
         generator: Makes the images.
@@ -135,7 +135,7 @@ def editing_accuracy(
         rendering: How images are made.
 
     Returns:
-        What was asked for and what came.
+        Requested and achieved changes or values.
 
     Raises:
         LatdirError: An unknown goal or direction, no calibrated direction, a direction asked
@@ -157,7 +157,7 @@ def editing_accuracy(
         raise LatdirError(f"goal is one of {', '.join(GOALS)}, not {goal!r}")
     check_held_out(generator, bank, count=count, seed=seed)
     chosen = _calibrated(bank, asked)
-    wishes, reached, spreads, attributes = [], [], [], []
+    targets, reached, spreads, attributes = [], [], [], []
     for direction, calibration in chosen:
         [column] = classifier.columns([calibration.attribute])
         attributes.append(classifier.attributes[column])
@@ -177,18 +177,18 @@ def editing_accuracy(
             if asked is None
             else sorted(float(a) for a in asked[direction.name])
         )
-        came = []
-        for wish in wanted.tolist():
-            moved = _edited(goal, codes, direction, calibration, wish, before)
+        achieved = []
+        for target in wanted.tolist():
+            moved = _edited(goal, codes, direction, calibration, target, before)
             after = score(moved)[:, 0]
-            came.append(after - before if goal == "change" else after)
-        wishes.append(wanted)
-        reached.append(torch.stack(came))
+            achieved.append(after - before if goal == "change" else after)
+        targets.append(wanted)
+        reached.append(torch.stack(achieved))
     return Accuracy(
         goal,
         tuple(d.name for d, _ in chosen),
         tuple(attributes),
-        torch.stack(wishes),
+        torch.stack(targets),
         torch.stack(reached),
         torch.stack(spreads),
     )
@@ -199,16 +199,16 @@ def _edited(
     codes: Tensor,
     direction: Direction,
     calibration: Calibration,
-    wish: float,
+    target: float,
     before: Tensor,
 ) -> Tensor:
     if goal == "change":
-        return direction.shift(codes, wish, unit="attribute")
+        return direction.shift(codes, target, unit="attribute")
     if goal == "value":
-        sigmas = (wish - before) / calibration.per_sigma
+        sigmas = (target - before) / calibration.per_sigma
         return direction.shift(codes, sigmas.to(codes.device))
     typical = float(direction.level(codes).mean()) / direction.sigma
-    level = typical + (wish - float(before.mean())) / calibration.per_sigma
+    level = typical + (target - float(before.mean())) / calibration.per_sigma
     return set_level(codes, direction, level)
 
 
@@ -231,7 +231,7 @@ def _calibrated(
             f"{bare!r} is not calibrated, so that nothing can be asked of it in its attribute's "
             "unit: use analysis.calibrate(generator, classifier, bank) first"
         )
-    lengths = {len(wishes) for wishes in (asked or {}).values()}
+    lengths = {len(targets) for targets in (asked or {}).values()}
     if asked is not None and (len(lengths) != 1 or 0 in lengths):
         raise LatdirError(
             f"asked holds {sorted(lengths)} values for its directions: give equally many, "

@@ -96,7 +96,7 @@ class Curves:
         scale: `score`, or `logit` when probabilities are given as log-odds.
         identity: `[k, t, n]`, cosine between the embeddings of moved and unmoved image; NaN at
             negative amounts, since identity is compared where the target has risen.
-        strangers: Mean cosine between embeddings of different codes' unmoved images.
+        identity_baseline: Mean cosine between embeddings of different codes' unmoved images.
     """
 
     directions: tuple[str, ...]
@@ -108,7 +108,7 @@ class Curves:
     targets: Mapping[str, str] = field(default_factory=dict)
     scale: Scale = "score"
     identity: Float[Tensor, "k t n"] | None = None
-    strangers: float | None = None
+    identity_baseline: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -239,7 +239,7 @@ class HeldOut:
         shape = (len(bank), len(amounts), self.count)
         scores = torch.empty(*shape, len(self.names))
         identity = torch.where(amounts < 0, torch.nan, 1.0)[:, None].expand(shape).float().clone()
-        strangers = None
+        identity_baseline = None
         spaces = [d.acts_in(self.generator.spaces) for d in bank.directions]
         rendering = self.rendering
         n = len(bank) * len(amounts) * self.count
@@ -255,8 +255,8 @@ class HeldOut:
                 )
                 unmoved, embedded = self._unmoved(scorer, codes)
                 scores[mine, amounts.tolist().index(0.0)] = unmoved
-                if embedded is not None and strangers is None:
-                    strangers = _mean_cosine(embedded)
+                if embedded is not None and identity_baseline is None:
+                    identity_baseline = _mean_cosine(embedded)
                 bar.update(len(mine) * self.count)
                 moves = _moves(bank.directions, mine, codes, amounts, scorer.batch_size)
                 for k, t, rows, moved in moves:
@@ -279,7 +279,7 @@ class HeldOut:
             spaces=tuple(d.space for d in bank.directions),
             source=self._source(rendering),
             identity=None if self.embed is None else identity,
-            strangers=strangers,
+            identity_baseline=identity_baseline,
         )
 
     def _scorer(self, space: str, rendering: Rendering, n: int) -> Scorer:

@@ -35,7 +35,7 @@ class Identity:
         cosine: `[k, x]`, mean cosine between embeddings before and after.
         low: `[k, x]`, lower ends of its bootstrap intervals.
         high: `[k, x]`, upper ends.
-        strangers: Mean cosine between images of different codes, the level of unrelated
+        baseline: Mean cosine between images of different codes, the level of unrelated
             identities.
     """
 
@@ -46,7 +46,7 @@ class Identity:
     cosine: Float[Tensor, "k x"]
     low: Float[Tensor, "k x"]
     high: Float[Tensor, "k x"]
-    strangers: float
+    baseline: float
 
 
 def identity_preservation(
@@ -71,7 +71,7 @@ def identity_preservation(
     Raises:
         LatdirError: The curves hold no similarities, or as `attribute_dependency`.
     """
-    if curves.identity is None or curves.strangers is None:
+    if curves.identity is None or curves.identity_baseline is None:
         raise LatdirError(
             "these curves were measured without embeddings: give measure_curves an embed=…, "
             "such as the faces classifier's embed"
@@ -86,5 +86,5 @@ def identity_preservation(
         levels,
         amounts,
         *mean_interval(similar.movedim(2, 0), draws=bootstrap, level=level),
-        curves.strangers,
+        curves.identity_baseline,
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Direction
+from directions.editing.grids import AMOUNTS
 from directions.editing.moves import sweep
 from directions.errors import LatdirError
 from directions.generators.base import Generator
@@ -18,8 +19,6 @@ from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["ScoredSweep", "scored_sweep"]
-
-AMOUNTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,5 +44,5 @@ class IdentityAtEqualEffect(Measure[Identity]):
         """Description of the figure."""
         return Part(
             label="Cosine of embeddings against the change of the target, one curve per direction; "
-            f"unrelated images reach {number(found.strangers)}."
+            f"unrelated images reach {number(found.baseline)}."
         )

@@ -144,10 +144,10 @@ def plot_identity(identity: Identity, *, axes: Axes | None = None, theme: Theme 
         theme: Colors.
     """
     figure, axes = canvas(axes, 6.6, 4.2, theme)
-    axes.axhline(identity.strangers, color=theme.quiet, linestyle="--", linewidth=1.2)
+    axes.axhline(identity.baseline, color=theme.quiet, linestyle="--", linewidth=1.2)
     axes.annotate(
         "different people",
-        (float(identity.changes[0]), identity.strangers),
+        (float(identity.changes[0]), identity.baseline),
         xytext=(2, 4),
         textcoords="offset points",
         color=theme.quiet,

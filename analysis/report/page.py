@@ -25,13 +25,12 @@ from analysis.registry import CHAPTERS, MEASURES, draw, find_measure, measured, 
 from analysis.report.inline import css_colors
 from analysis.report.per_direction import articles, strips, svg
 from directions.bank import DirectionBank
+from directions.editing.grids import AMOUNTS
 from directions.errors import BankError, LatdirError
 from directions.generators.base import Generator
 from directions.storage.atomic import atomic
 
 __all__ = ["write_report"]
-
-AMOUNTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
 
 def write_report(

@@ -47,8 +47,8 @@ BINS = 255
 # entries of the codes, 10,000 rows of 1,000 codes, every distinct value is a bin.
 EXACT_UP_TO = 10_000_000
 PENALTY = 0.01
-# What disentanglement_lib adds to importances, for rows and columns of zeros.
-TRIFLE = 1e-11
+# Added to importances, as in disentanglement_lib, for rows and columns of zeros.
+EPS = 1e-11
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +234,7 @@ def _concentration(importance: Float[Tensor, "r c"]) -> float:
     total = importance.sum()
     if not total > 0:
         return 0.0
-    shares = importance + TRIFLE
+    shares = importance + EPS
     shares = shares / shares.sum(1, keepdim=True)
     rows = 1 + torch.xlogy(shares, shares).sum(1) / math.log(importance.shape[1])
     score = float(rows @ (importance.sum(1) / total))

@@ -17,8 +17,9 @@ from directions.generators.base import Generator
 from directions.images import grid
 from directions.scoring.scorer import Scorer
 
-__all__ = ["edit_grid"]
+__all__ = ["AMOUNTS", "edit_grid"]
 
+# Of every strip of images, here and in `analysis`.
 AMOUNTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 SIGNS = {"sigma": "σ", "latent": "", "degrees": "°", "probability": ""}
 

@@ -46,7 +46,7 @@ PROBE = 256
 EVEN = 0.05
 CHUNK_NUMBERS = 1 << 24
 # Below this fraction of a transform's change, a step produces something else.
-HOPELESS = 0.3
+MIN_EXPLAINED_VARIANCE = 0.3
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Transforms(GeneratorMethod):
         for edit in edits:
             step, fit = closed_form(layer, edit, strength=self.strength, ridge=self.ridge)
             vector = step.reshape(space.shape).float()
-            if fit < HOPELESS:
+            if fit < MIN_EXPLAINED_VARIANCE:
                 log.warning(
                     "%s can produce %.0f %% of %s at layer %s: "
                     "the direction may not produce the named transform",

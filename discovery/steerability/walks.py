@@ -37,7 +37,8 @@ from discovery.steerability.image_edits import Edit, edits_named
 __all__ = ["NeuralWalk", "Walks"]
 
 HELD_OUT = 256
-HOPELESS = 0.1
+# Below this fraction of an edit's change, a walk produces something else.
+MIN_EXPLAINED_VARIANCE = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +223,7 @@ class _Fit:
                 losses.append(torch.stack(self._losses(edit, move, part, fractions)))
         loss, scale = torch.stack(losses).double().sum(0).tolist()
         explained = 1 - loss / scale if scale else 0.0
-        if explained < HOPELESS:
+        if explained < MIN_EXPLAINED_VARIANCE:
             log.warning(
                 "%s brings about %.0f %% of %s: it cannot do this edit",
                 self.generator.name,

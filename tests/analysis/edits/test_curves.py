@@ -108,14 +108,14 @@ def test_identity_is_the_cosine_with_the_unmoved_image_of_the_same_code():
         for j in range(6)
         if i != j
     ]
-    assert found.strangers == pytest.approx(sum(pairs) / len(pairs), abs=1e-5)
+    assert found.identity_baseline == pytest.approx(sum(pairs) / len(pairs), abs=1e-5)
 
 
 def test_without_embeddings_there_is_no_identity():
     generator = world()
     found = measure_curves(generator, generator.classifier(), true_bank(generator), count=4)
     assert found.identity is None
-    assert found.strangers is None
+    assert found.identity_baseline is None
 
 
 def test_attributes_are_those_asked_for_in_that_order():

@@ -24,7 +24,7 @@ def with_identity(similar):
         attributes=["a"],
         targets={"d0": "a"},
         identity=cosines,
-        strangers=0.2,
+        identity_baseline=0.2,
     )
 
 
@@ -36,7 +36,7 @@ def test_cosines_are_read_off_at_equal_change():
     torch.testing.assert_close(identity.cosine[:, :4], expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(identity.low[:, :4], expected, atol=1e-4, rtol=1e-4)
     assert identity.cosine[0, 4].isnan()
-    assert identity.strangers == 0.2
+    assert identity.baseline == 0.2
     assert identity.targets == ("a",)
 
 

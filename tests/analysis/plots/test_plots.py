@@ -115,7 +115,7 @@ def test_leakage_and_identity_draw_what_was_measured(world):
         assert lines[k].get_label() == name
         np.testing.assert_allclose(lines[k].get_ydata(), leakage.mean_ad[k], rtol=1e-6)
     axes = plots.plot_identity(identity).axes[0]
-    assert axes.lines[0].get_ydata()[0] == identity.strangers
+    assert axes.lines[0].get_ydata()[0] == identity.baseline
     np.testing.assert_allclose(axes.lines[1].get_ydata(), identity.cosine[0], rtol=1e-6)
 
 

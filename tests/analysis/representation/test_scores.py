@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 import tracemalloc
 
 import numpy as np
@@ -158,7 +159,7 @@ def test_codes_on_the_edges_of_bins_fall_as_in_numpy():
 def test_many_codes_in_bounded_pieces(monkeypatch):
     x, y = mixed(codes=12)
     whole = mutual_information(x, y)
-    monkeypatch.setattr("analysis.representation.mig.CHUNK", 3 * len(x))
+    monkeypatch.setattr(sys.modules[mig.__module__], "CHUNK", 3 * len(x))
     assert torch.equal(mutual_information(x, y), whole)
 
 
