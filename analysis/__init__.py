@@ -1,52 +1,59 @@
 """Evaluation of directions: effects, side effects, and their uncertainty."""
 
-from analysis import plots
-from analysis.comparison import Comparison, Cost, EqualEffect, compare_methods
-from analysis.edits.accuracy import Accuracy, editing_accuracy
-from analysis.edits.calibration import (
-    CalibrationCurve,
-    apply_calibrations,
-    calibrate,
-    calibration_curves,
-)
-from analysis.edits.consistency import Consistency, edit_consistency, level_edits, shift_edits
-from analysis.edits.curves import Curves, measure_curves
-from analysis.edits.effects import Effect, Effects, effects_of, measure_effects
-from analysis.edits.identity import Identity, identity_preservation
-from analysis.edits.leakage import Leakage, attribute_dependency
-from analysis.edits.linear_range import LinearRange, linear_ranges
-from analysis.edits.nulls import (
-    PermutationTest,
-    RandomNull,
-    permuted_labels,
-    random_directions,
-    random_null,
-)
-from analysis.edits.realism import Realism, measure_realism
-from analysis.edits.reconstruction import Reconstruction, lpips_distance, reconstruction_quality
-from analysis.evaluation import Evaluation, evaluate
-from analysis.measures.remarks import Remark, remarks_on
-from analysis.naming.by_effects import Naming, name_directions
-from analysis.naming.by_text import name_by_text, nearest_phrases
-from analysis.report.page import write_report
-from analysis.representation.dci import DCI, stylespace_dci
-from analysis.representation.factorvae import factorvae_score
-from analysis.representation.mig import mutual_information
-from analysis.representation.scores import disentanglement_scores
-from analysis.spaces.cosines import cosine_matrix
-from analysis.spaces.geodesic import Geodesic, find_geodesic, geodesic_between
-from analysis.spaces.participation import Participation
-from analysis.spaces.path_length import (
-    PathLength,
-    edit_path_length,
-    lipschitz,
-    perceptual_path_length,
-)
-from analysis.spaces.pullback import LocalMetric, effective_dimension, pullback_metric
-from analysis.spaces.separability import Separability, linear_separability, measure_separability
-from analysis.spaces.subspaces import compare_banks, compare_subspaces, principal_angles
-from directions.scoring.features import face_features, lpips_features, pixel_features
-from directions.seeds import HELD_OUT_SEED
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from directions.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from analysis import plots
+    from analysis.comparison import Comparison, Cost, EqualEffect, compare_methods
+    from analysis.edits.accuracy import Accuracy, editing_accuracy
+    from analysis.edits.calibration import (
+        CalibrationCurve,
+        apply_calibrations,
+        calibrate,
+        calibration_curves,
+    )
+    from analysis.edits.consistency import Consistency, edit_consistency, level_edits, shift_edits
+    from analysis.edits.curves import Curves, measure_curves
+    from analysis.edits.effects import Effect, Effects, effects_of, measure_effects
+    from analysis.edits.identity import Identity, identity_preservation
+    from analysis.edits.leakage import Leakage, attribute_dependency
+    from analysis.edits.linear_range import LinearRange, linear_ranges
+    from analysis.edits.nulls import (
+        PermutationTest,
+        RandomNull,
+        permuted_labels,
+        random_directions,
+        random_null,
+    )
+    from analysis.edits.realism import Realism, measure_realism
+    from analysis.edits.reconstruction import Reconstruction, lpips_distance, reconstruction_quality
+    from analysis.evaluation import Evaluation, evaluate
+    from analysis.measures.remarks import Remark, remarks_on
+    from analysis.naming.by_effects import Naming, name_directions
+    from analysis.naming.by_text import name_by_text, nearest_phrases
+    from analysis.report.page import write_report
+    from analysis.representation.dci import DCI, stylespace_dci
+    from analysis.representation.factorvae import factorvae_score
+    from analysis.representation.mig import mutual_information
+    from analysis.representation.scores import disentanglement_scores
+    from analysis.spaces.cosines import cosine_matrix
+    from analysis.spaces.geodesic import Geodesic, find_geodesic, geodesic_between
+    from analysis.spaces.participation import Participation
+    from analysis.spaces.path_length import (
+        PathLength,
+        edit_path_length,
+        lipschitz,
+        perceptual_path_length,
+    )
+    from analysis.spaces.pullback import LocalMetric, effective_dimension, pullback_metric
+    from analysis.spaces.separability import Separability, linear_separability, measure_separability
+    from analysis.spaces.subspaces import compare_banks, compare_subspaces, principal_angles
+    from directions.scoring.features import face_features, lpips_features, pixel_features
+    from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
     "HELD_OUT_SEED",
@@ -123,3 +130,5 @@ __all__ = [
     "stylespace_dci",
     "write_report",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__)

@@ -6,9 +6,9 @@ is not imported.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from directions.lazy import lazy_names
 from discovery.registry import METHODS, find_method
 
 if TYPE_CHECKING:
@@ -63,24 +63,10 @@ __all__ = [
     "Walks",
 ]
 
-_HOME = {
-    "Auto": "discovery.sampling.sampler",
-    "sample": "discovery.sampling.sampler",
-    "Samples": "discovery.sampling.samples",
-    **{
-        entry.location.partition(":")[2]: entry.location.partition(":")[0]
-        for entry in METHODS.values()
-    },
+CLASSES = {
+    entry.location.partition(":")[2]: entry.location.partition(":")[0] for entry in METHODS.values()
 }
+"""The module of each registered method's class; a new one need not be written out above."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'discovery' has no attribute {name!r}")
-    found = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__ += [name for name in CLASSES if name not in __all__]
+__getattr__, __dir__ = lazy_names(__name__, CLASSES)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-from directions.errors import UnknownNameError
-from discovery.base import Method
+from directions.errors import LatdirError, UnknownNameError
+from discovery.base import FAMILIES, Method
+from discovery.settings import Description, described, read_method
 
-__all__ = ["METHODS", "MethodEntry", "find_method"]
+__all__ = ["METHODS", "MethodEntry", "describe", "find_method", "methods"]
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,28 @@ METHODS: dict[str, MethodEntry] = {
 }
 
 
+GROUP = "latdir.methods"
+"""Entry points of this group add methods of other distributions: `name = "module:Class"`."""
+
+
+def methods() -> dict[str, MethodEntry]:
+    """All methods by name: the built-in ones, then those of other installed distributions.
+
+    The latter are imported, for their summary is the first line of the class's docstring.
+    """
+    others = {
+        name: MethodEntry(location, (find_method(name).__doc__ or "").partition(".")[0], "no paper")
+        for name, location in _others().items()
+    }
+    return METHODS | others
+
+
 def find_method(name: str) -> type[Method]:
-    """The class of a registered method.
+    """The class of a method, built in or of another installed distribution.
 
     Raises:
-        LatdirError: No method of that name.
+        UnknownNameError: No method of that name.
+        LatdirError: Another distribution's entry point that is no method.
 
     Example:
         >>> find_method("boundary").__name__
@@ -144,8 +162,40 @@ def find_method(name: str) -> type[Method]:
         ...
         directions.errors.UnknownNameError: no method 'magic': there are boundary, ...
     """
-    if name not in METHODS:
-        raise UnknownNameError(f"no method {name!r}: there are {', '.join(METHODS)}")
-    module, _, cls = METHODS[name].location.partition(":")
-    found: type[Method] = getattr(importlib.import_module(module), cls)
+    known = {key: entry.location for key, entry in METHODS.items()}
+    if name not in known:
+        known |= _others()
+    if name not in known:
+        raise UnknownNameError(f"no method {name!r}: there are {', '.join(known)}")
+    module, _, cls = known[name].partition(":")
+    found = getattr(importlib.import_module(module), cls)
+    if not (isinstance(found, type) and issubclass(found, FAMILIES)):
+        raise LatdirError(
+            f"{known[name]} is no method: derive it from one of "
+            f"{', '.join(family.__name__ for family in FAMILIES)}"
+        )
     return found
+
+
+def describe(name: str) -> Description:
+    """Family and settings of a method; a built-in one is not imported for them.
+
+    Raises:
+        UnknownNameError: No method of that name.
+
+    Example:
+        >>> [setting.name for setting in describe("sefa").settings]
+        ['n_directions', 'layers', 'normalize']
+    """
+    if name in METHODS:
+        return read_method(METHODS[name].location)
+    return described(find_method(name))
+
+
+def _others() -> dict[str, str]:
+    """Locations of the methods of other distributions; a built-in name cannot be taken."""
+    # Looking through all installed distributions takes as long as listing the built-in methods.
+    from importlib.metadata import entry_points
+
+    points = entry_points(group=GROUP)
+    return {point.name: point.value for point in points if point.name not in METHODS}

@@ -1,1 +1,36 @@
-"""The command `latdir`: thin shells over the library."""
+"""Find, measure and apply directions in the latent space of a generator.
+
+The public names of `directions`, `discovery` and `analysis` are here as well, imported when first
+used; the command `latdir` is a thin shell over them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import analysis
+import directions
+import discovery
+
+if TYPE_CHECKING:
+    from analysis import *
+    from directions import *
+    from discovery import *
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__"]
+__all__ += directions.__all__
+__all__ += discovery.__all__
+__all__ += analysis.__all__
+
+
+def __getattr__(name: str) -> Any:
+    for package in (directions, discovery, analysis):
+        if name in package.__all__:
+            return getattr(package, name)
+    raise AttributeError(f"module 'latdir' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

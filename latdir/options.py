@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from directions import BankError, DirectionBank
-from directions.generators import Generator, load_generator
+from directions.errors import BankError, LatdirError
+
+if TYPE_CHECKING:
+    from directions import DirectionBank
+    from directions.generators import Generator
 
 __all__ = [
     "BankFile",
@@ -17,6 +20,8 @@ __all__ = [
     "OwnGenerator",
     "Seed",
     "bank_and_generator",
+    "number",
+    "split_names",
 ]
 
 GeneratorName = Annotated[
@@ -43,8 +48,27 @@ def bank_and_generator(path: Path, name: str | None) -> tuple[DirectionBank, Gen
     Raises:
         BankError: An empty bank, or one of another generator.
     """
+    from directions import DirectionBank, load_generator
+
     bank = DirectionBank.load(path)
     if not len(bank):
         raise BankError(f"{path} holds no directions")
     generator = load_generator(name or bank.generator)
     return bank.check(generator), generator
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Names with commas between; None where the flag was left out."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def number(text: str, flag: str) -> float:
+    """The number that a flag was given.
+
+    Raises:
+        LatdirError: No number.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise LatdirError(f"{flag} takes numbers, not {text!r}") from None

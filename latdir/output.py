@@ -5,19 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
-from directions import LatdirError
+from directions.errors import LatdirError
 from directions.storage.atomic import atomic
 
-__all__ = ["Json", "figure_format", "say", "table", "write_figure", "write_text"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+__all__ = [
+    "FIGURES",
+    "TABLES",
+    "Json",
+    "figure_format",
+    "say",
+    "table",
+    "table_format",
+    "write_figure",
+    "write_table",
+    "write_text",
+]
 
 FIGURES = ("png", "pdf", "svg")
+TABLES = ("csv", "parquet", "json")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
@@ -26,6 +39,8 @@ def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, note: str = ""
 ) -> Table:
     """A table whose numbers are right-aligned and whose first column names the row."""
+    from rich.table import Table
+
     made = Table(title=title, title_justify="left", caption=note or None, caption_justify="left")
     body = [[_text(cell) for cell in row] for row in rows]
     for i, column in enumerate(columns):
@@ -41,6 +56,8 @@ def say(data: Mapping[str, Any], *shown: Table | str, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(data, ensure_ascii=False, allow_nan=False))
         return
+    from rich.console import Console
+
     console = Console(highlight=False)
     for item in shown:
         console.print(item)
@@ -69,9 +86,57 @@ def figure_format(path: Path) -> str:
     Raises:
         LatdirError: A suffix that figures are not written as.
     """
+    return _format(path, FIGURES, "figures")
+
+
+def table_format(path: Path) -> str:
+    """The format that a path's suffix asks for.
+
+    Raises:
+        LatdirError: A suffix that tables are not written as.
+
+    Example:
+        >>> table_format(Path("effects.csv"))
+        'csv'
+    """
+    return _format(path, TABLES, "tables")
+
+
+def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
+    """Write columns of equal length in the format of the path's suffix, atomically.
+
+    None is an empty cell, a null or null.
+
+    Args:
+        path: The file to write; its folder must exist.
+        columns: Name to values.
+
+    Returns:
+        The path written.
+
+    Raises:
+        LatdirError: A suffix that tables are not written as, or a file that cannot be written.
+    """
+    import pyarrow
+    from pyarrow import csv, parquet
+
+    kind = table_format(path)
+    made = pyarrow.table({name: list(values) for name, values in columns.items()})
+    with atomic(path) as temporary:
+        if kind == "parquet":
+            parquet.write_table(made, temporary)
+        elif kind == "csv":
+            csv.write_csv(made, temporary)
+        else:
+            text = json.dumps(made.to_pylist(), ensure_ascii=False, allow_nan=False, indent=1)
+            temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def _format(path: Path, kinds: Sequence[str], things: str) -> str:
     kind = path.suffix.lstrip(".").lower()
-    if kind not in FIGURES:
-        raise LatdirError(f"figures are written as {', '.join(FIGURES)}, not {path.name!r}")
+    if kind not in kinds:
+        raise LatdirError(f"{things} are written as {', '.join(kinds)}, not {path.name!r}")
     return kind
 
 

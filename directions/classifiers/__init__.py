@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from directions.classifiers.base import Attribute, Classifier, Combined
-from directions.classifiers.mirror import Mirrored
-from directions.classifiers.rename import Renamed
+from typing import TYPE_CHECKING
+
 from directions.errors import LatdirError
+from directions.lazy import lazy_names
 from directions.plugins import Entry, build
+
+if TYPE_CHECKING:
+    from directions.classifiers.base import Attribute, Classifier, Combined
+    from directions.classifiers.mirror import Mirrored
+    from directions.classifiers.rename import Renamed
 
 __all__ = [
     "CLASSIFIERS",
@@ -56,6 +61,8 @@ def load_classifier(name: str) -> Classifier:
             your own is named 'module:function', where the function returns
             directions.wrap_classifier(…)
     """
+    from directions.classifiers.base import Classifier, Combined
+
     parts = []
     for part in name.split("+"):
         made = build(part, CLASSIFIERS, kind="classifier", wrap="directions.wrap_classifier")
@@ -66,3 +73,6 @@ def load_classifier(name: str) -> Classifier:
             )
         parts.append(made)
     return parts[0] if len(parts) == 1 else Combined(*parts)
+
+
+__getattr__, __dir__ = lazy_names(__name__)

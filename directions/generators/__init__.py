@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from directions.errors import LatdirError, UnknownNameError
-from directions.generators.base import Generator
-from directions.generators.checkpoints.families import Options, OptionValue, parse_options
+from directions.lazy import lazy_names
 from directions.plugins import Entry, build
+
+if TYPE_CHECKING:
+    from directions.generators.base import Generator
 
 __all__ = ["GENERATORS", "Generator", "load_generator"]
 
@@ -29,7 +32,7 @@ GENERATORS: dict[str, Entry] = {
 }
 
 
-def load_generator(name: str | os.PathLike[str], **options: OptionValue) -> Generator:
+def load_generator(name: str | os.PathLike[str], **options: int | float | str | None) -> Generator:
     """A generator by name, or from a checkpoint file.
 
     Checkpoints of StyleGAN2-ADA, StyleGAN3, StyleGAN2, StyleGAN, PGGAN and BigGAN-deep load from
@@ -65,6 +68,7 @@ def load_generator(name: str | os.PathLike[str], **options: OptionValue) -> Gene
     text = os.fspath(name)
     given = {key: value for key, value in options.items() if value is not None}
     if _is_file(text):
+        from directions.generators.checkpoints.families import Options, parse_options
         from directions.generators.checkpoints.load import load_checkpoint
 
         path, written = parse_options(text)
@@ -78,6 +82,8 @@ def load_generator(name: str | os.PathLike[str], **options: OptionValue) -> Gene
         if ":" in text:
             raise
         raise UnknownNameError(f"{error}; a checkpoint is named by its path") from error
+    from directions.generators.base import Generator
+
     if not isinstance(made, Generator):
         raise LatdirError(
             f"{text} made a {type(made).__name__}, not a Generator: return directions.wrap(…)"
@@ -92,3 +98,6 @@ def _is_file(text: str) -> bool:
     path = Path(text.partition("?")[0])
     known = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
     return Path(text).exists() or path.exists() or path.suffix.lower() in known
+
+
+__getattr__, __dir__ = lazy_names(__name__)

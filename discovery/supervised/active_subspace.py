@@ -65,6 +65,7 @@ class ActiveSubspace(ScoreMethod):
         n_codes: Number of codes to take gradients at.
         n_directions: Directions for each attribute.
         space: Latent space of the codes; by default the generator's first.
+        batch_size: Codes at a time; bounds the memory.
 
     Example:
         >>> from directions.planted.world import planted

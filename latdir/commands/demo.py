@@ -7,29 +7,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from PIL import Image
+import typer
 
-from analysis import plots
-from analysis.evaluation import evaluate
-from directions import DirectionBank, LatdirError
-from directions.classifiers import load_classifier
-from directions.disentangling.projection import condition
-from directions.editing.grids import edit_grid
-from directions.generators import Generator, load_generator
-from directions.images import save_png
+from directions.errors import LatdirError
 from directions.seeds import PICTURE_SEED
-from discovery.sampling.sampler import sample
-from discovery.supervised.boundary import Boundary
-from latdir.output import write_figure
+from latdir.options import Seed
+from latdir.output import Json, say, table, write_figure
 
-__all__ = ["ATTRIBUTES", "Result", "run"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from directions import DirectionBank
+    from directions.generators import Generator
+
+__all__ = ["ATTRIBUTES", "Result", "demo", "run"]
 
 ATTRIBUTES = ("smiling", "yaw", "mouth_open", "male", "age", "pitch", "brightness")
 HELD_OUT = 48
 # Measures that make images of their own take longer than the demo should.
 LEFT_OUT = {"accuracy": 0, "consistency": 0}
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for all results.")] = Path("out/demo"),
+    count: Annotated[int, typer.Option(help="Samples to label.")] = 6000,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Do the main job on the built-in face generator: from sampling to a report."""
+    result = run(out, count=count, seed=seed)
+    rows = [[step, f"{seconds:.1f} s"] for step, seconds in result.seconds.items()]
+    say(
+        result.as_dict(),
+        table("The main job", ["step", "took"], rows),
+        f"Open {result.report} in a browser.",
+        as_json=as_json,
+    )
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,10 @@ def run(out: Path, *, count: int, seed: int) -> Result:
     Raises:
         LatdirError: The folder cannot be made, or holds samples of another run.
     """
+    from analysis import evaluate, plots
+    from directions import condition, edit_grid, load_classifier, load_generator, save_png
+    from discovery import Boundary, sample
+
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -118,6 +137,8 @@ def run(out: Path, *, count: int, seed: int) -> Result:
 
 def _overview(generator: Generator, bank: DirectionBank) -> Image.Image:
     """One face, one row a direction."""
+    from directions import edit_grid
+
     code = generator.sample(1, seed=PICTURE_SEED)
     return edit_grid(generator, code, bank, title=f"{bank.generator}: one face, {len(bank)} ways")
 

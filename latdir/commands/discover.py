@@ -2,107 +2,148 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from directions import DirectionBank, LatdirError
-from directions.classifiers import load_classifier
-from directions.generators import load_generator
-from discovery.base import Method, Need
-from discovery.registry import METHODS, find_method
+from directions.errors import LatdirError
+from discovery.registry import METHODS, describe, find_method, methods
 from latdir.commands.text import MODEL, MODEL_HELP, load_model
+from latdir.options import split_names
 from latdir.output import Json, say, table
 
-__all__ = ["MethodGroup", "split_names"]
+if TYPE_CHECKING:
+    from directions import DirectionBank
+
+__all__ = ["MethodGroup"]
+
+REQUIRED = inspect.Parameter.empty
 
 
 class MethodGroup(TyperGroup):
-    """A group whose subcommands are the registered methods, imported only when called."""
+    """A group whose subcommands are the methods, imported only when run."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names of the registered methods."""
-        return list(METHODS)
+        """Names of the methods."""
+        return list(methods())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The subcommand of one method, or None."""
-        if cmd_name not in METHODS:
+        entry = METHODS.get(cmd_name) or methods().get(cmd_name)
+        if entry is None:
             return None
         app = typer.Typer(add_completion=False)
-        entry = METHODS[cmd_name]
-        app.command(cmd_name, help=f"Find {entry.summary} ({entry.paper}).")(
-            _command(find_method(cmd_name))
-        )
+        app.command(cmd_name, help=f"Find {entry.summary} ({entry.paper}).")(_Discovery(cmd_name))
         return typer.main.get_command(app)
 
 
-REQUIRED = inspect.Parameter.empty
-INPUTS: dict[Need, tuple[Any, str, Any]] = {
-    "samples": (Path, "Folder written by `latdir sample`.", REQUIRED),
-    "generator": (str, "Name, path of a checkpoint, or module:function of your own.", "digiface64"),
-    "classifier": (str, "Names joined by +, or module:function of your own.", REQUIRED),
-    "text": (list[str], "Target text; 'smiling=a smiling face'.", REQUIRED),
-    "clip": (str, MODEL_HELP, MODEL),
+@dataclass(frozen=True)
+class Input:
+    """How an argument of `discover` is given on the command line.
+
+    Attributes:
+        type: Of the flag.
+        help: Of the flag.
+        load: What the flag's value stands for.
+        default: Where the flag is left out; `REQUIRED` keeps the argument's own default.
+    """
+
+    type: Any
+    help: str
+    load: Callable[[Any], Any] = lambda given: given
+    default: Any = REQUIRED
+
+
+def _samples(folder: Path) -> Any:
+    from discovery.sampling.samples import Samples
+
+    return Samples.load(folder)
+
+
+def _generator(name: str) -> Any:
+    from directions import load_generator
+
+    return load_generator(name)
+
+
+def _classifier(name: str) -> Any:
+    from directions import load_classifier
+
+    return load_classifier(name)
+
+
+def _attributes(text: str | None) -> list[str] | None:
+    names = split_names(text)
+    if names == []:
+        raise LatdirError("--attributes is empty: give names with commas between, or leave it out")
+    return names
+
+
+INPUTS = {
+    "samples": Input(Path, "Folder written by `latdir sample`.", _samples),
+    "generator": Input(
+        str, "Name, path of a checkpoint, or module:function of your own.", _generator, "digiface64"
+    ),
+    "classifier": Input(str, "Names joined by +, or module:function of your own.", _classifier),
+    "text": Input(list[str], "Target text; 'smiling=a smiling face'."),
+    "clip": Input(str, MODEL_HELP, load_model, MODEL),
+    "neutral": Input(str, "Neutral text."),
+    "without": Input(
+        list[str] | None,
+        "Text to preserve; 'male=a man vs a woman'.",
+        lambda given: given or (),
+        None,
+    ),
+    "attributes": Input(
+        str | None, "Attributes wanted, with commas between; all by default.", _attributes
+    ),
+    "seed": Input(int, "Seed of everything drawn."),
 }
 
 
-def _command(method: type[Method]) -> Callable[..., None]:
-    """A function whose parameters are the method's inputs and its fields."""
-    hints, help_of = typing.get_type_hints(method), _field_help(method)
-    takes = inspect.signature(getattr(method, "discover")).parameters  # noqa: B009
-    fields = list(dataclasses.fields(method))
-    flags = [
-        _parameter(need, kind, text, default)
-        for need, (kind, text, default) in INPUTS.items()
-        if need in method.needs
-    ]
-    if "neutral" in takes:
-        text = "Neutral text."
-        flags.append(_parameter("neutral", str, text, takes["neutral"].default))
-    if "without" in takes:
-        text = "Text to preserve; 'male=a man vs a woman'."
-        flags.append(_parameter("without", list[str] | None, text, None))
-    flags.append(_parameter("out", Path, "Bank file to write."))
-    if "attributes" in takes:
-        text = "Attributes wanted, with commas between; all by default."
-        flags.append(_parameter("attributes", str | None, text, None))
-    for field in fields:
-        kind = _flag_type(hints[field.name])
-        default = str(field.default) if kind is str else field.default
-        flags.append(_parameter(field.name, kind, help_of.get(field.name, ""), default))
-    if "seed" in takes:
-        flags.append(_parameter("seed", int, "Seed of everything drawn.", 0))
+class _Discovery:
+    """The command of one method: a flag for each argument of its family and for each field."""
 
-    def run(*, out: Path, as_json: bool = False, **given: Any) -> None:
-        inputs: dict[str, Any] = {need: _load(need, given[need]) for need in method.needs}
-        if "attributes" in takes:
-            inputs["attributes"] = _names(given["attributes"])
-        inputs.update({name: given[name] for name in ("seed", "neutral") if name in takes})
-        if "without" in takes:
-            inputs["without"] = given["without"] or ()
-        chosen = method(**{f.name: _parsed(given[f.name], hints[f.name]) for f in fields})
-        bank: DirectionBank = getattr(chosen, "discover")(**inputs)  # noqa: B009
+    def __init__(self, name: str) -> None:
+        found = describe(name)
+        declared = inspect.signature(found.family.discover).parameters
+        self.__name__, self.name, self.settings = name, name, found.settings
+        self.inputs = {key: INPUTS[key] for key in declared if key != "self"}
+        flags = [
+            _flag(key, flag.type, flag.help, _first(flag.default, declared[key].default))
+            for key, flag in self.inputs.items()
+        ]
+        flags.append(_flag("out", Path, "Bank file to write."))
+        for field in self.settings:
+            hint = _flag_type(field.type)
+            default = str(field.default) if hint is str else field.default
+            flags.append(_flag(field.name, hint, field.help, default))
+        kind = inspect.Parameter.KEYWORD_ONLY
+        flags.append(inspect.Parameter("as_json", kind, default=False, annotation=Json))
+        self.__signature__ = inspect.Signature(flags)
+        self.__annotations__ = {flag.name: flag.annotation for flag in flags}
+
+    def __call__(self, *, out: Path, as_json: bool = False, **given: Any) -> None:
+        """Run the method and write its bank."""
+        inputs = {key: flag.load(given[key]) for key, flag in self.inputs.items()}
+        settings = {f.name: _parsed(given[f.name], f.type) for f in self.settings}
+        bank = find_method(self.name)(**settings).discover(**inputs)
         bank.save(out)
         _show(bank, out, as_json=as_json)
 
-    flags.append(
-        inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)
-    )
-    # typer reads the parameters from the signature; the names differ from method to method.
-    setattr(run, "__signature__", inspect.Signature(flags))  # noqa: B010
-    run.__annotations__ = {p.name: p.annotation for p in flags}
-    return run
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not REQUIRED), REQUIRED)
 
 
-def _parameter(name: str, kind: Any, text: str, default: Any = REQUIRED) -> inspect.Parameter:
+def _flag(name: str, kind: Any, text: str, default: Any = REQUIRED) -> inspect.Parameter:
     annotation = Annotated[kind, typer.Option(help=text)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -126,30 +167,6 @@ def _parsed(value: Any, hint: Any) -> Any:
         return None if value == "None" else value
 
 
-def _load(need: Need, given: Any) -> Any:
-    if need == "samples":
-        from discovery.sampling.samples import Samples
-
-        return Samples.load(given)
-    if need == "generator":
-        return load_generator(given)
-    if need == "classifier":
-        return load_classifier(given)
-    return load_model(given) if need == "clip" else given
-
-
-def _names(text: str | None) -> list[str] | None:
-    names = split_names(text)
-    if names == []:
-        raise LatdirError("--attributes is empty: give names with commas between, or leave it out")
-    return names
-
-
-def split_names(text: str | None) -> list[str] | None:
-    """Names with commas between; None where the flag was left out."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _show(bank: DirectionBank, out: Path, *, as_json: bool) -> None:
     data = {
         "bank": str(out),
@@ -164,11 +181,3 @@ def _show(bank: DirectionBank, out: Path, *, as_json: bool) -> None:
     )
     rows = [[d.name, d.space, *(d.evidence.get(k) for k in keys)] for d in bank.directions]
     say(data, table(f"{out}", ["direction", "space", *keys], rows), as_json=as_json)
-
-
-def _field_help(method: type[Method]) -> dict[str, str]:
-    """The lines of the docstring's Attributes section, by field."""
-    found = re.findall(
-        r"^ {4}(\w+): (.+(?:\n {6,}\S.*)*)", inspect.getdoc(method) or "", flags=re.MULTILINE
-    )
-    return {name: " ".join(text.split()) for name, text in found}

@@ -12,13 +12,21 @@ from typing import Annotated, Any
 import typer
 
 from analysis.registry import MEASURES
-from directions import DirectionBank, LatdirError
 from directions.classifiers import load_classifier
-from directions.generators import load_generator
-from latdir.commands.discover import split_names
-from latdir.options import BankFile, ClassifierName, OwnGenerator, bank_and_generator
-from latdir.output import FIGURES, Json, figure_format, say, table, write_figure, write_text
-from latdir.table_files import TABLES, table_format, write_table
+from directions.errors import LatdirError
+from latdir.options import BankFile, ClassifierName, OwnGenerator, bank_and_generator, split_names
+from latdir.output import (
+    FIGURES,
+    TABLES,
+    Json,
+    figure_format,
+    say,
+    table,
+    table_format,
+    write_figure,
+    write_table,
+    write_text,
+)
 
 __all__ = ["compare", "effects", "evaluate", "report"]
 
@@ -151,6 +159,7 @@ def compare(
     from analysis.edits.targets import match_targets
     from analysis.evaluation import embedding
     from analysis.plots import plot_comparison
+    from directions import DirectionBank, load_generator
 
     for path in out or []:
         if path.suffix.lstrip(".").lower() not in (*TABLES, *FIGURES):

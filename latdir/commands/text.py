@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from directions import DirectionBank, LatdirError
-from directions.classifiers.clip.protocol import TextImageModel
-from directions.generators import Generator
+from directions.errors import LatdirError
 from directions.plugins import build
+
+if TYPE_CHECKING:
+    from directions import DirectionBank
+    from directions.classifiers.clip.protocol import TextImageModel
+    from directions.generators import Generator
 
 __all__ = ["MODEL", "MODEL_HELP", "bank_of_texts", "load_model"]
 
@@ -29,6 +33,7 @@ def load_model(name: str) -> TextImageModel:
         LatdirError: No model of that name, or the function returns something else.
     """
     from directions.classifiers.clip.model import load_clip
+    from directions.classifiers.clip.protocol import TextImageModel
 
     if ":" not in name or name.partition(":")[0] in LIBRARIES or Path(name).exists():
         return load_clip(name)
@@ -52,7 +57,6 @@ def bank_of_texts(
         text: Texts, as `prompts_of` reads them.
         neutral: Where from.
     """
-    # Listing the command's flags must not wait for what only this one needs.
     from discovery.text.clip_boundary import ClipBoundary
 
     return ClipBoundary(n_codes=QUICK).discover(

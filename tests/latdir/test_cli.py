@@ -2,13 +2,18 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import latdir
 from directions import DirectionBank
 from discovery import METHODS, find_method
+
+HELP = ("discover --help", "discover pca --help", "discover clip_mapper --help")
 
 OWN = """
 from directions.planted.world import planted
@@ -146,6 +151,22 @@ def test_lists(run, kind: str) -> None:
     code, out, _ = run(f"list {kind} --json")
     assert code == 0
     assert len(json.loads(out)[kind]) >= 2
+
+
+def test_the_version(run) -> None:
+    assert run("--version") == (0, f"latdir {latdir.__version__}\n", "")
+
+
+@pytest.mark.parametrize("line", ["--help", "list methods", "evaluate --help", *HELP])
+def test_help_and_lists_import_no_networks_and_no_figures(line: str) -> None:
+    code = (
+        "import sys; from latdir.cli import main\n"
+        f"sys.argv = ['latdir', *{line.split()!r}]\n"
+        "try: main()\nexcept SystemExit as stop: assert not stop.code\n"
+        "print([m for m in ('torch', 'numpy', 'matplotlib', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 
 from directions import DirectionBank
 from directions.planted.world import planted
-from latdir.table_files import write_table
+from latdir.output import write_table
 from tests.analysis.measured import bank_of, true_bank
 
 OWN = """
@@ -132,7 +132,7 @@ def test_report_says_its_remarks_as_json(run, generator, tmp_path: Path) -> None
 def test_tables_keep_what_is_not_there_apart_from_zero(tmp_path: Path) -> None:
     columns = {"name": ["a, b", "c"], "value": [None, 0.0]}
     text = write_table(tmp_path / "t.csv", columns).read_text()
-    assert text.splitlines() == ["name,value", '"a, b",', "c,0.0"]
+    assert text.splitlines() == ['"name","value"', '"a, b",', '"c",0']
     assert json.loads(write_table(tmp_path / "t.json", columns).read_text()) == [
         {"name": "a, b", "value": None},
         {"name": "c", "value": 0.0},

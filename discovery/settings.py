@@ -1,0 +1,155 @@
+"""The settings of a method, read from its source: listing flags imports no method and no torch.
+
+A method is a class statement with annotations, defaults and a docstring, all of which are in its
+file; aliases of types are followed to the module that defines them. Methods of third parties, whose
+source may be anything, are imported instead; for the built-in ones a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dataclasses
+import importlib.util
+import inspect
+import re
+import typing
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from discovery.base import FAMILIES, Method
+
+__all__ = ["Description", "Setting", "described", "read_method"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a method.
+
+    Attributes:
+        name: Of the field.
+        type: Its type, resolved.
+        default: Its value where nothing is given.
+        help: Its lines in the docstring's Attributes.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the command needs to know of a method.
+
+    Attributes:
+        family: The base class that declares the arguments of `discover`.
+        settings: The fields, in order.
+    """
+
+    family: type[Method]
+    settings: tuple[Setting, ...]
+
+
+def described(method: type[Method]) -> Description:
+    """The description of a method that is imported."""
+    family = next(kind for kind in FAMILIES if issubclass(method, kind))
+    hints, helps = typing.get_type_hints(method), _helps(inspect.getdoc(method) or "")
+    return Description(
+        family,
+        tuple(
+            Setting(f.name, hints[f.name], f.default, helps.get(f.name, ""))
+            for f in dataclasses.fields(method)
+        ),
+    )
+
+
+def read_method(location: str) -> Description:
+    """The description of a method that is not imported.
+
+    Args:
+        location: `module:Class` of a package whose source files are at hand.
+
+    Example:
+        >>> found = read_method("discovery.unsupervised.sefa:SeFa")
+        >>> found.family.__name__, found.settings[1].name, found.settings[1].default
+        ('GeneratorMethod', 'layers', 'all')
+    """
+    module, _, name = location.partition(":")
+    statement = _definition(module, name)
+    assert isinstance(statement, ast.ClassDef)
+    parent = ast.unparse(statement.bases[0])
+    helps = _helps(ast.get_docstring(statement) or "")
+    own = tuple(
+        Setting(
+            line.target.id,
+            _type(module, line.annotation),
+            ast.literal_eval(line.value),
+            helps.get(line.target.id, ""),
+        )
+        for line in statement.body
+        if isinstance(line, ast.AnnAssign)
+        and isinstance(line.target, ast.Name)
+        and line.value is not None
+        and not ast.unparse(line.annotation).startswith("ClassVar")
+    )
+    for family in FAMILIES:
+        if family.__name__ == parent:
+            return Description(family, own)
+    inherited = read_method(f"{_home(module, parent)}:{parent}")
+    return Description(inherited.family, (*inherited.settings, *own))
+
+
+@cache
+def _source(module: str) -> ast.Module:
+    """The syntax tree of a module, found without importing its package."""
+    top, *parts = module.split(".")
+    spec = importlib.util.find_spec(top)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    path = Path(spec.submodule_search_locations[0], *parts)
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _definition(module: str, name: str) -> ast.stmt | None:
+    """The statement of a module that defines a class or a type, if there is one."""
+    for statement in _source(module).body:
+        match statement:
+            case ast.ClassDef(name=found) if found == name:
+                return statement
+            case ast.Assign(targets=[ast.Name(id=found)]) if found == name:
+                return statement
+    return None
+
+
+def _home(module: str, name: str) -> str:
+    """The module that defines a name which another module uses."""
+    if _definition(module, name) is not None:
+        return module
+    for statement in _source(module).body:
+        match statement:
+            case ast.ImportFrom(module=str(source)) if name in {a.name for a in statement.names}:
+                return _home(source, name)
+    raise NameError(f"{module} neither defines nor imports {name}")
+
+
+def _type(module: str, annotation: ast.expr) -> Any:
+    """The type that an annotation stands for, its aliases looked up where they are defined."""
+    known: dict[str, Any] = {"Literal": typing.Literal}
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Name) and node.id not in known and not hasattr(builtins, node.id):
+            home = _home(module, node.id)
+            alias = _definition(home, node.id)
+            assert isinstance(alias, ast.Assign)
+            known[node.id] = _type(home, alias.value)
+    return eval(ast.unparse(annotation), known)
+
+
+def _helps(docstring: str) -> dict[str, str]:
+    """The lines of a docstring's Attributes section, by field."""
+    found = re.findall(r"^ {4}(\w+): (.+(?:\n {6,}\S.*)*)", docstring, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}

@@ -1,0 +1,118 @@
+"""The commands `latdir bank …`: show, merge, condition, convert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from directions.errors import LatdirError
+from latdir.options import BankFile, OwnGenerator, bank_and_generator, split_names
+from latdir.output import Json, say, table
+
+__all__ = ["condition", "convert", "merge", "show"]
+
+
+def show(bank: BankFile, as_json: Json = False) -> None:
+    """List the directions of a bank, without loading its generator."""
+    from directions import DirectionBank
+
+    loaded = DirectionBank.load(bank)
+    rows = [
+        [
+            d.name,
+            d.space,
+            "×".join(map(str, d.vector.shape)),
+            d.method,
+            d.sigma,
+            d.calibration and f"{d.calibration.per_sigma:+.3g} {d.calibration.unit}/σ",
+        ]
+        for d in loaded.directions
+    ]
+    columns = ["direction", "space", "shape", "method", "sigma", "calibrated"]
+    data = {
+        "generator": loaded.generator,
+        "fingerprint": loaded.fingerprint,
+        "provenance": dict(loaded.provenance),
+        "directions": [dict(zip(columns, row, strict=True)) for row in rows],
+    }
+    title = f"{loaded.generator} ({loaded.fingerprint[:12]}…)"
+    say(data, table(title, columns, rows), as_json=as_json)
+
+
+def merge(
+    banks: Annotated[list[Path], typer.Argument(help="Bank files of one generator.")],
+    out: Annotated[Path, typer.Option(help="Bank file to write.")],
+    prefix: Annotated[bool, typer.Option(help="Put each file's name before its names.")] = False,
+) -> None:
+    """Put the directions of several banks of one generator into one."""
+    from directions import DirectionBank
+
+    loaded = [DirectionBank.load(path) for path in banks]
+    if prefix:
+        loaded = [
+            b.replaced(d.evolve(name=f"{path.stem}/{d.name}") for d in b.directions)
+            for path, b in zip(banks, loaded, strict=True)
+        ]
+    merged = loaded[0]
+    for other in loaded[1:]:
+        merged = merged.merge(other)
+    merged.save(out)
+    typer.echo(f"{out}: {len(merged)} directions")
+
+
+def condition(
+    bank: BankFile,
+    out: Annotated[Path, typer.Option(help="Bank file to write.")],
+    direction: Annotated[
+        list[str] | None, typer.Option(help="Direction to change; all by default.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(help="Names to take out, with commas; all others by default.")
+    ] = None,
+    generator: OwnGenerator = None,
+    as_json: Json = False,
+) -> None:
+    """Disentangle: take out of directions what they share with others."""
+    from directions import condition as conditioned
+
+    loaded, owner = bank_and_generator(bank, generator)
+    listed = split_names(on) or list(loaded)
+    plan = {d: [o for o in listed if o != d] for d in direction or loaded}
+    on_others = {d: others for d, others in plan.items() if others}
+    made = conditioned(loaded, on=on_others, prior=owner.prior(loaded.directions[0].space))
+    made.save(out)
+    kept = {name: made[name].evidence["conditioned"]["kept"] for name in on_others}
+    rows = [[name, share] for name, share in kept.items()]
+    data = {"bank": str(out), "kept": kept}
+    say(data, table(f"{out}", ["direction", "length kept"], rows), as_json=as_json)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="A bank, or .npy, .npz, .pt of another tool.")],
+    out: Annotated[Path, typer.Option(help="A bank, or .npy, .npz, .pt to write.")],
+    generator: OwnGenerator = None,
+    space: Annotated[str, typer.Option(help="Space of an imported file's vectors.")] = "w",
+) -> None:
+    """Import InterFaceGAN .npy, GANSpace .npz and e4e .pt files, or export to them."""
+    from directions import DirectionBank, export_bank, import_bank, load_generator
+
+    foreign = (".npy", ".npz", ".pt")
+    if source.suffix in foreign:
+        if generator is None:
+            raise LatdirError(
+                f"{source} does not say which generator it belongs to: add --generator NAME"
+            )
+        loaded = import_bank(source, generator=load_generator(generator), space=space)
+    else:
+        loaded = DirectionBank.load(source)
+    if out.suffix in foreign:
+        prior = None
+        if out.suffix == ".npz":
+            owner = load_generator(generator or loaded.generator)
+            prior = owner.prior(loaded.check(owner).directions[0].space)
+        written = export_bank(loaded, out, prior=prior)
+    else:
+        written = [loaded.save(out)]
+    typer.echo("\n".join(map(str, written)))

@@ -1,0 +1,101 @@
+"""The command `latdir edit`: samples moved along directions, as a grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from directions.errors import LatdirError
+from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
+from latdir.options import OwnGenerator, Seed, bank_and_generator, number
+
+if TYPE_CHECKING:
+    from directions import DirectionBank
+    from directions.generators import Generator
+
+__all__ = ["edit"]
+
+
+def edit(
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    bank: Annotated[Path | None, typer.Argument(help="Bank file; none with --text.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="name=amount; several move together.")
+    ] = None,
+    sweep: Annotated[str | None, typer.Option(help="One direction, over --amounts.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="What to move towards, in words, over --amounts.")
+    ] = None,
+    neutral: Annotated[str, typer.Option(help="What to move from, in words.")] = "a face",
+    clip: Annotated[str, typer.Option(help=MODEL_HELP)] = MODEL,
+    amounts: Annotated[str, typer.Option(help="Amounts with commas between.")] = "-3,-2,-1,0,1,2,3",
+    unit: Annotated[str, typer.Option(help="sigma, latent, attribute, or degrees, …")] = "sigma",
+    count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4,
+    seed: Seed = 1,
+    generator: OwnGenerator = None,
+) -> None:
+    """Move samples along directions and draw the grid: rows are samples."""
+    import torch
+
+    from directions import edit_grid, grid, load_generator, move, save_png
+    from directions.scoring.scorer import Scorer
+
+    ways = [bool(change), bool(sweep), bool(text)]
+    if sum(ways) != 1:
+        raise LatdirError(
+            "say what to draw: --sweep smiling, --set smiling=2 --set yaw=-1, "
+            'or --text "a smiling face"'
+        )
+    if bool(text) == (bank is not None):
+        raise LatdirError(
+            "--text finds its own directions: leave the bank out"
+            if text
+            else "name the bank that the direction is in, or use --text"
+        )
+    if text:
+        made = load_generator(generator or "digiface64")
+        found = bank_of_texts(made, load_model(clip), text, neutral=neutral)
+        codes = made.sample(count, seed=seed)
+        steps = [number(a, "--amounts") for a in amounts.split(",")]
+        save_png(edit_grid(made, codes, found, amounts=steps, unit=unit), out)
+        typer.echo(f"{out}")
+        return
+    assert bank is not None
+    loaded, made = bank_and_generator(bank, generator)
+    changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
+    chosen = loaded.select(changes)
+    space = _common_space(chosen, made)
+    codes = made.sample(count, seed=seed, space=space)
+    if sweep:
+        steps = [number(a, "--amounts") for a in amounts.split(",")]
+        picture = edit_grid(made, codes, chosen[sweep], amounts=steps, unit=unit)
+    else:
+        edited = move(codes, chosen, changes, unit=unit)
+        label = ", ".join(f"{k} {v:+g}" for k, v in changes.items())
+        both = Scorer(made, space=space).images(torch.cat([codes, edited]))
+        images = torch.cat([part.float().cpu() for part in both])
+        images = torch.stack(images.chunk(2), 1)
+        picture = grid(images, columns=["original", label], marked=0)
+    save_png(picture, out)
+    typer.echo(f"{out}")
+
+
+def _common_space(bank: DirectionBank, generator: Generator) -> str:
+    """The space whose codes all directions move; codes with layers take those of all layers too."""
+    spaces = {d.acts_in(generator.spaces) for d in bank.directions}
+    [space, *others] = sorted(s for s in spaces if f"{s}+" not in spaces)
+    if others:
+        raise LatdirError(
+            f"directions of {space} and {', '.join(others)} cannot move one code: choose "
+            "directions of one space"
+        )
+    return space
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    name, sign, value = text.rpartition("=")
+    if not sign:
+        raise LatdirError(f"--set takes name=amount, such as smiling=2, not {text!r}")
+    return name, number(value, f"--set {name}")

@@ -1,0 +1,68 @@
+"""The command `latdir sample`: labeled codes, streamed to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from directions.errors import LatdirError
+from latdir.options import ClassifierName, GeneratorName, Seed, split_names
+from latdir.output import Json, say, table
+
+__all__ = ["sample"]
+
+
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder for the shards; run again to resume.")],
+    generator: GeneratorName = "digiface64",
+    classifier: ClassifierName = "faces+pixels",
+    count: Annotated[str, typer.Option(help="How many, or `auto`.")] = "auto",
+    seed: Seed = 0,
+    attributes: Annotated[str | None, typer.Option(help="Names with commas between.")] = None,
+    space: Annotated[str | None, typer.Option(help="Latent space of the codes.")] = None,
+    truncation: Annotated[float, typer.Option(help="ψ of the truncation trick.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Draw codes, generate images, label them; stream all of it to disk."""
+    from directions import Rendering, load_classifier, load_generator
+    from discovery.sampling.sampler import Auto
+    from discovery.sampling.sampler import sample as sample_
+
+    wanted = split_names(attributes)
+    made = sample_(
+        load_generator(generator),
+        load_classifier(classifier),
+        Auto() if count == "auto" else _integer(count, "--count"),
+        seed=seed,
+        out=out,
+        attributes=wanted,
+        space=space,
+        rendering=Rendering(truncation=truncation),
+    )
+    rows = []
+    for name in made.names:
+        scores = made.column(name)
+        rows.append(
+            [
+                name,
+                float(scores.mean()),
+                float(scores.std()),
+                float(scores.min()),
+                float(scores.max()),
+            ]
+        )
+    data = {
+        "samples": str(out),
+        "count": len(made),
+        "attributes": {r[0]: {"mean": r[1], "std": r[2], "min": r[3], "max": r[4]} for r in rows},
+    }
+    title = f"{out}: {len(made)} samples of {made.generator}"
+    say(data, table(title, ["attribute", "mean", "std", "min", "max"], rows), as_json=as_json)
+
+
+def _integer(text: str, what: str) -> int:
+    if not text.isdigit():
+        raise LatdirError(f"{what} takes a whole number or 'auto', not {text!r}")
+    return int(text)
