@@ -131,11 +131,11 @@ class ClipGlobal(TextMethod):
                 what `measure_relevance` refuses.
         """
         words = Wording.of(text, neutral=neutral, without=without)
-        towards = text_directions(clip, words.prompts)
+        toward = text_directions(clip, words.prompts)
         found = relevance or self.relevance_of(generator, clip, axes=axes, state=state, seed=seed)
         channels = Channels(generator, found.axes)
         directions = []
-        rows = found.along(towards, renormalize=self.renormalize)
+        rows = found.along(toward, renormalize=self.renormalize)
         for prompt, row in zip(words.prompts, rows, strict=True):
             if self.leakage is None:
                 beta = self._beta(row)

@@ -97,9 +97,9 @@ def text_directions(clip: TextImageModel, prompts: Sequence[Prompt]) -> Float[Te
         >>> text_directions(clip, pair).shape
         torch.Size([2, 32])
     """
-    towards = clip.encode_texts([p.text for p in prompts]).detach().float()
+    toward = clip.encode_texts([p.text for p in prompts]).detach().float()
     away = clip.encode_texts([p.neutral for p in prompts]).detach().float()
-    change = towards - away
+    change = toward - away
     lengths = change.norm(dim=1, keepdim=True)
     for prompt, length in zip(prompts, lengths[:, 0].tolist(), strict=True):
         if length < SAME_TEXT:
@@ -116,9 +116,9 @@ def _prompt(text: str, neutral: str, *, name: str = "") -> Prompt:
     if not name and sign:
         # An empty name before the sign is an error to report, not to guess at.
         return _prompt(words, neutral, name=own.strip() or " ")
-    towards, *away = re.split(r"\s+vs\.?\s+", text.strip(), maxsplit=1)
+    toward, *away = re.split(r"\s+vs\.?\s+", text.strip(), maxsplit=1)
     base = (away or [neutral])[0].strip()
-    return Prompt(name.strip() if name else _name(towards, base), towards, base)
+    return Prompt(name.strip() if name else _name(toward, base), toward, base)
 
 
 def _name(text: str, neutral: str) -> str:

@@ -26,7 +26,7 @@ from directions.classifiers.faces.nets import EXPRESSIONS, normalize
 from directions.errors import LatdirError
 from directions.fingerprints import Precision, fingerprint
 
-__all__ = ["Answers", "FaceClassifier", "faces"]
+__all__ = ["Outputs", "FaceClassifier", "faces"]
 
 Net = Literal["expression", "landmarks", "age_gender"]
 
@@ -71,7 +71,7 @@ _FAST: dict[Net, Callable[[Any, fast.Prepare], Callable[[Tensor], Any]]] = {
 }
 
 
-class Answers(NamedTuple):
+class Outputs(NamedTuple):
     """Outputs of the networks; None for one that was not run.
 
     Attributes:
@@ -130,7 +130,7 @@ class FaceClassifier(Classifier):
         Raises:
             LatdirError: Not a batch of RGB images.
         """
-        return self._columns(self._answers(images, tuple(OF_NET)), self.names)
+        return self._columns(self._outputs(images, tuple(OF_NET)), self.names)
 
     def logits(self, images: Tensor) -> Float[Tensor, "n k"]:
         """The networks' log-odds of each probability; values unchanged."""
@@ -143,7 +143,7 @@ class FaceClassifier(Classifier):
             LatdirError: An attribute it does not have.
         """
         self.columns(names)
-        return self._columns(self._answers(images, _nets_of(names)), names, logits=True)
+        return self._columns(self._outputs(images, _nets_of(names)), names, logits=True)
 
     @cached_property
     def embed(self) -> FaceEmbedding:
@@ -209,7 +209,7 @@ class FaceClassifier(Classifier):
 
         return run
 
-    def _answers(self, images: Tensor, nets: Sequence[Net]) -> Answers:
+    def _outputs(self, images: Tensor, nets: Sequence[Net]) -> Outputs:
         seen = self._seen(images, SIZE)
         return _collected({net: self._net(net, images.device)(seen) for net in nets})
 
@@ -227,17 +227,17 @@ class FaceClassifier(Classifier):
         """Landmarks as fractions of the image's central square."""
         return landmarks.reshape(-1, 68, 2) * (1 + 2 * self.margin) - self.margin
 
-    def _columns(self, answers: Answers, names: Sequence[str], *, logits: bool = False) -> Tensor:
+    def _columns(self, outputs: Outputs, names: Sequence[str], *, logits: bool = False) -> Tensor:
         columns: dict[str, Tensor] = {}
-        if answers.expression is not None:
+        if outputs.expression is not None:
             for name, label in CLASSES.items():
-                odds = _log_odds(answers.expression, EXPRESSIONS.index(label))
+                odds = _log_odds(outputs.expression, EXPRESSIONS.index(label))
                 columns[name] = odds if logits else odds.sigmoid()
-        if answers.age is not None and answers.gender is not None:
-            odds = _log_odds(answers.gender, 0)
-            columns |= {"male": odds if logits else odds.sigmoid(), "age": answers.age}
-        if answers.landmarks is not None:
-            points = self._points(answers.landmarks)
+        if outputs.age is not None and outputs.gender is not None:
+            odds = _log_odds(outputs.gender, 0)
+            columns |= {"male": odds if logits else odds.sigmoid(), "age": outputs.age}
+        if outputs.landmarks is not None:
+            points = self._points(outputs.landmarks)
             pose = lm.head_pose(points)
             columns |= {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll}
             columns["mouth_open"] = lm.mouth_open(points, pose)
@@ -251,9 +251,9 @@ def _nets_of(names: Sequence[str]) -> tuple[Net, ...]:
     return tuple(n for n, own in OF_NET.items() if any(a.name in names for a in own))
 
 
-def _collected(found: dict[Net, Any]) -> Answers:
+def _collected(found: dict[Net, Any]) -> Outputs:
     age, gender = found.get("age_gender", (None, None))
-    return Answers(found.get("expression"), found.get("landmarks"), age, gender)
+    return Outputs(found.get("expression"), found.get("landmarks"), age, gender)
 
 
 def _log_odds(logits: Float[Tensor, "n k"], index: int) -> Float[Tensor, "n"]:

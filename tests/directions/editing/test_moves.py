@@ -224,7 +224,7 @@ def test_paths_that_do_not_exist_are_refused() -> None:
 # truncate
 
 
-def test_truncation_draws_towards_the_mean() -> None:
+def test_truncation_draws_toward_the_mean() -> None:
     prior = Prior(draws(6), torch.eye(6))
     codes = draws(3, 6, seed=1)
     torch.testing.assert_close(

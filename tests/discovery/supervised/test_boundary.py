@@ -294,7 +294,7 @@ def test_ambiguous_rows_are_left_out_and_classes_balanced():
         assert all(float(d.vector @ truth[k]) > 0.99 for k, d in enumerate(bank.values()))
     plain = Boundary(estimator="logistic", threshold=0.9, bootstrap=0).discover(samples)["a0"]
     fair = Boundary(estimator="logistic", threshold=0.9, balanced=True, bootstrap=0)
-    # Class weights move the plane towards the frequent class, so more codes lie above it.
+    # Class weights move the plane toward the frequent class, so more codes lie above it.
     above = [float((d.level(codes) > 0).sum()) for d in (plain, fair.discover(samples)["a0"])]
     assert above[1] > 1.2 * above[0]
 

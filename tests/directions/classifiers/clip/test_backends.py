@@ -1,4 +1,4 @@
-"""CLIPs of other libraries, where installed: random weights, the libraries' own answers."""
+"""CLIPs of other libraries, where installed: random weights, the libraries' outputs."""
 
 from __future__ import annotations
 
