@@ -76,15 +76,18 @@ def identity_preservation(
             "these curves were measured without embeddings: give measure_curves an embed=…, "
             "such as the faces classifier's embed"
         )
-    levels, rows, columns, amounts = reaching(curves.logit, changes)
+    reached = reaching(curves.logit, changes)
     similar = torch.stack(
-        [between(curves.identity[k], curves.amounts, amounts[i]) for i, k in enumerate(rows)]
+        [
+            between(curves.identity[k], curves.amounts, at)
+            for k, at in zip(reached.rows, reached.amounts, strict=True)
+        ]
     )
     return Identity(
-        tuple(curves.directions[k] for k in rows),
-        tuple(curves.names[a] for a in columns),
-        levels,
-        amounts,
+        reached.directions,
+        reached.targets,
+        reached.changes,
+        reached.amounts,
         *mean_interval(similar.movedim(2, 0), draws=bootstrap, level=level),
         curves.identity_baseline,
     )

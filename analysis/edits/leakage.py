@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,7 +27,7 @@ from analysis.intervals.bootstrap import mean_interval
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 
-__all__ = ["CHANGES", "Leakage", "Match", "attribute_dependency", "reaching"]
+__all__ = ["CHANGES", "Leakage", "Match", "Reaching", "attribute_dependency", "reaching"]
 
 Match = Literal["mean", "image"]
 CHANGES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -110,19 +110,20 @@ def attribute_dependency(
     logits = curves.logit
     varying = (logits.std > 0).nonzero()[:, 0]
     attributes = tuple(logits.attributes[a] for a in varying.tolist())
-    levels, rows, columns, amounts = reaching(logits, changes)
+    at_equal = reaching(logits, changes)
+    levels = at_equal.changes
     if len(attributes) < 2:
         raise LatdirError(
             "leakage is the effect on other attributes, but only "
             f"{attributes[0].name!r} was measured and varies: measure more of them"
         )
 
-    shape = (len(rows), len(levels))
+    shape = at_equal.amounts.shape
     dependency, drift = (torch.empty(*shape, len(attributes)) for _ in range(2))
     reached, taken = torch.empty(shape), torch.empty(shape)
     mean_ad, max_ad = torch.empty(3, *shape), torch.empty(3, *shape)
-    for i, (k, target) in enumerate(zip(rows, columns, strict=True)):
-        at = amounts[i]
+    for i, (k, target) in enumerate(zip(at_equal.rows, at_equal.columns, strict=True)):
+        at = at_equal.amounts[i]
         if match == "image":
             own_change = logits.changes[k, :, :, target].T / logits.std[target]
             at = amounts_reaching(own_change, logits.amounts, levels).T
@@ -146,26 +147,40 @@ def attribute_dependency(
             )
             mean_ad[:, i, x], max_ad[:, i, x] = ends.unbind(1)
     return Leakage(
-        tuple(logits.directions[k] for k in rows),
-        tuple(logits.names[a] for a in columns),
+        at_equal.directions,
+        at_equal.targets,
         attributes,
         levels,
         taken,
         dependency,
         drift,
-        mean_ad[0],
-        mean_ad[1],
-        mean_ad[2],
-        max_ad[0],
-        max_ad[1],
-        max_ad[2],
+        *mean_ad,
+        *max_ad,
         reached,
     )
 
 
-def reaching(
-    curves: Curves, changes: Sequence[float]
-) -> tuple[Float[Tensor, "x"], list[int], list[int], Float[Tensor, "k x"]]:
+class Reaching(NamedTuple):
+    """Directions whose targets vary, and the amounts at which these change equally.
+
+    Attributes:
+        directions: Names of the directions.
+        targets: Their targets.
+        rows: Places of the directions in the curves.
+        columns: Places of the targets.
+        changes: `[x]`, changes of the targets, in their standard deviations.
+        amounts: `[k, x]`, sigma of the direction that it takes; NaN where out of reach.
+    """
+
+    directions: tuple[str, ...]
+    targets: tuple[str, ...]
+    rows: list[int]
+    columns: list[int]
+    changes: Tensor
+    amounts: Tensor
+
+
+def reaching(curves: Curves, changes: Sequence[float]) -> Reaching:
     """The amounts at which directions change their targets by some standard deviations.
 
     Args:
@@ -173,8 +188,7 @@ def reaching(
         changes: Positive changes, in standard deviations of the target.
 
     Returns:
-        The changes; rows of the directions whose target varies, and their targets' columns; and
-        the amounts `[k, x]`, NaN where out of reach.
+        The directions whose target varies, and their amounts.
 
     Raises:
         LatdirError: No direction has a target that varies, or a change is not positive.
@@ -203,4 +217,12 @@ def reaching(
             for k, a in pairs
         ]
     )
-    return levels, [k for k, _ in pairs], [a for _, a in pairs], amounts
+    rows, columns = map(list, zip(*pairs, strict=True))
+    return Reaching(
+        tuple(curves.directions[k] for k in rows),
+        tuple(curves.names[a] for a in columns),
+        rows,
+        columns,
+        levels,
+        amounts,
+    )

@@ -315,11 +315,7 @@ def measure_realism(
     return Realism(
         tuple(bank),
         steps.float(),
-        figures[0],
-        figures[1],
-        figures[2],
-        figures[3],
-        figures[4],
+        *figures,
         count,
         reference,
     )
