@@ -21,7 +21,7 @@ from analysis.registry import MEASURES, find_measure, remarks
 from analysis.report.page import write_report
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
-from directions.errors import LatdirError
+from directions.errors import UnknownNameError
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.seeds import TRIAL_SEED
@@ -169,7 +169,7 @@ def evaluate(
     amounts = {name: entry.flag.default if entry.flag else 1 for name, entry in MEASURES.items()}
     unknown = [name for name in measures or {} if name not in amounts]
     if unknown:
-        raise LatdirError(f"no measure {unknown[0]!r}: there are {', '.join(amounts)}")
+        raise UnknownNameError(f"no measure {unknown[0]!r}: there are {', '.join(amounts)}")
     amounts |= measures or {}
     embed = embedding(classifier)
     curves = measure_curves(

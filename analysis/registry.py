@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from directions.errors import LatdirError
+from directions.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,7 +181,7 @@ def find_measure(name: str) -> Measure[Any]:
     """A registered measure.
 
     Raises:
-        LatdirError: No measure of that name.
+        UnknownNameError: No measure of that name.
 
     Example:
         >>> type(find_measure("realism")).__name__
@@ -189,10 +189,10 @@ def find_measure(name: str) -> Measure[Any]:
         >>> find_measure("magic")
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: no measure 'magic': there are effects, ...
+        directions.errors.UnknownNameError: no measure 'magic': there are effects, ...
     """
     if name not in MEASURES:
-        raise LatdirError(f"no measure {name!r}: there are {', '.join(MEASURES)}")
+        raise UnknownNameError(f"no measure {name!r}: there are {', '.join(MEASURES)}")
     made: Measure[Any] = _load(MEASURES[name].location)()
     return made
 

@@ -154,8 +154,12 @@ def attribute_dependency(
         taken,
         dependency,
         drift,
-        *mean_ad,
-        *max_ad,
+        mean_ad[0],
+        mean_ad[1],
+        mean_ad[2],
+        max_ad[0],
+        max_ad[1],
+        max_ad[2],
         reached,
     )
 

@@ -315,7 +315,11 @@ def measure_realism(
     return Realism(
         tuple(bank),
         steps.float(),
-        *figures,
+        figures[0],
+        figures[1],
+        figures[2],
+        figures[3],
+        figures[4],
         count,
         reference,
     )
