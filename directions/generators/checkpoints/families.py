@@ -27,7 +27,7 @@ def _option(parse: Callable[[str], Any]) -> Any:
 
 
 def _flag(word: str) -> bool:
-    return {"true": True, "false": False}[word]
+    return {"true": True, "false": False}[word.lower()]
 
 
 def _noise(word: str) -> str | int:
@@ -70,18 +70,23 @@ class Options:
 
     @classmethod
     def of(cls, values: Mapping[str, OptionValue]) -> Options:
-        """Options by name.
+        """Options by name, their values as such or as text.
 
         Raises:
-            UnknownNameError: An option that does not exist.
+            LatdirError: An option that does not exist, or a value that it cannot have.
         """
-        names = [option.name for option in fields(cls)]
-        for name in values:
-            if name not in names:
+        parsers = {option.name: option.metadata["parse"] for option in fields(cls)}
+        made: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in parsers:
                 raise UnknownNameError(
-                    f"no option {name!r} of a checkpoint: there are {', '.join(names)}"
+                    f"no option {name!r} of a checkpoint: there are {', '.join(parsers)}"
                 )
-        return cls(**values)  # type: ignore[arg-type]
+            try:
+                made[name] = None if value is None else parsers[name](str(value))
+            except (ValueError, KeyError) as error:
+                raise CheckpointError(f"the option {name} cannot be {value!r}") from error
+        return cls(**made)
 
     def given(self) -> dict[str, Any]:
         """The fields that are set."""
@@ -106,16 +111,8 @@ def parse_options(text: str) -> tuple[Path, Options]:
     before, mark, after = text.partition("?")
     if not mark or Path(text).exists():
         return Path(text), Options()
-    parsers = {option.name: option.metadata["parse"] for option in fields(Options)}
-    values: dict[str, Any] = {}
-    for item in after.split("&"):
-        key, _, word = item.partition("=")
-        try:
-            # An unknown key is refused, by name, below.
-            values[key] = parsers.get(key, str)(word)
-        except (ValueError, KeyError) as error:
-            raise CheckpointError(f"{key} of {before} cannot be {word!r}") from error
-    return Path(before), Options.of(values)
+    pairs = (item.partition("=") for item in after.split("&"))
+    return Path(before), Options.of({key: word for key, _, word in pairs})
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def test_what_is_wrong_with_a_path_is_one_line(run, tmp_path: Path) -> None:
         ("missing.pkl", "there is no such file"),
         ("page.pkl", "it is a web page"),
         ("net.pkl?labels=3", "no option 'labels' of a checkpoint"),
-        ("net.pkl?label=ten", "label of net.pkl cannot be 'ten'"),
+        ("net.pkl?label=ten", "the option label cannot be 'ten'"),
         ("net.pkl?label=10", "has 10 classes, so there is no class 10"),
     ):
         code, _, err = run(f"discover sefa --generator {given} --out found.safetensors")
