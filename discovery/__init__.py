@@ -1,7 +1,7 @@
-"""How directions are found: one method, one file, one paper.
+"""Discovery methods: one method, one file, one paper.
 
-Every registered method's class is here by its own name, beside `sample`; what is not asked for
-is not imported.
+Every registered method's class is here by its own name, with `sample`; names that are not used
+are not imported.
 """
 
 from __future__ import annotations
@@ -36,32 +36,11 @@ if TYPE_CHECKING:
     from discovery.unsupervised.sefa import SeFa
 
 __all__ = [
-    "METHODS",
-    "find_method",
-    "Auto",
-    "sample",
-    "Samples",
-    "ActiveSubspace",
-    "Boundary",
-    "ClipBoundary",
-    "ClipGlobal",
-    "ClipGradient",
-    "ClipMapper",
-    "ClipOptimize",
-    "GlobalBasis",
-    "Gradient",
-    "HessianPenalty",
-    "LocalBasis",
-    "LocalChannels",
-    "OroJaR",
-    "PCA",
-    "RandomDirections",
-    "Region",
-    "SeFa",
-    "StyleSpace",
-    "Transforms",
-    "Walks",
-]
+    "METHODS", "find_method", "Auto", "sample", "Samples", "ActiveSubspace", "Boundary",
+    "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper", "ClipOptimize", "GlobalBasis",
+    "Gradient", "HessianPenalty", "LocalBasis", "LocalChannels", "OroJaR", "PCA",
+    "RandomDirections", "Region", "SeFa", "StyleSpace", "Transforms", "Walks",
+]  # fmt: skip
 
 CLASSES = {
     entry.location.partition(":")[2]: entry.location.partition(":")[0] for entry in METHODS.values()

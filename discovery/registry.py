@@ -1,4 +1,4 @@
-"""Method names and where they live, so that listing them imports nothing."""
+"""The registry of methods; listing it imports none of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MethodEntry:
 
     Attributes:
         location: `module:Class`.
-        summary: What it finds, in a line.
+        summary: One-line description of its directions.
         paper: Where it was published.
     """
 

@@ -1,4 +1,4 @@
-"""The command `latdir`: its subcommands are functions of `latdir.commands`, registered here."""
+"""The `latdir` command: one function per subcommand over the library."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from latdir.commands.sample import sample
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-bank_app = typer.Typer(help="Look at bank files, merge them, import other tools' files.")
-list_app = typer.Typer(help="What there is to choose from.")
+bank_app = typer.Typer(help="Inspect and merge bank files, import other tools' files.")
+list_app = typer.Typer(help="List generators, classifiers and methods.")
 discover_app = typer.Typer(help="Find directions by one of the methods.", cls=MethodGroup)
 
 

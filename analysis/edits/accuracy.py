@@ -1,11 +1,11 @@
-"""Editing accuracy: whether an edit brings its attribute to where it was asked to.
+"""Editing accuracy: achieved against requested change of an attribute.
 
-Three ways of asking, by how much the edit knows:
+Three kinds of requests, by the information that the edit uses:
 
 - `change`: "ten degrees more": every code moves by the amount that the calibration says, and the
-  change of its score is compared with what was asked;
+  change of its score is compared with the target;
 - `value`: "to ten degrees": the score of every code is measured first, and it moves by the
-  difference; what is compared is the score it ends with;
+  difference; its final score is compared;
 - `level`: the same without measuring: every code is set to the one position along the direction
   at which the calibration expects the value. What misses here is all that position along the
   direction does not say about the attribute.
@@ -125,7 +125,7 @@ def editing_accuracy(
         generator: Makes the images.
         classifier: Scores them.
         bank: Directions of that generator; those without a calibration are left out.
-        goal: What is asked for.
+        goal: The kind of target.
         asked: Direction name to what to ask of it, in its attribute's unit, equally many for
             each; only these directions are measured. By default changes over the calibrated
             linear range, or values at quantiles of the attribute over the unmoved codes.

@@ -1,4 +1,4 @@
-"""Scores of held-out codes moved along directions: what every measure of a bank starts from.
+"""Scores of held-out codes moved along directions: the input of every measure of a bank.
 
 Codes of a seed that no direction was found with are moved by each amount along each direction;
 the images are scored, and embedded if asked. Effects, calibration, leakage and identity are
@@ -45,7 +45,7 @@ Scale = Literal["score", "logit"]
 
 @dataclass(frozen=True)
 class Source:
-    """What was measured on what.
+    """Provenance of the measurement.
 
     Attributes:
         generator: Name of the generator.
@@ -91,7 +91,7 @@ class Curves:
         amounts: `[t]`, in sigma of each direction, ascending, 0 among them.
         scores: `[k, t, n, a]`, on the CPU; at amount 0 those of the unmoved codes.
         spaces: Name of the latent space of each direction.
-        source: What was measured on what.
+        source: Provenance of the measurement.
         targets: The attribute each direction is meant to move; some directions have none.
         scale: `score`, or `logit` when probabilities are given as log-odds.
         identity: `[k, t, n]`, cosine between the embeddings of moved and unmoved image; NaN at

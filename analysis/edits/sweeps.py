@@ -1,4 +1,4 @@
-"""Sweeps with their scores: the images of a few codes along a direction, and what they score."""
+"""Sweeps with scores: images of a few codes along a direction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ScoredSweep:
         amounts: `[t]`, in sigma, ascending, 0 among them.
         images: `[n, t, 3, h, w]`.
         scores: `[n, t, a]`.
-        attributes: What the scores mean.
+        attributes: Attributes of the scores.
     """
 
     direction: str

@@ -1,7 +1,7 @@
-"""One self-contained HTML page for a bank: the measured effects of its directions.
+"""One self-contained HTML report of a bank: effects of its directions and their evidence.
 
 Every measure of `analysis.registry` adds its own part, columns of the summary, figures and remarks.
-The page loads nothing and runs no script: pictures and figures are inside. It follows the reader's
+The page loads nothing and runs no script: images and figures are embedded. It follows the reader's
 light or dark setting, prints, and says in words what its figures show.
 """
 
@@ -47,7 +47,7 @@ def write_report(
 ) -> Path:
     """Write one HTML file about a bank.
 
-    What the curves behind `effects` hold decides which sections appear: calibration needs amounts
+    The curves behind `effects` decide which sections appear: calibration needs amounts
     within one sigma, leakage and identity several positive ones (and embeddings). So measure once,
     and widely:
 
@@ -57,9 +57,9 @@ def write_report(
     Args:
         path: The file to write; its folder must exist.
         bank: The directions.
-        effects: What was measured on them.
+        effects: Their measured effects.
         generator: Draws the strips of images; without it there are none.
-        null: Effects of random directions, measured alike.
+        null: Effects of random directions, measured in the same way.
         results: Results of measures by their names in `analysis.registry`, such as
             `{"realism": measure_realism(…)}`; those that `effects` suffice for are computed.
         amounts: Columns of the strips, in sigma; 0 is added.
@@ -156,7 +156,7 @@ def _context(
 
 
 def _summary(found: Mapping[str, Any], anchors: Mapping[str, str]) -> Table:
-    """One line a direction, with the columns of every measure."""
+    """One line per direction, with the columns of every measure."""
     columns: dict[str, Mapping[str, Cell]] = {}
     for name, result in found.items():
         columns |= find_measure(name).summary(result)

@@ -1,4 +1,7 @@
-"""Classifiers: images in, named scores out."""
+"""Classifiers: the contract, built-in and wrapped classifiers, lookup by name.
+
+Read `base` first. Import `load_classifier` and the names below from here.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,8 @@ if TYPE_CHECKING:
     from directions.classifiers.rename import Renamed
 
 __all__ = [
-    "CLASSIFIERS",
-    "Attribute",
-    "Classifier",
-    "Combined",
-    "Mirrored",
-    "Renamed",
-    "load_classifier",
-]
+    "CLASSIFIERS", "Attribute", "Classifier", "Combined", "Mirrored", "Renamed", "load_classifier",
+]  # fmt: skip
 
 
 CLASSIFIERS: dict[str, Entry] = {

@@ -1,4 +1,8 @@
-"""Generators: latent codes in, images out."""
+"""Generators: the contract, built-in and wrapped generators, lookup by name.
+
+Read `base` first. Import `load_generator` and `Generator` from here; the networks are in the
+modules.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +27,11 @@ GENERATORS: dict[str, Entry] = {
     ),
     "styleface64": Entry(
         "directions.generators.stylegan.stylegan2_generator:styleface64",
-        "StyleGAN2 faces, 64×64, all style spaces, taught by digiface64; ships with the package",
+        "StyleGAN2 faces, 64×64, all style spaces, distilled from digiface64; built in",
     ),
     "planted": Entry(
         "directions.planted.world:planted",
-        "analytic images of known factors, for tests and benchmarks",
+        "analytic images with known factors, for tests and benchmarks",
     ),
 }
 
@@ -45,8 +49,8 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
             in `network.pkl?label=3&noise=none`; or `module:function` of your own, where the
             function takes no arguments and returns a `Generator`, such as `directions.wrap(…)`.
         **options: For checkpoints, such as `label=3`: the fields of
-            `directions.generators.checkpoints.families.Options`. Those left out keep what the file
-            tells, or the default of the project that wrote it.
+            `directions.generators.checkpoints.families.Options`. Those left out keep the file's
+            value, or the default of the project that wrote it.
 
     Raises:
         LatdirError: No generator of that name, no such option, or a file that is no checkpoint of

@@ -1,4 +1,5 @@
-"""Scores and features of codes: from latents through images to numbers, in batches.
+"""Scores, embeddings, features and gradients of codes, through images, in batches.
 
-Read `scorer` first.
+Read `scorer` first, then `rendering`. Import from the modules: `rendering` alone serves the
+command's flags and loads no network.
 """

@@ -1,5 +1,5 @@
 """Directions from derivatives of the generator: global, local and regional bases, channels.
 
-Read `global_basis` first, then `models`. Import the methods from `discovery`, which loads each when
-it is used; this package imports none, so that listing methods stays fast.
+Read `global_basis` first, then `models`. Import the methods from `discovery`, which exports every
+class of the registry: adding one is its file and one line there.
 """

@@ -74,7 +74,7 @@ def condition(
     generator: OwnGenerator = None,
     as_json: Json = False,
 ) -> None:
-    """Disentangle: take out of directions what they share with others."""
+    """Disentangle: remove from directions their components along others."""
     from directions import condition as conditioned
 
     loaded, owner = bank_and_generator(bank, generator)

@@ -1,4 +1,4 @@
-"""The main job, end to end, on the generator that ships with the package."""
+"""The whole pipeline on the built-in face generator."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def demo(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Do the main job on the built-in face generator: from sampling to a report."""
+    """Run the whole pipeline on the built-in face generator, from sampling to a report."""
     result = run(out, count=count, seed=seed)
     rows = [[step, f"{seconds:.1f} s"] for step, seconds in result.seconds.items()]
     say(
         result.as_dict(),
-        table("The main job", ["step", "took"], rows),
+        table("The pipeline", ["step", "took"], rows),
         f"Open {result.report} in a browser.",
         as_json=as_json,
     )
@@ -49,13 +49,13 @@ def demo(
 
 @dataclass(frozen=True)
 class Result:
-    """What the demo leaves behind.
+    """Results of the demo.
 
     Attributes:
         bank: The calibrated, disentangled bank.
         plain: The bank as found, before conditioning.
         report: The HTML page.
-        figures: Pictures by name.
+        figures: Images by name.
         seconds: Time of each step.
         effects: The effect matrix, as plain data.
     """
@@ -136,7 +136,7 @@ def run(out: Path, *, count: int, seed: int) -> Result:
 
 
 def _overview(generator: Generator, bank: DirectionBank) -> Image.Image:
-    """One face, one row a direction."""
+    """One face, one row per direction."""
     from directions import edit_grid
 
     code = generator.sample(1, seed=PICTURE_SEED)

@@ -26,9 +26,9 @@ def edit(
     ] = None,
     sweep: Annotated[str | None, typer.Option(help="One direction, over --amounts.")] = None,
     text: Annotated[
-        list[str] | None, typer.Option(help="What to move towards, in words, over --amounts.")
+        list[str] | None, typer.Option(help="Target text, moved toward over --amounts.")
     ] = None,
-    neutral: Annotated[str, typer.Option(help="What to move from, in words.")] = "a face",
+    neutral: Annotated[str, typer.Option(help="Neutral text.")] = "a face",
     clip: Annotated[str, typer.Option(help=MODEL_HELP)] = MODEL,
     amounts: Annotated[str, typer.Option(help="Amounts with commas between.")] = "-3,-2,-1,0,1,2,3",
     unit: Annotated[str, typer.Option(help="sigma, latent, attribute, or degrees, …")] = "sigma",

@@ -1,4 +1,4 @@
-"""The commands that measure: effects, evaluate, compare, report."""
+"""Measuring commands: effects, evaluate, compare, report."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def effects(
     generator: OwnGenerator = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what each direction does to every attribute, on held-out codes."""
+    """Measure the effect of each direction on every attribute, on held-out codes."""
     from analysis import measure_effects, plots
 
     if out is not None and out.suffix != ".json":
@@ -128,7 +128,7 @@ def evaluate(
         found.bank.save(out / "bank.safetensors")
     rows = list(zip(*columns.values(), strict=True))
     said = [f"{r.direction} {r.text}".strip() for r in found.remarks]
-    title = f"{bank} on {count} held-out codes (sd: standard deviations of the attribute)"
+    title = f"{bank} on {count} held-out codes (SD: standard deviations of the attribute)"
     shown = table(title, [name.replace("_", " ") for name in columns], rows)
     say(data, shown, *said, as_json=as_json)
 
@@ -167,7 +167,7 @@ def compare(
             raise LatdirError(f"a comparison is written as {kinds}, not {path.name!r}")
     loaded = {path.stem: DirectionBank.load(path) for path in banks}
     if len(loaded) < len(banks):
-        raise LatdirError("two of the bank files have one name: rename one, names tell them apart")
+        raise LatdirError("two of the bank files have the same name: rename one")
     made = load_generator(generator or next(iter(loaded.values())).generator)
     scorer = load_classifier(classifier)
     wanted = split_names(attributes)

@@ -1,4 +1,4 @@
-"""What the command needs for edits by words: a model of images and words, and a bank of texts."""
+"""Text-image models and banks of texts for the command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK = 2000
 
 
 def load_model(name: str) -> TextImageModel:
-    """A model of images and words by name.
+    """A text-image model by name.
 
     Args:
         name: What `load_clip` takes, or `module:function` of the user's own, where the function

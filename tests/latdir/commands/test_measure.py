@@ -148,7 +148,7 @@ def test_mistakes(run, generator, tmp_path: Path) -> None:
     for line, says in [
         (f"evaluate true.safetensors {MINE} --tables xlsx", "tables are written as csv, parquet"),
         (f"compare true.safetensors {MINE} --out x.gif", "a comparison is written as csv, parquet"),
-        (f"compare true.safetensors far/true.safetensors {MINE}", "two of the bank files have one"),
+        (f"compare true.safetensors far/true.safetensors {MINE}", "two of the bank files have the"),
         (f"compare true.safetensors {MINE} --attributes nose", "no attribute 'nose'"),
         (f"evaluate none.safetensors {MINE}", "there is no bank file none.safetensors"),
     ]:
