@@ -67,7 +67,9 @@ def test_pre_commit_and_constraints_name_the_same_ruff() -> None:
 
 def test_the_citation_has_the_version_and_license_of_the_project() -> None:
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"\nversion: {project()['version']}\n" in citation
+    source = (ROOT / "latdir" / "__init__.py").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^__version__ = "(.*)"$', source, re.MULTILINE)
+    assert f"\nversion: {version}\n" in citation
     assert f"\nlicense: {project()['license']['text']}\n" in citation
 
 
