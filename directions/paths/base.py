@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Float
@@ -58,7 +58,8 @@ class StoredPath:
 class CurvedPath(ABC):
     """A path through latent space that may bend and may differ from code to code.
 
-    A subclass sets `kind`, has a line in `KINDS`, and implements `shift`, `stored` and `restored`.
+    A subclass sets `kind`, has a line in `KINDS`, and implements `shift`; where its
+    fields are not words, numbers and tensors, `stored` and `restored` too.
 
     Attributes:
         kind: What `KINDS` calls the class.
@@ -88,16 +89,25 @@ class CurvedPath(ABC):
             LatdirError: Codes that do not fit, or an unknown unit.
         """
 
-    @abstractmethod
     def stored(self) -> StoredPath:
-        """Everything that `restored` needs to create an equal path."""
+        """Everything that `restored` needs to create an equal path.
+
+        By default the fields of the dataclass: tensors by name, the others as settings.
+        """
+        held = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
+        owner = held.pop("generator"), held.pop("fingerprint")
+        tensors = {name: held.pop(name) for name in [*held] if isinstance(held[name], Tensor)}
+        return StoredPath(*owner, held, tensors)
 
     @classmethod
-    @abstractmethod
     def restored(
-        cls, stored: StoredPath, *, generator: Generator | None, classifier: Classifier | None
+        cls,
+        stored: StoredPath,
+        *,
+        generator: Generator | None = None,
+        classifier: Classifier | None = None,
     ) -> CurvedPath:
-        """The path again.
+        """The path again, of fields that are words, numbers and tensors by default.
 
         Args:
             stored: The stored path; `generator` has been checked against it.
@@ -107,6 +117,10 @@ class CurvedPath(ABC):
         Raises:
             LatdirError: Something it needs is missing, or the contents do not fit together.
         """
+        held = {**stored.config, "generator": stored.generator, "fingerprint": stored.fingerprint}
+        kinds: dict[Any, Callable[[Any], Any]] = {"str": str, "float": float}
+        given = {f.name: kinds[f.type] for f in fields(cast(Any, cls)) if f.type in kinds}
+        return cls(**{name: kind(held[name]) for name, kind in given.items()}, **stored.tensors)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the path to one safetensors file, atomically; equal paths give equal bytes.

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.base import Classifier
 from directions.errors import LatdirError, SpaceError, UnknownNameError
-from directions.generators.base import Generator
-from directions.paths.base import CurvedPath, StoredPath
+from directions.paths.base import CurvedPath
 
 __all__ = ["NeuralWalk", "follow"]
 
 FIELD_STEPS = 4
-WORDS = ("name", "unit", "space")
-NUMBERS = ("speed", "sigma", "explained")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,26 +95,6 @@ class NeuralWalk(CurvedPath):
         steps = torch.as_tensor(amount).to(flat).expand(len(flat)) * lengths[unit]
         field = [p.to(flat) for p in (self.w, self.inner, self.offset, self.outer)]
         return follow(flat, steps, field).reshape(codes.shape)
-
-    def stored(self) -> StoredPath:
-        """The field as tensors, the rest as settings."""
-        tensors = {name: getattr(self, name) for name in ("w", "inner", "offset", "outer")}
-        config = {name: getattr(self, name) for name in (*WORDS, *NUMBERS)}
-        return StoredPath(self.generator, self.fingerprint, config, tensors)
-
-    @classmethod
-    def restored(
-        cls,
-        stored: StoredPath,
-        *,
-        generator: Generator | None = None,
-        classifier: Classifier | None = None,
-    ) -> NeuralWalk:
-        """The walk again; it needs neither generator nor classifier."""
-        values: dict[str, Any] = {name: str(stored.config[name]) for name in WORDS}
-        values |= {name: float(stored.config[name]) for name in NUMBERS}
-        values |= stored.tensors
-        return cls(**values, generator=stored.generator, fingerprint=stored.fingerprint)
 
 
 def follow(

@@ -1,6 +1,4 @@
-"""Closed-form transforms against planted layers and the dense formula; circles; edits."""
-
-import math
+"""Closed-form transforms against planted layers and the dense formula; edits."""
 
 import pytest
 import torch
@@ -8,11 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators import load_generator
 from directions.generators.base import Generator
-from directions.paths.circles import GreatCircle, SmallCircle
 from directions.planted.world import planted
 from directions.space import Space
 from discovery.sampling.draw import Draw
@@ -179,48 +175,6 @@ def test_edits_do_what_they_say():
     assert red[0, :, 0, 0].tolist() == pytest.approx([0.3, 0, 0])
     with pytest.raises(LatdirError, match="each once, commas between"):
         edits_named("zoom,zoom")
-
-
-@given(seed=st.integers(0, 10_000), amount=st.floats(-30, 30))
-@settings(max_examples=40, deadline=None)
-def test_circles_keep_what_they_promise(seed, amount):
-    rng = torch.Generator().manual_seed(seed)
-    codes = torch.randn(3, 6, generator=rng).double()
-    frame, _ = torch.linalg.qr(torch.randn(6, 6, generator=rng).double())
-    go, trade = (
-        Direction.from_vector(n, v, space="z") for n, v in zip("ab", frame.T, strict=False)
-    )
-    great = GreatCircle(go).shift(codes, amount)
-    assert torch.allclose(great.norm(dim=1), codes.norm(dim=1))
-    small = SmallCircle(go, trade).shift(codes, amount)
-    assert torch.allclose(small @ frame[:, 2:], codes @ frame[:, 2:], atol=1e-9)
-    assert torch.allclose(small.norm(dim=1), codes.norm(dim=1))
-    for moved in (great, small):
-        gained = (moved - codes) @ frame[:, 0]
-        assert (gained * math.copysign(1, amount) >= -1e-9).all()
-
-
-def test_circles_end_at_the_direction_and_start_along_it():
-    up = Direction("up", torch.tensor([0.0, 1.0, 0.0]), "z", sigma=2.0)
-    deep = Direction("deep", torch.tensor([0.0, 0.0, 1.0]), "z")
-    codes = torch.tensor([[3.0, 0.0, 4.0]])
-    assert torch.allclose(
-        GreatCircle(up).shift(codes, 99.0), torch.tensor([[0.0, 5.0, 0.0]]), atol=1e-5
-    )
-    assert torch.allclose(
-        SmallCircle(up, deep).shift(codes, 99.0), torch.tensor([[3.0, 4.0, 0.0]]), atol=1e-5
-    )
-    for path in (GreatCircle(up), SmallCircle(up, deep)):
-        assert torch.allclose(path.shift(codes, 1e-3), up.shift(codes, 1e-3), atol=1e-5)
-        assert torch.allclose(path.shift(codes, 0.0), codes)
-    with pytest.raises(LatdirError, match="'up' and 'up' are parallel"):
-        SmallCircle(up, up)
-    with pytest.raises(LatdirError, match="take both from one"):
-        SmallCircle(up, deep.evolve(space="w"))
-    with pytest.raises(LatdirError, match="has no way to go"):
-        GreatCircle(up).shift(torch.zeros(1, 3), 1.0)
-    with pytest.raises(LatdirError, match=r"takes codes \[n, 3\] moved in all layers"):
-        GreatCircle(up).shift(torch.zeros(1, 2, 3), 1.0)
 
 
 def test_random_directions_follow_the_prior():
