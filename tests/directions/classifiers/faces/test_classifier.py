@@ -280,14 +280,6 @@ def test_the_fast_form_agrees_and_does_not_depend_on_the_batch(
     assert run(images[:0]).shape == (0, len(classifier.names))
 
 
-def test_the_fast_form_without_onednn_agrees_too(
-    images: Tensor, scores: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fast_faces, "onednn_fuses", lambda _: False)
-    fast = faces().inference()(images[:4])
-    torch.testing.assert_close(fast, scores[:4], atol=2e-3, rtol=1e-4)
-
-
 def test_networks_that_no_wanted_attribute_needs_are_not_run(
     classifier: FaceClassifier, images: Tensor, scores: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
