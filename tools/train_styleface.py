@@ -49,8 +49,7 @@ from directions import keep_freed_memory
 from directions.classifiers.base import logit
 from directions.classifiers.faces.classifier import faces
 from directions.generators.dcgan import _interleave, _window_convolution, digiface64
-from directions.generators.progressive import pixel_norm
-from directions.generators.stylegan.network import GAIN, NEGATIVE_SLOPE
+from directions.generators.progressive import GAIN, NEGATIVE_SLOPE, pixel_norm
 from directions.generators.stylegan.stylegan2 import PlainSynthesis, StyleGAN2, StyleGAN2Config
 from directions.generators.stylegan.stylegan2_generator import STYLEFACE64
 from directions.images import grid, save_png

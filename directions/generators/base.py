@@ -14,63 +14,15 @@ from torch import Tensor
 
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.fingerprints import Precision
+from directions.generators.checks import check_seed
 from directions.numerics.linearized import Linearized, Window, linearize
 from directions.seeds import PRIOR_SEED
 from directions.space import Prior, Space
 
-__all__ = ["BLOCK", "Generator", "check_images", "check_seed"]
+__all__ = ["BLOCK", "Generator"]
 
 BLOCK = 256
 PRIOR_SAMPLES = 16384
-
-
-def check_images(images: object, *, name: str, count: int) -> Tensor:
-    """Return a generator's output if it is `count` images, `[n, 3, H, W]` and finite.
-
-    Raises:
-        LatdirError: It is something else.
-
-    Example:
-        >>> check_images(torch.zeros(2, 100), name="net", count=2)
-        Traceback (most recent call last):
-        ...
-        directions.errors.LatdirError: net does not make images: 2 codes gave a tensor of shape
-        [2, 100], where [2, 3, H, W] is wanted
-    """
-    if not isinstance(images, Tensor):
-        what = f"a {type(images).__name__}"
-    elif images.ndim != 4 or images.shape[:2] != (count, 3) or 0 in images.shape:
-        what = f"a tensor of shape {list(images.shape)}"
-    elif not images.is_floating_point():
-        what = f"a tensor of type {images.dtype}, not floating point"
-    elif not torch.isfinite(images).all():
-        what = "NaN or infinite pixels"
-    else:
-        return images
-    raise LatdirError(
-        f"{name} does not make images: {count} codes gave {what}, "
-        f"where [{count}, 3, H, W] is wanted"
-    )
-
-
-def check_seed(seed: int, start: int = 0, count: int = 0) -> None:
-    """Refuse a seed, or positions in its sequence of codes, that do not exist.
-
-    Raises:
-        LatdirError: A negative count or start, or a seed outside 0 … 2**64 - 1.
-
-    Example:
-        >>> check_seed(-1)
-        Traceback (most recent call last):
-        ...
-        directions.errors.LatdirError: count 0 and start 0 must not be negative and seed -1 must
-        be in 0 … 2**64 - 1
-    """
-    if count < 0 or start < 0 or not 0 <= seed < 2**64:
-        raise LatdirError(
-            f"count {count} and start {start} must not be negative "
-            f"and seed {seed} must be in 0 … 2**64 - 1"
-        )
 
 
 class Generator(ABC):

@@ -23,8 +23,7 @@ from torch.nn import functional
 from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
-from directions.generators.progressive import faded_image, pixel_norm, upconvolve
-from directions.generators.stylegan.network import NEGATIVE_SLOPE
+from directions.generators.progressive import NEGATIVE_SLOPE, faded_image, pixel_norm, upconvolve
 from directions.space import Space
 
 __all__ = ["ProGAN", "ProGANConfig", "ProGANNetwork"]

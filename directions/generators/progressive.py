@@ -12,6 +12,7 @@ that both are stored in one layout here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
@@ -20,9 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions.errors import CheckpointError
-from directions.generators.stylegan.network import EPSILON
 
 __all__ = [
+    "EPSILON",
+    "GAIN",
+    "NEGATIVE_SLOPE",
     "check_blocks",
     "faded_image",
     "load_weights",
@@ -31,6 +34,10 @@ __all__ = [
     "upsampling_kernel",
 ]
 
+# Under the roots of normalizations; of the leaky ReLU, and what keeps its variance.
+EPSILON = 1e-8
+NEGATIVE_SLOPE = 0.2
+GAIN = math.sqrt(2)
 # Blocks from 4 to 4096 pixels, twice the size of the largest public models.
 LARGEST = 11
 

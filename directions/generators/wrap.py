@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from directions.callables import callable_parts
 from directions.errors import LatdirError, UnknownNameError
 from directions.fingerprints import CachedFingerprint
-from directions.generators.base import Generator, check_images
+from directions.generators.base import Generator
+from directions.generators.checks import check_images
 from directions.space import Prior, Space
 
 __all__ = ["WrappedGenerator", "wrap"]

@@ -18,7 +18,8 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, check_finite
 from directions.errors import BankError, LatdirError, SamplesError
 from directions.fingerprints import Precision
-from directions.generators.base import Generator, check_images
+from directions.generators.base import Generator
+from directions.generators.checks import check_images
 from directions.scoring.rendering import Rendering
 from directions.scoring.tuning import choose
 

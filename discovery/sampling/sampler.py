@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 
 from directions.classifiers.base import Classifier, Combined, check_finite
 from directions.errors import LatdirError, SamplesError
-from directions.generators.base import Generator, check_seed
+from directions.generators.base import Generator
+from directions.generators.checks import check_seed
 from directions.images import grid, save_png
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from directions import LatdirError
-from directions.generators.base import BLOCK, Generator, check_images
+from directions.generators.base import BLOCK, Generator
+from directions.generators.checks import check_images
 from directions.generators.dcgan import DCGAN, digiface64
 from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2_generator import styleface64

@@ -35,7 +35,8 @@ from torch.nn import functional
 from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import Precision, fingerprint
 from directions.generators.base import Generator
-from directions.generators.stylegan.network import NEGATIVE_SLOPE, StyleNetwork
+from directions.generators.progressive import NEGATIVE_SLOPE
+from directions.generators.stylegan.network import StyleNetwork
 from directions.generators.stylegan.space_maps import AffineInverse, Whitening, through_affine
 from directions.space import LowRankPrior, Prior, Space
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["EPSILON", "GAIN", "NEGATIVE_SLOPE", "StyleNetwork"]
-
-# Under the roots of normalizations; of the leaky ReLU, and what keeps its variance.
-EPSILON = 1e-8
-NEGATIVE_SLOPE = 0.2
-GAIN = math.sqrt(2)
+__all__ = ["StyleNetwork"]
 
 
 class StyleNetwork(nn.Module):

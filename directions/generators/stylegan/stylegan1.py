@@ -19,8 +19,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.generators.progressive import faded_image, pixel_norm, upconvolve
-from directions.generators.stylegan.network import EPSILON, NEGATIVE_SLOPE, StyleNetwork
+from directions.generators.progressive import (
+    EPSILON,
+    NEGATIVE_SLOPE,
+    faded_image,
+    pixel_norm,
+    upconvolve,
+)
+from directions.generators.stylegan.network import StyleNetwork
 
 __all__ = ["Normalization", "StyleGAN1", "StyleGAN1Config", "noise_shapes"]
 

@@ -23,8 +23,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from directions.generators.progressive import pixel_norm
-from directions.generators.stylegan.network import EPSILON, GAIN, NEGATIVE_SLOPE, StyleNetwork
+from directions.generators.progressive import EPSILON, GAIN, NEGATIVE_SLOPE, pixel_norm
+from directions.generators.stylegan.network import StyleNetwork
 from directions.generators.stylegan.resample import blur_transposed, upsample2
 
 __all__ = [

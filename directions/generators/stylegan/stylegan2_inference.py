@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from directions.fingerprints import Precision
-from directions.generators.stylegan.network import EPSILON, GAIN, NEGATIVE_SLOPE
+from directions.generators.progressive import EPSILON, GAIN, NEGATIVE_SLOPE
 from directions.generators.stylegan.stylegan2 import StyleGAN2, Synthesis, convolve, laid_out
 
 __all__ = ["prepare"]

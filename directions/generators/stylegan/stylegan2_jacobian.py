@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from directions.generators.stylegan.network import GAIN, NEGATIVE_SLOPE
+from directions.generators.progressive import GAIN, NEGATIVE_SLOPE
 from directions.generators.stylegan.stylegan2 import (
     PlainSynthesis,
     StyleGAN2,

@@ -27,10 +27,10 @@ from torch.nn import functional
 
 from directions.errors import LatdirError
 from directions.fingerprints import Precision, fingerprint
-from directions.generators.progressive import pixel_norm
+from directions.generators.progressive import EPSILON, GAIN, NEGATIVE_SLOPE, pixel_norm
 from directions.generators.stylegan.filtered_lrelu import filtered_leaky_relu
 from directions.generators.stylegan.generator import StyleGenerator
-from directions.generators.stylegan.network import EPSILON, GAIN, NEGATIVE_SLOPE, StyleNetwork
+from directions.generators.stylegan.network import StyleNetwork
 from directions.generators.stylegan.stylegan3_schedule import LayerRates, StyleGAN3Config
 
 __all__ = ["FilteredLayer", "FourierInput", "StyleGAN3", "StyleGAN3Generator"]
