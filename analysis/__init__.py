@@ -30,7 +30,6 @@ if TYPE_CHECKING:
         PermutationTest,
         RandomNull,
         permuted_labels,
-        random_directions,
         random_null,
     )
     from analysis.edits.realism import Realism, measure_realism
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from analysis.spaces.pullback import LocalMetric, effective_dimension, pullback_metric
     from analysis.spaces.separability import Separability, linear_separability, measure_separability
     from analysis.spaces.subspaces import compare_banks, compare_subspaces, principal_angles
+    from directions.baselines import random_directions
     from directions.scoring.features import face_features, lpips_features, pixel_features
     from directions.seeds import HELD_OUT_SEED
 

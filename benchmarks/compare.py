@@ -27,9 +27,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from analysis import RandomNull, random_directions
 from analysis.comparison import Comparison, Cost, EqualEffect, Row, compare_methods
 from analysis.edits.effects import measure_effects
-from analysis.edits.nulls import RandomNull, random_directions
 from analysis.intervals.bootstrap import Estimate
 from analysis.naming.by_effects import name_directions
 from analysis.plots import plot_comparison_heatmap
@@ -192,7 +192,7 @@ class Run:
         measured = measure_effects(
             self.generator,
             self.classifier,
-            random_directions(self.generator, count=self.options.random),
+            random_directions(self.generator, n_directions=self.options.random),
             step=NAMING_STEP,
             symmetric=True,
             attributes=self.attributes,

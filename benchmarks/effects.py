@@ -150,7 +150,7 @@ def main() -> None:
 
     generator = load_generator(args.generator)
     classifier = load_classifier(args.classifier) if args.classifier else generator.classifier()
-    bank = random_directions(generator, count=args.directions)
+    bank = random_directions(generator, n_directions=args.directions)
     (against_the_loop if args.loop else rates)(generator, classifier, bank, args)
 
 

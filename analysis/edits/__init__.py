@@ -22,7 +22,6 @@ from analysis.edits.nulls import (
     RandomNull,
     evident,
     permuted_labels,
-    random_directions,
     random_null,
 )
 from analysis.edits.realism import (
@@ -50,6 +49,6 @@ __all__ = [
     "calibration_curves", "edit_consistency", "editing_accuracy", "effects_of", "evident",
     "frechet_distance", "identity_preservation", "kernel_distance", "level_edits", "linear_ranges",
     "lpips_distance", "match_targets", "measure_curves", "measure_effects", "measure_realism",
-    "neighbor_density", "permuted_labels", "random_directions", "random_null", "reaching",
+    "neighbor_density", "permuted_labels", "random_null", "reaching",
     "reconstruction_quality", "scored_sweep", "shift_edits", "slope_near_zero",
 ]  # fmt: skip

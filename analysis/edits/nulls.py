@@ -19,9 +19,8 @@ from tqdm.auto import tqdm
 
 from analysis.edits.curves import HeldOut
 from analysis.edits.effects import Effects, effects_of
-from directions.bank import DirectionBank
+from directions.baselines import random_directions
 from directions.classifiers.base import Classifier
-from directions.direction import Direction
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 
@@ -30,7 +29,6 @@ __all__ = [
     "RandomNull",
     "evident",
     "permuted_labels",
-    "random_directions",
     "random_null",
 ]
 
@@ -124,50 +122,6 @@ def evident(effects: Effects, null: RandomNull | None = None) -> Bool[Tensor, "k
     return counts if null is None else counts & null.outside(effects)
 
 
-def random_directions(
-    generator: Generator,
-    *,
-    space: str | None = None,
-    count: int = 32,
-    seed: int = 0,
-    layers: tuple[int, ...] | None = None,
-) -> DirectionBank:
-    """Directions drawn uniformly from the unit sphere of a latent space.
-
-    Args:
-        generator: Owner of the space.
-        space: Its name; by default the generator's first.
-        count: Number of directions.
-        seed: Seed of the draw.
-        layers: Layers they act on; None means all.
-
-    Returns:
-        A bank of `random-0`, `random-1`, …, with sigma from the space's prior.
-
-    Raises:
-        LatdirError: An unknown space.
-    """
-    where = generator.space(space or generator.default_space())
-    prior = generator.prior(where.name)
-    rng = torch.Generator().manual_seed(seed)
-    vectors = torch.randn(count, *where.shape, generator=rng)
-    made = []
-    for i, vector in enumerate(vectors):
-        unit = vector / vector.norm()
-        made.append(
-            Direction(
-                f"random-{i}",
-                unit,
-                where.name,
-                method="random",
-                config={"seed": seed},
-                layers=layers,
-                sigma=prior.sigma(unit),
-            )
-        )
-    return DirectionBank(tuple(made), generator.name, generator.fingerprint)
-
-
 def random_null(
     generator: Generator,
     classifier: Classifier,
@@ -215,7 +169,7 @@ def random_null(
             "choose one for the random ones with space=…"
         )
     space = space or spaces[0]
-    random = random_directions(generator, space=space, count=count, seed=seed, layers=layers)
+    random = random_directions(generator, space=space, n_directions=count, seed=seed, layers=layers)
     step, curves = effects.step, effects.curves
     alike = (curves.scale, source.classifier_fingerprint) == ("score", classifier.fingerprint)
     held_out = HeldOut(

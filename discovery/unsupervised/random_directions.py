@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
-
 from directions.bank import DirectionBank
-from directions.direction import Direction
+from directions.baselines import random_directions
 from directions.generators.base import Generator
 from discovery.base import GeneratorMethod
 
@@ -42,11 +40,11 @@ class RandomDirections(GeneratorMethod):
     method: ClassVar[str] = "random_directions"
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
-        """Draw the directions; the first ones of a seed are independent of `n_directions`.
+        """Draw the directions, as `directions.baselines.random_directions` does.
 
         Args:
             generator: Any generator.
-            seed: Of the directions.
+            seed: Seed of the directions.
 
         Returns:
             Directions whose `sigma` is the prior's standard deviation along each.
@@ -54,26 +52,11 @@ class RandomDirections(GeneratorMethod):
         Raises:
             LatdirError: An unknown space.
         """
-        space = generator.space(self.space or generator.default_space("w"))
-        prior = generator.prior(space.name)
-        rng = torch.Generator().manual_seed(seed % 2**63)
-        root = prior.root if self.spread == "prior" else None
-        size = space.size if root is None else root.shape[1]
-        rows = [
-            torch.randn(size, generator=rng, dtype=torch.float64) for _ in range(self.n_directions)
-        ]
-        vectors = torch.stack(rows)
-        if root is not None:
-            vectors = vectors @ root.T
-        made = (
-            Direction.from_vector(
-                f"random_{i:02d}",
-                vector.reshape(space.shape).float(),
-                space=space.name,
-                method=self.method,
-                config=self.config,
-            )
-            for i, vector in enumerate(vectors)
+        bank = random_directions(
+            generator,
+            space=self.space or generator.default_space("w"),
+            n_directions=self.n_directions,
+            seed=seed,
+            spread=self.spread,
         )
-        directions = tuple(d.evolve(sigma=prior.sigma(d.vector)) for d in made)
-        return DirectionBank(directions, generator.name, generator.fingerprint, {"seed": seed})
+        return bank.replaced(d.evolve(config=self.config) for d in bank.directions)

@@ -11,7 +11,7 @@ from tests.worlds import Mapped, world
 
 def test_random_directions_are_uniform_unit_vectors_with_the_prior_s_sigma():
     generator = world("anisotropic", dim=16)
-    bank = random_directions(generator, count=400, seed=1)
+    bank = random_directions(generator, n_directions=400, seed=1)
     vectors = bank.matrix()
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(400))
     # Coordinates of a uniform unit vector: (x + 1) / 2 is Beta((d - 1) / 2, (d - 1) / 2).
@@ -19,7 +19,7 @@ def test_random_directions_are_uniform_unit_vectors_with_the_prior_s_sigma():
     assert uniform.pvalue > 0.01
     for direction in bank.directions[:5]:
         assert direction.sigma == pytest.approx(generator.prior().sigma(direction.vector))
-    assert not torch.equal(vectors, random_directions(generator, count=400, seed=2).matrix())
+    assert not torch.equal(vectors, random_directions(generator, n_directions=400, seed=2).matrix())
 
 
 def test_the_interval_is_what_theory_gives_and_holds_other_random_directions():
@@ -31,7 +31,7 @@ def test_the_interval_is_what_theory_gives_and_holds_other_random_directions():
     # A random unit direction's share of a fixed one has standard deviation 1/√d.
     torch.testing.assert_close(high - low, torch.full((4,), 2 * 1.972 / 8), rtol=0.15, atol=0)
     fresh = measure_effects(
-        generator, classifier, random_directions(generator, count=300, seed=8), count=16
+        generator, classifier, random_directions(generator, n_directions=300, seed=8), count=16
     )
     assert 0.01 < float(null.outside(fresh).float().mean()) < 0.1
     outside = null.outside(effects)
@@ -44,7 +44,7 @@ def test_a_small_null_is_wider_and_still_covers():
     classifier = generator.classifier()
     effects = measure_effects(generator, classifier, true_bank(generator), count=8)
     fresh = measure_effects(
-        generator, classifier, random_directions(generator, count=200, seed=99), count=8
+        generator, classifier, random_directions(generator, n_directions=200, seed=99), count=8
     )
     share = [
         float(
@@ -61,7 +61,7 @@ def test_a_small_null_is_wider_and_still_covers():
 def test_the_null_is_measured_like_the_effects_in_their_space():
     generator = Mapped(world())
     classifier = generator.classifier()
-    bank = random_directions(generator, space="w", count=2, seed=5)
+    bank = random_directions(generator, space="w", n_directions=2, seed=5)
     effects = measure_effects(
         generator,
         classifier,
@@ -95,7 +95,7 @@ def test_null_refusals():
         null.outside(longer)
     with pytest.raises(LatdirError, match="measured with scale score and the effects with logit"):
         null.outside(effects.logit)
-    both = true_bank(generator).merge(random_directions(generator, space="w", count=1))
+    both = true_bank(generator).merge(random_directions(generator, space="w", n_directions=1))
     mixed = measure_effects(generator, classifier, both, count=4)
     with pytest.raises(LatdirError, match="of directions in the spaces w, z: choose one"):
         random_null(generator, classifier, mixed)

@@ -28,7 +28,7 @@ def hidden(bank):
 @pytest.mark.parametrize("name", ["linear", "curved", "anisotropic"])
 def test_planted_directions_get_their_names_and_random_ones_none(name):
     generator = world(name, dim=64)
-    bank = hidden(true_bank(generator)).merge(random_directions(generator, count=40, seed=7))
+    bank = hidden(true_bank(generator)).merge(random_directions(generator, n_directions=40, seed=7))
     found = named(generator, bank)
     known = {e.found_as: e.attribute for e in found.entries if e.attribute}
     assert known == {f"pc{i}": n for i, n in enumerate(generator.names)}
@@ -65,7 +65,7 @@ def test_t_and_p_are_those_of_the_definition():
     settings = {"count": 48, "symmetric": True, "seed": NAMING_SEED}
     classifier = generator.classifier()
     null = measure_effects(
-        generator, classifier, random_directions(generator, count=30), **settings
+        generator, classifier, random_directions(generator, n_directions=30), **settings
     ).mean
     own = measure_effects(generator, classifier, bank, **settings).mean
     t = own / null.square().mean(0).sqrt()
@@ -82,7 +82,7 @@ def test_a_null_measured_before_gives_the_same_names():
     generator = world("entangled", dim=48)
     bank, classifier = hidden(true_bank(generator)), generator.classifier()
     settings = {"count": 16, "symmetric": True}
-    chance = random_directions(generator, count=30)
+    chance = random_directions(generator, n_directions=30)
 
     def chance_of(bank=chance, **changes):
         given = {"seed": NAMING_SEED, **settings, **changes}
@@ -106,7 +106,7 @@ def test_a_null_measured_before_gives_the_same_names():
 def test_random_directions_are_named_no_more_often_than_promised():
     generator = world(dim=64)
     wrong = [
-        len(named(generator, random_directions(generator, count=30, seed=s), alpha=0.05,
+        len(named(generator, random_directions(generator, n_directions=30, seed=s), alpha=0.05,
                   count=8).found) > 0
         for s in range(20)
     ]  # fmt: skip

@@ -122,7 +122,7 @@ def test_the_fast_embedding_is_the_plain_one(faces):
 
 def test_bfloat16_effects_agree_with_float32_within_their_intervals():
     generator, classifier = load_generator("digiface64"), load_classifier("faces+pixels")
-    bank = random_directions(generator, count=2)
+    bank = random_directions(generator, n_directions=2)
     exact, rounded = (
         measure_effects(
             generator, classifier, bank, count=64, rendering=Rendering(precision=precision)
