@@ -207,7 +207,11 @@ class InstancePath(CurvedPath):
 
     @classmethod
     def restored(
-        cls, stored: StoredPath, *, generator: Generator | None, classifier: Classifier | None
+        cls,
+        stored: StoredPath,
+        *,
+        generator: Generator | None = None,
+        classifier: Classifier | None = None,
     ) -> InstancePath:
         """The path again, over the networks that it follows the gradients of.
 
