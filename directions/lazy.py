@@ -1,7 +1,7 @@
 """Public names of a package, imported when first used.
 
 A package writes its re-exports once, as imports under `if TYPE_CHECKING:`, where type checkers and
-editors see them; what is not asked for is not imported.
+editors see them; names that are not used are not imported.
 """
 
 from __future__ import annotations

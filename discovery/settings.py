@@ -43,7 +43,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Description:
-    """What the command needs to know of a method.
+    """Description of a method for the command.
 
     Attributes:
         family: The base class that declares the arguments of `discover`.

@@ -39,9 +39,9 @@ __all__ = ["Accuracy", "Goal", "editing_accuracy"]
 Goal = Literal["change", "value", "level"]
 GOALS = get_args(Goal)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# Where on the attribute's own distribution values are asked for, by default.
+# Quantiles of the attribute's distribution requested by default.
 ASKED_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
-# Which shares of the calibrated range changes are asked for, by default.
+# Fractions of the calibrated range requested by default.
 ASKED_SHARES = (0.25, 0.5, 1.0)
 
 

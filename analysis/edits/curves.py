@@ -87,7 +87,7 @@ class Curves:
 
     Attributes:
         directions: Names of the directions.
-        attributes: What the last axis of the scores means.
+        attributes: Attributes along the last axis of the scores.
         amounts: `[t]`, in sigma of each direction, ascending, 0 among them.
         scores: `[k, t, n, a]`, on the CPU; at amount 0 those of the unmoved codes.
         spaces: Name of the latent space of each direction.

@@ -81,7 +81,7 @@ class Effects:
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
-        """What the columns mean."""
+        """Attributes of the columns."""
         return self.curves.attributes
 
     @property

@@ -23,7 +23,7 @@ def cosine_matrix(bank: DirectionBank, *, prior: Prior | None = None) -> Float[T
     Args:
         bank: Directions of one space.
         prior: When given, the metric is its covariance: the cosine is then the correlation of
-            two directions' projections of the prior's codes, what a sample shows together.
+            two directions' projections of the prior's codes, as a sample would show.
 
     Returns:
         `[k, k]`, ones on the diagonal.

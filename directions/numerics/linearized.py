@@ -284,7 +284,7 @@ def _cropped(
         area = (bottom - top) * (right - left) * step.layer.in_channels
         made = math.prod(b - a for a, b in wanted) * step.layer.out_channels
         largest = max(largest, max(area, made) * step.layer.weight.element_size())
-    # Crops the input to what the first layer reads of it.
+    # Crops the input to the range of the first layer.
     top, left, bottom, right = window
     chain.append(lambda t: t[:, :, top:bottom, left:right])
 

@@ -8,8 +8,8 @@ for the objects it creates, byte strings are views of the file, and lengths are 
 
 Why not `pickle.Unpickler` with a list of allowed names, or `torch.load(weights_only=True)`?
 
-* Memory: either takes what a file asks for. A pickle of 100 bytes can ask for gigabytes; here it
-  is refused once it passes a few times its own size.
+* Memory: either allocates what a file requests. A pickle of 100 bytes can request gigabytes; here
+  it is refused once it passes a few times its own size.
 * Inert records: NVIDIA's and TensorFlow's checkpoints are pickles of the project's own classes,
   which neither can load without that project's code. Here they become names with attributes.
 * Nothing of a file is called: both fetch real functions and call them with the file's arguments,

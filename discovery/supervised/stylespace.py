@@ -9,7 +9,7 @@ Differences from the paper: the examples are the codes that a classifier scores 
 of your own. The paper looks at the channels of highest θ by eye; here each is moved by one
 standard deviation both ways, and those that move the attribute's own score most come first
 (`verify=0` keeps the order of θ). The population's mean and deviation follow from those of w
-exactly. Channels of the color layers, which tint the whole image, are left out unless asked for.
+exactly. Channels of the color layers, which tint the whole image, are left out by default.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ class PCA(GeneratorMethod):
         if stream.count > self.n_codes:
             raise SamplesError(
                 f"{state} holds {stream.count} samples already, more than the {self.n_codes} "
-                "asked for: give another file"
+                "requested: give another file"
             )
         for i, codes in enumerate(draw.chunks(start=stream.count, note="covariance"), 1):
             stream.add(rows.of(codes))

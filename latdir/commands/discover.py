@@ -46,12 +46,12 @@ class MethodGroup(TyperGroup):
 
 @dataclass(frozen=True)
 class Input:
-    """How an argument of `discover` is given on the command line.
+    """An argument of `discover` as a flag of the command.
 
     Attributes:
         type: Of the flag.
         help: Of the flag.
-        load: What the flag's value stands for.
+        load: Conversion of the flag's value.
         default: Where the flag is left out; `REQUIRED` keeps the argument's own default.
     """
 

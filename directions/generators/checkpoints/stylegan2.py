@@ -46,7 +46,7 @@ SEED = 0
 
 
 def stylegan2_settings(contents: Contents) -> dict[str, Any]:
-    """What a file tells beside the tensors.
+    """Settings of a file besides the tensors.
 
     NVIDIA's two torch repositories differ in how they take their arguments and in their defaults:
     StyleGAN2-ADA nests `synthesis_kwargs` and clamps nothing, StyleGAN3's takes them flat and
