@@ -55,7 +55,7 @@ def main() -> None:
     codes = generator.sample(options.codes, seed=SEED, space=space)
     start = time.perf_counter()
     found = score_gradients(
-        generator, classifier, codes, attributes=attributes, space=space, batch=options.batch
+        generator, classifier, codes, attributes=attributes, space=space, batch_size=options.batch
     )
     per_gradient = (time.perf_counter() - start) / len(codes)
     per_label = label_seconds(generator, classifier, attributes, space)

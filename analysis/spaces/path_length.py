@@ -40,6 +40,7 @@ from directions.generators.base import Generator
 from directions.numerics.tangents import directional
 from directions.scoring.features import Features, face_crop, face_features
 from directions.scoring.rendering import Rendering
+from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
@@ -282,13 +283,12 @@ def edit_path_length(
     codes = generator.sample(count, seed=seed, space=space)
     moved = torch.stack([direction.shift(codes, float(a)) for a in places], 1)
     steps, ends = [], []
-    with torch.inference_mode():
-        for part in torch.split(moved, max(1, batch_size // len(places))):
-            images = generator.synthesize(part.flatten(0, 1), space)
-            seen = _vectors(perceive(images)).reshape(*part.shape[:2], -1)
-            steps.append((seen[:, 1:] - seen[:, :-1]).norm(dim=2))
-            ends.append((seen[:, -1] - seen[:, 0]).norm(dim=1))
-    found = torch.cat(steps).clone()
+    scorer = Scorer(generator, space=space, embed=lambda images: _vectors(perceive(images)))
+    for part in torch.split(moved, max(1, batch_size // len(places))):
+        seen = scorer.embed(part.flatten(0, 1)).reshape(*part.shape[:2], -1)
+        steps.append((seen[:, 1:] - seen[:, :-1]).norm(dim=2))
+        ends.append((seen[:, -1] - seen[:, 0]).norm(dim=1))
+    found = torch.cat(steps)
     total = found.sum(1)
     if not bool((total > 0).all()):
         raise LatdirError(f"sweeping {direction.name!r} leaves some images unchanged")
@@ -297,7 +297,7 @@ def edit_path_length(
         amounts=places,
         steps=found,
         length=mean_interval(total, draws=bootstrap, level=level),
-        straightness=torch.cat(ends).clone() / total,
+        straightness=torch.cat(ends) / total,
         unevenness=pace.std(1, correction=0) / pace.mean(1),
     )
 

@@ -180,7 +180,7 @@ class InstancePath(CurvedPath):
                 codes,
                 attributes=self.attributes,
                 space=self.space,
-                batch=self.batch,
+                batch_size=self.batch,
             )
             norms = found.gradients.norm(dim=2, keepdim=True)
             # Where a score is flat or its gradient broken, the global direction is all there is.

@@ -38,7 +38,7 @@ def score_gradients(
     *,
     attributes: Sequence[str],
     space: str,
-    batch: int = 32,
+    batch_size: int = 32,
 ) -> ScoreGradients:
     """Logits of the images of codes, and the gradient of each with respect to its code.
 
@@ -52,7 +52,7 @@ def score_gradients(
         codes: `[n, *space.shape]`.
         attributes: Which of the classifier's to differentiate.
         space: Space of the codes.
-        batch: Codes at a time; bounds the memory.
+        batch_size: Codes at a time; bounds the memory.
 
     Returns:
         On the codes' device, float32 or float64 as the codes are.
@@ -69,11 +69,11 @@ def score_gradients(
         True
     """
     generator.check(codes, space)
-    if batch < 1:
-        raise LatdirError(f"batch {batch} must be at least 1: 32 suits most generators")
+    if batch_size < 1:
+        raise LatdirError(f"batch_size {batch_size} must be at least 1: 32 suits most generators")
     read = _reader(classifier, attributes)
     values, gradients = [], []
-    for part in tqdm(torch.split(codes, batch), desc="gradients", unit="batch", delay=1):
+    for part in tqdm(torch.split(codes, batch_size), desc="gradients", unit="batch", delay=1):
         leaf = part.detach().clone().requires_grad_(True)
         # A caller's no_grad would leave nothing to differentiate.
         with torch.enable_grad():

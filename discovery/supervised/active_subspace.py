@@ -120,7 +120,12 @@ class ActiveSubspace(ScoreMethod):
             )
         codes = generator.sample(self.n_codes, seed=seed, space=space.name)
         found = score_gradients(
-            generator, classifier, codes, attributes=names, space=space.name, batch=self.batch_size
+            generator,
+            classifier,
+            codes,
+            attributes=names,
+            space=space.name,
+            batch_size=self.batch_size,
         )
         prior = generator.prior(space.name)
         directions = []

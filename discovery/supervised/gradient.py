@@ -127,7 +127,12 @@ class Gradient(ScoreMethod):
             start = samples.start + len(samples) if samples.seed == seed else 0
         codes = generator.sample(self.n_codes, seed=seed, start=start, space=space.name)
         found = score_gradients(
-            generator, classifier, codes, attributes=names, space=space.name, batch=self.batch_size
+            generator,
+            classifier,
+            codes,
+            attributes=names,
+            space=space.name,
+            batch_size=self.batch_size,
         )
         prior = generator.prior(space.name)
         directions = []

@@ -75,7 +75,7 @@ def test_gradients_are_those_of_the_closed_form_and_of_one_code_at_a_time():
     codes = generator.sample(7, seed=3)
     classifier = generator.classifier(kind="probability", steepness=3.0)
     names = ["factor_2", "factor_0"]
-    found = score_gradients(generator, classifier, codes, attributes=names, space="z", batch=3)
+    found = score_gradients(generator, classifier, codes, attributes=names, space="z", batch_size=3)
     exact = 3 * generator.jacobian(codes)[:, [2, 0]]
     torch.testing.assert_close(found.gradients, exact, atol=2e-3, rtol=2e-3)
     torch.testing.assert_close(
