@@ -53,8 +53,6 @@ __all__ = [
 ]
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.5
-DECAY = (0.9, 0.999)
-TINY = 1e-8
 
 Embed = Callable[[Tensor], Tensor]
 
@@ -276,7 +274,8 @@ class ClipOptimize(TextMethod):
             with torch.no_grad():
                 before = generator.synthesize(start, space)
                 faces = None if embed is None else embed(before)
-        w, mean, square = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
+        w = start.clone()
+        optimizer = torch.optim.Adam([w], lr=self.rate)
         best, least = start.clone(), torch.full((len(start),), torch.inf).to(start)
         waited = torch.zeros(len(start), dtype=torch.long, device=start.device)
         active = torch.ones(len(start), dtype=torch.bool, device=start.device)
@@ -307,11 +306,11 @@ class ClipOptimize(TextMethod):
             lower = active & (row[-1] < least)
             best[lower], least[lower] = w[lower], row[-1][lower]
             waited = torch.where(improved, 0, waited + 1)
-            mean[active] = torch.lerp(gradient, mean[active], DECAY[0])
-            square[active] = torch.lerp(gradient.square(), square[active], DECAY[1])
-            ahead = mean[active] / (1 - DECAY[0] ** (t + 1))
-            scale = (square[active] / (1 - DECAY[1] ** (t + 1))).sqrt() + TINY
-            w[active] = w[active] - self._rate(t) * ahead / scale
+            # Adam works number by number; where a code has stopped, its best is kept already.
+            w.grad = torch.zeros_like(w)
+            w.grad[active] = gradient
+            optimizer.param_groups[0]["lr"] = self._rate(t)
+            optimizer.step()
             active = self._going_on(active, waited)
             if not active.any():
                 break
