@@ -6,6 +6,7 @@ import importlib
 from dataclasses import dataclass
 
 from directions.errors import LatdirError, UnknownNameError
+from directions.plugins import installed
 from discovery.base import FAMILIES, Method
 from discovery.settings import Description, described, read_method
 
@@ -194,8 +195,4 @@ def describe(name: str) -> Description:
 
 def _others() -> dict[str, str]:
     """Locations of the methods of other distributions; a built-in name cannot be taken."""
-    # Looking through all installed distributions takes as long as listing the built-in methods.
-    from importlib.metadata import entry_points
-
-    points = entry_points(group=GROUP)
-    return {point.name: point.value for point in points if point.name not in METHODS}
+    return {name: entry.location for name, entry in installed(GROUP, METHODS).items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from directions.errors import LatdirError
 from directions.lazy import lazy_names
-from directions.plugins import Entry, build
+from directions.plugins import Entry, build, installed
 
 if TYPE_CHECKING:
     from directions.classifiers.base import Attribute, Classifier, Combined
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from directions.classifiers.rename import Renamed
 
 __all__ = [
-    "CLASSIFIERS", "Attribute", "Classifier", "Combined", "Mirrored", "Renamed", "load_classifier",
+    "CLASSIFIERS", "Attribute", "Classifier", "Combined", "Mirrored", "Renamed",
+    "available_classifiers", "load_classifier",
 ]  # fmt: skip
+
+GROUP = "latdir.classifiers"
 
 
 CLASSIFIERS: dict[str, Entry] = {
@@ -37,13 +40,18 @@ CLASSIFIERS: dict[str, Entry] = {
 }
 
 
+def available_classifiers() -> dict[str, Entry]:
+    """Classifiers by name, with those of other installed packages."""
+    return CLASSIFIERS | installed(GROUP, CLASSIFIERS)
+
+
 def load_classifier(name: str) -> Classifier:
     """A classifier by name; several joined by `+` are combined.
 
     Args:
-        name: Such as `faces+pixels`. Each part is one of `CLASSIFIERS`, or `module:function` of
-            your own, where the function takes no arguments and returns a `Classifier`, such as
-            `directions.wrap_classifier(…)`.
+        name: Such as `faces+pixels`. Each part is one of `available_classifiers()`, or
+            `module:function` of your own, where the function takes no arguments and returns a
+            `Classifier`, such as `directions.wrap_classifier(…)`.
 
     Raises:
         LatdirError: No classifier of that name.
@@ -62,7 +70,9 @@ def load_classifier(name: str) -> Classifier:
 
     parts = []
     for part in name.split("+"):
-        made = build(part, CLASSIFIERS, kind="classifier", wrap="directions.wrap_classifier")
+        made = build(
+            part, CLASSIFIERS, kind="classifier", wrap="directions.wrap_classifier", group=GROUP
+        )
         if not isinstance(made, Classifier):
             raise LatdirError(
                 f"{part} made a {type(made).__name__}, not a Classifier: "

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from directions.errors import LatdirError, UnknownNameError
 from directions.lazy import lazy_names
-from directions.plugins import Entry, build
+from directions.plugins import Entry, build, installed
 
 if TYPE_CHECKING:
     from directions.generators.base import Generator
 
-__all__ = ["GENERATORS", "Generator", "load_generator"]
+__all__ = ["GENERATORS", "Generator", "available_generators", "load_generator"]
+
+GROUP = "latdir.generators"
 
 
 GENERATORS: dict[str, Entry] = {
@@ -36,6 +38,11 @@ GENERATORS: dict[str, Entry] = {
 }
 
 
+def available_generators() -> dict[str, Entry]:
+    """Generators by name, with those of other installed packages."""
+    return GENERATORS | installed(GROUP, GENERATORS)
+
+
 def load_generator(name: str | os.PathLike[str], **options: int | float | str | None) -> Generator:
     """A generator by name, or from a checkpoint file.
 
@@ -45,9 +52,10 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
     the same tensors. Nothing inside a file is executed.
 
     Args:
-        name: One of `GENERATORS`; the path of a checkpoint, to which options may be appended, as
-            in `network.pkl?label=3&noise=none`; or `module:function` of your own, where the
-            function takes no arguments and returns a `Generator`, such as `directions.wrap(…)`.
+        name: One of `available_generators()`; the path of a checkpoint, to which options may be
+            appended, as in `network.pkl?label=3&noise=none`; or `module:function` of your own,
+            where the function takes no arguments and returns a `Generator`, such as
+            `directions.wrap(…)`.
         **options: For checkpoints, such as `label=3`: the fields of
             `directions.generators.checkpoints.families.Options`. Those left out keep the file's
             value, or the default of the project that wrote it.
@@ -81,7 +89,7 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
     if given:
         raise LatdirError(f"{text} is no checkpoint file, and only those take {next(iter(given))}=")
     try:
-        made = build(text, GENERATORS, kind="generator", wrap="directions.wrap")
+        made = build(text, GENERATORS, kind="generator", wrap="directions.wrap", group=GROUP)
     except LatdirError as error:
         if ":" in text:
             raise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from directions.classifiers import CLASSIFIERS
-from directions.generators import GENERATORS
+from directions.classifiers import available_classifiers
+from directions.generators import available_generators
 from discovery import registry
 from latdir.output import Json, say, table
 
@@ -14,12 +14,14 @@ __all__ = ["classifiers", "generators", "methods"]
 
 def generators(as_json: Json = False) -> None:
     """Generators that load by name."""
-    _list("generators", {k: v.summary for k, v in GENERATORS.items()}, as_json=as_json)
+    summaries = {k: v.summary for k, v in available_generators().items()}
+    _list("generators", summaries, as_json=as_json)
 
 
 def classifiers(as_json: Json = False) -> None:
     """Classifiers that load by name."""
-    _list("classifiers", {k: v.summary for k, v in CLASSIFIERS.items()}, as_json=as_json)
+    summaries = {k: v.summary for k, v in available_classifiers().items()}
+    _list("classifiers", summaries, as_json=as_json)
 
 
 def methods(as_json: Json = False) -> None:

@@ -1,11 +1,16 @@
-"""Methods of other distributions, found by their entry points."""
+"""Methods, generators and classifiers of other distributions, found by their entry points."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from directions.errors import LatdirError
+from directions import load_classifier, load_generator
+from directions.classifiers import available_classifiers
+from directions.errors import LatdirError, UnknownNameError
+from directions.generators import available_generators
+from directions.plugins import installed
 from discovery.registry import describe, find_method, methods
 
 TOY = '''
@@ -71,3 +76,59 @@ def test_its_flags_are_on_the_command(toy: None, typed, tmp_path: Path) -> None:
     code, out, err = typed("discover toy --generator planted --length 2 --out t.safetensors --json")
     assert code == 0, err
     assert json.loads(out)["directions"][0]["sigma"] == 2.0
+
+
+MODELS = """
+from directions import wrap_classifier
+from directions.planted.world import planted as make
+
+def worlds():
+    return make(seed=7)
+
+def bright():
+    mean = lambda images: images.mean((1, 2, 3))[:, None]
+    return wrap_classifier(mean, attributes=["mean"], name="bright")
+
+def wrong():
+    return 3
+"""
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = tmp_path / "models-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: models\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(
+        "[latdir.generators]\nworlds = toy_models:worlds\nplanted = toy_models:wrong\n"
+        "wrong = toy_models:wrong\ngone = no_such_module:make\n"
+        "[latdir.classifiers]\nbright = toy_models:bright\n"
+    )
+    (tmp_path / "toy_models.py").write_text(MODELS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "toy_models", raising=False)
+
+
+def test_generators_and_classifiers_of_another_distribution_load_by_name(models: None) -> None:
+    generator = load_generator("worlds")
+    assert generator.fingerprint != load_generator("planted").fingerprint
+    both = load_classifier("bright+pixels")
+    assert both.names[0] == "mean"
+    assert both(generator.synthesize(generator.sample(2, seed=0))).shape == (2, 5)
+    with pytest.raises(LatdirError, match="wrong made a int, not a Generator"):
+        load_generator("wrong")
+    with pytest.raises(UnknownNameError, match=r"no generator at 'gone' .*no_such_module"):
+        load_generator("gone")
+    with pytest.raises(UnknownNameError, match=r"there are digiface64, .*worlds, wrong, gone;"):
+        load_generator("nothing")
+
+
+def test_listing_them_imports_none(models: None, typed) -> None:
+    assert available_generators()["worlds"].summary == "of the package models"
+    assert available_generators()["planted"].location == "directions.planted.world:planted"
+    assert set(available_classifiers()) == {"faces", "pixels", "clip", "bright"}
+    code, out, err = typed("list generators --json")
+    assert code == 0, err
+    assert json.loads(out)["generators"]["gone"] == "of the package models"
+    assert "toy_models" not in sys.modules
+    assert installed("latdir.generators", ("worlds", "wrong", "gone", "planted")) == {}
