@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.plots.parts import canvas, heat_map, panels, root
 from analysis.plots.theme import LIGHT, Theme, dress
-from analysis.representation.entangled import EntanglementSweep
+from analysis.representation.scores import EntanglementSweep
 from analysis.spaces.geodesic import Geodesic
 from analysis.spaces.path_length import PathLength
 from analysis.spaces.pullback import LocalMetric, effective_dimension

@@ -10,10 +10,16 @@ from analysis.representation.factorvae import FactorVAEScore, factorvae_score
 from analysis.representation.mig import MIG, mig, mutual_information
 from analysis.representation.modularity import Modularity, modularity, modularity_of
 from analysis.representation.sap import SAP, sap
-from analysis.representation.scores import METRICS, disentanglement_scores
+from analysis.representation.scores import (
+    METRICS,
+    EntanglementSweep,
+    disentanglement_scores,
+    entanglement_sweep,
+)
 
 __all__ = [
-    "DCI", "METRICS", "MIG", "SAP", "Explicitness", "FactorVAEScore", "Modularity", "completeness",
-    "dci", "disentanglement", "disentanglement_scores", "explicitness", "factorvae_score", "mig",
-    "modularity", "modularity_of", "mutual_information", "sap", "stylespace_dci",
+    "DCI", "METRICS", "MIG", "SAP", "EntanglementSweep", "Explicitness", "FactorVAEScore",
+    "Modularity", "completeness", "dci", "disentanglement", "disentanglement_scores",
+    "entanglement_sweep", "explicitness", "factorvae_score", "mig", "modularity", "modularity_of",
+    "mutual_information", "sap", "stylespace_dci",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ them is the truth (Locatello et al. 2019, arXiv:1811.12359): read them together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Float
@@ -22,8 +23,9 @@ from analysis.representation.modularity import modularity
 from analysis.representation.rows import CLASSES, as_classes, checked_rows
 from analysis.representation.sap import sap
 from directions.errors import UnknownNameError
+from directions.planted.entangled import entangled_world
 
-__all__ = ["METRICS", "disentanglement_scores"]
+__all__ = ["METRICS", "EntanglementSweep", "disentanglement_scores", "entanglement_sweep"]
 
 METRICS = (
     "MIG",
@@ -108,3 +110,48 @@ def disentanglement_scores(
     return half_sample_scores(
         measure, rows, labels, draws=draws, level=level, seed=seed, progress=progress
     )
+
+
+@dataclass(frozen=True)
+class EntanglementSweep:
+    """Every metric at several levels of entanglement.
+
+    Attributes:
+        levels: Of entanglement, ascending.
+        scores: One score a level for each metric.
+    """
+
+    levels: tuple[float, ...]
+    scores: dict[str, tuple[Score, ...]]
+
+
+def entanglement_sweep(
+    levels: Sequence[float],
+    *,
+    count: int = 2000,
+    metrics: Sequence[str] = METRICS,
+    model: Model = "trees",
+    bins: int | Literal["auto", "exact"] = "auto",
+    draws: int = 0,
+    seed: int = 0,
+) -> EntanglementSweep:
+    """Measure worlds of known entanglement with every metric.
+
+    Args:
+        levels: Of entanglement, 0 … 1.
+        count: Rows of each world.
+        metrics: Which of `METRICS`.
+        model: Of DCI.
+        bins: Of its trees.
+        draws: Half-samples for intervals.
+        seed: Of the worlds.
+    """
+    found = []
+    for level in levels:
+        codes, attributes = entangled_world(count, level=level, seed=seed)
+        found.append(
+            disentanglement_scores(
+                codes, attributes, metrics=metrics, model=model, bins=bins, draws=draws
+            )
+        )
+    return EntanglementSweep(tuple(levels), {m: tuple(f[m] for f in found) for m in metrics})

@@ -7,6 +7,11 @@ y of rows x, scaled to mean 0 and variance 1,
 
 by proximal gradient steps with momentum and restarts (Beck & Teboulle 2009; O'Donoghue & Candès
 2015), until the largest step of a weight is a 10⁻⁴th of the largest weight.
+
+scikit-learn solves the same problem with `saga`, which is faster for ten codes and slower for the
+thousands of channels of a style space: on 1,000 rows of 2,000 codes and 15 classes, 5.5 s and an
+objective of 1.8511 here, 31 s and 1.8514 after 400 epochs of saga without convergence. Its
+`liblinear` fits one class against the rest: disentanglement differs by 0.03 to 0.12.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import torch
 from analysis import plots
 from analysis.intervals.half_samples import Score
 from analysis.plots.theme import DARK
-from analysis.representation.entangled import EntanglementSweep
+from analysis.representation import EntanglementSweep
 from analysis.spaces.geodesic import find_geodesic
 from analysis.spaces.path_length import PathLength
 from analysis.spaces.pullback import LocalMetric

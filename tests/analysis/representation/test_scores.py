@@ -16,18 +16,18 @@ from sklearn.tree import DecisionTreeRegressor
 
 from analysis.intervals.half_samples import half_sample_scores
 from analysis.representation.dci import completeness, dci, disentanglement, stylespace_dci
-from analysis.representation.entangled import entangled_world, entanglement_sweep
 from analysis.representation.explicitness import explicitness
 from analysis.representation.factorvae import _least_varying, factorvae_score
 from analysis.representation.mig import mig, mutual_information
 from analysis.representation.modularity import modularity, modularity_of
 from analysis.representation.rows import as_classes, split_rows
 from analysis.representation.sap import sap
-from analysis.representation.scores import METRICS, disentanglement_scores
+from analysis.representation.scores import METRICS, disentanglement_scores, entanglement_sweep
 from analysis.representation.trees.boosting import Binned, boost
 from analysis.representation.trees.histogram import grow_on_histograms
 from analysis.representation.trees.sorted import grow_on_sorted_rows
 from directions.errors import LatdirError
+from directions.planted import entangled_world
 
 COUNTS = (4, 3, 2)
 

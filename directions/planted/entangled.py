@@ -10,20 +10,13 @@ attributes scaled to variance 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from analysis.intervals.half_samples import Score
-from analysis.representation.dci import Model
-from analysis.representation.scores import METRICS, disentanglement_scores
 from directions.errors import LatdirError
 
-__all__ = ["EntanglementSweep", "entangled_world", "entanglement_sweep"]
+__all__ = ["entangled_world"]
 
 CLASSES = 4
 
@@ -59,48 +52,3 @@ def entangled_world(
     scaled = (attributes - (CLASSES - 1) / 2).double() / spread
     mixed = (1 - level) * scaled + level * scaled.mean(1, keepdim=True)
     return mixed + noise * torch.randn(count, factors, generator=rng).double(), attributes
-
-
-@dataclass(frozen=True)
-class EntanglementSweep:
-    """Every metric at several levels of entanglement.
-
-    Attributes:
-        levels: Of entanglement, ascending.
-        scores: One score a level for each metric.
-    """
-
-    levels: tuple[float, ...]
-    scores: dict[str, tuple[Score, ...]]
-
-
-def entanglement_sweep(
-    levels: Sequence[float],
-    *,
-    count: int = 2000,
-    metrics: Sequence[str] = METRICS,
-    model: Model = "trees",
-    bins: int | Literal["auto", "exact"] = "auto",
-    draws: int = 0,
-    seed: int = 0,
-) -> EntanglementSweep:
-    """Measure worlds of known entanglement with every metric.
-
-    Args:
-        levels: Of entanglement, 0 … 1.
-        count: Rows of each world.
-        metrics: Which of `METRICS`.
-        model: Of DCI.
-        bins: Of its trees.
-        draws: Half-samples for intervals.
-        seed: Of the worlds.
-    """
-    found = []
-    for level in levels:
-        codes, attributes = entangled_world(count, level=level, seed=seed)
-        found.append(
-            disentanglement_scores(
-                codes, attributes, metrics=metrics, model=model, bins=bins, draws=draws
-            )
-        )
-    return EntanglementSweep(tuple(levels), {m: tuple(f[m] for f in found) for m in metrics})
