@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
+from scipy.stats import rankdata, spearmanr
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 __all__ = ["auc", "evidence", "ranks", "spearman"]
@@ -51,9 +53,7 @@ def ranks(values: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         >>> ranks(torch.tensor([5.0, 1.0, 5.0])).tolist()
         [2.5, 1.0, 2.5]
     """
-    _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
-    means: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
-    return means[inverse]
+    return torch.from_numpy(rankdata(values.cpu().numpy())).to(values.device)
 
 
 def spearman(a: Float[Tensor, "n"], b: Float[Tensor, "n"]) -> float:
@@ -63,9 +63,10 @@ def spearman(a: Float[Tensor, "n"], b: Float[Tensor, "n"]) -> float:
         >>> round(spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 10.0, 90.0])), 6)
         1.0
     """
-    x, y = (r - r.mean() for r in (ranks(a), ranks(b)))
-    scale = float(x.norm() * y.norm())
-    return float(x @ y) / scale if scale > 0 else 0.0
+    x, y = a.cpu().numpy(), b.cpu().numpy()
+    if (x == x[0]).all() or (y == y[0]).all():
+        return 0.0
+    return float(spearmanr(x, y).statistic)
 
 
 def auc(projection: Float[Tensor, "n"], positive: Bool[Tensor, "n"]) -> float | None:
@@ -75,8 +76,7 @@ def auc(projection: Float[Tensor, "n"], positive: Bool[Tensor, "n"]) -> float | 
         >>> auc(torch.tensor([0.1, 0.4, 0.3, 0.9]), torch.tensor([False, False, True, True]))
         0.75
     """
-    p = int(positive.sum())
-    q = len(positive) - p
-    if p == 0 or q == 0:
+    truth = positive.cpu().numpy()
+    if truth.all() or not truth.any():
         return None
-    return (float(ranks(projection)[positive].sum()) - p * (p + 1) / 2) / (p * q)
+    return float(roc_auc_score(truth, projection.cpu().numpy()))
