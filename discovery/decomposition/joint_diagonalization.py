@@ -60,13 +60,14 @@ def diagonalize(
     size = matrices.shape[1]
     axes = torch.eye(size, dtype=torch.float64, device=matrices.device)
     a = axes if start is None else start.double().clone()
-    m = a @ matrices.double() @ a.T
+    m = a @ matrices.double() @ a.T  # A Mᵢ Aᵀ, kept up to date by the rotations
     rounds = [pair.to(matrices.device) for pair in _round_robin(size)]
     after = off_diagonal(m)
     for _ in range(MAX_SWEEPS):
         for p, q in rounds:
             angle = _angles(m, p, q)
             c, s = angle.cos(), angle.sin()
+            # M ← R M Rᵀ by rows and then columns, A ← R A.
             for rows in (m, m.mT, a[None]):
                 _rotate(rows, p, q, c, s)
         before, after = after, off_diagonal(m)
@@ -80,6 +81,8 @@ def diagonalize(
 
 def _angles(m: Tensor, p: Tensor, q: Tensor) -> Tensor:
     """The best rotation in each plane, in closed form."""
+    # G = Σᵢ h hᵀ with h = (m_pp − m_qq, m_pq + m_qp): on = G₁₁ − G₂₂, off = G₁₂ + G₂₁. Its leading
+    # eigenvector is (cos 2θ, sin 2θ) for the best angle θ, so that tan 4θ = off / on.
     difference, across = m[:, p, p] - m[:, q, q], m[:, p, q] + m[:, q, p]
     on = difference.square().sum(0) - across.square().sum(0)
     off = 2 * (difference * across).sum(0)

@@ -16,6 +16,10 @@ eigendecomposition of the codes' Gram matrix:
 
 The relative duality gap (P − D) / P, which bounds the relative error of the objective, ends
 both; a target leaves the batch of the first stage as soon as it has converged.
+
+liblinear's dual coordinate descent is the fair opponent (`benchmarks/svm.py`): for one target of
+10,000 rows of 512 coordinates, `LinearSVC(loss="hinge")` takes 13.5 s at its default iterations
+and ends 1.4e-2 above the optimum, 32 s for 1.7e-4; the same optimum takes 0.87 s here.
 """
 
 from __future__ import annotations
@@ -229,15 +233,19 @@ def _split(problem: _Problem, spectrum: Tensor, tolerance: float) -> tuple[Tenso
     features, K = problem.features, len(problem.labels)
     rho = STEP * problem.bounds.sum(1) / (problem.bounds > 0).sum(1)
     w, alpha = features.new_zeros(K, len(features)), torch.empty_like(problem.labels)
+    # The start v = Xw of the ridge regression of the labels.
     live, active = problem, torch.arange(K, device=rho.device)
     low, high, shrink = live.steps(rho, spectrum)
     v = (live.labels @ features.T * shrink) @ features
     iteration = 0
     while len(active):
         iteration += 1
+        # prox_{f/ρ}(v) = v + a, f the hinge: y − v cut to [0, c/ρ] on the side of the label.
         a = torch.sub(live.labels, v).clamp_(low, high)
+        # argmin over w of ½‖w‖² + ρ/2 ‖Xw − (2 prox(v) − v)‖², in the eigenbasis of XᵀX.
         x = torch.add(v, a, alpha=2) @ features.T * shrink
         if iteration % CHECK_EVERY == 0:
+            # α = ρ y a, between 0 and c by the cut.
             multipliers = a * live.labels * rho[active, None]
             _, gap = live.certificate(x, x @ features, multipliers)
             done = (gap <= tolerance) | (iteration >= SPLIT_LIMIT)
@@ -245,6 +253,7 @@ def _split(problem: _Problem, spectrum: Tensor, tolerance: float) -> tuple[Tenso
             if done.any():
                 active, live, v, a, x = active[~done], live[~done], v[~done], a[~done], x[~done]
                 low, high, shrink = live.steps(rho[active], spectrum)
+        # v ← v + λ (Xw − prox(v)), over-relaxed by λ.
         v.addmm_(x, features, beta=1 - RELAXATION, alpha=RELAXATION).sub_(a, alpha=RELAXATION)
     return w, alpha, iteration
 
@@ -255,12 +264,14 @@ def _refine(
     """Optimum of target k by an interior point on the rows near its margin."""
     features, y, c = problem.features, problem.labels[k], problem.bounds[k]
     one, steps = problem[torch.tensor([k], device=y.device)], 0
+    # Free rows, 0 < α < c, and the rows closest to the margin y f = 1.
     margin = y * (w @ features)
     near = (alpha > 0) & (alpha < c)
     count = min(len(y), NEAR_ROWS * len(features))
     near[(margin - 1).abs().topk(count, largest=False).indices] = True
     for _ in range(ROUNDS):
         near &= c > 0
+        # The others are fixed: at α = c inside the margin, at α = 0 beyond it.
         full = ~near & (margin < 1)
         fixed = torch.where(full, c, 0)
         u, inner, taken = interior_point(
@@ -272,6 +283,7 @@ def _refine(
         )
         w, alpha, steps = u.to(features), fixed.masked_scatter(near, inner.to(c)), steps + taken
         margin = y * (w @ features)
+        # A fixed row on the other side violates the optimality conditions: it is set free.
         wrong = ~near & torch.where(full, margin > 1, margin < 1)
         _, gap = one.certificate(w[None], (w @ features)[None], alpha[None])
         if gap <= tolerance or not wrong.any():

@@ -61,15 +61,19 @@ def interior_point(
     at = _Point(torch.zeros_like(q), c / 2, c / 2, torch.full_like(c, 0.5), torch.full_like(c, 1.5))
     taken = 0
     while taken < STEP_LIMIT:
+        # Residuals of the optimality conditions: Xᵀu − 1 = over − under (primal), and
+        # Du − q − Xα = 0 (dual), D = diag(1, …, 1, 0) as the intercept is free.
         margin = X.T @ at.u
         infeasible = margin - 1 + at.under - at.over
         gradient = penalty * at.u - q - X @ at.alpha
+        # αᵀ over + (c − α)ᵀ under is the duality gap, once both residuals are 0.
         complementarity = at.alpha @ at.over + at.room @ at.under
         residual = at.alpha @ infeasible.abs() + at.u.abs() @ gradient.abs()
         square = at.u[:-1] @ at.u[:-1]
         objective = constant - q @ at.u + square / 2 + c @ (1 - margin).clamp_min(0)
         if complementarity + residual <= tolerance * objective:
             break
+        # The Newton system reduced to u: (D + X Θ⁻¹ Xᵀ) Δu = right, Θ = over/α + under/(c − α).
         theta = at.over / at.alpha + at.under / at.room
         matrix = (X / theta) @ X.T
         matrix.diagonal().add_(penalty)
@@ -77,11 +81,14 @@ def interior_point(
         if failed:
             break
         solve = partial(_direction, X, at, infeasible, gradient, theta, factor)
+        # Predictor: the affine step towards products α · over = (c − α) · under = 0.
         zero = torch.zeros_like(c)
         ahead = solve(zero, zero)
+        # Centering: σμ, with μ the mean product and σ = (μ after the affine step / μ)³.
         mu = complementarity / (2 * len(c))
         there = at.moved(ahead, at.length(ahead))
         center = ((there.alpha @ there.over + there.room @ there.under) / complementarity) ** 3 * mu
+        # Corrector: towards σμ, less the predictor's second-order term Δα Δover.
         step = solve(center - ahead.alpha * ahead.over, center - ahead.room * ahead.under)
         at = at.moved(step, min(1.0, TO_BOUNDARY * at.length(step)))
         taken += 1
@@ -117,6 +124,7 @@ def _direction(
     target_under: Tensor,
 ) -> _Point:
     """Newton step toward these values of the products α · over and (c − α) · under."""
+    # Δover and Δunder eliminated from the primal residual, then Δα from the dual one.
     shift = infeasible + at.over - at.under + target_under / at.room - target_over / at.alpha
     right = -gradient - X @ (shift / theta)
     u = torch.cholesky_solve(right[:, None], factor)[:, 0]
