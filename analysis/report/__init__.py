@@ -1,7 +1,7 @@
 """The HTML report of a bank: one page, its figures inside.
 
-Read `page` first: it gathers the sections that the other modules prepare. Import `write_report`
-from here.
+Read `page` first; the parts of the page come from the measures of `analysis.registry`. Import
+`write_report` from here.
 """
 
 from analysis.report.page import write_report

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from analysis import effects_of, measure_curves, random_null, write_report
-from analysis.measures.tables import flattened, number
 from analysis.plots.parts import canvas
 from analysis.plots.theme import LIGHT, dress
 from analysis.report.inline import data_url, inline_svg, mosaic
@@ -251,26 +250,3 @@ def test_a_mosaic_puts_rows_below_and_columns_beside():
     torch.testing.assert_close(tiles[0, ::4, ::5], expected)
     assert mosaic(torch.zeros(1, 2, 3, 64, 128), tile=32).shape == (3, 32, 128)
     assert data_url(tiles).startswith("data:image/jpeg;base64,")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (-0.00012345, "−0.000123"),
-        (12.345, "12.3"),
-        (999.6, "1000"),
-        (123456.7, "123,457"),
-        (float("inf"), "–"),
-        (100.0, "100"),
-    ],
-)
-def test_numbers_for_people(value, text):
-    assert number(value) == text
-
-
-def test_nested_settings_are_flattened_and_long_lists_cut():
-    pairs = dict(flattened({"a": {"b": None, "c": True}, "d": list(range(30))}))
-    assert pairs["a.b"] == "None"
-    assert pairs["a.c"] == "True"
-    assert pairs["d"].endswith(", 11, … (30 in all)")
