@@ -78,7 +78,10 @@ def choose(
         precision=precision or "float32",
         compile=bool(compile),
     )
-    log.info("batch %d, %s, compiled: %s", chosen.batch_size, chosen.precision, chosen.compile)
+    # Short runs take the defaults: nothing to tell.
+    level = logging.INFO if n >= MEASURE_FROM else logging.DEBUG
+    said = "batch %d, %s, compiled: %s"
+    log.log(level, said, chosen.batch_size, chosen.precision, chosen.compile)
     return chosen
 
 
