@@ -31,7 +31,7 @@ class SpaceError(LatdirError):
 
 
 class UnknownNameError(LatdirError, KeyError):
-    """A name that is none of those on offer: a direction, an attribute, a space, a method."""
+    """An unknown name: of a direction, an attribute, a space, a method."""
 
     def __str__(self) -> str:
         return str(self.args[0])

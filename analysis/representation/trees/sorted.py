@@ -76,7 +76,7 @@ class _Split(NamedTuple):
 
 
 class _Room(NamedTuple):
-    """Memory that every node uses in its turn; fresh pages would cost a third of the time."""
+    """Scratch buffers reused by every node; fresh pages would cost a third of the time."""
 
     values: Array
     sums: Array
@@ -113,7 +113,7 @@ def _best_split(
     gains: Array = np.square(sums[:, :-1], out=values[:, :-1])
     gains *= m / (counts * (m - counts))
     codes, cut = np.arange(d), gains.argmax(1)
-    # Equal values cannot be parted. They are few, or else bins are: look where they came first.
+    # Equal values cannot be separated. They are few, or else bins are: check their first rows.
     torn = np.flatnonzero(
         binned.places[order[codes, cut], codes] == binned.places[order[codes, cut + 1], codes]
     )
