@@ -138,7 +138,7 @@ def evaluate(
     that edit images of their own do so on other codes still.
 
     Args:
-        bank: What to measure; directions named after an attribute aim at it.
+        bank: The bank to measure; directions named after an attribute target it.
         generator: The bank's generator.
         classifier: Scores the images; its embedding, if it has one, measures identity and realism.
         count: Number of held-out codes, at least 2.

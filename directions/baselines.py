@@ -32,13 +32,13 @@ def random_directions(
         seed: Seed of the draw.
         layers: Layers they act on; None means all.
         spread: `uniform` over the unit sphere, or `prior`, like differences of codes, so that none
-            lies along what the generator never varies.
+            is along a direction that the generator never varies.
 
     Returns:
         A bank of `random_00`, `random_01`, …, with sigma from the space's prior.
 
     Raises:
-        LatdirError: An unknown space, or no directions asked for.
+        LatdirError: An unknown space, or no directions requested.
 
     Example:
         >>> from directions.generators import load_generator

@@ -174,7 +174,7 @@ class Comparison:
             second: Another.
             attribute: The attribute both change by the same; by default the mean over all that
                 both have a figure for.
-            metric: What to compare.
+            metric: The metric to compare.
 
         Raises:
             LatdirError: Not compared, or one of the two has no figure there.

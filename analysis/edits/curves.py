@@ -248,7 +248,7 @@ class HeldOut:
             for space in dict.fromkeys(spaces):
                 mine = [k for k, own in enumerate(spaces) if own == space]
                 scorer = self._scorer(space, rendering, n)
-                # What was measured for the first space holds for the others.
+                # Settings measured for the first space hold for the others.
                 rendering = scorer.rendering
                 codes = self.generator.sample(
                     self.count, seed=self.seed, space=space, truncation=rendering.truncation
@@ -294,7 +294,7 @@ class HeldOut:
         )
 
     def _unmoved(self, scorer: Scorer, codes: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scores and embeddings of the codes as they are."""
+        """Scores and embeddings of the unmoved codes."""
         if self.baseline is not None and self.embed is None:
             return self.baseline, None
         images = list(scorer.images(codes))

@@ -1,4 +1,4 @@
-"""The effect matrix in tables and report: what each direction moves, and what else."""
+"""The effect matrix in tables and report: main and side effects of each direction."""
 
 from __future__ import annotations
 

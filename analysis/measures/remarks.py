@@ -1,4 +1,4 @@
-"""Warnings and notes about a bank: what works, what leaks, what to do about it."""
+"""Warnings and notes about a bank: successes, leakage, and recommended actions."""
 
 from __future__ import annotations
 

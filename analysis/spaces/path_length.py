@@ -117,7 +117,7 @@ def perceptual_path_length(
         features: φ of the distance ‖φ(a) − φ(b)‖². By default `face_features()`, whose figures
             compare generators of faces with each other; `lpips_features()` gives published ones.
         epsilon: ε of finite differences, 1e-4 as published; None takes the exact limit.
-        view: What of an image is looked at, [n, c, h, w] to the same; by default all of it, shrunk
+        view: Compared part of images, [n, c, h, w] to the same; by default all of it, shrunk
             to about 256 pixels. `face_crop` looks at the middle of a face only, as published for
             FFHQ.
         count: Number of pairs; 50,000 were published.
@@ -263,7 +263,7 @@ def edit_path_length(
 
     Args:
         generator: Makes the images.
-        direction: What to sweep along.
+        direction: The direction to sweep along.
         amounts: Ascending, in sigma; by default -3, -2.5, … 3.
         features: φ of the distance; by default `face_features()`.
         count: Number of held-out codes.

@@ -107,7 +107,7 @@ def solve(
     columns = list(bank) if attributes is None else list(attributes)
     E = checked_effects(effects, bank=bank, attributes=columns)
     if not targets:
-        raise LatdirError("no targets: say what to change, such as targets={'smiling': 1.0}")
+        raise LatdirError("no targets: give some, such as targets={'smiling': 1.0}")
     both = [name for name in targets if name in hold]
     if both:
         raise LatdirError(f"{both[0]!r} cannot be a target and held at once: take it off one list")

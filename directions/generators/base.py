@@ -186,7 +186,7 @@ class Generator(ABC):
         target = self.space(space or self.default_space())
         check_seed(seed, start, count)
         first, last = start // BLOCK, -(-(start + count) // BLOCK)
-        # Whole blocks are mapped, so that a code's bits do not depend on who asked for it.
+        # Whole blocks are mapped, so that a code's bits do not depend on the call.
         blocks = [self._block(seed, b, target.name) for b in range(first, last)]
         codes = torch.cat(blocks) if blocks else torch.empty(0, *target.shape)
         codes = codes[start - first * BLOCK :][:count].to(self.device)

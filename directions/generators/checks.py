@@ -1,4 +1,4 @@
-"""Refusals of what is no image and of what is no seed."""
+"""Validation of images and of seeds."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") ->
     weights: distances compare generators of faces with each other, not with published figures.
 
     Args:
-        margin: What to add on each side of the image's central square, as a fraction of its side.
+        margin: Padding on each side of the image's central square, as a fraction of its side.
         device: Where the images will be.
 
     Example:

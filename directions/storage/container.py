@@ -37,7 +37,7 @@ class FileFormat:
         name: The manifest's `format`, such as `latdir.bank`.
         noun: What messages call it, such as `bank`.
         error: Exception for a file of another kind.
-        hint: What to do with a file that cannot be read.
+        hint: Advice for a file that cannot be read.
         version: The manifest's `version`.
     """
 

@@ -1,7 +1,7 @@
 """Cone angles: bounds on the angle between a direction and that of unlimited samples.
 
-The angle comes from draws of what the direction could be: of a posterior for `ridge`, which has
-one for any number of rows, and of the bootstrap for estimators without a penalty.
+The angle comes from draws of the direction: from a posterior for `ridge`, which has
+one for any number of rows, and from the bootstrap for estimators without a penalty.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def descend(
 
     Args:
         method: Steps, codes a step and rate.
-        penalty: What to minimize.
+        penalty: The objective to minimize.
         generator: Makes the images.
         space: Name of the codes' space.
         start: Orthonormal rows.

@@ -42,7 +42,7 @@ def active_subspace(
 
     Args:
         gradients: `[n, d]`.
-        n_directions: How many; all by default.
+        n_directions: Number of directions; all by default.
 
     Example:
         >>> rows = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0]])
@@ -103,7 +103,7 @@ class ActiveSubspace(ScoreMethod):
 
         Returns:
             A bank. Evidence of each direction: `eigenvalue` (of clipped gradients), `share` of
-            the total, `tied_with` (indices that sampling cannot tell apart), `mean_share`:
+            the total, `tied_with` (indices that sampling cannot distinguish), `mean_share`:
             how much of its eigenvalue is the squared mean slope, 1 for a score that is linear
             along it and 0 for one that rises as often as it falls.
 

@@ -45,7 +45,7 @@ def edit(
     ways = [bool(change), bool(sweep), bool(text)]
     if sum(ways) != 1:
         raise LatdirError(
-            "say what to draw: --sweep smiling, --set smiling=2 --set yaw=-1, "
+            "choose an edit: --sweep smiling, --set smiling=2 --set yaw=-1, "
             'or --text "a smiling face"'
         )
     if bool(text) == (bank is not None):

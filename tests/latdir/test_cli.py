@@ -180,7 +180,7 @@ def test_help_and_lists_import_no_networks_and_no_figures(line: str) -> None:
         ("bank show nothing.safetensors", "there is no bank file nothing.safetensors"),
         ("bank show mine.py", "is not a"),
         ("bank convert x.npy --out y.safetensors", "does not say which generator"),
-        ("edit found.safetensors --out x.png", "say what to draw"),
+        ("edit found.safetensors --out x.png", "choose an edit"),
         ("discover boundary --samples nowhere --out x.safetensors", "nowhere"),
     ],
 )

@@ -26,7 +26,7 @@ def grow_on_histograms(
 
     Args:
         binned: The codes.
-        gradient: `[n, K]`, what each tree is to predict.
+        gradient: `[n, K]`, target of each tree.
         depth: Number of splits from root to leaf.
         rng: Chooses between codes that split equally well.
     """

@@ -97,7 +97,7 @@ class FaceClassifier(Classifier):
     front, so that turning the head leaves them alone.
 
     Args:
-        margin: What to add on each side of the image's central square, as a fraction of its
+        margin: Padding on each side of the image's central square, as a fraction of its
             side; negative cuts into it.
     """
 
@@ -266,7 +266,7 @@ def faces(*, margin: float = 0.0) -> FaceClassifier:
     """The built-in face classifier.
 
     Args:
-        margin: What to add on each side of the image's central square, as a fraction of its
+        margin: Padding on each side of the image's central square, as a fraction of its
             side; negative cuts into it. The default suits digiface64 (its card has the figures);
             for faces that leave more room around them, cut: `margin=-0.15`.
 

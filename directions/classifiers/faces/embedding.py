@@ -25,7 +25,7 @@ class FaceEmbedding:
     Measure changes of identity by the cosine or the distance between embeddings.
 
     Args:
-        margin: What to add on each side of the image's central square, as a fraction of its side.
+        margin: Padding on each side of the image's central square, as a fraction of its side.
 
     Example:
         >>> FaceEmbedding()(torch.zeros(1, 3, 64, 64)).shape

@@ -58,7 +58,7 @@ def test_edits_by_texts(run, tmp_path):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("edit --text smile --sweep smile --out e.png", "say what to draw"),
+        ("edit --text smile --sweep smile --out e.png", "choose an edit"),
         ("edit bank.safetensors --text smile --out e.png", "--text finds its own directions"),
         ("edit --sweep smile --out e.png", "name the bank that the direction is in"),
         (f"edit --text nothing {MINE} --out e.png", "'nothing' is the neutral text as well"),
