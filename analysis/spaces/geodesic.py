@@ -183,7 +183,7 @@ def geodesic_between(
     Raises:
         LatdirError: Codes of another shape, or `find_geodesic` refuses.
     """
-    name = next(iter(generator.spaces)) if space is None else space
+    name = space or generator.default_space()
     generator.space(name).check(torch.stack([start, end]))
     size = float(torch.tensor(generator.image_shape).prod())
 

@@ -21,7 +21,7 @@ from directions.disentangling.vectors import (
     LEAST_KEPT,
     RANK_TOLERANCE,
     evolved,
-    gram,
+    gram_and_condition,
     new_sigma,
     one_layer_range,
     rows,
@@ -56,7 +56,7 @@ class Mixture:
         bank.matrix()
         one_layer_range(bank.directions)
         unit = rows(bank.directions, bank.directions[0]).cpu()
-        gram(unit, lambda v: v, list(bank))
+        gram_and_condition(unit, lambda v: v, list(bank))
         sigma = torch.tensor([d.sigma for d in bank.directions], dtype=torch.float64)
         steps = sigma[:, None] * unit
         lower = torch.linalg.cholesky(steps @ steps.T)

@@ -31,7 +31,7 @@ from directions.disentangling.mixing import disentangle
 from directions.disentangling.vectors import (
     LEAST_KEPT,
     evolved,
-    gram,
+    gram_and_condition,
     in_metric,
     new_sigma,
     one_layer_range,
@@ -117,7 +117,7 @@ def _conditioned(
     n = rows([direction], direction)[0]
     C = rows(conditions.directions, direction)
     inner = in_metric(metric, direction.space, n.numel())
-    products, number = gram(C, inner, names)
+    products, number = gram_and_condition(C, inner, names)
     projected = n - torch.linalg.solve(products, C @ inner(n)) @ C
     kept = float((projected @ inner(projected)).clamp_min(0).sqrt() / (n @ inner(n)).sqrt())
     if kept < LEAST_KEPT:
@@ -182,7 +182,7 @@ def orthonormalize(
     first = bank.directions[0]
     V = rows(bank.directions, first)
     inner = in_metric(metric, first.space, V.shape[1])
-    products, _ = gram(V, inner, list(bank))
+    products, _ = gram_and_condition(V, inner, list(bank))
     if order == "qr":
         # The Gram matrix's Cholesky factor is Rᵀ with a positive diagonal, so that signs keep.
         lower = torch.linalg.cholesky(products)

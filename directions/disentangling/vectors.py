@@ -18,7 +18,7 @@ __all__ = [
     "LEAST_KEPT",
     "RANK_TOLERANCE",
     "evolved",
-    "gram",
+    "gram_and_condition",
     "in_metric",
     "new_sigma",
     "one_layer_range",
@@ -122,7 +122,7 @@ def in_metric(metric: Prior | None, space: str, size: int) -> Callable[[Tensor],
     return metric.times
 
 
-def gram(
+def gram_and_condition(
     vectors: Float[Tensor, "k d"], inner: Callable[[Tensor], Tensor], names: Sequence[str]
 ) -> tuple[Float[Tensor, "k k"], float]:
     """Gram matrix of vectors and the condition number of them at unit length.

@@ -94,7 +94,7 @@ class WrappedGenerator(Generator):
         """Standard normal, or estimated from `draw`."""
         if self._user_draw is not None:
             return super().prior(space)
-        first = next(iter(self.spaces))
+        first = self.default_space()
         return Prior.standard(self.space(space or first).size)
 
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:

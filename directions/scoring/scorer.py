@@ -77,7 +77,7 @@ class Scorer:
         rendering: Rendering = Rendering(),
         n: int = 0,
     ) -> None:
-        self.space = generator.space(space or next(iter(generator.spaces))).name
+        self.space = generator.space(space or generator.default_space()).name
         self.names = tuple(names if names is not None else classifier.names if classifier else ())
         if classifier is not None:
             classifier.columns(self.names)

@@ -20,7 +20,7 @@ from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import Precision
 from directions.storage.container import FileFormat, read_tensors, write_tensors
 
-__all__ = ["StreamingCovariance", "gram"]
+__all__ = ["StreamingCovariance", "column_gram"]
 
 LEAF = 128
 FORMAT = FileFormat("latdir.covariance", "covariance", SamplesError, hint="delete it to begin anew")
@@ -74,7 +74,7 @@ class StreamingCovariance:
             return
         mean = rows.mean(0)
         centered = rows - mean
-        product = gram(centered, precision=self.precision)
+        product = column_gram(centered, precision=self.precision)
         # Far from the origin the float32 mean has rounding errors; the residual mean corrects them.
         rest = (rows.new_ones(len(rows)) @ centered).double() / len(rows)
         # One sum is finite only if every value is, and costs little against the product.
@@ -147,7 +147,9 @@ class StreamingCovariance:
         self.scatter.copy_(stored["scatter"])
 
 
-def gram(rows: Float[Tensor, "n d"], *, precision: Precision = "float32") -> Float[Tensor, "d d"]:
+def column_gram(
+    rows: Float[Tensor, "n d"], *, precision: Precision = "float32"
+) -> Float[Tensor, "d d"]:
     """RᵀR, computing only the blocks not given by symmetry.
 
     Args:
@@ -158,7 +160,7 @@ def gram(rows: Float[Tensor, "n d"], *, precision: Precision = "float32") -> Flo
         Exactly symmetric, in the rows' dtype.
 
     Example:
-        >>> gram(torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
+        >>> column_gram(torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
         tensor([[1., 2.],
                 [2., 5.]])
     """

@@ -29,7 +29,7 @@ from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from discovery.base import GeneratorMethod
-from discovery.decomposition.covariance import gram
+from discovery.decomposition.covariance import column_gram
 
 __all__ = ["SeFa", "factorize", "parse_layers"]
 
@@ -134,7 +134,7 @@ def factorize(
     rows = [matrix.detach().double() for matrix in matrices]
     if normalize:
         rows = [torch.nn.functional.normalize(r, dim=1) for r in rows]
-    grams = [gram(r) for r in rows]
+    grams = [column_gram(r) for r in rows]
     sums = [torch.zeros_like(grams[0]), *itertools.accumulate(grams)]
     spectra = []
     for chosen in layer_sets:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from directions.errors import LatdirError
-from discovery.decomposition.covariance import StreamingCovariance, gram
+from discovery.decomposition.covariance import StreamingCovariance, column_gram
 from discovery.decomposition.randomized_range import find_range
 
 
@@ -80,7 +80,7 @@ def test_bfloat16_errs_as_little_as_stated():
 
 def test_gram_is_exactly_symmetric_and_right_for_odd_sizes():
     rows = rows_of(500, 301)
-    product = gram(rows)
+    product = column_gram(rows)
     assert torch.equal(product, product.T)
     assert torch.allclose(product, rows.T @ rows, rtol=1e-4, atol=1e-2)
 
