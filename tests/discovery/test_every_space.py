@@ -65,16 +65,22 @@ def samples(space: str) -> Samples:
     )
 
 
-def test_no_method_with_a_space_is_forgotten() -> None:
-    takes = {name for name in METHODS if "space" in find_method(name).__dataclass_fields__}
-    texts = {name for name in takes if "text" in find_method(name).needs}
-    assert takes - texts == set(SETTINGS)
+# Every method that takes a space but those of texts; without an entry in SETTINGS, as it is.
+SPACED = [
+    name
+    for name in METHODS
+    if "space" in find_method(name).__dataclass_fields__ and "text" not in find_method(name).needs
+]
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_are_for_methods_with_a_space() -> None:
+    assert set(SETTINGS) <= set(SPACED)
+
+
+@pytest.mark.parametrize("name", SPACED)
 def test_directions_of_every_space_move_its_codes(name: str) -> None:
     for space in SPACES:
-        method = find_method(name)(space=space, **SETTINGS[name])
+        method = find_method(name)(space=space, **SETTINGS.get(name, {}))
         given = {"generator": generator()}
         if "classifier" in method.needs:
             given["classifier"] = Halves()
