@@ -124,8 +124,8 @@ def plot_attribute_dependency(
     )
     for panel, (title, values, low, high, what) in zip(drawn, shown, strict=True):
         curves(panel, leakage.directions, leakage.changes, values, theme, ends=(low, high))
-        panel.set_xlabel("change of the target (standard deviations)")
-        panel.set_ylabel(f"change, {what} (standard deviations)")
+        panel.set_xlabel("change of the target\n(standard deviations)")
+        panel.set_ylabel(f"change, {what}\n(standard deviations)")
         if panel is drawn[-1]:
             legend_beside(panel)
         dress(panel, theme, title=title)
@@ -241,7 +241,7 @@ def plot_accuracy(
         missed = float(accuracy.relative[k].mean())
         if panel is drawn[-1]:
             legend_beside(panel)
-        heading = f"{accuracy.directions[k]}: mean error {missed:.2f} standard deviations"
+        heading = f"{accuracy.directions[k]}: mean error\n{missed:.2f} standard deviations"
         dress(panel, theme, title=heading, size=10)
     return root(drawn[0])
 

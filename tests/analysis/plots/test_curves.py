@@ -58,7 +58,7 @@ def test_accuracy_shows_quantiles_of_what_came_against_what_was_asked():
     assert (wide.min(), wide.max()) == pytest.approx((0.1, 6.9))
     assert axes.get_ylabel() == "value of yaw (degrees)"
     missed = float((torch.arange(21.0) / 10 - 1).abs().mean() / 4)
-    assert axes.get_title("left") == f"yaw: mean error {missed:.2f} standard deviations"
+    assert axes.get_title("left") == f"yaw: mean error\n{missed:.2f} standard deviations"
 
 
 def test_realism_shows_distances_over_their_floor_and_densities():
