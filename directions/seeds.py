@@ -9,6 +9,7 @@ sample with.
 from __future__ import annotations
 
 __all__ = [
+    "CHECKPOINT_SEED",
     "HELD_OUT_SEED",
     "LEAK_SEED",
     "MAPPER_SEED",
@@ -39,6 +40,9 @@ PROMPT_SEED = 0xC11B
 
 MAPPER_SEED = 0xC11D
 """Codes that the mean step of a trained mapper is taken over."""
+
+CHECKPOINT_SEED = 0
+"""What a checkpoint lacks: the mean of w, noise maps. Part of the fingerprints of such networks."""
 
 PICTURE_SEED = 11
 """Codes that the demo draws; nothing is measured on them."""

@@ -35,6 +35,7 @@ from directions.generators.checkpoints.stylegan2_layouts import (
 from directions.generators.progressive import load_weights
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
 from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
+from directions.seeds import CHECKPOINT_SEED
 from directions.weight_files.contents import Contents
 
 __all__ = ["FAMILY", "stylegan2_from_state", "stylegan2_generator"]
@@ -42,7 +43,6 @@ __all__ = ["FAMILY", "stylegan2_from_state", "stylegan2_generator"]
 TITLE = "StyleGAN2"
 TENSORFLOW = "synthesis/4x4/Conv/mod_weight"
 MEAN_SAMPLES = 4096
-SEED = 0
 
 
 def stylegan2_settings(contents: Contents) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def _from_nvidia(state: State, *, conv_clamp: float | None, lr_multiplier: float
 
 def _mean_w(network: StyleGAN2) -> Tensor:
     """The mean of w over codes of a fixed seed, for networks that never tracked it."""
-    draw = torch.Generator().manual_seed(SEED)
+    draw = torch.Generator().manual_seed(CHECKPOINT_SEED)
     z = torch.randn(MEAN_SAMPLES, network.z_dim, generator=draw)
     label = None
     if network.c_dim:

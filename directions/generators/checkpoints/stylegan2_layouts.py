@@ -15,12 +15,12 @@ from torch import Tensor
 
 from directions.errors import CheckpointError
 from directions.generators.checkpoints.state_dict import State, ranked
+from directions.seeds import CHECKPOINT_SEED
 
 __all__ = ["LARGEST", "from_genforce", "from_rosinality", "from_tensorflow"]
 
 # The largest public models make 2048 pixels.
 LARGEST = 4096
-SEED = 0
 FAMILY = "StyleGAN2"
 
 
@@ -80,7 +80,7 @@ def _axes(key: str, value: Tensor, count: int) -> Tensor:
 
 def _with_noise(state: State) -> State:
     """Noise by a fixed seed where a file is older than the project's noise buffers."""
-    draw = torch.Generator().manual_seed(SEED)
+    draw = torch.Generator().manual_seed(CHECKPOINT_SEED)
     for key in list(state):
         layer = re.fullmatch(r"(synthesis\.b(\d{1,5})\.\w+)\.noise_strength", key)
         if layer and f"{layer[1]}.noise_const" not in state and int(layer[2]) <= LARGEST:
