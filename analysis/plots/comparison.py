@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
 from analysis.comparison.result import Comparison, Metric
-from analysis.plots.parts import panels, root, title
+from analysis.plots.parts import fitted, panels, title
 from analysis.plots.theme import LIGHT, Theme, dress
 
 __all__ = ["plot_comparison"]
@@ -71,7 +71,7 @@ def plot_comparison(
     for text in legend.get_texts():
         text.set(color=theme.ink, size=10)
     title(figure, f"Methods at equal effect: {comparison.change:g} standard deviation", theme)
-    return root(figure)
+    return fitted(figure)
 
 
 def _marks(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> None:

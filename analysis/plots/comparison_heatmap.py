@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure, FigureBase
 
 from analysis.comparison.result import Comparison, Metric, Row
-from analysis.plots.parts import cell, contrast, panels, root, title
+from analysis.plots.parts import cell, contrast, fitted, panels, title
 from analysis.plots.theme import LIGHT, Theme, dress
 from directions.errors import UnknownNameError
 
@@ -72,7 +72,7 @@ def plot_comparison_heatmap(
         f"leakage and identity at a change of {comparison.change:g} standard deviations"
     )
     title(drawn[0].figure, heading, theme, size=10.0)
-    return root(drawn[0])
+    return fitted(drawn[0])
 
 
 def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> None:

@@ -20,10 +20,10 @@ from analysis.plots.parts import (
     band_curve,
     canvas,
     curves,
+    fitted,
     labeled,
     legend_beside,
     panels,
-    root,
 )
 from analysis.plots.theme import LIGHT, Theme, dress
 from directions.errors import LatdirError
@@ -83,7 +83,7 @@ def plot_calibration(
         panel.set_ylabel(labeled(curve.attribute.name, curve.unit))
         found = f"{curve.slope:+.3g} per sigma" if curve.significant else "no effect"
         dress(panel, theme, title=f"{curve.direction}: {found}", size=10)
-    return root(drawn[0])
+    return fitted(drawn[0])
 
 
 def plot_leakage(leakage: Leakage, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
@@ -102,7 +102,7 @@ def plot_leakage(leakage: Leakage, *, axes: Axes | None = None, theme: Theme = L
     axes.set_ylim(bottom=0)
     legend_beside(axes)
     dress(axes, theme, title="Leakage at equal effect")
-    return figure
+    return fitted(figure)
 
 
 def plot_attribute_dependency(
@@ -132,7 +132,7 @@ def plot_attribute_dependency(
     top = max(panel.get_ylim()[1] for panel in drawn)
     for panel in drawn:
         panel.set_ylim(0, top)
-    return root(drawn[0])
+    return fitted(drawn[0])
 
 
 def plot_identity(identity: Identity, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
@@ -159,7 +159,7 @@ def plot_identity(identity: Identity, *, axes: Axes | None = None, theme: Theme 
     axes.set_ylabel("cosine of embeddings, before and after")
     legend_beside(axes)
     dress(axes, theme, title="Identity at equal effect")
-    return figure
+    return fitted(figure)
 
 
 def plot_convergence(
@@ -204,7 +204,7 @@ def plot_convergence(
     axes.set_ylabel("angle (degrees)")
     legend_beside(axes)
     dress(axes, theme, title="Convergence with the number of samples")
-    return figure
+    return fitted(figure)
 
 
 def plot_accuracy(
@@ -243,7 +243,7 @@ def plot_accuracy(
             legend_beside(panel)
         heading = f"{accuracy.directions[k]}: mean error\n{missed:.2f} standard deviations"
         dress(panel, theme, title=heading, size=10)
-    return root(drawn[0])
+    return fitted(drawn[0])
 
 
 def plot_realism(
@@ -270,7 +270,7 @@ def plot_realism(
     dress(distance, theme, title="Images (dashed: unedited)", size=11)
     legend_beside(density)
     dress(density, theme, title="Codes (dashed: the prior)", size=11)
-    return root(distance)
+    return fitted(distance)
 
 
 def plot_spectrum(
@@ -319,4 +319,4 @@ def plot_spectrum(
     if len(values) > 1 or null is not None:
         legend_beside(axes)
     dress(axes, theme, title=f"Spectrum: {what} by rank")
-    return figure
+    return fitted(figure)

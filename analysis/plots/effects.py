@@ -11,8 +11,9 @@ from matplotlib.patches import Rectangle
 
 from analysis.edits.effects import Effects
 from analysis.edits.nulls import RandomNull, evident
-from analysis.plots.parts import canvas, cell, contrast, heat_map
+from analysis.plots.parts import canvas, cell, contrast, fitted, heat_map
 from analysis.plots.theme import LIGHT, Theme, dress
+from directions.errors import LatdirError
 
 __all__ = ["plot_direction_effects", "plot_effects"]
 
@@ -21,6 +22,7 @@ def plot_effects(
     effects: Effects,
     *,
     null: RandomNull | None = None,
+    limit: float | None = None,
     axes: Axes | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
@@ -32,8 +34,14 @@ def plot_effects(
     Args:
         effects: The effect matrix.
         null: Effects of random directions, measured in the same way.
+        limit: The end of the color scale, positive, to give figures that are compared one scale,
+            such as `float(effects.standardized.abs().max())` of the first; by default the largest
+            absolute effect.
         axes: Where to draw; by default in a new figure.
         theme: Colors.
+
+    Raises:
+        LatdirError: A limit that is not positive.
     """
     std = torch.where(effects.std > 0, effects.std, torch.nan)
     mean, low, high = (m / std for m in (effects.mean, effects.low, effects.high))
@@ -41,7 +49,10 @@ def plot_effects(
     rows, columns = mean.shape
     labels = 0.08 * max(map(len, effects.directions))
     figure, axes = canvas(axes, 1.4 + labels + 0.92 * columns, 1.9 + 0.52 * rows, theme)
-    limit = max(float(mean.nan_to_num().abs().max()), 0.1)
+    if limit is None:
+        limit = max(float(mean.nan_to_num().abs().max()), 0.1)
+    if not limit > 0:
+        raise LatdirError(f"limit {limit:g} of a color scale must be positive")
     scale = " (log-odds)" if effects.curves.scale == "logit" else ""
     heat_map(
         axes, mean, rows=effects.directions, columns=effects.names, colors=theme.diverging,
@@ -62,7 +73,7 @@ def plot_effects(
         if target is not None:
             corner = (effects.names.index(target) - 0.48, k - 0.46)
             axes.add_patch(Rectangle(corner, 0.96, 0.92, fill=False, edgecolor=theme.ink))
-    return figure
+    return fitted(figure)
 
 
 def plot_direction_effects(
@@ -121,4 +132,4 @@ def plot_direction_effects(
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="best")
     dress(axes, theme)
-    return figure
+    return fitted(figure)

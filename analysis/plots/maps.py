@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from analysis.plots.parts import band_curve, canvas, cell, check_names, contrast, heat_map
+from analysis.plots.parts import band_curve, canvas, cell, check_names, contrast, fitted, heat_map
 from analysis.plots.theme import LIGHT, Theme, dress
 from analysis.spaces.subspaces import SubspaceComparison
 from directions.errors import LatdirError
@@ -59,7 +59,7 @@ def plot_cosines(
     for i, row in enumerate(cosines.tolist()):
         for j, value in enumerate(row):
             cell(axes, i, j, f"{value:.2f}", color=contrast(abs(value), theme))
-    return figure
+    return fitted(figure)
 
 
 def plot_principal_angles(
@@ -98,7 +98,7 @@ def plot_principal_angles(
             value = float(mean[i, j])
             under = f"from {float(least[i, j]):.0f}°"
             cell(axes, i, j, f"{value:.0f}°", under=under, color=contrast(1 - value / 90, theme))
-    return figure
+    return fitted(figure)
 
 
 def plot_subspace_distances(
@@ -134,7 +134,7 @@ def plot_subspace_distances(
             cell(axes, i, j, f"{value:.2f}", color=contrast(abs(value / middle - 1), theme))
     if null_mean is not None:
         bar.ax.axhline(null_mean, color=theme.ink, linewidth=1.2)
-    return figure
+    return fitted(figure)
 
 
 def plot_subspace_comparisons(
@@ -174,4 +174,4 @@ def plot_subspace_comparisons(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right")
     dress(axes, theme, title="Agreement of two subspaces")
-    return figure
+    return fitted(figure)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+import warnings
 from collections.abc import Sequence
 
 from jaxtyping import Float
@@ -9,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from torch import Tensor
 
 from analysis.plots.theme import STRONG, Theme, dress
@@ -21,6 +25,7 @@ __all__ = [
     "check_names",
     "contrast",
     "curves",
+    "fitted",
     "heat_map",
     "labeled",
     "legend_beside",
@@ -29,6 +34,14 @@ __all__ = [
     "sheet",
     "title",
 ]
+
+# Axes keep this share of the place that their grid gives them, whatever the length of the names.
+MIN_SHARE = 0.5
+EDGE = 0.02  # inches of background around everything
+
+
+class _Layout(ConstrainedLayoutEngine):
+    """Constrained layout of a figure that was made here, whose size is ours to choose."""
 
 
 def root(place: Axes | FigureBase) -> Figure:
@@ -43,7 +56,7 @@ def sheet(place: FigureBase | None, width: float, height: float, theme: Theme) -
 
     A new figure belongs to no global state.
     """
-    figure = place or Figure(figsize=(width, height), dpi=100, layout="constrained")
+    figure = place or Figure(figsize=(width, height), dpi=100, layout=_Layout())
     figure.set_facecolor(theme.background)
     return figure
 
@@ -52,6 +65,70 @@ def canvas(axes: Axes | None, width: float, height: float, theme: Theme) -> tupl
     """The given axes or those of a new figure of some size in inches, and the figure."""
     axes = axes or sheet(None, width, height, theme).add_subplot()
     return root(axes), axes
+
+
+def fitted(place: Axes | FigureBase) -> Figure:
+    """The whole figure with nothing cut off: titles wrapped, enlarged where names are long.
+
+    The layout fits labels and legends into the figure by shrinking the axes, whatever is left of
+    them, and ignores the width of titles. A figure that the caller gave is left as it is.
+    """
+    figure = root(place)
+    if not isinstance(figure.get_layout_engine(), _Layout):
+        return figure
+    _lay_out(figure)
+    _wrap_titles(figure)
+    for _ in range(5):
+        _lay_out(figure)
+        width, height = figure.get_size_inches()
+        drawn = figure.get_tightbbox()
+        wide = max(0.0, EDGE - drawn.x0, drawn.x1 - width + EDGE)
+        high = max(0.0, EDGE - drawn.y0, drawn.y1 - height + EDGE)
+        for axes in figure.axes:
+            if (spec := axes.get_subplotspec()) is not None:
+                grid, slot = spec.get_gridspec(), spec.get_position(figure)
+                now = axes.get_position()
+                wide = max(wide, (MIN_SHARE * slot.width - now.width) * width * grid.ncols)
+                high = max(high, (MIN_SHARE * slot.height - now.height) * height * grid.nrows)
+        if max(wide, high) == 0:
+            break
+        # Twice, as what is in the middle of its axes moves by half of the growth.
+        figure.set_size_inches(width + 2 * wide, height + 2 * high)
+    return figure
+
+
+def _lay_out(figure: Figure) -> None:
+    with warnings.catch_warnings():
+        # Axes that long names leave no room for: the figure is enlarged next.
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
+        figure.draw_without_rendering()
+
+
+def _wrap_titles(figure: Figure) -> None:
+    """Break titles that are wider than their panels, or than the figure, into lines."""
+    edge = 0.99 * figure.bbox.x1
+    lines = sum(_wrap(text, edge) for text in figure.texts)
+    rows: dict[int, int] = {}
+    for axes in figure.axes:
+        spec, heading = axes.get_subplotspec(), axes.get_title("left")
+        if spec is None or not heading:
+            continue
+        text = [t for t in axes.findobj(Text) if t.get_text() == heading][-1]
+        more = _wrap(text, edge if spec.get_gridspec().ncols == 1 else axes.bbox.x1)
+        rows[spec.rowspan.start] = max(more, rows.get(spec.rowspan.start, 0))
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * (lines + sum(rows.values())))
+
+
+def _wrap(text: Text, edge: float) -> int:
+    """Break a text at spaces, or where it must be, before the edge; the number of lines added."""
+    extent = text.get_window_extent()
+    if extent.x1 <= edge:
+        return 0
+    share = max(edge - extent.x0, 0.0) / extent.width
+    parts = textwrap.wrap(text.get_text(), max(16, int(share * len(text.get_text()))))
+    text.set_text("\n".join(parts))
+    return len(parts) - 1
 
 
 def panels(

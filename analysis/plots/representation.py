@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from torch import Tensor
 
-from analysis.plots.parts import canvas, heat_map, panels, root
+from analysis.plots.parts import canvas, fitted, heat_map, panels
 from analysis.plots.theme import LIGHT, Theme, dress
 from analysis.representation.scores import EntanglementSweep
 from analysis.spaces.geodesic import Geodesic
@@ -55,7 +55,7 @@ def plot_entanglement(
         if place >= len(names) - columns:
             panel.set_xlabel("planted entanglement")
         dress(panel, theme, title=name, size=11)
-    return root(drawn[0])
+    return fitted(drawn[0])
 
 
 def plot_importance(
@@ -101,7 +101,7 @@ def plot_importance(
     bar.ax.set_ylim(0, most_important)
     axes.set_xticks(range(len(rows)), labels, rotation=60, ha="center")
     axes.set_xlabel("code" if len(rows) == d else f"code: the {len(rows)} of {d} that count most")
-    return figure
+    return fitted(figure)
 
 
 def plot_path_lengths(
@@ -139,7 +139,7 @@ def plot_path_lengths(
     axes.set_xlim(left=0)
     axes.set_xlabel(f"perceptual path length ({next(iter(distances))}), ± 2 standard errors")
     dress(axes, theme, title="Smoothness")
-    return figure
+    return fitted(figure)
 
 
 def plot_pullback_spectra(
@@ -176,7 +176,7 @@ def plot_pullback_spectra(
     axes.set_ylabel("relative to the largest")
     axes.legend(loc="upper right")
     dress(axes, theme, title=f"Spectra of the pullback metric at {len(metrics)} codes")
-    return figure
+    return fitted(figure)
 
 
 def plot_geodesic(geodesic: Geodesic, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
@@ -210,4 +210,4 @@ def plot_geodesic(geodesic: Geodesic, *, axes: Axes | None = None, theme: Theme 
     axes.set_ylabel("speed of the image")
     axes.legend(loc="lower center")
     dress(axes, theme, title="Geodesic and straight line")
-    return figure
+    return fitted(figure)

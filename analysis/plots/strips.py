@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
 from analysis.edits.sweeps import ScoredSweep
-from analysis.plots.parts import labeled, root, sheet, title
+from analysis.plots.parts import fitted, labeled, root, sheet, title
 from analysis.plots.theme import LIGHT, Theme, dress
 from directions.images import to_uint8
 
@@ -36,9 +36,9 @@ def plot_sweep(
     a = len(swept.attributes)
     heights = ([picture] + [TRACE_HEIGHT] * a) * n
     figure = sheet(axes, 1.9 + PICTURE * t, sum(heights) + 0.28 * n + 0.8, theme)
-    if axes is None:
-        narrow = {"h_pad": 0.02, "w_pad": 0.02, "hspace": 0.0, "wspace": 0.0}
-        root(figure).set_layout_engine("constrained", **narrow)
+    layout = root(figure).get_layout_engine()
+    if axes is None and layout is not None:
+        layout.set(h_pad=0.04, w_pad=0.04, hspace=0.0, wspace=0.0)
     grid = figure.add_gridspec(n * (1 + a), 1, height_ratios=heights)
     zero = int((swept.amounts == 0).nonzero()[0])
     for i in range(n):
@@ -52,7 +52,7 @@ def plot_sweep(
             if last:
                 trace.set_xlabel("amount (sigma)")
     title(figure, f"{swept.direction}: images and their scores", theme)
-    return root(figure)
+    return fitted(figure)
 
 
 def _strip(axes: Axes, swept: ScoredSweep, i: int, zero: int, theme: Theme) -> None:

@@ -54,6 +54,15 @@ def test_the_heatmap_shows_standardized_effects_their_ends_and_frames_targets(wo
     assert [t.get_text() for t in axes.get_yticklabels()] == list(effects.directions)
 
 
+def test_two_heatmaps_share_a_color_scale(world):
+    _, _, effects, _ = world
+    largest = float(effects.standardized.abs().max())
+    assert plots.plot_effects(effects).axes[0].images[0].get_clim()[1] == pytest.approx(largest)
+    assert plots.plot_effects(effects, limit=3.0).axes[0].images[0].get_clim() == (-3, 3)
+    with pytest.raises(LatdirError, match="limit 0 of a color scale must be positive"):
+        plots.plot_effects(effects, limit=0.0)
+
+
 def test_what_is_no_evidence_is_pale():
     scores = torch.zeros(1, 2, 40, 2)
     scores[0, 0] = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
