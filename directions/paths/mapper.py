@@ -6,27 +6,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from torch.nn.functional import leaky_relu
+from torch import Tensor, nn
 
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 from directions.paths.base import CurvedPath, StoredPath
 
-__all__ = ["Groups", "Layers", "MapperPath", "displacement"]
+__all__ = ["Groups", "MapperPath", "displacement", "perceptron"]
 
 SLOPE = 0.2
 LEAST_NORM = 1e-8
 
 Groups = tuple[tuple[int, int], ...]
-Layers = tuple[tuple[Tensor, Tensor], ...]
-"""Weights `[out, in]` and biases `[out]` of one network, in order."""
+
+
+def perceptron(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers of these widths with leaky rectifiers between them.
+
+    Example:
+        >>> [list(w.shape) for w in perceptron([4, 8, 4]).parameters()]
+        [[8, 4], [8], [4, 8], [4]]
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(*layers[:-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +52,7 @@ class MapperPath(CurvedPath):
         shape: Shape of one code.
         groups: (start, stop) of the layers of each network along the codes' first axis; for codes
             without layers one group, (0, 1).
-        networks: One for each group.
+        networks: One for each group, from a code's last axis to itself.
         length: Mean distance that codes are moved by when the amount is as trained.
         sigma: Standard deviation of the prior's codes along the mean move.
         generator: Name of the generator.
@@ -49,7 +62,9 @@ class MapperPath(CurvedPath):
         LatdirError: Networks that do not fit the groups or each other.
 
     Example:
-        >>> nothing = ((torch.zeros(4, 4), torch.zeros(4)),)
+        >>> nothing = perceptron([4, 4]).requires_grad_(False)
+        >>> for weights in nothing.parameters():
+        ...     _ = torch.nn.init.zeros_(weights)
         >>> path = MapperPath("same", "z", (4,), ((0, 1),), (nothing,), 1.0, 1.0, "toy", "0" * 64)
         >>> path.shift(torch.ones(1, 4), 2.0)
         tensor([[1., 1., 1., 1.]])
@@ -61,7 +76,7 @@ class MapperPath(CurvedPath):
     space: str
     shape: tuple[int, ...]
     groups: Groups
-    networks: tuple[Layers, ...]
+    networks: tuple[nn.Sequential, ...]
     length: float
     sigma: float
     generator: str
@@ -74,13 +89,12 @@ class MapperPath(CurvedPath):
                 f"{len(self.groups)} groups of layers: one each"
             )
         size = self.shape[-1]
-        for layers in self.networks:
-            sizes = [(list(w.shape), list(b.shape)) for w, b in layers]
-            ends = [size, *(w[0] for w, _ in sizes)]
-            wanted = [([ends[i + 1], ends[i]], [ends[i + 1]]) for i in range(len(sizes))]
-            if not sizes or sizes != wanted or ends[-1] != size:
+        for network in self.networks:
+            shapes = [list(layer.weight.shape) for layer in _linear(network)]
+            ends = [size, *(outputs for outputs, _ in shapes)]
+            if not shapes or [inputs for _, inputs in shapes] != ends[:-1] or ends[-1] != size:
                 raise LatdirError(
-                    f"mapper {self.name!r} has a network of shapes {sizes}: its layers must "
+                    f"mapper {self.name!r} has a network of shapes {shapes}: its layers must "
                     f"follow on each other, from {size} numbers to {size}"
                 )
         if not (self.length > 0 and self.sigma > 0):
@@ -125,17 +139,17 @@ class MapperPath(CurvedPath):
     def stored(self) -> StoredPath:
         """The networks as tensors, the rest as settings."""
         tensors = {
-            f"{g}.{i}.{part}": tensor
-            for g, layers in enumerate(self.networks)
-            for i, pair in enumerate(layers)
-            for part, tensor in zip(("weight", "bias"), pair, strict=True)
+            f"{g}.{i}.{part}": tensor.detach()
+            for g, network in enumerate(self.networks)
+            for i, layer in enumerate(_linear(network))
+            for part, tensor in (("weight", layer.weight), ("bias", layer.bias))
         }
         config = {
             "name": self.name,
             "space": self.space,
             "shape": self.shape,
             "groups": self.groups,
-            "depths": [len(layers) for layers in self.networks],
+            "depths": [len(_linear(network)) for network in self.networks],
             "length": self.length,
             "sigma": self.sigma,
         }
@@ -155,19 +169,35 @@ class MapperPath(CurvedPath):
         values["shape"] = tuple(values["shape"])
         values["groups"] = tuple((int(a), int(b)) for a, b in values["groups"])
         values["networks"] = tuple(
-            tuple(
-                (stored.tensors[f"{g}.{i}.weight"], stored.tensors[f"{g}.{i}.bias"])
-                for i in range(depth)
-            )
-            for g, depth in enumerate(depths)
+            _network(stored.tensors, f"{g}.", depth) for g, depth in enumerate(depths)
         )
         return cls(**values, generator=stored.generator, fingerprint=stored.fingerprint)
+
+
+def _linear(network: nn.Sequential) -> list[nn.Linear]:
+    return [layer for layer in network if isinstance(layer, nn.Linear)]
+
+
+def _network(tensors: Mapping[str, Tensor], prefix: str, depth: int) -> nn.Sequential:
+    """A network of stored weights; it is frozen."""
+    weights = [tensors[f"{prefix}{i}.weight"] for i in range(depth)]
+    network = perceptron([w.shape[1] for w in weights[:1]] + [len(w) for w in weights])
+    for i, layer in enumerate(_linear(network)):
+        for part, own in (("weight", layer.weight), ("bias", layer.bias)):
+            given = tensors[f"{prefix}{i}.{part}"]
+            if given.shape != own.shape:
+                raise LatdirError(
+                    f"layer {prefix}{i} of a mapper has {part} {list(given.shape)}: its layers "
+                    f"must follow on each other, {list(own.shape)}"
+                )
+            own.data = given
+    return network.requires_grad_(False)
 
 
 def displacement(
     codes: Float[Tensor, "n *shape"],
     groups: Groups,
-    networks: tuple[Layers, ...],
+    networks: tuple[nn.Sequential, ...],
 ) -> Float[Tensor, "n *shape"]:
     """Steps of the networks: each reads every layer of its group separately.
 
@@ -180,12 +210,11 @@ def displacement(
     """
     layered = codes if codes.ndim > 2 else codes[:, None]
     moved = torch.zeros_like(layered)
-    for (start, stop), layers in zip(groups, networks, strict=True):
+    for (start, stop), network in zip(groups, networks, strict=True):
         x = layered[:, start:stop]
         x = x * (x.square().mean(-1, keepdim=True) + LEAST_NORM).rsqrt()
-        for i, (weight, bias) in enumerate(layers):
-            x = torch.nn.functional.linear(x, weight.to(codes), bias.to(codes))
-            if i < len(layers) - 1:
-                x = leaky_relu(x, SLOPE)
-        moved[:, start:stop] = x
+        weight = _linear(network)[0].weight
+        if (weight.device, weight.dtype) != (codes.device, codes.dtype):
+            network = deepcopy(network).to(codes)
+        moved[:, start:stop] = network(x)
     return moved.reshape(codes.shape)

@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 from tqdm.auto import tqdm
 
@@ -32,7 +32,7 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.paths.mapper import Groups, Layers, MapperPath, displacement
+from directions.paths.mapper import Groups, MapperPath, displacement, perceptron
 from directions.seeds import MAPPER_SEED
 from discovery.base import TextMethod
 from discovery.jacobian.region import region_masks
@@ -194,8 +194,8 @@ class ClipMapper(TextMethod):
         target = clip.encode_texts([text]).detach()[0]
         rng = torch.Generator().manual_seed(seed)
         groups = _groups(space.shape)
-        networks = tuple(self._network(space.shape[-1], rng, generator.device) for _ in groups)
-        weights = [tensor for layers in networks for pair in layers for tensor in pair]
+        networks = tuple(self._network(space.shape[-1], rng).to(generator.device) for _ in groups)
+        weights = [tensor for network in networks for tensor in network.parameters()]
         variance = generator.prior(space.name).covariance.diagonal().mean().to(generator.device)
         optimizer = torch.optim.Adam(weights, lr=self.rate)
         for step in tqdm(range(self.steps), desc="mapper", unit="step", delay=1, leave=False):
@@ -222,8 +222,8 @@ class ClipMapper(TextMethod):
                 optimizer.zero_grad()
                 torch.autograd.backward(loss, inputs=weights)
             optimizer.step()
-        frozen = tuple(tuple((w.detach(), b.detach()) for w, b in layers) for layers in networks)
-        steps = _held_out_steps(generator, space.name, groups, frozen)
+        networks = tuple(network.requires_grad_(False) for network in networks)
+        steps = _held_out_steps(generator, space.name, groups, networks)
         mean = steps.mean(0)
         if not mean.any():
             raise LatdirError(
@@ -234,25 +234,24 @@ class ClipMapper(TextMethod):
             space=space.name,
             shape=space.shape,
             groups=groups,
-            networks=frozen,
+            networks=networks,
             length=float(steps.norm(dim=1).mean()),
             sigma=generator.prior(space.name).sigma(mean / mean.norm()),
             generator=generator.name,
             fingerprint=generator.fingerprint,
         )
 
-    def _network(self, size: int, rng: torch.Generator, device: torch.device) -> Layers:
-        hidden = self.hidden or size
-        sizes = [size, *[hidden] * (self.depth - 1), size]
-        layers = []
-        for i in range(self.depth):
-            shape = (sizes[i + 1], sizes[i])
-            weight = torch.randn(shape, generator=rng) * (2 / sizes[i]) ** 0.5
-            if i == self.depth - 1:
-                weight = torch.zeros(shape)
-            pair = (weight.to(device), torch.zeros(sizes[i + 1], device=device))
-            layers.append((pair[0].requires_grad_(True), pair[1].requires_grad_(True)))
-        return tuple(layers)
+    def _network(self, size: int, rng: torch.Generator) -> nn.Sequential:
+        """He's initialization, drawn from `rng`; the last layer starts at zero."""
+        network = perceptron([size, *[self.hidden or size] * (self.depth - 1), size])
+        for name, weights in network.named_parameters():
+            weights.data.zero_()
+            if name.endswith("weight"):
+                weights.data = (
+                    torch.randn(weights.shape, generator=rng) * (2 / weights.shape[1]) ** 0.5
+                )
+        list(network.parameters())[-2].data.zero_()
+        return network
 
     def _loss(
         self,
@@ -261,7 +260,7 @@ class ClipMapper(TextMethod):
         codes: Tensor,
         space: str,
         groups: Groups,
-        networks: tuple[Layers, ...],
+        networks: tuple[nn.Sequential, ...],
         target: Tensor,
         variance: Tensor,
         embed: Embed | None,
@@ -295,7 +294,7 @@ def _groups(shape: tuple[int, ...]) -> Groups:
 
 
 def _held_out_steps(
-    generator: Generator, space: str, groups: Groups, networks: tuple[Layers, ...]
+    generator: Generator, space: str, groups: Groups, networks: tuple[nn.Sequential, ...]
 ) -> Float[Tensor, "n d"]:
     codes = generator.sample(HELD_OUT, seed=MAPPER_SEED, space=space)
     with torch.no_grad():
