@@ -145,7 +145,8 @@ def evaluate(
         null: Number of random directions, at least 3.
         measures: Name of a measure to the number of its flag, such as `{"realism": 512}`; 0
             leaves it out. The others are those of `analysis.registry.MEASURES` without a flag.
-        rendering: How images are made.
+        rendering: How images are made; by default with the truncation of the codes that the bank
+            was found with.
 
     Returns:
         The calibrated bank with the result of every measure that could be computed: accuracy

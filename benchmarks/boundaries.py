@@ -56,7 +56,7 @@ SEED = 2026
 
 def drawn(folder: Path, n: int) -> Samples:
     """At least some of n labeled samples: those of the folder, or drawn into it."""
-    if (folder / "manifest.json").exists():
+    if (folder / "_manifest.json").exists():
         there = Samples.load(folder, partial=True)
         if len(there) >= n or there.seed != SEED:
             return there

@@ -111,7 +111,7 @@ def kill_often(options: argparse.Namespace, out: Path) -> None:
 def rows(out: Path) -> int:
     """Rows that the manifest counts; it is whole whenever it is there."""
     try:
-        shards = json.loads((out / "manifest.json").read_text())["shards"]
+        shards = json.loads((out / "_manifest.json").read_text())["shards"]
     except FileNotFoundError:
         return 0
     return sum(shard["rows"] for shard in shards)

@@ -67,7 +67,7 @@ def main() -> None:
 
 def labels(folder: Path, judge: Classifier) -> Samples:
     """The first 20,000 of a folder of labels, drawn if it is not there."""
-    if (folder / "manifest.json").is_file():
+    if (folder / "_manifest.json").is_file():
         return Samples.load(folder).rows(slice(LABELS))
     return sample(load_generator("digiface64"), judge, LABELS, seed=2026, out=folder)
 

@@ -125,6 +125,8 @@ class Prior:
     def fit(cls, codes: Float[Tensor, "n *shape"]) -> Prior:
         """Estimate mean and covariance from codes, in float64.
 
+        With fewer codes than coordinates it is kept as a factor (`LowRankPrior`).
+
         Raises:
             LatdirError: Fewer than two codes.
         """
@@ -133,6 +135,8 @@ class Prior:
         flat = codes.flatten(1).double()
         mean = flat.mean(0)
         centered = flat - mean
+        if len(flat) < flat.shape[1]:
+            return LowRankPrior(mean.float(), (centered.T / (len(flat) - 1) ** 0.5).float())
         covariance = centered.T @ centered / (len(flat) - 1)
         return cls(mean.float(), covariance.float())
 
@@ -161,6 +165,22 @@ class Prior:
     def deviations(self) -> Float[Tensor, "d"]:
         """Standard deviation of each coordinate."""
         return self.covariance.diagonal().clamp_min(0).sqrt()
+
+    @property
+    def effective_size(self) -> float:
+        """Participation ratio of the variances, tr(C)² / tr(C²): the size of a white prior."""
+        total, squared = self.covariance.trace(), self.covariance.square().sum()
+        return float(total.square() / squared) if squared > 0 else 0.0
+
+    def scaled(self, factors: float | Float[Tensor, "d"]) -> Prior:
+        """The prior of codes whose coordinates are drawn toward the mean by these factors.
+
+        Example:
+            >>> Prior.standard(2).scaled(0.5).sigma(torch.tensor([0.0, 1.0]))
+            0.5
+        """
+        scale = torch.as_tensor(factors).to(self.mean).expand_as(self.mean)
+        return Prior(self.mean, scale[:, None] * self.covariance * scale)
 
     @property
     def root(self) -> Float[Tensor, "d r"]:
@@ -220,6 +240,22 @@ class LowRankPrior(Prior):
         """Standard deviation of each coordinate."""
         deviations: Tensor = self.factor.norm(dim=1)
         return deviations
+
+    @property
+    def effective_size(self) -> float:
+        """Participation ratio of the variances, tr(C)² / tr(C²), without making C."""
+        gram = (
+            self.factor.T @ self.factor
+            if len(self.factor) > self.factor.shape[1]
+            else (self.factor @ self.factor.T)
+        )
+        squared = gram.square().sum()
+        return float(gram.trace().square() / squared) if squared > 0 else 0.0
+
+    def scaled(self, factors: float | Float[Tensor, "d"]) -> LowRankPrior:
+        """The prior of codes whose coordinates are drawn toward the mean by these factors."""
+        scale = torch.as_tensor(factors).to(self.mean).expand_as(self.mean)
+        return LowRankPrior(self.mean, scale[:, None] * self.factor)
 
     @property
     def root(self) -> Float[Tensor, "d r"]:

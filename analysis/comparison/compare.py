@@ -133,6 +133,9 @@ def compare_methods(
     provenance = next(
         (b.provenance for b in banks.values() if b.provenance.get("seed") == seed), {}
     )
+    found_at = {bank.provenance.get("truncation", 1.0) for bank in banks.values()}
+    if len(found_at) == 1:
+        rendering = rendering.of_bank({"truncation": found_at.pop()})
     together = DirectionBank(tuple(chosen), generator.name, generator.fingerprint, provenance)
     curves = measure_curves(
         generator,

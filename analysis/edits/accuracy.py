@@ -156,13 +156,14 @@ def editing_accuracy(
     if goal not in GOALS:
         raise LatdirError(f"goal is one of {', '.join(GOALS)}, not {goal!r}")
     check_held_out(generator, bank, count=count, seed=seed)
+    rendering = rendering.of_bank(bank.provenance)
     chosen = _calibrated(bank, asked)
     targets, reached, spreads, attributes = [], [], [], []
     for direction, calibration in chosen:
         [column] = classifier.columns([calibration.attribute])
         attributes.append(classifier.attributes[column])
         space = direction.acts_in(generator.spaces)
-        codes = generator.sample(count, seed=seed, space=space, truncation=rendering.truncation)
+        codes = generator.sample(count, seed=seed, space=space, truncation=rendering.psi)
         score = Scorer(
             generator,
             classifier,

@@ -175,7 +175,7 @@ def edit_consistency(
             f"{len(names)} edits in {orders} orders have no consistency: give at least two of each"
         )
     chosen = _orders(names, orders, seed)
-    codes = generator.sample(count, seed=seed, space=space, truncation=rendering.truncation)
+    codes = generator.sample(count, seed=seed, space=space, truncation=rendering.psi)
     scorer = Scorer(generator, classifier, space=space, rendering=rendering)
 
     def score(moved: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class Source:
     @property
     def truncation(self) -> float:
         """ψ that the codes were drawn with."""
-        return self.rendering.truncation
+        return self.rendering.psi
 
     @property
     def precision(self) -> Precision:
@@ -188,7 +188,8 @@ def measure_curves(
         count: Number of held-out codes, at least 2.
         seed: Seed of the codes. Not that of the samples the directions were found with.
         embed: Images `[n, 3, H, W]` to embeddings `[n, e]`, for identity preservation.
-        rendering: How images are made.
+        rendering: How images are made; by default with the truncation of the codes that the bank
+            was found with.
 
     Returns:
         Scores `[directions, amounts, codes, attributes]`, on the CPU.
@@ -206,6 +207,7 @@ def measure_curves(
     names = tuple(classifier.names if attributes is None else attributes)
     classifier.columns(names)
     aims = match_targets(bank, names, targets)
+    rendering = rendering.of_bank(bank.provenance)
     held_out = HeldOut(generator, classifier, names, count, seed, rendering, embed)
     return replace(held_out.curves(bank, steps), targets=aims)
 
@@ -251,7 +253,7 @@ class HeldOut:
                 # Settings measured for the first space hold for the others.
                 rendering = scorer.rendering
                 codes = self.generator.sample(
-                    self.count, seed=self.seed, space=space, truncation=rendering.truncation
+                    self.count, seed=self.seed, space=space, truncation=rendering.psi
                 )
                 unmoved, embedded = self._unmoved(scorer, codes)
                 scores[mine, amounts.tolist().index(0.0)] = unmoved

@@ -185,7 +185,8 @@ def measure_effects(
         targets: Direction name to the attribute it is meant to move, where the names differ.
         count: Number of held-out codes.
         seed: Seed of the codes. Not that of the samples the directions were found with.
-        rendering: How images are made.
+        rendering: How images are made; by default with the truncation of the codes that the bank
+            was found with.
 
     Returns:
         The effect matrix, with 95 % intervals, and the scores it comes from; `effects_of` gives

@@ -282,6 +282,7 @@ def measure_realism(
             is not installed.
     """
     check_held_out(generator, bank, count=count, seed=seed)
+    rendering = rendering.of_bank(bank.provenance)
     steps = torch.tensor(sorted({0.0, *map(float, amounts)}), dtype=torch.float64)
     figures = torch.full((5, len(bank), len(steps)), torch.nan)
     images = reference + count * (1 + len(bank) * (len(steps) - 1))
@@ -290,7 +291,7 @@ def measure_realism(
         spaces = [d.acts_in(generator.spaces) for d in bank.directions]
         for space in dict.fromkeys(spaces):
             codes = generator.sample(
-                count + reference, seed=seed, space=space, truncation=rendering.truncation
+                count + reference, seed=seed, space=space, truncation=rendering.psi
             )
             moving, others = codes[:count], codes[count:]
             scorer = Scorer(generator, space=space, embed=features, rendering=rendering, n=images)

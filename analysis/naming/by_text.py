@@ -132,7 +132,9 @@ def nearest_phrases(
     n = 2 * count * len(bank)
     for direction in tqdm(bank.check(generator).directions, desc="phrases", delay=1):
         space = direction.acts_in(generator.spaces)
-        codes = generator.sample(count, seed=seed, space=space, truncation=rendering.truncation)
+        codes = generator.sample(
+            count, seed=seed, space=space, truncation=rendering.of_bank(bank.provenance).psi
+        )
         if space not in scorers:
             scorers[space] = Scorer(
                 generator, space=space, embed=clip.encode_images, rendering=rendering, n=n

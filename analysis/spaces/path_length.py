@@ -153,7 +153,7 @@ def perceptual_path_length(
             "is larger than the differences; use epsilon=None, the exact limit, or float32"
         )
     perceive = face_features(device=generator.device) if features is None else features
-    truncation = rendering.truncation
+    truncation = rendering.psi
     codes = generator.sample(2 * count, seed=seed, space=space, truncation=truncation)
     pairs = codes.reshape(count, 2, *codes.shape[1:])
     rng = torch.Generator().manual_seed(seed)

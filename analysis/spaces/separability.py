@@ -202,7 +202,7 @@ def measure_separability(
             f"{', '.join(binary) or 'none'}" + (f", and {values[0]!r} is a value" if values else "")
         )
     kinds = [classifier.attributes[c] for c in classifier.columns(names)]
-    psi = rendering.truncation
+    psi = rendering.psi
     codes = generator.sample(count, seed=seed, space=first, truncation=psi)
     scorer = Scorer(generator, classifier, space=first, names=names, rendering=rendering, n=count)
     logits = logit(scorer.score(codes), kinds)

@@ -240,6 +240,11 @@ class Generator(ABC):
             )
         return self._priors[name]
 
+    def truncated_prior(self, space: str, truncation: float) -> Prior:
+        """Mean and covariance of codes that `sample` draws with a truncation."""
+        prior = self.prior(space)
+        return prior if truncation == 1.0 else prior.scaled(truncation)
+
     @cached_property
     def _priors(self) -> dict[str, Prior]:
         return {}

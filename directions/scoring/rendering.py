@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
@@ -17,7 +18,8 @@ class Rendering:
     """Options for rendering codes and scoring images.
 
     Attributes:
-        truncation: ψ; below 1 codes are drawn toward the mean of their space.
+        truncation: ψ; below 1 codes are drawn toward the mean of their space. None: that of the
+            codes a bank was found with where a bank is measured, else 1.
         precision: Arithmetic of generator and classifier. None: bfloat16 where it was measured to
             be at least 10 % faster with scores that agree, on runs of 2,048 images or more; else
             float32.
@@ -30,14 +32,14 @@ class Rendering:
         LatdirError: A value that is not allowed.
 
     Example:
-        >>> Rendering(precision="bfloat16", batch_size=64).truncation
+        >>> Rendering(precision="bfloat16", batch_size=64).psi
         1.0
         >>> Rendering(batch_size=0)
         Traceback (most recent call last):
         directions.errors.LatdirError: batch_size 0 must be at least 1; leave it out to have it ...
     """
 
-    truncation: float = 1.0
+    truncation: float | None = None
     precision: Precision | None = None
     batch_size: int | None = None
     compile: bool | None = None
@@ -54,5 +56,22 @@ class Rendering:
                 f"precision {self.precision!r} is unknown: there are "
                 f"{', '.join(get_args(Precision))}; leave it out to have it measured"
             )
-        if not math.isfinite(self.truncation):
+        if not math.isfinite(self.psi):
             raise LatdirError(f"truncation {self.truncation} must be finite: a usual one is 0.7")
+
+    @property
+    def psi(self) -> float:
+        """The truncation, 1 where it is left open."""
+        return 1.0 if self.truncation is None else float(self.truncation)
+
+    def of_bank(self, provenance: Mapping[str, Any]) -> Rendering:
+        """The same with an open truncation taken from a bank's provenance.
+
+        Example:
+            >>> Rendering().of_bank({"truncation": 0.7}).psi
+            0.7
+        """
+        found = provenance.get("truncation")
+        if self.truncation is not None or not isinstance(found, int | float):
+            return self
+        return replace(self, truncation=float(found))

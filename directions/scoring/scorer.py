@@ -188,7 +188,7 @@ class Scorer:
             rendering,
             self._pipeline,
             lambda count: self._generator.sample(
-                count, seed=0, space=self.space, truncation=rendering.truncation
+                count, seed=0, space=self.space, truncation=rendering.psi
             ),
             n=n,
             compiles=self._classifier is not None and self._classifier.compiles,

@@ -27,7 +27,9 @@ from directions.generators.checks import check_seed
 from directions.images import grid, save_png
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
+from directions.space import Prior
 from discovery.estimators.cones import cone_angle
+from discovery.sampling.prior_file import write_prior
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import ROWS, AttributeEntry, Header, Settings
 from discovery.sampling.store import Memory, Rows, Store, opened
@@ -36,6 +38,7 @@ __all__ = ["Auto", "sample"]
 
 GROWTH = 1.5
 SHEET_SIDE = 8
+SHEETS = "_sheets"  # the underscore hides it from readers of Parquet folders
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ def sample(
         attributes: Names of those wanted, in this order; by default all.
         space: Space of the codes; by default the generator's own first.
         start: Place of the first code in the seed's sequence.
-        sheets: Save contact sheets of this many first images in `out`, 64 per sheet.
+        sheets: Save contact sheets of this many first images in `out/_sheets`, 64 per sheet.
         rendering: Rendering options; those left open are measured, on runs of 2,048 or more.
 
     Returns:
@@ -129,7 +132,7 @@ def sample(
         shape=named.shape,
         seed=seed,
         start=start,
-        truncation=float(rendering.truncation),
+        truncation=rendering.psi,
         wanted=0,
     )
     with _store(out, header) as store:
@@ -143,7 +146,10 @@ def sample(
         )
         if store.header.settings is None:
             store.describe(settings=Settings.of(scorer.rendering))
-        run = _Run(generator, scorer, store)
+        prior = generator.truncated_prior(named.name, store.header.truncation)
+        if out is not None:
+            write_prior(Path(out), prior)
+        run = _Run(generator, scorer, store, prior, seed)
         samples = run.until_narrow(count) if isinstance(count, Auto) else run.reach(count)
         if sheets and out is not None:
             run.draw_sheets(Path(out), min(sheets, len(samples)))
@@ -180,6 +186,8 @@ class _Run:
     generator: Generator
     scorer: Scorer
     store: Store
+    prior: Prior
+    seed: int
 
     def reach(self, count: int) -> Samples:
         """Fill the store up to `count` rows."""
@@ -201,11 +209,11 @@ class _Run:
                 if old is not None:
                     codes, scores = torch.cat([old[0], codes]), torch.cat([old[1], scores])
                 self.store.put(i, codes, scores)
-        return Samples.of(self.store.header, self.store.rows(count))
+        return Samples.of(self.store.header, self.store.rows(count), prior=self.prior)
 
     def _labeled(self, first: int, count: int, bar: Any) -> Rows:
         """Codes and scores of some places of the sequence, computed in whole tiles."""
-        scorer, seed = self.scorer, self.store.header.seed
+        scorer, seed = self.scorer, self.seed
         low = first // scorer.batch_size * scorer.batch_size
         high = math.ceil((first + count) / scorer.batch_size) * scorer.batch_size
         codes = self._codes(low, high - low)
@@ -230,7 +238,7 @@ class _Run:
         header = self.store.header
         return self.generator.sample(
             count,
-            seed=header.seed,
+            seed=self.seed,
             start=start,
             space=header.space,
             truncation=header.truncation,
@@ -264,10 +272,10 @@ class _Run:
 
     def draw_sheets(self, folder: Path, count: int) -> None:
         """Contact sheets of the first images, where they are not there yet."""
-        (folder / "sheets").mkdir(exist_ok=True)
+        (folder / SHEETS).mkdir(exist_ok=True)
         for first in range(0, count, SHEET_SIDE**2):
             stop = min(first + SHEET_SIDE**2, count)
-            path = folder / "sheets" / f"{first:08d}-{stop - 1:08d}.png"
+            path = folder / SHEETS / f"{first:08d}-{stop - 1:08d}.png"
             if not path.exists():
                 offset = self.store.header.start + first
                 made = self.scorer.images(self._codes(offset, stop - first))

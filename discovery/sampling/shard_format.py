@@ -1,10 +1,11 @@
 """The file format of samples: a manifest and Parquet shards.
 
-A folder holds `manifest.json` and `samples-<first>-<last>.parquet` files of at most 1,024 rows,
-named by their first and last row. A shard has a column `index` (the code's place in its seed's
-sequence), a column `code` (a fixed-size list of float32, the code flattened) and one float32
-column `score.<name>` for each attribute. A shard counts if the manifest names it, and its bytes
-have the sha256 given there.
+A folder holds `_manifest.json`, `_prior.safetensors` and `samples-<first>-<last>.parquet` files of
+at most 1,024 rows, named by their first and last row. Names with an underscore are skipped by
+readers of Parquet folders, such as `pandas.read_parquet(folder)`. A shard has a column `index`
+(the code's place in its seed's sequence, or in the folder where it has none), a column `code` (a
+fixed-size list of float32, the code flattened) and one float32 column `score.<name>` for each
+attribute. A shard counts if the manifest names it, and its bytes have the sha256 given there.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "Header",
     "Settings",
     "Shard",
+    "Source",
     "checked_bytes",
     "read_header",
     "read_shard",
@@ -40,7 +42,8 @@ __all__ = [
 ]
 
 ROWS = 1024
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
+Source = Literal["generator", "samples"]
 SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -104,8 +107,10 @@ class Header(_Model):
     attributes: tuple[AttributeEntry, ...]
     space: str
     shape: tuple[int, ...]
-    seed: int = Field(ge=0)
+    seed: int | None = Field(ge=0)
     start: int = Field(ge=0)
+    consecutive: bool = True
+    prior_source: Source = "generator"
     truncation: FiniteFloat
     wanted: int = Field(ge=0)
     settings: Settings | None = None
@@ -166,8 +171,23 @@ def write_header(folder: Path, header: Header) -> None:
         temporary.write_text(header.model_dump_json(indent=1) + "\n", "utf-8")
 
 
-def write_shard(path: Path, first: int, codes: Tensor, scores: Tensor, header: Header) -> Shard:
+def write_shard(
+    path: Path,
+    first: int,
+    codes: Tensor,
+    scores: Tensor,
+    header: Header,
+    index: Tensor | None = None,
+) -> Shard:
     """Write one shard, atomically.
+
+    Args:
+        path: The folder.
+        first: Place of the first row in the folder.
+        codes: `[n, *shape]`.
+        scores: `[n, k]`.
+        header: The manifest.
+        index: Places of the rows in the seed's sequence; consecutive by default.
 
     Raises:
         LatdirError: It cannot be written.
@@ -175,8 +195,9 @@ def write_shard(path: Path, first: int, codes: Tensor, scores: Tensor, header: H
     rows, size = len(codes), math.prod(header.shape)
     file = f"samples-{first:08d}-{first + rows - 1:08d}.parquet"
     flat = pa.array(codes.reshape(-1).numpy())
+    places = np.arange(header.start + first, header.start + first + rows)
     columns: dict[str, pa.Array] = {
-        "index": pa.array(np.arange(header.start + first, header.start + first + rows)),
+        "index": pa.array(places if index is None else index.numpy()),
         "code": pa.FixedSizeListArray.from_arrays(flat, size),
     }
     for j, attribute in enumerate(header.attributes):
@@ -203,8 +224,8 @@ def checked_bytes(path: Path, shard: Shard) -> bytes:
     return data
 
 
-def read_shard(path: Path, shard: Shard, header: Header) -> tuple[Tensor, Tensor]:
-    """Codes and scores of a shard.
+def read_shard(path: Path, shard: Shard, header: Header) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes, scores and places in the seed's sequence of a shard.
 
     Raises:
         LatdirError: It is broken.
@@ -216,9 +237,10 @@ def read_shard(path: Path, shard: Shard, header: Header) -> tuple[Tensor, Tensor
         columns = [table[f"score.{a.name}"].to_numpy() for a in header.attributes]
         codes = torch.from_numpy(flat.copy()).reshape(shard.rows, *header.shape)
         scores = torch.from_numpy(np.stack(columns, 1).reshape(shard.rows, -1))
+        index = torch.from_numpy(table["index"].to_numpy().copy())
     except (pa.ArrowException, KeyError, ValueError, RuntimeError) as error:
         raise _broken(path, shard, f"is not a shard of this manifest ({error})") from error
-    return codes, scores
+    return codes, scores, index
 
 
 def _broken(path: Path, shard: Shard, what: str) -> LatdirError:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from directions.errors import LatdirError, SamplesError
+from discovery.sampling.prior_file import PRIOR
 from discovery.sampling.shard_format import (
     MANIFEST,
     ROWS,
@@ -152,19 +153,32 @@ class Folder:
         """Codes and scores of one shard, if there is any of it."""
         for shard in self.header.shards:
             if shard.first == index * ROWS:
-                return read_shard(self.path, shard, self.header)
+                return read_shard(self.path, shard, self.header)[:2]
         return None
 
-    def put(self, index: int, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> None:
-        """Write one shard, replacing an earlier version."""
-        new = write_shard(self.path, index * ROWS, codes, scores, self.header)
+    def put(
+        self,
+        index: int,
+        codes: Float[Tensor, "n ..."],
+        scores: Float[Tensor, "n k"],
+        places: Int[Tensor, "n"] | None = None,
+    ) -> None:
+        """Write one shard, replacing an earlier version.
+
+        Args:
+            index: Which shard of the folder.
+            codes: Its codes.
+            scores: Their scores.
+            places: Places of the rows in the seed's sequence; consecutive by default.
+        """
+        new = write_shard(self.path, index * ROWS, codes, scores, self.header, places)
         others = [s for s in self.header.shards if s.first != new.first]
         self.describe(shards=tuple(sorted([*others, new], key=lambda s: s.first)))
         self._sweep()
 
     def rows(self, count: int) -> Rows:
         """The first `count` rows."""
-        return _assembled(self.path, self.header, count)
+        return _assembled(self.path, self.header, count)[0]
 
     def _sweep(self) -> None:
         """Remove leftovers of a killed writer: unlisted shards, temporary files."""
@@ -172,13 +186,15 @@ class Folder:
         for file in self.path.glob("samples-*.parquet"):
             if file.name not in named:
                 file.unlink()
-        for pattern in (".samples-*.tmp", f".{MANIFEST}.*.tmp"):
+        for pattern in (".samples-*.tmp", f".{MANIFEST}.*.tmp", f".{PRIOR}.*.tmp"):
             for file in self.path.glob(pattern):
                 file.unlink()
 
 
-def read(folder: str | Path, *, partial: bool = False) -> tuple[Header, Rows]:
-    """Manifest, codes and scores of a folder, every shard verified.
+def read(
+    folder: str | Path, *, partial: bool = False
+) -> tuple[Header, Rows, Int[Tensor, "n"] | None]:
+    """Manifest, rows, and places of rows that are not consecutive; every shard verified.
 
     Args:
         folder: Written by `sample(…, out=folder)` or `Samples.save`.
@@ -199,10 +215,16 @@ def read(folder: str | Path, *, partial: bool = False) -> tuple[Header, Rows]:
             f"{path} holds the first {end} of {header.wanted} samples: run the same sample "
             "command again, which resumes, or load them with partial=True"
         )
-    return header, _assembled(path, header, end)
+    rows, index = _assembled(path, header, end)
+    return header, rows, None if header.consecutive else index
 
 
 def _check_identity(path: Path, there: Header, asked: Header) -> None:
+    if there.seed is None or not there.consecutive:
+        raise SamplesError(
+            f"{path} holds a selection of codes, not the consecutive ones of a seed, so that it "
+            "cannot be continued: give another folder"
+        )
     for field, said in IDENTITY.items():
         old, new = getattr(there, field), getattr(asked, field)
         if old != new:
@@ -219,15 +241,18 @@ def _check_identity(path: Path, there: Header, asked: Header) -> None:
             )
 
 
-def _assembled(path: Path, header: Header, count: int) -> Rows:
+def _assembled(path: Path, header: Header, count: int) -> tuple[Rows, Tensor]:
     codes = torch.empty(count, *header.shape)
     scores = torch.empty(count, len(header.attributes))
+    index = torch.empty(count, dtype=torch.int64)
     for shard in header.shards:
         if shard.first < count:
             rows = slice(shard.first, min(shard.first + shard.rows, count))
-            part = read_shard(path, shard, header)
-            codes[rows], scores[rows] = (t[: rows.stop - rows.start] for t in part)
-    return codes, scores
+            for whole, part in zip(
+                (codes, scores, index), read_shard(path, shard, header), strict=True
+            ):
+                whole[rows] = part[: rows.stop - rows.start]
+    return (codes, scores), index
 
 
 @contextmanager

@@ -14,6 +14,7 @@ more than their uncertainty, so it regresses the scores of all codes on them (se
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -38,6 +39,8 @@ __all__ = ["Boundary", "Estimator"]
 Estimator = Literal[
     "ridge", "lda", "logistic", "squared_hinge", "hinge", "mean_difference", "interfacegan"
 ]
+
+log = logging.getLogger(__name__)
 
 MARGIN = ("logistic", "squared_hinge", "hinge")
 TOLERANCE = 1e-5
@@ -125,8 +128,9 @@ class Boundary(LabelMethod):
             seed: Of the split and of the bootstrap; written into each direction's config.
 
         Returns:
-            Unit normals with intercept, sigma (standard deviation of the samples' codes along
-            them) and evidence: held-out accuracy at the threshold (`accuracy`) and on the
+            Unit normals with intercept, sigma (the prior's standard deviation along them; of all
+            samples where the samples do not know their prior, which `sigma_source` says) and
+            evidence: held-out accuracy at the threshold (`accuracy`) and on the
             extreme deciles (`accuracy_extremes`), `auc`, `rank_correlation`, `cone_degrees`,
             `rows`, `threshold`.
 
@@ -154,16 +158,22 @@ class Boundary(LabelMethod):
             planes = self._fit(fitted)
             judged = self._fit(data.rows(~held[0])) if len(out) else planes
         cones = self._cones(fitted, planes, seed)
+        population = samples.population
+        source = "samples" if samples.prior is None else samples.prior_source
+        if source == "samples":
+            log.info(
+                "the codes' prior is not known: sigma is the standard deviation of the samples"
+            )
         made = []
         for k, name in enumerate(names):
             normal = planes.weights[k]
-            along = data.codes @ (normal / normal.norm())
             level = data.codes @ judged.weights[k] + judged.intercepts[k]
             figures = {
                 **evidence(level[held[k]], data.scores[k, held[k]], float(data.cuts[k])),
                 "cone_degrees": cones[k],
                 "rows": int(fitted.labels[k].count_nonzero()),
                 "threshold": float(data.cuts[k]),
+                "sigma_source": source,
             }
             made.append(
                 Direction.from_vector(
@@ -171,13 +181,18 @@ class Boundary(LabelMethod):
                     normal.reshape(samples.codes.shape[1:]),
                     space=samples.space,
                     offset=float(planes.intercepts[k]),
-                    sigma=float(along.std()),
+                    sigma=population.sigma(normal / normal.norm()),
                     method=self.method,
                     config={**self.config, "seed": seed},
                     evidence=figures,
                 )
             )
-        provenance = {"classifier": samples.classifier, "samples": n, "seed": samples.seed}
+        provenance = {
+            "classifier": samples.classifier,
+            "samples": n,
+            "seed": samples.seed,
+            "truncation": samples.truncation,
+        }
         return DirectionBank(tuple(made), samples.generator, samples.fingerprint, provenance)
 
     def _fit(
@@ -188,8 +203,9 @@ class Boundary(LabelMethod):
         for sign, word in ((1, "above"), (-1, "below")):
             if not (labels == sign).any(1).all():
                 k = int((~(labels == sign).any(1)).nonzero()[0])
+                name = data.names[k % len(data.names)]  # replicates repeat the targets
                 raise SamplesError(
-                    f"no training row of target {k} is {word} its threshold: use "
+                    f"no training row of {name!r} is {word} its threshold: use "
                     "threshold='median', a smaller validation share, or more samples"
                 )
         if self.estimator == "mean_difference":

@@ -124,7 +124,7 @@ class Gradient(ScoreMethod):
         start = 0
         if samples is not None:
             _check_samples(samples, generator, classifier, names, space.name)
-            start = samples.start + len(samples) if samples.seed == seed else 0
+            start = samples.stop if samples.seed == seed else 0
         codes = generator.sample(self.n_codes, seed=seed, start=start, space=space.name)
         found = score_gradients(
             generator,

@@ -31,6 +31,7 @@ class Labeled(NamedTuple):
         targets: `[k, n]`, the scores on the scale that is regressed.
         labels: `[k, n]`, +1 above the cut, −1 below, 0 for rows left out.
         cuts: `[k]`, scores that part positive from negative.
+        names: Of the attributes.
     """
 
     codes: Tensor
@@ -38,17 +39,19 @@ class Labeled(NamedTuple):
     targets: Tensor
     labels: Tensor
     cuts: Tensor
+    names: tuple[str, ...]
 
     def rows(self, rows: Tensor) -> Labeled:
         """All targets on some rows."""
         scores, targets, labels = (t[:, rows] for t in self[1:4])
-        return Labeled(self.codes[rows], scores, targets, labels, self.cuts)
+        return Labeled(self.codes[rows], scores, targets, labels, self.cuts, self.names)
 
     def target(self, k: int) -> Labeled:
         """One target, on the rows that it uses."""
         rows = self.labels[k] != 0
         scores, targets, labels = (t[k : k + 1, rows] for t in self[1:4])
-        return Labeled(self.codes[rows], scores, targets, labels, self.cuts[k : k + 1])
+        part = slice(k, k + 1)
+        return Labeled(self.codes[rows], scores, targets, labels, self.cuts[part], self.names[part])
 
     @property
     def levels(self) -> Tensor:
@@ -112,7 +115,9 @@ def labeled(
         targets = logit(scores.T, known).T
     elif scale == "rank":
         targets = torch.stack([torch.special.ndtri((ranks(s) - 0.5) / n) for s in scores])
-    return Labeled(codes, scores, targets.to(codes), torch.stack(labels), torch.stack(cuts))
+    return Labeled(
+        codes, scores, targets.to(codes), torch.stack(labels), torch.stack(cuts), tuple(names)
+    )
 
 
 def _cut(name: str, scores: Tensor, threshold: Threshold) -> Tensor:

@@ -55,7 +55,7 @@ def test_sampling_reports_what_it_labeled(run, tmp_path: Path) -> None:
     assert code == 0
     assert said["count"] == 600
     assert set(said["attributes"]) == {"age", "smile", "yaw"}
-    assert (tmp_path / "codes" / "manifest.json").is_file()
+    assert (tmp_path / "codes" / "_manifest.json").is_file()
 
 
 def test_the_main_job_with_a_generator_of_ones_own(run, bank: Path, tmp_path: Path) -> None:

@@ -34,10 +34,11 @@ from torch.nn import functional
 
 from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import Precision, fingerprint
-from directions.generators.base import Generator
+from directions.generators.base import PRIOR_SAMPLES, Generator
 from directions.generators.progressive import NEGATIVE_SLOPE
 from directions.generators.stylegan.network import StyleNetwork
 from directions.generators.stylegan.space_maps import AffineInverse, Whitening, through_affine
+from directions.seeds import PRIOR_SEED
 from directions.space import LowRankPrior, Prior, Space
 
 __all__ = ["StyleGenerator"]
@@ -207,6 +208,29 @@ class StyleGenerator(Generator):
         one, layers = self.prior(space.removesuffix("+")), self.network.num_ws
         factor = one.root.to(one.mean).repeat(layers, 1)
         return LowRankPrior(one.mean.repeat(layers), factor)
+
+    def truncated_prior(self, space: str, truncation: float) -> Prior:
+        """Mean and covariance of truncated codes; in w+, s and pn+ of the slots truncated only.
+
+        Truncation is linear in w, not in p and pn, whose covariance is estimated anew.
+        """
+        if truncation == 1.0 or space in ("z", "w"):
+            return super().truncated_prior(space, truncation)
+        if space in ("p", "pn"):
+            drawn = self.sample(PRIOR_SAMPLES, seed=PRIOR_SEED, space=space, truncation=truncation)
+            return Prior.fit(drawn)
+        slots = torch.arange(self.network.num_ws)
+        cutoff = self.truncation_cutoff
+        inside = slots < (self.network.num_ws if cutoff is None else cutoff)
+        if space == "pn+":
+            near, far = self.truncated_prior("pn", truncation), self.prior("pn")
+            roots = [(near if chosen else far).root.to(far.mean) for chosen in inside]
+            return LowRankPrior(far.mean.repeat(len(slots)), torch.cat(roots))
+        sizes = self.network.style_sizes if space == "s" else (self.space(space).shape[-1],)
+        of = list(self.network.style_slots) if space == "s" else slots.tolist()
+        scale = torch.where(inside, truncation, 1.0)[of]
+        repeats = torch.tensor(sizes if space == "s" else sizes * len(slots))
+        return self.prior(space).scaled(scale.repeat_interleave(repeats))
 
     def sample(
         self,

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -148,6 +149,16 @@ def test_source_says_what_was_measured():
         classifier.fingerprint,
     )
     assert (source.seed, source.count, source.truncation) == (77, 10, 0.7)
+
+
+def test_a_bank_is_measured_at_the_truncation_it_was_found_with():
+    generator = world()
+    bank = replace(true_bank(generator), provenance={"truncation": 0.5})
+    for rendering, psi in ((Rendering(), 0.5), (Rendering(truncation=1.0), 1.0)):
+        effects = measure_effects(
+            generator, generator.classifier(), bank, count=10, rendering=rendering
+        )
+        assert effects.source.truncation == psi
 
 
 def test_json_holds_the_matrix_and_null_where_nothing_is_defined():

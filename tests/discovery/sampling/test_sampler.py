@@ -3,7 +3,9 @@ import filecmp
 import functools
 import json
 import logging
+from dataclasses import replace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from directions import LatdirError, Rendering
 from directions.classifiers import Attribute, Classifier
 from directions.planted.world import planted
+from directions.space import LowRankPrior
 from discovery.estimators.cones import angles
 from discovery.estimators.linear import ridge
 from discovery.sampling import shard_format
@@ -20,7 +23,7 @@ from discovery.sampling import store as shards
 from discovery.sampling.sampler import Auto, sample
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import ROWS
-from tests.worlds import Mapped, Noisy, labeled, world
+from tests.worlds import Mapped, Noisy, labeled, untyped, world
 
 WORLD = world("everything")
 NOISY = Noisy(WORLD.classifier(), noise=0.5)
@@ -209,11 +212,11 @@ def other_classifier():
 )
 def test_a_folder_refuses_to_mix(tmp_path, changes, message):
     run(100, out=tmp_path)
-    before = (tmp_path / "manifest.json").read_bytes()
+    before = (tmp_path / "_manifest.json").read_bytes()
     with pytest.raises(LatdirError) as caught:
         run(200, out=tmp_path, **changes)
     assert message in str(caught.value)
-    assert (tmp_path / "manifest.json").read_bytes() == before
+    assert (tmp_path / "_manifest.json").read_bytes() == before
 
 
 def test_settings_of_a_begun_folder_are_taken_over(tmp_path):
@@ -250,7 +253,7 @@ def test_a_broken_shard_is_named_and_only_it_is_mended(tmp_path, damage):
 
 def test_a_shard_of_other_columns_is_refused(tmp_path):
     run(100, out=tmp_path)
-    manifest = tmp_path / "manifest.json"
+    manifest = tmp_path / "_manifest.json"
     manifest.write_text(manifest.read_text().replace('"factor_0"', '"smiling"'))
     with pytest.raises(LatdirError, match="is not a shard of this manifest"):
         Samples.load(tmp_path)
@@ -270,7 +273,7 @@ def test_a_shard_of_other_columns_is_refused(tmp_path):
 )
 def test_a_broken_manifest_is_refused(tmp_path, edit, message):
     run(100, out=tmp_path)
-    manifest = tmp_path / "manifest.json"
+    manifest = tmp_path / "_manifest.json"
     manifest.write_text(edit(manifest.read_text()))
     for action in (lambda: Samples.load(tmp_path), lambda: run(100, out=tmp_path)):
         with pytest.raises(LatdirError, match=message) as caught:
@@ -279,11 +282,11 @@ def test_a_broken_manifest_is_refused(tmp_path, edit, message):
 
 
 def test_folders_without_a_manifest_are_refused(tmp_path):
-    with pytest.raises(LatdirError, match=r"is not a folder of samples: it has no manifest.json"):
+    with pytest.raises(LatdirError, match=r"is not a folder of samples: it has no _manifest.json"):
         Samples.load(tmp_path / "nothing")
     run(100, out=tmp_path)
-    (tmp_path / "manifest.json").unlink()
-    with pytest.raises(LatdirError, match="has shards but no manifest"):
+    (tmp_path / "_manifest.json").unlink()
+    with pytest.raises(LatdirError, match="has shards but no _manifest"):
         run(100, out=tmp_path)
     assert len(list(tmp_path.glob("*.parquet"))) == 1
 
@@ -315,7 +318,12 @@ def test_a_full_disk_says_so_and_loses_nothing(tmp_path, monkeypatch):
         patch.setattr(shard_format.pq, "write_table", full)
         with pytest.raises(LatdirError, match=r"the disk is full: .*samples-00001024-00002047"):
             run(2500, out=tmp_path / "a")
-    assert sorted(p.suffix for p in (tmp_path / "a").iterdir()) == ["", ".json", ".parquet"]
+    assert sorted(p.suffix for p in (tmp_path / "a").iterdir()) == [
+        "",
+        ".json",
+        ".parquet",
+        ".safetensors",
+    ]
     run(2500, out=tmp_path / "a")
     run(2500, out=tmp_path / "b")
     assert same_files(tmp_path / "a", tmp_path / "b")
@@ -439,7 +447,7 @@ def test_auto_stops_when_every_cone_is_narrow(tmp_path, caplog):
     weights = ridge(samples.codes, samples.scores.T, penalty=0.0).weights
     assert (angles(weights[None], WORLD.truth) <= 1.5 * 3.0).all()
     assert Samples.load(tmp_path).notes == samples.notes
-    assert json.loads((tmp_path / "manifest.json").read_text())["wanted"] == len(samples)
+    assert json.loads((tmp_path / "_manifest.json").read_text())["wanted"] == len(samples)
 
 
 def test_auto_ends_with_its_budget_and_says_so(caplog):
@@ -469,5 +477,98 @@ def test_auto_knows_that_a_constant_attribute_has_no_direction():
 
 def test_contact_sheets_show_the_first_images(tmp_path):
     run(100, out=tmp_path, sheets=70)
-    sheets = sorted(p.name for p in (tmp_path / "sheets").iterdir())
+    sheets = sorted(p.name for p in (tmp_path / "_sheets").iterdir())
     assert sheets == ["00000000-00000063.png", "00000064-00000069.png"]
+
+
+def test_a_saved_part_is_continued_in_its_place_and_a_selection_never(tmp_path):
+    whole = run(400)
+    middle = whole.rows(slice(100, 200))
+    assert (middle.start, middle.index, middle.rows([3, 4]).start) == (100, None, 103)
+    middle.save(tmp_path / "part")
+    with pytest.raises(LatdirError, match="holds samples of another start: 100 there, 0 requested"):
+        run(300, out=tmp_path / "part")
+    grown = run(300, start=100, out=tmp_path / "part")
+    assert torch.equal(grown.codes, whole.codes[100:])
+    assert len(grown.codes.unique(dim=0)) == 300
+
+    chosen = torch.randperm(400, generator=torch.Generator().manual_seed(0))[:150]
+    shuffled = whole.rows(chosen)
+    shuffled.save(tmp_path / "shuffled")
+    loaded = Samples.load(tmp_path / "shuffled")
+    assert same(loaded, shuffled)
+    assert torch.equal(loaded.places, chosen)
+    assert loaded.stop == int(chosen.max()) + 1
+    for start in (0, shuffled.start):
+        with pytest.raises(LatdirError, match="holds a selection of codes, not the consecutive"):
+            run(300, start=start, out=tmp_path / "shuffled")
+    # Rows of a selection know their own places; a mask may restore a run.
+    assert torch.equal(shuffled.rows(slice(5, 9)).places, chosen[5:9])
+    assert shuffled.rows(chosen.argsort()).index is not None
+    assert whole.rows(whole.places < 7).index is None
+
+
+def test_samples_keep_the_prior_of_their_codes(tmp_path):
+    generator = Mapped(WORLD)
+    options = {"generator": generator, "classifier": generator.classifier(), "space": "w"}
+    samples = run(300, truncation=0.5, out=tmp_path / "all", **options)
+    expected = generator.prior("w")
+    for known in (samples, Samples.load(tmp_path / "all"), samples.rows([5, 2, 9])):
+        assert torch.equal(known.prior.mean, expected.mean)
+        torch.testing.assert_close(known.prior.covariance, expected.covariance / 4)
+        assert known.prior_source == "generator"
+    unknown = replace(samples, prior=None)
+    few = unknown.rows([5, 2, 9])
+    assert few.prior_source == "samples"
+    torch.testing.assert_close(few.prior.covariance, samples.codes.T.cov())
+    few.save(tmp_path / "few")
+    assert Samples.load(tmp_path / "few").prior_source == "samples"
+    assert torch.equal(Samples.load(tmp_path / "few").prior.covariance, few.prior.covariance)
+
+
+def test_a_low_rank_prior_is_kept_as_its_factor(tmp_path):
+    prior = LowRankPrior(torch.zeros(6), torch.randn(6, 2))
+    samples = untyped(torch.randn(4, 2, 3), [0, 1, 0, 1], "a", "w+", "g", "0" * 64, "c", "1" * 64,
+                      seed=0, prior=prior)  # fmt: skip
+    samples.save(tmp_path)
+    again = Samples.load(tmp_path).prior
+    assert isinstance(again, LowRankPrior)
+    assert torch.equal(again.factor, prior.factor)
+    (tmp_path / "_prior.safetensors").write_bytes(b"nothing")
+    with pytest.raises(LatdirError, match=r"_prior.safetensors is not a readable prior file"):
+        Samples.load(tmp_path)
+
+
+def test_parquet_readers_take_the_folder_as_it_is(tmp_path):
+    samples = run(1100, out=tmp_path, sheets=3)
+    table = pq.read_table(tmp_path)
+    assert table["index"].to_pylist() == list(range(1100))
+    assert table["score.factor_1"].to_pylist() == samples.column("factor_1").tolist()
+
+
+@pytest.mark.parametrize(
+    ("codes", "scores", "attributes", "message"),
+    [
+        ([[0.0], [1.0]], [[1.0], [0.0], [1.0]], ["a"], "codes of shape [2, 1] and scores of shape"),
+        ([[0.0], [1.0]], [1, 0], ["a", "b"], "have 1 columns, and there are 2 attributes"),
+        ([[0.0], [1.0]], ["yes", "no"], "a", "scores are numbers in an array or a list, not list"),
+        ("codes", [1, 0], "a", "codes are numbers in an array or a list, not str"),
+        ([[0.0], [1.0]], [[1, 0], [0, 1]], ["a", "a"], "samples have attribute 'a' twice"),
+        ([[0.0], [1.0]], [1, 0], [3], "attributes are names or Attribute(…), not 3"),
+    ],
+)
+def test_samples_of_other_things_are_refused(codes, scores, attributes, message):
+    with pytest.raises(LatdirError) as caught:
+        untyped(codes, scores, attributes, "z", "g", "0" * 64, "c", "1" * 64, seed=0)
+    assert message in str(caught.value)
+
+
+def test_samples_take_arrays_lists_and_names():
+    kept = ("z", "g", "0" * 64, "c", "1" * 64)
+    codes, labels = np.random.default_rng(0).normal(size=(5, 3)), np.array([0, 1, 1, 0, 1])
+    samples = untyped(codes, labels, "glasses", *kept, seed=0)
+    assert samples.codes.dtype == samples.scores.dtype == torch.float32
+    assert samples.scores.shape == (5, 1)
+    assert samples.attributes == (Attribute("glasses"),)
+    lists = untyped(codes.tolist(), [[a, not a] for a in labels], ["a", "b"], *kept, seed=0)
+    assert lists.column("b").tolist() == (1.0 - labels).tolist()

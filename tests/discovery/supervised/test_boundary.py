@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import LinearSVC
 
+from directions import Rendering, load_classifier, load_generator
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
@@ -19,6 +20,7 @@ from discovery.estimators.held_out import auc, evidence, spearman
 from discovery.estimators.linear import lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
+from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
 from discovery.supervised.boundary import Boundary
 from discovery.supervised.labels import interfacegan_rows
@@ -426,3 +428,38 @@ def test_a_bank_of_boundaries_can_be_saved(tmp_path):
     read = DirectionBank.load(bank.save(tmp_path / "bank.safetensors"))
     assert read["a1"].evidence == dict(bank["a1"].evidence)
     assert read["a1"].config == dict(bank["a1"].config)
+
+
+@pytest.mark.parametrize(("name", "space"), [("digiface64", "z"), ("styleface64", "w")])
+def test_sigma_is_the_priors_however_few_the_rows(name, space):
+    generator, faces = load_generator(name), load_classifier("faces+pixels")
+    attributes, pinned = ["smiling", "brightness"], Rendering(1.0, "float32", 64, False)
+    whole = sample(generator, faces, 1000, seed=0, attributes=attributes, space=space,
+                   rendering=pinned)  # fmt: skip
+    for n in (20, 30, 60, 100, 150, 200, 1000):
+        for estimator in ("ridge", "mean_difference"):
+            method = Boundary(estimator=estimator, bootstrap=0, validation=0.0)
+            for d in method.discover(whole.rows(slice(n))).values():
+                assert d.sigma == pytest.approx(generator.prior(space).sigma(d.vector), rel=1e-5)
+                assert d.evidence["sigma_source"] == "generator"
+                if space == "z":
+                    assert d.sigma == pytest.approx(1.0, abs=1e-6)
+
+
+def test_sigma_without_a_prior_is_that_of_all_samples_and_says_so(caplog):
+    codes, truth, _ = planted(1000, 60, 1, seed=4)
+    whole = make_samples(codes, (truth @ codes.T).T.contiguous())
+    with caplog.at_level("INFO"):
+        found = Boundary(bootstrap=0).discover(whole.rows(slice(50)))["a0"]
+    assert found.evidence["sigma_source"] == "samples"
+    assert found.sigma == pytest.approx(float((codes @ found.vector).std()), rel=1e-4)
+    assert "sigma is the standard deviation of the samples" in caplog.text
+
+
+def test_a_class_without_training_rows_names_its_attribute():
+    scores = torch.zeros(40, 2)
+    scores[:, 0] = torch.arange(40.0)
+    out = torch.randperm(40, generator=torch.Generator().manual_seed(0))[:8]
+    scores[out[0], 1] = 1  # its only positive is held out
+    with pytest.raises(LatdirError, match="no training row of 'a1' is above its threshold"):
+        Boundary(threshold=0.5, bootstrap=0).discover(make_samples(torch.randn(40, 4), scores))

@@ -182,6 +182,22 @@ def test_truncation_is_the_originals() -> None:
         generator.sample(4, seed=0, truncation=0.5)
 
 
+@pytest.mark.parametrize("cutoff", [None, 2])
+@pytest.mark.parametrize("space", SPACES)
+def test_the_truncated_prior_is_that_of_truncated_codes(space: str, cutoff: int | None) -> None:
+    generator = StyleGenerator(_made("stylegan2").network, name="cut", truncation_cutoff=cutoff)
+    prior = generator.truncated_prior(space, 0.5)
+    codes = generator.sample(20_000, seed=9, space=space, truncation=0.5).flatten(1)
+    expected = torch.cov(codes.T)
+    # Between the slots on both sides of a cutoff, pn+ is known approximately.
+    blocks = expected.diag(), prior.covariance.diag()
+    if space == "pn+" and cutoff:
+        torch.testing.assert_close(*blocks, rtol=0.1, atol=0)
+        return
+    scale = float(expected.diag().max())
+    torch.testing.assert_close(prior.covariance, expected, rtol=0, atol=0.06 * scale)
+
+
 @pytest.mark.parametrize(
     ("space", "shape", "text"),
     [
