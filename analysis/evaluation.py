@@ -25,6 +25,7 @@ from directions.errors import UnknownNameError
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.seeds import TRIAL_SEED
+from directions.table import frame, html_table
 
 __all__ = ["Evaluation", "embedding", "evaluate"]
 
@@ -68,31 +69,25 @@ class Evaluation:
 
     def effect_columns(self) -> dict[str, list[Any]]:
         """The effect matrix by column, one row per direction and attribute."""
-        effects = self.effects
-        ends = torch.stack(self.null.matching(effects))
-        counts = evident(effects, self.null)
-        found: dict[str, list[Any]] = {}
-        for k, direction in enumerate(effects.directions):
-            for a, attribute in enumerate(effects.attributes):
-                cell = effects.at(direction, attribute.name)
-                row = {
-                    "direction": direction,
-                    "attribute": attribute.name,
-                    "unit": attribute.unit,
-                    "target": effects.targets.get(direction) == attribute.name,
-                    "per_sigma": cell.mean,
-                    "low": cell.low,
-                    "high": cell.high,
-                    "in_sd": cell.standardized,
-                    "logit_in_sd": float(effects.logit.standardized[k, a]),
-                    "rises": cell.rises,
-                    "random_low": float(ends[0, a]),
-                    "random_high": float(ends[1, a]),
-                    "evident": bool(counts[k, a]),
-                }
-                for name, value in row.items():
-                    found.setdefault(name, []).append(_finite(value))
-        return found
+        ends = torch.stack(self.null.matching(self.effects)).tolist()
+        times = len(self.effects.directions)
+        return self.effects.columns() | {
+            "random_low": [_finite(v) for v in ends[0]] * times,
+            "random_high": [_finite(v) for v in ends[1]] * times,
+            "evident": evident(self.effects, self.null).flatten().tolist(),
+        }
+
+    def to_frame(self) -> Any:
+        """`columns` as a pandas data frame, or an Arrow table where pandas is not installed."""
+        return frame(self.columns())
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.bank!r}, {', '.join(self.results)})"
+
+    def _repr_html_(self) -> str:
+        columns = self.columns()
+        names = [name.replace("_", " ") for name in columns]
+        return html_table(repr(self), names, zip(*columns.values(), strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything measured as plain data."""

@@ -128,6 +128,10 @@ class DirectionBank(Mapping[str, Direction]):
         added = [d.evolve(name=prefix + d.name) for d in other.directions]
         return self.replaced([*self.directions, *added])
 
+    def __or__(self, other: DirectionBank) -> DirectionBank:
+        """`merge` without a prefix."""
+        return self.merge(other)
+
     def matrix(self) -> Float[Tensor, "k d"]:
         """The unit vectors as rows, flattened.
 
@@ -224,6 +228,14 @@ class DirectionBank(Mapping[str, Direction]):
         """The bank as a plain-text table: name, space, sigma, effect of a step, evidence."""
         return table.text(self.directions, owner=self._owner)
 
+    def to_frame(self) -> Any:
+        """One row per direction: space, sigma, calibration and every number of the evidence.
+
+        Returns:
+            A pandas data frame, or an Arrow table where pandas is not installed.
+        """
+        return table.frame(table.columns_of(self.directions))
+
     @property
     def _owner(self) -> str:
         return f"{self.generator} ({self.fingerprint[:12]}…)"
@@ -233,6 +245,9 @@ class DirectionBank(Mapping[str, Direction]):
 
     def _repr_html_(self) -> str:
         return table.html(self.directions, owner=self._owner)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
 
 
 def _listed(names: Iterable[str]) -> str:

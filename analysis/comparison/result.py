@@ -12,6 +12,7 @@ from torch import Tensor
 
 from analysis.intervals.bootstrap import Estimate, estimate
 from directions.errors import LatdirError, UnknownNameError
+from directions.table import frame, html_table
 
 __all__ = ["Comparison", "Cost", "Metric", "Row"]
 
@@ -226,6 +227,22 @@ class Comparison:
         """The table by column, for CSV, Parquet or a data frame."""
         records = [row.as_dict() for row in self.rows]
         return {name: [record[name] for record in records] for name in records[0]}
+
+    def to_frame(self) -> Any:
+        """`columns` as a pandas data frame, or an Arrow table where pandas is not installed."""
+        return frame(self.columns())
+
+    def __repr__(self) -> str:
+        return (
+            f"Comparison({self.generator}: {', '.join(self.methods)} on "
+            f"{', '.join(self.attributes)}; {self.count} codes, change {self.change:g})"
+        )
+
+    def _repr_html_(self) -> str:
+        names = ["method", "attribute", "amount", *self.metrics]
+        columns = self.columns()
+        rows = zip(*(columns[name] for name in names), strict=True)
+        return html_table(repr(self), [name.replace("_", " ") for name in names], rows)
 
     def as_dict(self) -> dict[str, Any]:
         """The table, as JSON values."""

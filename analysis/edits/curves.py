@@ -102,12 +102,12 @@ class Curves:
     directions: tuple[str, ...]
     attributes: tuple[Attribute, ...]
     amounts: Float[Tensor, "t"]
-    scores: Float[Tensor, "k t n a"]
+    scores: Float[Tensor, "k t n a"] = field(repr=False)
     spaces: tuple[str, ...]
     source: Source
     targets: Mapping[str, str] = field(default_factory=dict)
     scale: Scale = "score"
-    identity: Float[Tensor, "k t n"] | None = None
+    identity: Float[Tensor, "k t n"] | None = field(default=None, repr=False)
     identity_baseline: float | None = None
 
     @property

@@ -27,6 +27,7 @@ from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
+from directions.table import frame, html_table
 
 __all__ = ["Effect", "Effects", "effects_of", "measure_effects"]
 
@@ -140,6 +141,46 @@ class Effects:
         a = _index(attribute, self.names, "attribute")
         columns = (self.mean, self.low, self.high, self.standardized, self.rises)
         return Effect(*(float(column[k, a]) for column in columns))
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The matrix by column, one row per direction and attribute; None for what is undefined.
+
+        `per_sigma`, `low` and `high` are in the attribute's unit, `in_sd` is the mean in standard
+        deviations of the attribute, `logit_in_sd` the same on the scale of log-odds, and `target`
+        tells whether the direction is meant to move the attribute.
+        """
+        cells = [(d, a) for d in self.directions for a in self.attributes]
+        figures = {
+            "per_sigma": self.mean,
+            "low": self.low,
+            "high": self.high,
+            "in_sd": self.standardized,
+            "logit_in_sd": self.logit.standardized,
+            "rises": self.rises,
+        }
+        return {
+            "direction": [d for d, _ in cells],
+            "attribute": [a.name for _, a in cells],
+            "unit": [a.unit for _, a in cells],
+            "target": [self.targets.get(d) == a.name for d, a in cells],
+            **{name: _nulled(m.flatten()[None])[0] for name, m in figures.items()},
+        }
+
+    def to_frame(self) -> Any:
+        """`columns` as a pandas data frame, or an Arrow table where pandas is not installed."""
+        return frame(self.columns())
+
+    def __repr__(self) -> str:
+        return (
+            f"Effects({self.source.generator}: {len(self.directions)} directions on "
+            f"{len(self.names)} attributes, {self.source.count} codes, step {self.step:g})"
+        )
+
+    def _repr_html_(self) -> str:
+        cells = [[f"{v:+.2f}" for v in row] for row in self.standardized.tolist()]
+        rows = [(d, *row) for d, row in zip(self.directions, cells, strict=True)]
+        heading = f"{self!r}: change per sigma, in standard deviations of the attribute"
+        return html_table(heading, ("direction", *self.names), rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for JSON; null where a figure is not defined."""

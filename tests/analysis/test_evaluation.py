@@ -29,6 +29,27 @@ def test_a_true_bank_is_calibrated_and_reaches_what_is_requested(world):
     assert len(found.effect_columns()["per_sigma"]) == 9
 
 
+def test_results_are_short_in_a_notebook_and_convert_to_tables(world):
+    found = evaluate(true_bank(world), world, world.classifier(), count=8, null=3)
+    assert repr(found).startswith("Evaluation(DirectionBank(planted: age, smile, yaw), effects, ")
+    assert len(repr(found)) < 300
+    assert "<td" in found._repr_html_()
+    assert len(found.to_frame()) == 3
+    effects = found.effects
+    assert repr(effects) == "Effects(planted: 3 directions on 3 attributes, 8 codes, step 2)"
+    assert len(repr(found.null)) < 200
+    assert len(repr(effects.curves)) < 1500
+    assert f"{float(effects.standardized[2, 1]):+.2f}</td>" in effects._repr_html_()
+    columns = effects.columns()
+    cell = effects.at("yaw", "smile")
+    row = {name: values[7] for name, values in columns.items()}
+    assert (row["direction"], row["attribute"], row["target"]) == ("yaw", "smile", False)
+    figures = (row["per_sigma"], row["low"], row["high"], row["in_sd"], row["rises"])
+    assert figures == pytest.approx((cell.mean, cell.low, cell.high, cell.standardized, cell.rises))
+    assert len(effects.to_frame()) == 9
+    assert list(found.effect_columns())[:-3] == list(columns)
+
+
 def test_measures_are_tried_on_codes_that_calibration_did_not_see(world, monkeypatch):
     seeds = []
     sample = type(world).sample

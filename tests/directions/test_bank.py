@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
 
-from directions import Calibration, Direction, DirectionBank, LatdirError
+from directions import Calibration, Direction, DirectionBank, LatdirError, table
 from directions.planted.world import planted
 from tests.parity import DATA
 
@@ -203,3 +206,43 @@ def test_the_table_says_what_a_bank_holds() -> None:
     html = golden().replaced([nasty])._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_a_notebook_completes_the_names_of_a_bank_and_joins_two() -> None:
+    bank = golden()
+    assert bank._ipython_key_completions_() == ["smiling", "Ällter – σ"]
+    first, second = bank.select(["smiling"]), bank.select(["Ällter – σ"])
+    assert list(first | second) == list(bank)
+    with pytest.raises(LatdirError, match="smiling occurs twice"):
+        _ = bank | first
+
+
+def test_the_table_shows_the_cone_before_other_evidence() -> None:
+    evidence = {"accuracy": 0.9, "auc": 0.8, "rank": 0.7, "cone_degrees": 12.25}
+    bank = golden().replaced([golden()["smiling"].evolve(evidence=evidence)])
+    assert "cone_degrees 12.2, accuracy 0.9, auc 0.8" in bank.summary()
+
+
+def test_a_bank_is_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, Any] = {"pyarrow": pyarrow}
+
+    def imported(name: str) -> Any:
+        if name not in found:
+            raise ModuleNotFoundError(name)
+        return found[name]
+
+    monkeypatch.setattr(table.importlib, "import_module", imported)
+    # An Arrow table where pandas is missing.
+    frame = golden().to_frame()
+    assert frame.column_names[:3] == ["direction", "space", "layers"]
+    assert frame["accuracy"].to_pylist() == [0.96875, None]
+    assert frame["per_sigma"].to_pylist() == [0.125, None]
+    # With pandas its own class, made of the same columns.
+    found["pandas"] = SimpleNamespace(DataFrame=lambda columns: columns)
+    assert golden().to_frame()["layers"] == [None, "1"]
+
+
+def test_long_tables_of_a_notebook_are_cut_and_say_so() -> None:
+    html = table.html_table("a", ["x"], [(i,) for i in range(1000)])
+    assert html.count("<tr>") == 61
+    assert "1000 rows in all: to_frame()" in html

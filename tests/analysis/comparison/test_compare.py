@@ -139,6 +139,9 @@ def test_the_table_is_plain_json_and_two_runs_agree_to_the_bit():
     assert one.methods == ("a", "b")
     assert one.attributes == generator.names
     assert len(one.rows) == 8
+    assert repr(one).startswith("Comparison(planted: a, b on factor_0, ")
+    assert len(one.to_frame()) == 8
+    assert one._repr_html_().count("<tr>") == 9
 
 
 def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
