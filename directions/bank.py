@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,13 @@ from torch import Tensor
 
 from directions import table
 from directions.direction import Calibration, Direction
-from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError
+from directions.errors import (
+    BankError,
+    LatdirError,
+    SpaceError,
+    UnknownNameError,
+    did_you_mean,
+)
 from directions.storage import bank_format as format_
 from directions.storage.container import plain
 
@@ -90,11 +95,9 @@ class DirectionBank(Mapping[str, Direction]):
     def __getitem__(self, name: str) -> Direction:
         if name in self._by_name:
             return self._by_name[name]
-        close = difflib.get_close_matches(str(name), self._by_name, n=1)
         raise UnknownNameError(
-            f"no direction {name!r} in this bank: "
-            + (f"did you mean {close[0]!r}? " if close else "")
-            + f"it has {_listed(self._by_name)}"
+            f"no direction {name!r} in this bank: {did_you_mean(name, self._by_name)}"
+            f"it has {_listed(self._by_name)}"
         )
 
     def __iter__(self) -> Iterator[str]:

@@ -7,7 +7,9 @@ what callers may want to handle differently; a value out of its range is a plain
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Iterable
 from types import ModuleType
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "SamplesError",
     "SpaceError",
     "UnknownNameError",
+    "did_you_mean",
     "require",
 ]
 
@@ -51,6 +54,17 @@ class SamplesError(LatdirError):
 
 class ConvergenceError(LatdirError):
     """An iteration that ended before its tolerance was met."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The closest known name as the start of an error's remedy; empty where none is close.
+
+    Example:
+        >>> did_you_mean("boundry", ["pca", "boundary"])
+        "did you mean 'boundary'? "
+    """
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def require(package: str, extra: str) -> ModuleType:

@@ -1,13 +1,17 @@
-"""Lookup by name: built-in entries, those of installed packages, and `module:function`."""
+"""Lookup by name: built-in entries, those of installed packages, and code of the user's own."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import sys
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from directions.errors import UnknownNameError
+from directions.errors import LatdirError, UnknownNameError, did_you_mean
 
 __all__ = ["Entry", "build", "installed"]
 
@@ -55,33 +59,61 @@ def build(
     """Call the function registered under a name.
 
     Args:
-        name: A key of `entries`; the name of an entry point; or `module:function` of the caller's
-            own code, which is imported and called without arguments.
+        name: A key of `entries`; the name of an entry point; or `module:function` or
+            `path/to/file.py:function` of the caller's own code, which is imported, from the
+            current folder too, and called without arguments.
         entries: The built-in entries.
         kind: The kind of object, for the error.
         wrap: The function that adapts a user's object, for the error.
         group: Group of entry points, which are looked up where `entries` has no such name.
 
     Raises:
-        LatdirError: No such name, module or function.
+        LatdirError: No such name, module or function, or a function that needs arguments.
     """
+    if not isinstance(name, str):
+        raise LatdirError(f"a {kind}'s name is text, not {type(name).__name__}: such as 'planted'")
     known = dict(entries)
     if group is not None and ":" not in name and name not in entries:
         known |= installed(group, entries)
     if ":" not in name and name not in known:
+        close = did_you_mean(name, known)
         raise UnknownNameError(
-            f"no {kind} {name!r}: there are {', '.join(known)}; your own is named "
-            f"'module:function', where the function returns {wrap}(…)"
+            f"no {kind} {name!r}: {close}there are {', '.join(known)}; your own is named "
+            f"'module:function' or 'file.py:function', where the function returns {wrap}(…)"
         )
-    location = known[name].location if name in known else name
-    module, _, function = location.partition(":")
+    module, _, function = (known[name].location if name in known else name).rpartition(":")
+    if name in entries:
+        return getattr(importlib.import_module(module), function)()
     try:
-        make = getattr(importlib.import_module(module), function)
-    except (ModuleNotFoundError, AttributeError) as error:
-        if name in entries:
-            raise
+        make = getattr(_of_user(module), function)
+    except (ModuleNotFoundError, AttributeError, ValueError) as error:
         raise UnknownNameError(
-            f"no {kind} at {name!r} ({error}): name it 'module:function', "
-            "importable from this folder or from PYTHONPATH"
+            f"no {kind} at {name!r} ({error}): name it 'module:function', with the module in this "
+            "folder or on PYTHONPATH, or 'path/to/file.py:function'"
+        ) from error
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise LatdirError(
+            f"{name} cannot be called without arguments ({error}): name a function that takes "
+            f"none and returns {wrap}(…)"
         ) from error
     return make()
+
+
+def _of_user(name: str) -> ModuleType:
+    """A module of the user's own, by its name or its file; its neighbors can be imported too."""
+    folder, module = Path.cwd(), name
+    if name.endswith(".py"):
+        file = Path(name).resolve()
+        folder, module = file.parent, file.stem
+        if not file.is_file():
+            raise ModuleNotFoundError("there is no such file")
+        loaded = getattr(sys.modules.get(module), "__file__", None)
+        if loaded not in (None, str(file)) or module in sys.builtin_module_names:
+            raise ModuleNotFoundError(f"another module is named {module!r}: rename the file")
+    # A console script, unlike `python -m`, does not look into the current folder. Folders of files
+    # come first, as for `python file.py`.
+    if str(folder) not in sys.path:
+        sys.path.insert(0 if name.endswith(".py") else len(sys.path), str(folder))
+    return importlib.import_module(module)

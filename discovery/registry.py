@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-from directions.errors import LatdirError, UnknownNameError
+from directions.errors import LatdirError, UnknownNameError, did_you_mean
 from directions.plugins import installed
 from discovery.base import FAMILIES, Method
 from discovery.settings import Description, described, read_method
@@ -167,7 +167,9 @@ def find_method(name: str) -> type[Method]:
     if name not in known:
         known |= _others()
     if name not in known:
-        raise UnknownNameError(f"no method {name!r}: there are {', '.join(known)}")
+        raise UnknownNameError(
+            f"no method {name!r}: {did_you_mean(name, known)}there are {', '.join(known)}"
+        )
     module, _, cls = known[name].partition(":")
     found = getattr(importlib.import_module(module), cls)
     if not (isinstance(found, type) and issubclass(found, FAMILIES)):

@@ -25,14 +25,18 @@ __all__ = [
 ]
 
 GeneratorName = Annotated[
-    str, typer.Option("--generator", help="Name, path of a checkpoint, or module:function.")
+    str,
+    typer.Option(
+        "--generator", help="Name, path of a checkpoint, module:function, or file.py:function."
+    ),
 ]
 OwnGenerator = Annotated[
     str | None,
-    typer.Option("--generator", help="By default the one the bank names."),
+    typer.Option("--generator", help="As for `sample`; by default the one the bank names."),
 ]
 ClassifierName = Annotated[
-    str, typer.Option("--classifier", help="Names joined by +, or module:function.")
+    str,
+    typer.Option("--classifier", help="Names joined by +, module:function, or file.py:function."),
 ]
 BankFile = Annotated[Path, typer.Argument(help="Bank file.")]
 Seed = Annotated[int, typer.Option(help="Seed of the codes.")]
@@ -53,8 +57,25 @@ def bank_and_generator(path: Path, name: str | None) -> tuple[DirectionBank, Gen
     bank = DirectionBank.load(path)
     if not len(bank):
         raise BankError(f"{path} holds no directions")
-    generator = load_generator(name or bank.generator)
+    generator = load_generator(name or _owner(bank, path))
     return bank.check(generator), generator
+
+
+def _owner(bank: DirectionBank, path: Path) -> str:
+    """What a bank's generator is loaded by: its name, or a file of that name beside the bank."""
+    from directions.generators import SUFFIXES, available_generators
+
+    if bank.generator in available_generators():
+        return bank.generator
+    stem, mark, options = bank.generator.partition("?")
+    for folder in (Path(), path.parent):
+        for file in (folder / f"{stem}{suffix}" for suffix in ("", *SUFFIXES)):
+            if file.exists() and file != path:
+                return f"{file}{mark}{options}"
+    raise BankError(
+        f"{path} belongs to {bank.generator!r}, which is not built in: name the path of the "
+        "checkpoint, module:function or file.py:function with --generator"
+    )
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -50,8 +50,8 @@ def load_classifier(name: str) -> Classifier:
 
     Args:
         name: Such as `faces+pixels`. Each part is one of `available_classifiers()`, or
-            `module:function` of your own, where the function takes no arguments and returns a
-            `Classifier`, such as `directions.wrap_classifier(…)`.
+            `module:function` or `path/to/file.py:function` of your own, where the function takes
+            no arguments and returns a `Classifier`, such as `directions.wrap_classifier(…)`.
 
     Raises:
         LatdirError: No classifier of that name.
@@ -63,11 +63,16 @@ def load_classifier(name: str) -> Classifier:
         Traceback (most recent call last):
         ...
         directions.errors.UnknownNameError: no classifier 'cats': there are faces, pixels, clip;
-            your own is named 'module:function', where the function returns
+            your own is named 'module:function' or 'file.py:function', where the function returns
             directions.wrap_classifier(…)
     """
     from directions.classifiers.base import Classifier, Combined
 
+    if not isinstance(name, str):
+        raise LatdirError(
+            f"a classifier is loaded by its name, not from a {type(name).__name__}: a module or "
+            "function of your own is adapted by directions.wrap_classifier(…)"
+        )
     parts = []
     for part in name.split("+"):
         made = build(

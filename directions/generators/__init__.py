@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["GENERATORS", "Generator", "available_generators", "load_generator"]
 
 GROUP = "latdir.generators"
+SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+"""Of checkpoint files; a path with one of them is never taken for a name."""
 
 
 GENERATORS: dict[str, Entry] = {
@@ -53,12 +55,16 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
 
     Args:
         name: One of `available_generators()`; the path of a checkpoint, to which options may be
-            appended, as in `network.pkl?label=3&noise=none`; or `module:function` of your own,
-            where the function takes no arguments and returns a `Generator`, such as
-            `directions.wrap(…)`.
+            appended, as in `network.pkl?label=3&noise=none`; or `module:function` or
+            `path/to/file.py:function` of your own, where the function takes no arguments and
+            returns a `Generator`, such as `directions.wrap(…)`.
         **options: For checkpoints, such as `label=3`: the fields of
             `directions.generators.checkpoints.families.Options`. Those left out keep the file's
             value, or the default of the project that wrote it.
+
+    Returns:
+        The generator. A checkpoint's is named by its file without folder and suffix, and by its
+        options, such as `network-snapshot?label=3`.
 
     Raises:
         LatdirError: No generator of that name, no such option, or a file that is no checkpoint of
@@ -69,15 +75,21 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
         Traceback (most recent call last):
         ...
         directions.errors.UnknownNameError: no generator 'nvidia-magic': there are digiface64,
-            styleface64, planted; your own is named 'module:function', where the function returns
-            directions.wrap(…); a checkpoint is named by its path
+            styleface64, planted; your own is named 'module:function' or 'file.py:function', where
+            the function returns directions.wrap(…); a checkpoint is named by its path
         >>> load_generator("network-snapshot.pkl", label=3)
         Traceback (most recent call last):
         ...
         directions.errors.CheckpointError: network-snapshot.pkl cannot be loaded: there is no such
             file
     """
-    text = os.fspath(name)
+    try:
+        text = os.fspath(name)
+    except TypeError:
+        raise LatdirError(
+            f"a generator is loaded by its name or path, not from a {type(name).__name__}: a "
+            "module or function of your own is adapted by directions.wrap(…)"
+        ) from None
     given = {key: value for key, value in options.items() if value is not None}
     if _is_file(text):
         from directions.generators.checkpoints.families import Options, parse_options
@@ -85,7 +97,10 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
 
         path, written = parse_options(text)
         wanted = Options.of({**written.given(), **options})
-        return load_checkpoint(path, name=text, options=wanted)
+        said = "&".join(f"{key}={value}" for key, value in wanted.given().items())
+        stem = path.name if path.is_dir() else path.stem
+        named = f"{stem}?{said}" if said else stem
+        return load_checkpoint(path, name=named, options=wanted)
     if given:
         raise LatdirError(f"{text} is no checkpoint file, and only those take {next(iter(given))}=")
     try:
@@ -108,8 +123,7 @@ def _is_file(text: str) -> bool:
     if text in GENERATORS:
         return False
     path = Path(text.partition("?")[0])
-    known = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
-    return Path(text).exists() or path.exists() or path.suffix.lower() in known
+    return Path(text).exists() or path.exists() or path.suffix.lower() in SUFFIXES
 
 
 __getattr__, __dir__ = lazy_names(__name__)

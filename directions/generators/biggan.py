@@ -258,7 +258,8 @@ class BigGANGenerator(Generator):
     ) -> None:
         if label is not None and not 0 <= label < network.num_classes:
             raise LatdirError(
-                f"{name} has classes 0 … {network.num_classes - 1}, so there is no class {label}"
+                f"this network has classes 0 … {network.num_classes - 1}, so there is no class "
+                f"{label}"
             )
         if not 0 < truncation <= 1:
             raise LatdirError(f"truncation is above 0 and at most 1, not {truncation}")

@@ -119,7 +119,7 @@ class ProGAN(Generator):
         c = network.config
         if label is not None and not 0 <= label < c.c_dim:
             raise LatdirError(
-                f"{name} has {c.c_dim} classes, so there is no class {label}"
+                f"this network has {c.c_dim} classes, so there is no class {label}"
                 + ("" if c.c_dim else ": leave the label out")
             )
         self.network = network.eval()

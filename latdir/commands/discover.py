@@ -34,6 +34,12 @@ class MethodGroup(TyperGroup):
         """Names of the methods."""
         return list(methods())
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The subcommand of the first argument; unknown methods are an error as in the library."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            find_method(args[0])
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The subcommand of one method, or None."""
         entry = METHODS.get(cmd_name) or methods().get(cmd_name)
@@ -89,9 +95,14 @@ def _attributes(text: str | None) -> list[str] | None:
 INPUTS = {
     "samples": Input(Path, "Folder written by `latdir sample`.", _samples),
     "generator": Input(
-        str, "Name, path of a checkpoint, or module:function of your own.", _generator, "digiface64"
+        str,
+        "Name, path of a checkpoint, module:function, or file.py:function.",
+        _generator,
+        "digiface64",
     ),
-    "classifier": Input(str, "Names joined by +, or module:function of your own.", _classifier),
+    "classifier": Input(
+        str, "Names joined by +, module:function, or file.py:function.", _classifier
+    ),
     "text": Input(list[str], "Target text; 'smiling=a smiling face'."),
     "clip": Input(str, MODEL_HELP, load_model, MODEL),
     "neutral": Input(str, "Neutral text."),

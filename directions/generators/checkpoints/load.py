@@ -61,7 +61,7 @@ def load_checkpoint(path: Path, *, name: str, options: Options | None = None) ->
         settings = family.settings(contents) | wanted
         return family.build(contents.state, name=name, **settings)
     except LatdirError as error:
-        raise CheckpointError(f"{path}, taken for a {family.title}: {error}") from error
+        raise CheckpointError(f"{path} ({family.title}) cannot be loaded: {error}") from error
 
 
 def _family(contents: Contents) -> Family:

@@ -72,7 +72,7 @@ class StyleGenerator(Generator):
         self.name = name
         if label is not None and not 0 <= label < network.c_dim:
             raise LatdirError(
-                f"{name} has {network.c_dim} classes, so there is no class {label}"
+                f"this network has {network.c_dim} classes, so there is no class {label}"
                 + ("" if network.c_dim else ": leave the label out")
             )
         if isinstance(noise, str) and noise not in ("const", "none"):

@@ -339,7 +339,9 @@ def test_shapes_of_a_few_small_tensors_cannot_make_a_large_network(tmp_path: Pat
     for key in ("synthesis.b8.conv1.weight", "synthesis.b16.conv1.weight"):
         state[key] = torch.zeros(200_000, 1, 1, 1)
     torch.save(state, tmp_path / "a.pt")
-    with pytest.raises(LatdirError, match=r"taken for a StyleGAN2: .*do not fit each other"):
+    with pytest.raises(
+        LatdirError, match=r"\(StyleGAN2\) cannot be loaded: .*do not fit each other"
+    ):
         load_generator(tmp_path / "a.pt")
 
 
@@ -369,11 +371,15 @@ def test_what_is_no_checkpoint_says_what_it_is(content: bytes, match: str, tmp_p
 def test_a_missing_or_foreign_key_is_named_with_the_family(tmp_path: Path) -> None:
     state = written.stylegan2_state()
     torch.save({**state, "synthesis.b16.extra": torch.zeros(1)}, tmp_path / "a.pt")
-    with pytest.raises(LatdirError, match=r"taken for a StyleGAN2: .*'synthesis\.b16\.extra'"):
+    with pytest.raises(
+        LatdirError, match=r"\(StyleGAN2\) cannot be loaded: .*'synthesis\.b16\.extra'"
+    ):
         load_generator(tmp_path / "a.pt")
     del state["synthesis.b8.conv0.bias"]
     torch.save(state, tmp_path / "a.pt")
-    with pytest.raises(LatdirError, match=r"taken for a StyleGAN2: .*'synthesis\.b8\.conv0\.bias'"):
+    with pytest.raises(
+        LatdirError, match=r"\(StyleGAN2\) cannot be loaded: .*'synthesis\.b8\.conv0\.bias'"
+    ):
         load_generator(tmp_path / "a.pt")
 
 

@@ -22,7 +22,7 @@ def test_a_checkpoint_is_named_by_its_path_and_known_again(run, tmp_path: Path) 
     )
     assert code == 0, err
     bank = DirectionBank.load(tmp_path / "found.safetensors")
-    assert bank.generator == "net.pkl?label=3"
+    assert bank.generator == "net?label=3"
     name = next(iter(bank))
     code, _, err = run(f"edit found.safetensors --sweep {name} --count 1 --out strip.png")
     assert code == 0, err
@@ -33,7 +33,7 @@ def test_a_checkpoint_is_named_by_its_path_and_known_again(run, tmp_path: Path) 
     )
     code, _, err = run(f"edit found.safetensors --sweep {name} --out other.png")
     assert code != 0
-    assert "this bank was made for net.pkl?label=3" in err
+    assert "this bank was made for net?label=3" in err
 
 
 def test_what_is_wrong_with_a_path_is_one_line(run, tmp_path: Path) -> None:
@@ -48,3 +48,21 @@ def test_what_is_wrong_with_a_path_is_one_line(run, tmp_path: Path) -> None:
         code, _, err = run(f"discover sefa --generator {given} --out found.safetensors")
         assert code != 0
         assert message in " ".join(err.split()), err
+
+
+def test_a_bank_of_a_checkpoint_names_no_folder(run, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "net.pkl").rename(tmp_path / "home" / "net.pkl")
+    code, _, err = run(
+        "discover sefa --generator home/net.pkl?label=3&noise=none --n-directions 1 "
+        "--out b.safetensors"
+    )
+    assert code == 0, err
+    assert DirectionBank.load(tmp_path / "b.safetensors").generator == "net?label=3&noise=none"
+    assert b"home" not in (tmp_path / "b.safetensors").read_bytes()
+    code, _, err = run("edit b.safetensors --sweep sefa_0 --out x.png")
+    assert code == 2
+    assert "belongs to 'net?label=3&noise=none', which is not built in: name the path" in err
+    (tmp_path / "b.safetensors").rename(tmp_path / "home" / "b.safetensors")
+    code, _, err = run("edit home/b.safetensors --sweep pc0 --out x.png")
+    assert "no direction 'pc0'" in err  # the checkpoint beside the bank was found
