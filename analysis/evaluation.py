@@ -94,6 +94,7 @@ class Evaluation:
         data = {name: find_measure(name).as_dict(found) for name, found in self.results.items()}
         return {
             **{name: value for name, value in data.items() if value is not None},
+            "null": self.null.kind,
             "directions": self.rows(),
             "remarks": [
                 {"direction": r.direction, "kind": r.kind, "text": r.text} for r in self.remarks

@@ -125,13 +125,17 @@ MEASURES: dict[str, MeasureEntry] = {
     ),
     "identity": MeasureEntry(
         "analysis.measures.identity:IdentityAtEqualEffect",
-        "the similarity of embeddings before and after when the target changes by a given amount",
-        {"identity_at_one_sd": "cosine where the target has changed by one standard deviation"},
+        "the identity kept by embeddings when the target changes by a given amount",
+        {
+            "identity_kept_at_one_sd": "identity kept where the target has changed by one standard "
+            "deviation: 1 for the same image, 0 for a different face",
+            "different_faces": "mean cosine of embeddings of different faces: nothing kept",
+        },
         "equal",
         "Identity preservation",
         "analysis.plots:plot_identity",
-        "Cosine between embeddings of the image before and after. The dashed line is the value of "
-        "unrelated images.",
+        "Identity kept, (c − b) / (1 − b): c is the cosine between embeddings of the image before "
+        "and after, b that of different faces.",
     ),
     "response": MeasureEntry(
         "analysis.measures.response:ResponseCurves",

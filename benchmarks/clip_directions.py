@@ -80,7 +80,7 @@ def main() -> None:
     effects = effects_of(curves, step=2.0).logit
     null = random_null(generator, classifier, effects_of(curves, step=2.0), count=options.random)
     low, high = null.logit.matching(effects)
-    leakage = attribute_dependency(curves, changes=(CHANGE,), bootstrap=2)
+    leakage = attribute_dependency(curves, changes=(CHANGE,))
     table = []
     for k, name in enumerate(whole):
         target = targets[name]

@@ -30,7 +30,7 @@ from rich.table import Table
 from analysis import RandomNull, random_directions
 from analysis.comparison import Comparison, Cost, EqualEffect, Row, compare_methods
 from analysis.edits.effects import measure_effects
-from analysis.intervals.bootstrap import Estimate
+from analysis.intervals.mean import Estimate
 from analysis.naming.by_effects import name_directions
 from analysis.plots import plot_comparison_heatmap
 from directions import DirectionBank, LatdirError, Rendering
@@ -95,8 +95,10 @@ def main() -> None:
         generator=run.generator.name,
         classifier=run.classifier.name,
         per_code={},
-        bootstrap=1000,
         level=0.95,
+        identity_baseline=next(
+            (d.different_faces for d in done.values() if d.different_faces), None
+        ),
     )
     show(comparison)
     plot_comparison_heatmap(comparison).savefig(options.out / "comparison.png", dpi=150)
@@ -116,6 +118,7 @@ class Done:
     cost: Cost
     rows: tuple[Row, ...]
     naming: dict[str, Any] | None = None
+    different_faces: float | None = None
 
     @property
     def credited(self) -> list[dict[str, Any]]:
@@ -150,7 +153,7 @@ class Run:
             held = json.loads(kept.read_text())
             if held.pop("settings") == settings:
                 rows = tuple(Row(**_figures(row)) for row in held["rows"])
-                return Done(Cost(**held["cost"]), rows, held["naming"])
+                return Done(Cost(**held["cost"]), rows, held["naming"], held["different_faces"])
         bank, cost = self._found(name)
         naming = None
         if name in UNSUPERVISED:
@@ -166,16 +169,17 @@ class Run:
             )
             bank, naming = named.bank, named.as_dict()
         bank.save(kept.with_suffix(".bank.safetensors"))
-        done = Done(cost, self._rows(name, bank), naming)
+        rows, different_faces = self._rows(name, bank)
+        done = Done(cost, rows, naming, different_faces)
         kept.write_text(json.dumps({"settings": settings, **asdict(done)}, indent=1))
         return done
 
-    def _rows(self, name: str, bank: DirectionBank) -> tuple[Row, ...]:
+    def _rows(self, name: str, bank: DirectionBank) -> tuple[tuple[Row, ...], float | None]:
         # A bank in which nothing could be named has no direction to compare.
         if not {d.name for d in bank.directions} & set(self.attributes):
-            return tuple(Row(name, attribute) for attribute in self.attributes)
+            return tuple(Row(name, attribute) for attribute in self.attributes), None
         identity = self.options.identity
-        return compare_methods(
+        found = compare_methods(
             self.generator,
             self.classifier,
             {name: bank},
@@ -184,7 +188,8 @@ class Run:
             at=EqualEffect(amounts=AMOUNTS),
             embed=load_classifier(identity).embed if identity else None,
             rendering=FAST,
-        ).rows
+        )
+        return found.rows, found.identity_baseline
 
     @cached_property
     def _null(self) -> RandomNull:
@@ -192,7 +197,7 @@ class Run:
         measured = measure_effects(
             self.generator,
             self.classifier,
-            random_directions(self.generator, n_directions=self.options.random),
+            random_directions(self.generator, n_directions=self.options.random, spread="prior"),
             step=NAMING_STEP,
             symmetric=True,
             attributes=self.attributes,
@@ -200,7 +205,7 @@ class Run:
             seed=NAMING_SEED,
             rendering=FAST,
         )
-        return RandomNull(measured, 0.95)
+        return RandomNull(measured, 0.95, "prior")
 
     def _found(self, name: str) -> tuple[DirectionBank, Cost]:
         registered, settings = (SUPERVISED | UNSUPERVISED)[name]

@@ -172,7 +172,8 @@ def labeled(student: Generator, count: int) -> Samples:
 def directions(teacher: Generator, student: Generator, count: int) -> None:
     """Directions that four methods find, and the names the effect matrix gives them."""
     judge = load_classifier("faces+pixels")
-    settings = {"attributes": SHOWN, "count": 32, "random": 24, "precision": "bfloat16"}
+    rendering = Rendering(precision="bfloat16", progress=False)
+    settings = {"attributes": SHOWN, "count": 32, "null": 24, "rendering": rendering}
     banks: dict[str, DirectionBank] = {
         "SeFa": SeFa(n_directions=16).discover(student),
         "SeFa, late layers": SeFa(n_directions=8, layers="5-9").discover(student),

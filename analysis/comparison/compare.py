@@ -4,7 +4,8 @@ A direction that moves its attribute less also leaks less and keeps the person b
 is compared at equal amounts: each direction takes the amount at which the log-odds (or value) of
 its attribute has changed by `change` standard deviations on average, and leakage and identity are
 read there. Since all methods edit the same codes, differences between them are paired: their
-bootstrap intervals resample codes, not methods, and are far narrower than those of each alone.
+intervals are over codes, not methods, and are far narrower than those of each alone. Intervals
+include the errors of the amount and of the standard deviations (`analysis.intervals.delta`).
 
 A method that was fitted to a classifier may have found what pleases that classifier rather than
 what people would call the attribute. A second labeler as the judge sees the same edited images:
@@ -22,9 +23,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.comparison.result import Comparison, Cost, Metric, Row
-from analysis.edits.curves import Curves, measure_curves
+from analysis.edits.curves import measure_curves
+from analysis.edits.identity import kept_identity
+from analysis.edits.leakage import Standardized
 from analysis.edits.targets import amounts_reaching, between, match_targets
-from analysis.intervals.bootstrap import estimate
+from analysis.intervals.delta import delta_method
+from analysis.intervals.mean import estimate
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
 from directions.classifiers.rename import Renamed
@@ -48,8 +52,7 @@ class EqualEffect:
     Attributes:
         change: Common change of each target, in standard deviations of its log-odds or value.
         amounts: Positive sigmas at which to measure; changes in between are interpolated.
-        bootstrap: Number of resamples.
-        level: Share of the resampled means inside an interval.
+        level: Confidence level of the intervals.
 
     Raises:
         LatdirError: A change or an amount that is not positive.
@@ -57,7 +60,6 @@ class EqualEffect:
 
     change: float = 1.0
     amounts: tuple[float, ...] = AMOUNTS
-    bootstrap: int = 1000
     level: float = 0.95
 
     def __post_init__(self) -> None:
@@ -148,6 +150,7 @@ def compare_methods(
         rendering=rendering,
         embed=embed,
     ).logit
+    standardized = Standardized(curves)
     per_code: dict[tuple[str, str, Metric], Tensor] = {}
     rows = []
     for method in banks:
@@ -157,12 +160,9 @@ def compare_methods(
                 rows.append(Row(method, attribute))
                 continue
             k = curves.directions.index(f"{method}{SEPARATOR}{found}")
-            amount, figures = _figures(curves, k, attribute, at.change, panel)
+            amount, figures = _figures(standardized, k, attribute, at.change, panel)
             per_code |= {(method, attribute, metric): v for metric, v in figures.items()}
-            cells = {
-                metric: estimate(values, draws=at.bootstrap, level=at.level)
-                for metric, values in figures.items()
-            }
+            cells = {m: estimate(values, level=at.level) for m, values in figures.items()}
             rows.append(Row(method, attribute, found, amount, **cells))
     return Comparison(
         tuple(rows),
@@ -173,9 +173,9 @@ def compare_methods(
         generator.name,
         classifier.name,
         per_code,
-        at.bootstrap,
         at.level,
         None if judge is None else judge.name,
+        None if curves.identity_baseline is None else float(curves.identity_baseline.mean()),
     )
 
 
@@ -209,36 +209,42 @@ def _panel(classifier: Classifier, judge: Classifier | None, attributes: Sequenc
 
 
 def _figures(
-    curves: Curves, k: int, attribute: str, change: float, panel: _Panel
+    standardized: Standardized, k: int, attribute: str, change: float, panel: _Panel
 ) -> tuple[float | None, dict[Metric, Float[Tensor, "n"]]]:
-    """The amount of equal effect, and every metric of every code."""
-    a = curves.names.index(attribute)
-    std = curves.std
+    """The amount of equal effect, and every metric of every code, as of `delta_method`."""
+    curves = standardized.curves
+    a, std = curves.names.index(attribute), curves.std
     if not std[a] > 0:
         raise LatdirError(f"{attribute!r} is constant over the held-out codes: leave it out")
-    figures: dict[Metric, Tensor] = {"effect": curves.changes[k, curves.at(1.0), :, a] / std[a]}
+    ahead = curves.changes[k, curves.at(1.0), :, a].double()
+    figures: dict[Metric, Tensor] = {
+        "effect": delta_method(
+            lambda s: ahead[:, None] / s, std[[a]].double(), standardized.influence[:, [a]]
+        )[:, 0]
+    }
     mean = curves.changes[k, :, :, a].mean(1) / std[a]
     at = amounts_reaching(mean, curves.amounts, torch.tensor([change]))
     if bool(at.isnan()):
         return None, figures
-    moved = between(curves.changes[k], curves.amounts, at)[0] / torch.where(std > 0, std, torch.nan)
-    figures["success"] = (moved[:, a] > 0).float()
-    leaked = _others(moved[:, : panel.own], a)
-    if leaked.shape[1]:
-        figures["leakage"], figures["worst"] = leaked.mean(1), leaked.amax(1)
-    if attribute in panel.judged and std[panel.judged[attribute]] > 0:
-        column = panel.judged[attribute]
-        figures["judged"] = moved[:, column]
-        seen = _others(moved[:, panel.own :], column - panel.own)
-        if seen.shape[1]:
-            figures["judged_leakage"] = seen.mean(1)
+    own = between(curves.changes[k, :, :, a], curves.amounts, at)[0]
+    figures["success"] = (own > 0).float()
+
+    def moved(columns: list[int], reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        reduced = standardized.moved(k, a, at[0], columns, lambda m: reduce(m)[:, None])
+        return reduced[:, 0]
+
+    varying = [c for c in range(len(std)) if std[c] > 0]
+    others = [c for c in varying if c < panel.own and c != a]
+    if others:
+        figures["leakage"] = moved(others, lambda m: m.abs().mean(1))
+        figures["worst"] = moved(others, lambda m: m.abs().amax(1))
+    judged = panel.judged.get(attribute)
+    if judged in varying:
+        figures["judged"] = moved([judged], lambda m: m[:, 0])
+        seen = [c for c in varying if c >= panel.own and c != judged]
+        if seen:
+            figures["judged_leakage"] = moved(seen, lambda m: m.abs().mean(1))
     if curves.identity is not None:
-        figures["identity"] = between(curves.identity[k], curves.amounts, at)[0]
+        error = standardized.of_amount(k, a, at[0])
+        figures["identity"] = kept_identity(curves, k, at[0], error)
     return float(at), figures
-
-
-def _others(moved: Float[Tensor, "n a"], target: int) -> Float[Tensor, "n _"]:
-    """Absolute changes of all columns but the target and constant ones."""
-    others = ~moved.isnan().any(0)
-    others[target] = False
-    return moved[:, others].abs()

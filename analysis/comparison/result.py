@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.intervals.bootstrap import Estimate, estimate
+from analysis.intervals.mean import Estimate, estimate
 from directions.errors import LatdirError, UnknownNameError
 from directions.table import frame, html_table
 
@@ -39,7 +39,7 @@ class Cost:
 class Row:
     """One method's direction of one attribute, at equal effect; None where there is no figure.
 
-    Figures are means over the codes with their bootstrap intervals.
+    Figures are means over the codes with their intervals.
 
     Attributes:
         method: The method's name.
@@ -51,7 +51,8 @@ class Row:
         success: Share of the codes whose attribute is higher at `amount`.
         leakage: Mean absolute change of the other attributes there, in their standard deviations.
         worst: Mean over codes of the largest of those changes.
-        identity: Mean cosine between embeddings before and after; None without embeddings.
+        identity: Identity kept there: cosine between embeddings before and after, 1 for the same
+            image, 0 for the mean of different faces; None without embeddings.
         judged: Change of the attribute there as the second labeler sees it, in its standard
             deviations; None without one.
         judged_leakage: Mean absolute change of the second labeler's other attributes.
@@ -100,10 +101,12 @@ class Comparison:
         seed: Their seed.
         generator: Name of the generator.
         classifier: Name of the classifier.
-        per_code: `[n]` of each metric, by (method, attribute, metric): the values under the means.
-        bootstrap: Number of resamples.
-        level: Share of the resampled means inside an interval.
+        per_code: `[n]` of each metric, by (method, attribute, metric): the values under the means,
+            with the error of what was estimated from the same codes.
+        level: Confidence level of the intervals.
         judge: Name of the second labeler, if there was one.
+        identity_baseline: Mean cosine between embeddings of different faces, of which no identity
+            is kept; None without embeddings.
     """
 
     rows: tuple[Row, ...]
@@ -114,9 +117,9 @@ class Comparison:
     generator: str
     classifier: str
     per_code: Mapping[tuple[str, str, Metric], Float[Tensor, "n"]]
-    bootstrap: int
     level: float
     judge: str | None = None
+    identity_baseline: float | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -254,6 +257,7 @@ class Comparison:
             "count": self.count,
             "seed": self.seed,
             "level": self.level,
+            "identity_baseline": self.identity_baseline,
             "costs": {method: asdict(cost) for method, cost in self.costs.items()},
             "rows": [row.as_dict() for row in self.rows],
             "overall": {
@@ -271,4 +275,4 @@ class Comparison:
         return torch.stack([self.per_code[method, a, metric] for a in attributes]).mean(0)
 
     def _interval(self, values: Tensor) -> Estimate:
-        return estimate(values, draws=self.bootstrap, level=self.level)
+        return estimate(values, level=self.level)

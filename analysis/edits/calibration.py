@@ -15,7 +15,7 @@ from torch import Tensor
 from analysis.edits.curves import AMOUNTS, Curves, measure_curves
 from analysis.edits.linear_range import linear_range, slope_near_zero
 from analysis.edits.targets import match_targets
-from analysis.intervals.bootstrap import mean_interval
+from analysis.intervals.mean import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration
@@ -38,10 +38,10 @@ class CalibrationCurve:
         attribute: Attribute of the scores.
         amounts: `[t]`, in sigma, ascending, 0 among them.
         mean: `[t]`, mean score of the moved codes.
-        low: `[t]`, lower ends of the bootstrap intervals of the change, on top of `mean` at 0.
+        low: `[t]`, lower ends of the intervals of the change, on top of `mean` at 0.
         high: `[t]`, upper ends.
         slope: Change per sigma near zero, in the attribute's unit.
-        slope_low: Lower end of its bootstrap interval.
+        slope_low: Lower end of its interval.
         slope_high: Upper end.
         linear: Range of amounts over which the curve stays by the line.
         tolerance: Allowed deviation from the line, as a fraction of the predicted change.
@@ -86,7 +86,6 @@ def calibration_curves(
     *,
     near: float = 1.0,
     tolerance: float = 0.15,
-    bootstrap: int = 1000,
     level: float = 0.95,
 ) -> tuple[CalibrationCurve, ...]:
     """Fit a line near zero to each direction's own attribute, with its linear range.
@@ -99,8 +98,7 @@ def calibration_curves(
         curves: Scores, with `targets` saying which attribute belongs to which direction.
         near: Amounts up to this, in sigma, are fitted to.
         tolerance: Share of the line's change by which the curve may miss it.
-        bootstrap: Number of resamples of the codes.
-        level: Share of the resampled means inside an interval.
+        level: Confidence level of the intervals.
 
     Returns:
         One curve for each direction that has a target.
@@ -116,8 +114,8 @@ def calibration_curves(
         a = curves.names.index(curves.targets[name])
         change = curves.changes[k, :, :, a].T
         slopes = slope_near_zero(change, amounts, near=near)
-        along = mean_interval(change, draws=bootstrap, level=level)
-        slope, slope_low, slope_high = mean_interval(slopes, draws=bootstrap, level=level)
+        along = mean_interval(change, level=level)
+        slope, slope_low, slope_high = mean_interval(slopes, level=level)
         start = curves.baseline[:, a].mean()
         linear = linear_range(along.mean, amounts, slope=slope, tolerance=tolerance)
         made.append(

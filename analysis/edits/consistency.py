@@ -3,7 +3,7 @@
 Edit consistency of StyleFlow (Abdal et al. 2021, arXiv:2008.02401, section 5.3): apply the edits
 in permuted orders and compare a classifier's scores of the results; the paper gives the mean
 absolute difference between two orders, here it is the mean over all pairs of orders, in standard
-deviations of each attribute, with its bootstrap interval.
+deviations of each attribute, with its interval.
 
 Straight moves commute exactly; setting levels along directions that are not orthogonal, curved
 paths, and edits chosen by looking at the image do not. What can go wrong with straight moves too
@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.intervals.bootstrap import mean_interval
+from analysis.intervals.mean import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.editing.moves import set_level
@@ -48,10 +48,10 @@ class Consistency:
         orders: Orders they were applied in.
         attributes: Attributes of the scores, constant ones left out.
         disagreement: `[a]`, mean |difference| between two orders, in standard deviations.
-        low: `[a]`, lower ends of its bootstrap intervals.
+        low: `[a]`, lower ends of its intervals.
         high: `[a]`, upper ends.
         interaction: `[a]`, mean |joint change - sum of the single changes|, in standard deviations.
-        interaction_low: `[a]`, lower ends of its bootstrap intervals.
+        interaction_low: `[a]`, lower ends of its intervals.
         interaction_high: `[a]`, upper ends.
         joint: `[a]`, mean change when all edits are applied in the order given, in standard
             deviations; signed.
@@ -134,7 +134,6 @@ def edit_consistency(
     orders: int = 6,
     count: int = 128,
     seed: int = HELD_OUT_SEED,
-    bootstrap: int = 1000,
     level: float = 0.95,
     rendering: Rendering = Rendering(),
 ) -> Consistency:
@@ -150,8 +149,7 @@ def edit_consistency(
             given, its reverse, and others at random.
         count: Number of held-out codes.
         seed: Seed of the codes, and of the choice of orders.
-        bootstrap: Number of resamples of the codes.
-        level: Share of the resampled means inside an interval.
+        level: Confidence level of the intervals.
         rendering: How images are made.
 
     Returns:
@@ -202,8 +200,8 @@ def edit_consistency(
         names,
         chosen,
         tuple(a for a, v in zip(classifier.attributes, varies.tolist(), strict=True) if v),
-        *mean_interval(differences, draws=bootstrap, level=level),
-        *mean_interval(interaction, draws=bootstrap, level=level),
+        *mean_interval(differences, level=level),
+        *mean_interval(interaction, level=level),
         joint=(scores[0] - before).mean(0) / std,
         single=alone.mean(1) / std,
         apart=float(gaps / traveled) if traveled > 0 else 0.0,

@@ -96,7 +96,8 @@ class Curves:
         scale: `score`, or `logit` when probabilities are given as log-odds.
         identity: `[k, t, n]`, cosine between the embeddings of moved and unmoved image; NaN at
             negative amounts, since identity is compared where the target has risen.
-        identity_baseline: Mean cosine between embeddings of different codes' unmoved images.
+        identity_baseline: `[n]`, mean cosine between the embeddings of a code's unmoved image and
+            those of all other codes.
     """
 
     directions: tuple[str, ...]
@@ -108,7 +109,7 @@ class Curves:
     targets: Mapping[str, str] = field(default_factory=dict)
     scale: Scale = "score"
     identity: Float[Tensor, "k t n"] | None = field(default=None, repr=False)
-    identity_baseline: float | None = None
+    identity_baseline: Float[Tensor, "n"] | None = field(default=None, repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -258,7 +259,7 @@ class HeldOut:
                 unmoved, embedded = self._unmoved(scorer, codes)
                 scores[mine, amounts.tolist().index(0.0)] = unmoved
                 if embedded is not None and identity_baseline is None:
-                    identity_baseline = _mean_cosine(embedded)
+                    identity_baseline = _mean_cosines(embedded)
                 bar.update(len(mine) * self.count)
                 moves = _moves(bank.directions, mine, codes, amounts, scorer.batch_size)
                 for k, t, rows, moved in moves:
@@ -334,8 +335,7 @@ def _moves(
         yield part[:, 1], part[:, 0], part[:, 2], torch.cat(moved)
 
 
-def _mean_cosine(embeddings: Tensor) -> float:
-    """Mean cosine over all pairs of different rows."""
+def _mean_cosines(embeddings: Tensor) -> Tensor:
+    """Mean cosine of each row to all other rows."""
     unit = normalize(embeddings.double(), dim=1)
-    n = len(unit)
-    return float((unit.sum(0).square().sum() - unit.square().sum()) / (n * (n - 1)))
+    return ((unit @ unit.sum(0) - unit.square().sum(1)) / (len(unit) - 1)).float().cpu()

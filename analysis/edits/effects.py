@@ -3,7 +3,7 @@
 The re-scoring analysis of InterFaceGAN (Shen et al. 2020, arXiv:2005.09635) and SeFa (Shen, Zhou
 2021, arXiv:2007.06600): move held-out codes along direction i by a fixed step and take the mean
 change of predictor j. The papers give bare means in the units of each predictor; here the change
-is per sigma of the direction, with a bootstrap interval over the codes, on the scale of the
+is per sigma of the direction, with an interval over the codes, on the scale of the
 scores and of log-odds, and in standard deviations of the attribute for comparison across
 attributes.
 """
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.edits.curves import Curves, Source, measure_curves
-from analysis.intervals.bootstrap import mean_interval
+from analysis.intervals.mean import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError, UnknownNameError
@@ -38,7 +38,7 @@ class Effect:
 
     Attributes:
         mean: Mean change of the attribute per sigma.
-        low: Lower end of its bootstrap interval.
+        low: Lower end of its interval.
         high: Upper end.
         standardized: The mean in standard deviations of the attribute; NaN for a constant one.
         rises: Share of the codes whose score is higher after a step forward.
@@ -60,10 +60,9 @@ class Effects:
         step: Length of the step, in sigma.
         symmetric: Whether the change is that from `-step` to `step`, halved, or from 0 to `step`.
         mean: `[k, a]`, mean change per sigma, in the attribute's unit.
-        low: `[k, a]`, lower ends of the bootstrap intervals.
+        low: `[k, a]`, lower ends of the intervals.
         high: `[k, a]`, upper ends.
-        level: Share of the resampled means inside an interval.
-        bootstrap: Number of resamples.
+        level: Confidence level of the intervals.
     """
 
     curves: Curves
@@ -73,7 +72,6 @@ class Effects:
     low: Float[Tensor, "k a"]
     high: Float[Tensor, "k a"]
     level: float
-    bootstrap: int
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -127,7 +125,6 @@ class Effects:
             self.curves.logit,
             step=self.step,
             symmetric=self.symmetric,
-            bootstrap=self.bootstrap,
             level=self.level,
         )
 
@@ -193,7 +190,6 @@ class Effects:
             "symmetric": self.symmetric,
             "scale": self.curves.scale,
             "level": self.level,
-            "bootstrap": self.bootstrap,
             "std": self.std.tolist(),
             **{name: _nulled(getattr(self, name)) for name in columns},
             "source": self.source.as_dict(),
@@ -255,7 +251,6 @@ def effects_of(
     *,
     step: float = 2.0,
     symmetric: bool = False,
-    bootstrap: int = 1000,
     level: float = 0.95,
 ) -> Effects:
     """The effect matrix of scores that are already measured.
@@ -264,8 +259,7 @@ def effects_of(
         curves: Scores at 0 and `step`, and at `-step` if symmetric.
         step: Length of the step, in sigma, positive.
         symmetric: Compare `-step` with `step` rather than 0 with `step`.
-        bootstrap: Number of resamples of the codes.
-        level: Share of the resampled means inside an interval.
+        level: Confidence level of the intervals.
 
     Returns:
         Means and intervals on the scale of the curves.
@@ -274,8 +268,8 @@ def effects_of(
         LatdirError: The step is not positive or was not measured.
     """
     deltas = _deltas(curves, _positive(step), symmetric)
-    interval = mean_interval(deltas.transpose(0, 1), draws=bootstrap, level=level)
-    return Effects(curves, step, symmetric, *interval, level, bootstrap)
+    interval = mean_interval(deltas.transpose(0, 1), level=level)
+    return Effects(curves, step, symmetric, *interval, level)
 
 
 def _deltas(curves: Curves, step: float, symmetric: bool) -> Tensor:

@@ -13,21 +13,24 @@ direction does systematically, and what conditioning can remove.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from analysis.edits.curves import Curves
-from analysis.edits.targets import amounts_reaching, between
-from analysis.intervals.bootstrap import mean_interval
+from analysis.edits.targets import amount_influence, amounts_reaching, between
+from analysis.intervals.delta import delta_method, std_influence
+from analysis.intervals.mean import mean_interval
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 
-__all__ = ["CHANGES", "Leakage", "Match", "Reaching", "attribute_dependency", "reaching"]
+__all__ = [
+    "CHANGES", "Leakage", "Match", "Reaching", "Standardized", "attribute_dependency", "reaching",
+]  # fmt: skip
 
 Match = Literal["mean", "image"]
 CHANGES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -47,10 +50,10 @@ class Leakage:
         dependency: `[k, x, a]`, mean |Δl_i| / σ(l_i); NaN for the target itself.
         drift: `[k, x, a]`, mean Δl_i / σ(l_i), signed; NaN for the target itself.
         mean_ad: `[k, x]`, dependency averaged over the other attributes.
-        mean_low: `[k, x]`, lower ends of its bootstrap intervals.
+        mean_low: `[k, x]`, lower ends of its intervals.
         mean_high: `[k, x]`, upper ends.
         max_ad: `[k, x]`, mean over codes of the largest |Δl_i| / σ(l_i).
-        max_low: `[k, x]`, lower ends of its bootstrap intervals.
+        max_low: `[k, x]`, lower ends of its intervals.
         max_high: `[k, x]`, upper ends.
         reached: `[k, x]`, share of the codes that these figures are of.
     """
@@ -86,7 +89,6 @@ def attribute_dependency(
     *,
     changes: Sequence[float] = CHANGES,
     match: Match = "mean",
-    bootstrap: int = 1000,
     level: float = 0.95,
 ) -> Leakage:
     """Attribute dependency of every direction that has a target, as a curve over its change.
@@ -96,8 +98,7 @@ def attribute_dependency(
         changes: Changes of the target to compare at, in its standard deviations.
         match: `mean` moves all codes by one amount, at which their mean target has changed so;
             `image` moves each by its own, and leaves out codes that do not get there.
-        bootstrap: Number of resamples of the codes.
-        level: Share of the resampled means inside an interval.
+        level: Confidence level of the intervals.
 
     Returns:
         Dependencies; NaN at changes that a direction does not reach within the measured amounts,
@@ -118,6 +119,7 @@ def attribute_dependency(
             f"{attributes[0].name!r} was measured and varies: measure more of them"
         )
 
+    standardized = Standardized(logits)
     shape = at_equal.amounts.shape
     dependency, drift = (torch.empty(*shape, len(attributes)) for _ in range(2))
     reached, taken = torch.empty(shape), torch.empty(shape)
@@ -134,18 +136,20 @@ def attribute_dependency(
         taken[i] = at if at.ndim == 1 else at.nanmean(1)
         own = varying == target
         moved[..., own] = torch.nan
-        others = moved[..., ~own].abs()
+        columns = varying[~own]
         for x, rest in enumerate(there):
             kept = rest if int(rest.sum()) > 1 else torch.zeros_like(rest)
             dependency[i, x] = moved[x, kept].abs().mean(0)
             drift[i, x] = moved[x, kept].mean(0)
-            both = torch.stack([others[x, kept].mean(1), others[x, kept].amax(1)], 1)
-            ends = (
-                torch.stack(mean_interval(both, draws=bootstrap, level=level))
-                if len(both)
-                else torch.full((3, 2), torch.nan)
-            )
-            mean_ad[:, i, x], max_ad[:, i, x] = ends.unbind(1)
+            both = torch.full((3, 2), torch.nan)
+            if kept.any():
+                values = (
+                    standardized.moved(k, target, at[x], columns, _mean_and_worst)
+                    if match == "mean"
+                    else standardized.matched(k, target, levels[x], columns, kept)
+                )
+                both = torch.stack(mean_interval(values, level=level))
+            mean_ad[:, i, x], max_ad[:, i, x] = both.unbind(1)
     return Leakage(
         at_equal.directions,
         at_equal.targets,
@@ -162,6 +166,83 @@ def attribute_dependency(
         max_ad[2],
         reached,
     )
+
+
+class Standardized:
+    """Changes in standard deviations, with the error of amounts and standard deviations.
+
+    Args:
+        curves: Scores at several positive amounts.
+
+    Attributes:
+        influence: `[n, a]`, of each code on the standard deviations.
+    """
+
+    def __init__(self, curves: Curves) -> None:
+        self.curves = curves
+        self.influence = std_influence(curves.baseline.double())
+
+    def of_amount(self, k: int, target: int, at: Float[Tensor, ""]) -> Float[Tensor, "n"]:
+        """Influence of each code on the amount that changes the target equally."""
+        change = self.curves.changes[k, :, :, target].double()
+        unit = self.influence[:, target] / self.curves.std[target]
+        return amount_influence(change, self.curves.amounts.double(), at.double(), unit)
+
+    def moved(
+        self,
+        k: int,
+        target: int,
+        at: Float[Tensor, ""],
+        columns: Sequence[int] | Int[Tensor, "c"],
+        figures: Callable[[Float[Tensor, "n c"]], Float[Tensor, "n f"]],
+    ) -> Float[Tensor, "n f"]:
+        """Figures of changes at the amount of equal effect, as of `delta_method`.
+
+        Args:
+            k: Index of the direction.
+            target: Its attribute.
+            at: Its amount.
+            columns: Attributes whose changes are taken.
+            figures: Changes of every code, in standard deviations, to figures of every code.
+        """
+        changes = self.curves.changes[k][..., columns].double()
+        amounts = self.curves.amounts.double()
+        estimates = torch.cat([at.double()[None], self.curves.std[columns].double()])
+        influence = torch.cat(
+            [self.of_amount(k, target, at)[:, None], self.influence[:, columns]], 1
+        )
+        return delta_method(
+            lambda e: figures(between(changes, amounts, e[:1])[0] / e[1:]), estimates, influence
+        )
+
+    def matched(
+        self,
+        k: int,
+        target: int,
+        level: Float[Tensor, ""],
+        columns: Int[Tensor, "c"],
+        kept: Bool[Tensor, "n"],
+    ) -> Float[Tensor, "n 2"]:
+        """Mean and worst leakage where every kept code has its own amount."""
+        changes = self.curves.changes[k][:, kept].double()
+        amounts, n = self.curves.amounts.double(), len(kept)
+
+        def figures(std: Tensor) -> Tensor:
+            own = changes[..., target].T / std[target]
+            at = amounts_reaching(own, amounts, level[None].double())
+            moved = between(changes, amounts, at.T)[0][:, columns] / std[columns]
+            found = _mean_and_worst(moved)
+            mean = found.mean(0).detach()
+            # Codes left out have the mean, so that the mean over all codes is that of the kept.
+            whole = mean.expand(n, -1).clone()
+            whole[kept] = mean + (found - mean) * (n / len(found))
+            return whole
+
+        return delta_method(figures, self.curves.std.double(), self.influence)
+
+
+def _mean_and_worst(moved: Float[Tensor, "n c"]) -> Float[Tensor, "n 2"]:
+    return torch.stack([moved.abs().mean(1), moved.abs().amax(1)], 1)
 
 
 class Reaching(NamedTuple):

@@ -2,7 +2,11 @@
 
 In a latent space of d dimensions a random unit direction moves each attribute too, by about
 1/√d of the best direction's effect, and a method fitted to shuffled labels finds a normal too.
-An effect counts when it is outside their distribution.
+An effect counts when it is outside their distribution. Random directions are drawn like differences
+of codes: `R g` with `R Rᵀ` the prior's covariance and g standard normal. In z that is the unit
+sphere. In a space such as w, where codes vary along few axes, directions uniform on the sphere
+point where the generator never varies and move little, so that any difference of codes exceeds
+them.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,6 +30,7 @@ from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 
 __all__ = [
+    "NullKind",
     "PermutationTest",
     "RandomNull",
     "evident",
@@ -32,6 +38,7 @@ __all__ = [
     "random_null",
 ]
 
+NullKind = Literal["prior", "sphere"]
 Estimator = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -42,10 +49,12 @@ class RandomNull:
     Attributes:
         effects: Their effect matrix.
         level: Fraction of random directions whose effect is inside the interval.
+        kind: What they were drawn from: `prior`, like differences of codes, or the unit `sphere`.
     """
 
     effects: Effects
     level: float
+    kind: NullKind
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,7 +114,7 @@ class RandomNull:
     @property
     def logit(self) -> RandomNull:
         """The same on the scale of log-odds."""
-        return RandomNull(self.effects.logit, self.level)
+        return RandomNull(self.effects.logit, self.level, self.kind)
 
 
 def evident(effects: Effects, null: RandomNull | None = None) -> Bool[Tensor, "k a"]:
@@ -132,6 +141,7 @@ def random_null(
     seed: int = 0,
     layers: tuple[int, ...] | None = None,
     level: float = 0.95,
+    null: NullKind = "prior",
 ) -> RandomNull:
     """Effects of random directions of the same space on the same codes with the same step.
 
@@ -146,6 +156,7 @@ def random_null(
         seed: Seed of the random directions.
         layers: Layers they act on; None means all.
         level: Share of random directions inside the interval.
+        null: `prior` draws them like differences of codes, `sphere` uniformly.
 
     Returns:
         Their effects, and the interval that one more would fall in.
@@ -169,7 +180,14 @@ def random_null(
             "choose one for the random ones with space=…"
         )
     space = space or spaces[0]
-    random = random_directions(generator, space=space, n_directions=count, seed=seed, layers=layers)
+    random = random_directions(
+        generator,
+        space=space,
+        n_directions=count,
+        seed=seed,
+        layers=layers,
+        spread="uniform" if null == "sphere" else "prior",
+    )
     step, curves = effects.step, effects.curves
     alike = (curves.scale, source.classifier_fingerprint) == ("score", classifier.fingerprint)
     held_out = HeldOut(
@@ -183,8 +201,8 @@ def random_null(
     )
     amounts = torch.tensor([-step, 0.0, step] if effects.symmetric else [0.0, step])
     moved = held_out.curves(random, amounts.double())
-    measured = effects_of(moved, step=step, symmetric=effects.symmetric, bootstrap=1)
-    return RandomNull(measured, level)
+    measured = effects_of(moved, step=step, symmetric=effects.symmetric)
+    return RandomNull(measured, level, null)
 
 
 @dataclass(frozen=True, eq=False)

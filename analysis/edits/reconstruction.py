@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.intervals.bootstrap import mean_interval
+from analysis.intervals.mean import mean_interval
 from directions.errors import LatdirError, require
 
 __all__ = ["Backbone", "Perceptual", "Reconstruction", "lpips_distance", "reconstruction_quality"]
@@ -52,8 +52,8 @@ class Reconstruction:
     ms_ssim: Float[Tensor, "n"] | None
     perceptual: Float[Tensor, "n"] | None
 
-    def summary(self, *, bootstrap: int = 1000, level: float = 0.95) -> dict[str, dict[str, float]]:
-        """Mean, and ends of its bootstrap interval, of each measure that there is.
+    def summary(self, *, level: float = 0.95) -> dict[str, dict[str, float]]:
+        """Mean, and ends of its interval, of each measure that there is.
 
         The mean PSNR is over unequal pairs; there is none where all are equal.
         """
@@ -64,7 +64,7 @@ class Reconstruction:
                 continue
             finite = values[values.isfinite()]
             if len(finite) > 1:
-                ends = mean_interval(finite, draws=bootstrap, level=level)
+                ends = mean_interval(finite, level=level)
                 found[name] = {k: float(v) for k, v in ends._asdict().items()}
         return found
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.errors import UnknownNameError
 
-__all__ = ["amounts_reaching", "between", "match_targets"]
+__all__ = ["amount_influence", "amounts_reaching", "between", "match_targets"]
 
 
 def match_targets(
@@ -91,6 +91,33 @@ def amounts_reaching(
     start, end = curve.gather(-1, before), curve.gather(-1, after)
     found = at[before] + (wanted - start) / (end - start) * (at[after] - at[before])
     return torch.where(wanted <= peak[..., -1:], found, torch.nan)
+
+
+def amount_influence(
+    change: Float[Tensor, "t n"],
+    amounts: Float[Tensor, "t"],
+    at: Float[Tensor, ""],
+    unit: Float[Tensor, "n"],
+) -> Float[Tensor, "n"]:
+    """Influence of each code on the amount at which the mean change reaches a level.
+
+    Args:
+        change: Change of every code at each amount.
+        amounts: Ascending, 0 among them.
+        at: The amount.
+        unit: Influence of each code on the unit of the level, such as a standard deviation,
+            relative to it.
+
+    Example:
+        >>> amounts, slopes = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.5, 1.5])
+        >>> amount_influence(amounts[:, None] * slopes, amounts, torch.tensor(1.0), torch.zeros(2))
+        tensor([ 0.5000, -0.5000])
+    """
+    there = between(change, amounts, at[None])[0]
+    mean = there.mean()
+    after = torch.searchsorted(amounts, at[None].contiguous()).clamp(1, len(amounts) - 1)[0]
+    rise = (change[after] - change[after - 1]).mean() / (amounts[after] - amounts[after - 1])
+    return (mean * unit - (there - mean)) / rise
 
 
 def between(

@@ -15,7 +15,7 @@ __all__ = ["IdentityAtEqualEffect"]
 
 
 class IdentityAtEqualEffect(Measure[Identity]):
-    """Similarity of embeddings at a given change of the target."""
+    """Identity kept at a given change of the target."""
 
     def from_scores(self, scored: Scored) -> Identity | None:
         """From several positive amounts, measured with embeddings."""
@@ -24,25 +24,29 @@ class IdentityAtEqualEffect(Measure[Identity]):
         return identity_preservation(curves) if embedded and comparable(curves) else None
 
     def columns(self, found: Identity) -> dict[str, dict[str, Any]]:
-        """The cosine where the target has changed by one standard deviation."""
-        cosines = found.cosine[:, at_one_sd(found.changes)].tolist()
-        return {"identity_at_one_sd": dict(zip(found.directions, cosines, strict=True))}
+        """Identity kept where the target has changed by one standard deviation."""
+        kept = found.kept[:, at_one_sd(found.changes)].tolist()
+        return {
+            "identity_kept_at_one_sd": dict(zip(found.directions, kept, strict=True)),
+            "different_faces": dict.fromkeys(found.directions, found.baseline),
+        }
 
     def summary(self, found: Identity) -> dict[str, dict[str, Cell]]:
         """The same with its interval."""
         x = at_one_sd(found.changes)
-        figures = zip(found.cosine[:, x], found.low[:, x], found.high[:, x], strict=True)
+        figures = zip(found.kept[:, x], found.low[:, x], found.high[:, x], strict=True)
         cells = {
             name: Cell("–", "out of reach")
             if math.isnan(low)
             else Cell(f"{float(mean):.2f}", interval(float(low), float(high), "{:.2f}".format))
             for name, (mean, low, high) in zip(found.directions, figures, strict=True)
         }
-        return {"identity at +1 SD": cells}
+        return {"identity kept at +1 SD": cells}
 
     def part(self, found: Identity, anchors: Mapping[str, str]) -> Part:
         """Description of the figure."""
         return Part(
-            label="Cosine of embeddings against the change of the target, one curve per direction; "
-            f"unrelated images reach {number(found.baseline)}."
+            text="Different faces have a mean cosine of embeddings of "
+            f"{number(found.baseline)}: there no identity is kept.",
+            label="Identity kept against the change of the target, one curve per direction.",
         )

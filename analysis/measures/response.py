@@ -31,9 +31,8 @@ class ResponseCurves(Measure[Response]):
         effects, amounts = scored.effects, scored.effects.curves.amounts
         if not bool(((amounts != 0) & (amounts.abs() <= 1)).any()):
             return None
-        bootstrap, level = effects.bootstrap, effects.level
-        curves = calibration_curves(effects.curves, bootstrap=bootstrap, level=level)
-        ranges = linear_ranges(effects.curves, bootstrap=bootstrap, level=level)
+        curves = calibration_curves(effects.curves, level=effects.level)
+        ranges = linear_ranges(effects.curves, level=effects.level)
         return Response({c.direction: c for c in curves}, {r.direction: r for r in ranges})
 
     def columns(self, found: Response) -> dict[str, dict[str, Any]]:

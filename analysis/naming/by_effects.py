@@ -1,11 +1,11 @@
 """Names of unlabeled directions from measured effects, tested against chance.
 
 A direction is named after the attribute it moves most, compared with random directions of
-the same space move that attribute. Its t-value is its effect over the root mean square of theirs:
-a random direction and its opposite are equally likely, so their mean is known to be zero, and R of
-them give R degrees of freedom. The effect of a random direction is a projection of one vector on
-another, close to normal in many dimensions and bounded in few: √d is the largest t there is, so
-in a space of a dozen dimensions little can be distinguished from chance.
+the same space, drawn like differences of codes. Its t-value is its effect over the root mean square
+of theirs: a random direction and its opposite are equally likely, so their mean is known to be
+zero, and R of them give R degrees of freedom. The effect of a random direction is a projection of
+one vector on another, close to normal in many dimensions and bounded in few: √d is the largest t
+there is, so in a space of a dozen dimensions little can be distinguished from chance.
 
 With k directions and a attributes, k · a tests are made at once. They are corrected by Benjamini
 and Hochberg's procedure (J. R. Stat. Soc. B 1995), which bounds the expected share of wrong names
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from analysis.edits.curves import measure_curves
 from analysis.edits.effects import Effects, effects_of
-from analysis.edits.nulls import RandomNull, random_null
+from analysis.edits.nulls import NullKind, RandomNull, random_null
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
@@ -61,6 +61,7 @@ class NamedDirection:
         t: Effect over the root mean square effect of random directions.
         p: Chance that a random direction moves that attribute as far, before correction.
         q: The same corrected for all directions and attributes (Benjamini-Hochberg).
+        null: What the random directions were drawn from, as `RandomNull.kind`.
         also: Other attributes that it moves further than chance, strongest first.
         duplicates: `found_as` of the directions that were merged into it.
         profile: Change of every attribute per sigma, in its standard deviations.
@@ -77,6 +78,7 @@ class NamedDirection:
     t: float
     p: float
     q: float
+    null: NullKind
     also: tuple[str, ...]
     duplicates: tuple[str, ...]
     profile: dict[str, float]
@@ -111,7 +113,8 @@ class Naming:
 
     def as_dict(self) -> dict[str, Any]:
         """The entries, as JSON values."""
-        return {"alpha": self.alpha, "directions": [asdict(e) for e in self.entries]}
+        null = self.entries[0].null if self.entries else None
+        return {"alpha": self.alpha, "null": null, "directions": [asdict(e) for e in self.entries]}
 
 
 def name_directions(
@@ -143,7 +146,7 @@ def name_directions(
         step: Length of the step, in sigma, taken both ways.
         null: Number of random directions for each space and set of layers, at least 3; or their
             effects, measured already, for a bank of one space and set of layers. Several such
-            banks may share one.
+            banks may share one; `random_null(…, null="sphere")` gives uniform ones.
         count: Number of codes.
         seed: Seed of the codes. Measure the named bank on codes of another.
         rendering: How images are made.
@@ -167,7 +170,7 @@ def name_directions(
         seed=seed,
         rendering=rendering,
     )
-    effects = effects_of(curves, step=step, symmetric=True, bootstrap=1)
+    effects = effects_of(curves, step=step, symmetric=True)
     scale = torch.full(effects.mean.shape, torch.nan)
     freedom = torch.zeros(len(bank), 1, dtype=torch.float64)
     kinds = [(d.space, d.layers) for d in bank.directions]
@@ -183,7 +186,8 @@ def name_directions(
         means = chance.logit.effects.mean
         scale[rows] = means.square().mean(0).sqrt()
         freedom[rows] = len(means)
-    return _named(bank, effects.logit, scale, freedom, alpha=alpha)
+    kind: NullKind = null.kind if isinstance(null, RandomNull) else "prior"
+    return _named(bank, effects.logit, scale, freedom, kind, alpha=alpha)
 
 
 def _check_null(null: RandomNull, effects: Effects, kinds: Sequence[tuple[str, object]]) -> None:
@@ -206,7 +210,13 @@ def _check_null(null: RandomNull, effects: Effects, kinds: Sequence[tuple[str, o
 
 
 def _named(
-    bank: DirectionBank, effects: Effects, scale: Tensor, freedom: Tensor, *, alpha: float
+    bank: DirectionBank,
+    effects: Effects,
+    scale: Tensor,
+    freedom: Tensor,
+    null: NullKind,
+    *,
+    alpha: float,
 ) -> Naming:
     """Names, merges and ranks.
 
@@ -215,6 +225,7 @@ def _named(
         effects: Their effects.
         scale: `[k, a]`, root mean square effects of random directions.
         freedom: `[k, 1]`, their number.
+        null: What they were drawn from.
         alpha: Expected share of wrong names.
     """
     varying = (effects.std > 0) & (scale > 0).all(0)
@@ -234,7 +245,7 @@ def _named(
     profiles = torch.where(varying, effects.standardized, torch.nan)
     errors = effects.deltas.std(1) / math.sqrt(effects.source.count) / effects.std
     entries = [
-        _entry(d, effects.names, profiles[k], errors[k], t[k], p[k], q[k], alpha)
+        _entry(d, effects.names, profiles[k], errors[k], t[k], p[k], q[k], null, alpha)
         for k, d in enumerate(bank.directions)
     ]
     order = sorted(
@@ -276,6 +287,7 @@ def _entry(
     t: Tensor,
     p: Tensor,
     q: Tensor,
+    null: NullKind,
     alpha: float,
 ) -> NamedDirection:
     top = int(t.abs().nan_to_num(-1).argmax())
@@ -299,6 +311,7 @@ def _entry(
         t=float(t[top]) * sign,
         p=float(p[top]),
         q=float(q[top]),
+        null=null,
         also=tuple(names[a] for a in strongest if a != top and float(q[a]) <= alpha),
         duplicates=(),
         profile={

@@ -15,7 +15,7 @@ __all__ = ["plot_comparison"]
 PANELS: dict[Metric, str] = {
     "effect": "effect of one sigma\n(standard deviations)",
     "leakage": "leakage\n(standard deviations)",
-    "identity": "identity\n(cosine)",
+    "identity": "identity kept\n(0: different faces)",
     "judged": "effect to the judge\n(standard deviations)",
     "judged_leakage": "leakage to the judge\n(standard deviations)",
 }
@@ -28,7 +28,7 @@ def plot_comparison(
 
     With a second labeler, its values on the same images are shown too.
 
-    One row per attribute, one mark per method, with its bootstrap interval; a method without a
+    One row per attribute, one mark per method, with its interval; a method without a
     direction for an attribute, or that does not reach the common change, has no mark there.
 
     Args:
@@ -50,6 +50,9 @@ def plot_comparison(
         )
         panel.set_ylim(len(attributes) - 0.5, -0.5)
         panel.set_xlabel(PANELS[metric])
+        if metric == "identity" and comparison.identity_baseline is not None:
+            cosine = f"cosine {comparison.identity_baseline:.2f}"
+            panel.set_xlabel(f"identity kept\n(0: different faces, {cosine})")
         dress(panel, theme)
     if spent:
         panel = drawn[-1]
@@ -100,7 +103,6 @@ def _marks(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> 
             linewidth=1.2,
             label=method,
         )
-    if metric != "identity":
-        axes.axvline(0, color=theme.quiet, linewidth=1)
+    axes.axvline(0, color=theme.quiet, linewidth=1)
     for y in range(1, len(comparison.attributes)):
         axes.axhline(y - 0.5, color=theme.grid, linewidth=0.8)

@@ -22,7 +22,7 @@ TITLES: dict[Metric, str] = {
     "success": "Share of codes whose attribute rises",
     "leakage": "Leakage: mean change of the other attributes, in their standard deviations",
     "worst": "Largest change of another attribute, in its standard deviations",
-    "identity": "Identity: cosine of face embeddings before and after",
+    "identity": "Identity kept, by face embeddings",
     "judged": "Change of the attribute as the judge sees it, in its standard deviations",
     "judged_leakage": "Leakage as the judge sees it, in standard deviations",
 }
@@ -79,7 +79,7 @@ def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> 
     methods, attributes = comparison.methods, comparison.attributes
     found = [[comparison.row(m, a) for a in attributes] for m in methods]
     values = np.array([[_mean(row, metric) for row in line] for line in found])
-    low, high = (0.0, float(np.nanmax(values))) if metric != "identity" else (0.5, 1.0)
+    low, high = (0.0, 1.0 if metric == "identity" else float(np.nanmax(values)))
     high = high if high > low else low + 1.0
     axes.imshow(values, cmap=_colors(metric, theme), vmin=low, vmax=high, aspect="auto")
     for y, line in enumerate(found):
@@ -98,7 +98,9 @@ def _panel(axes: Axes, comparison: Comparison, metric: Metric, theme: Theme) -> 
     axes.set_yticks(range(len(methods)), labels)
     axes.set_xticks(np.arange(-0.5, len(attributes)), minor=True)
     axes.set_yticks(np.arange(-0.5, len(methods)), minor=True)
-    dress(axes, theme, title=TITLES[metric], size=10, grid=False)
+    baseline = comparison.identity_baseline if metric == "identity" else None
+    beside = "" if baseline is None else f" (0: different faces, cosine {baseline:.2f})"
+    dress(axes, theme, title=TITLES[metric] + beside, size=10, grid=False)
     axes.grid(which="minor", color=theme.grid, linewidth=0.8)
     axes.tick_params(which="both", length=0, labelsize=9)
     axes.spines[:].set_visible(False)

@@ -136,7 +136,7 @@ def plot_attribute_dependency(
 
 
 def plot_identity(identity: Identity, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
-    """Embedding similarity against the change of the target.
+    """Identity kept against the change of the target.
 
     Args:
         identity: The measured identity preservation.
@@ -144,19 +144,19 @@ def plot_identity(identity: Identity, *, axes: Axes | None = None, theme: Theme 
         theme: Colors.
     """
     figure, axes = canvas(axes, 6.6, 4.2, theme)
-    axes.axhline(identity.baseline, color=theme.quiet, linestyle="--", linewidth=1.2)
+    axes.axhline(0, color=theme.quiet, linestyle="--", linewidth=1.2)
     axes.annotate(
-        "different people",
-        (float(identity.changes[0]), identity.baseline),
+        f"different faces (cosine {identity.baseline:.2f})",
+        (float(identity.changes[0]), 0.0),
         xytext=(2, 4),
         textcoords="offset points",
         color=theme.quiet,
         size=10,
     )
     ends = (identity.low, identity.high)
-    curves(axes, identity.directions, identity.changes, identity.cosine, theme, ends=ends)
+    curves(axes, identity.directions, identity.changes, identity.kept, theme, ends=ends)
     axes.set_xlabel("change of the target (its standard deviations)")
-    axes.set_ylabel("cosine of embeddings, before and after")
+    axes.set_ylabel("identity kept, by embeddings")
     legend_beside(axes)
     dress(axes, theme, title="Identity at equal effect")
     return fitted(figure)

@@ -203,14 +203,15 @@ def _how(effects: Effects, null: RandomNull | None) -> str:
         else f"from 0 to {step} sigma, divided by {number(effects.step)},"
     )
     text = (
-        f"The change of a score {move} is averaged over the codes. Intervals are percentile "
-        f"bootstrap intervals at {effects.level:.0%} over the codes, {effects.bootstrap:,} "
-        "resamples, the same for all directions."
+        f"The change of a score {move} is averaged over the codes. Intervals are Student "
+        f"intervals at {effects.level:.0%} over the codes; at equal effect they include the errors "
+        "of the amount and of the standard deviations."
     )
     if null is not None:
+        drawn = "like differences of codes" if null.kind == "prior" else "uniformly from the sphere"
         text += (
-            f" The null is {len(null.effects.directions)} directions drawn uniformly from the "
-            "unit sphere, moved by the same step on the same codes; its band holds "
+            f" The null (null={null.kind!r}) is {len(null.effects.directions)} random directions, "
+            f"drawn {drawn}, moved by the same step on the same codes; its band holds "
             f"{null.level:.0%} of such directions."
         )
     return text

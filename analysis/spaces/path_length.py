@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from analysis.intervals.bootstrap import Interval, mean_interval
+from analysis.intervals.mean import Interval, mean_interval
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
@@ -233,7 +233,7 @@ class EditPath:
     Attributes:
         amounts: `[m]`, in sigma.
         steps: `[n, m - 1]`, distance ‖φ(b) − φ(a)‖ from each amount to the next.
-        length: Mean over the codes of the sum of the steps, with its bootstrap interval.
+        length: Mean over the codes of the sum of the steps, with its interval.
         straightness: `[n]`, distance of the ends over the sum of the steps: 1 where the images
             go straight in feature space, less where they wander.
         unevenness: `[n]`, standard deviation of the steps per sigma over their mean: 0 where an
@@ -255,7 +255,6 @@ def edit_path_length(
     features: Features | None = None,
     count: int = 64,
     seed: int = HELD_OUT_SEED,
-    bootstrap: int = 1000,
     level: float = 0.95,
     batch_size: int = 32,
 ) -> EditPath:
@@ -268,7 +267,6 @@ def edit_path_length(
         features: φ of the distance; by default `face_features()`.
         count: Number of held-out codes.
         seed: Of the codes.
-        bootstrap: Number of resamples of the codes.
         level: Share of them inside the interval.
         batch_size: Images at a time.
 
@@ -296,7 +294,7 @@ def edit_path_length(
     return EditPath(
         amounts=places,
         steps=found,
-        length=mean_interval(total, draws=bootstrap, level=level),
+        length=mean_interval(total, level=level),
         straightness=torch.cat(ends) / total,
         unevenness=pace.std(1, correction=0) / pace.mean(1),
     )

@@ -25,7 +25,7 @@ def test_a_true_bank_is_calibrated_and_reaches_what_is_requested(world):
     assert found.columns()["direction"] == list(found.bank)
     # Without an embedding there is neither identity nor realism, and no column of them.
     assert "identity" not in found.results
-    assert "identity_at_one_sd" not in by_name["smile"]
+    assert "identity_kept_at_one_sd" not in by_name["smile"]
     assert len(found.effect_columns()["per_sigma"]) == 9
 
 

@@ -48,9 +48,10 @@ def test_a_method_s_figures_are_those_of_the_single_measures():
         assert row.direction == name
         assert row.amount == pytest.approx(float(leakage.amounts[k, 0]), rel=1e-4)
         assert row.leakage.mean == pytest.approx(float(leakage.mean_ad[k, 0]), rel=1e-4)
+        assert row.identity.low == pytest.approx(float(identity.low[k, 0]), rel=1e-4)
         assert row.leakage.low == pytest.approx(float(leakage.mean_low[k, 0]), rel=1e-4)
         assert row.worst.mean == pytest.approx(float(leakage.max_ad[k, 0]), rel=1e-4)
-        assert row.identity.mean == pytest.approx(float(identity.cosine[k, 0]), rel=1e-4)
+        assert row.identity.mean == pytest.approx(float(identity.kept[k, 0]), rel=1e-4)
         assert row.effect.mean == pytest.approx(float(effects[k, k]), rel=1e-4)
         assert row.success.mean == 1.0
 
@@ -154,7 +155,7 @@ def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
     assert [a.get_xlabel().split("\n")[0] for a in figure.axes] == [
         "effect of one sigma",
         "leakage",
-        "identity",
+        "identity kept",
         "cost",
     ]
     leakage = figure.axes[1]

@@ -24,19 +24,21 @@ def with_identity(similar):
         attributes=["a"],
         targets={"d0": "a"},
         identity=cosines,
-        identity_baseline=0.2,
+        identity_baseline=torch.full((n,), 0.2),
     )
 
 
-def test_cosines_are_read_off_at_equal_change():
+def test_identity_kept_is_read_off_at_equal_change():
     identity = identity_preservation(
         with_identity([1.0, 0.9, 0.7, 0.1]), changes=(0.5, 1.0, 1.5, 3.0, 5.0)
     )
-    expected = torch.tensor([[0.95, 0.9, 0.8, 0.4]])
-    torch.testing.assert_close(identity.cosine[:, :4], expected, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(identity.low[:, :4], expected, atol=1e-4, rtol=1e-4)
-    assert identity.cosine[0, 4].isnan()
-    assert identity.baseline == 0.2
+    # Cosines of 0.95, 0.9, 0.8 and 0.4, where different faces have 0.2.
+    expected = (torch.tensor([[0.95, 0.9, 0.8, 0.4]]) - 0.2) / 0.8
+    torch.testing.assert_close(identity.kept[:, :4], expected, atol=1e-4, rtol=1e-4)
+    # One amount for all, known as well as the standard deviation of 21 codes.
+    assert (identity.low[0, :4] < expected[0]).all()
+    assert identity.kept[0, 4].isnan()
+    assert identity.baseline == pytest.approx(0.2)
     assert identity.targets == ("a",)
 
 
@@ -47,7 +49,7 @@ def test_an_embedding_blind_to_the_edit_keeps_identity_and_one_that_sees_it_does
 
     def kept(embed):
         found = measure_curves(generator, generator.classifier(), bank, count=30, embed=embed)
-        return identity_preservation(found, changes=(1.0,)).cosine[0, 0]
+        return identity_preservation(found, changes=(1.0,)).kept[0, 0]
 
     assert kept(lambda images: images.flatten(1) @ blind.T) == pytest.approx(1, abs=1e-4)
     assert kept(lambda images: images.flatten(1)) < 0.95
@@ -72,7 +74,7 @@ def test_faster_directions_are_not_blamed_for_the_same_effect():
     )
     identity = identity_preservation(found, changes=(0.5, 1.0))
     torch.testing.assert_close(identity.amounts[1], 2 * identity.amounts[0], atol=0, rtol=1e-3)
-    torch.testing.assert_close(identity.cosine[0], identity.cosine[1], atol=5e-3, rtol=0)
+    torch.testing.assert_close(identity.kept[0], identity.kept[1], atol=5e-3, rtol=0)
 
 
 def test_curves_without_embeddings_are_refused():

@@ -69,7 +69,7 @@ def measured():
 def test_ends_of_linear_ranges_are_given_with_their_uncertainty(measured):
     _, bank, curves = measured
     response = find_measure("response")
-    found = response.from_scores(Scored(bank, effects_of(curves, bootstrap=40)))
+    found = response.from_scores(Scored(bank, effects_of(curves)))
     first = dataclasses.replace(
         found.ranges["smiling"], high_interval=(3.0, 3.0), measured=(-3.0, 3.0)
     )
@@ -90,7 +90,7 @@ def test_the_dependency_figure_speaks_its_figures(measured):
 
 def test_sections_appear_only_where_something_was_measured(measured, tmp_path):
     _, bank, curves = measured
-    effects = effects_of(curves, bootstrap=20)
+    effects = effects_of(curves)
     bare = write_report(tmp_path / "bare.html", bank=bank, effects=effects).read_text("utf-8")
     assert 'id="edits"' not in bare
     assert 'href="#edits"' not in bare

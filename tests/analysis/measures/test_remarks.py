@@ -53,7 +53,9 @@ def test_an_effect_within_the_null_does_not_count():
     own = effects([[0.5, 0.0, 0.0]], targets={"smiling": "smiling"})
     wide = effects((torch.randn(20, 3, generator=torch.Generator().manual_seed(1))).tolist())
     assert said(own) == []
-    assert said(own, null=RandomNull(wide, 0.95)) == ["does not measurably move smiling (+0.50)."]
+    assert said(own, null=RandomNull(wide, 0.95, "sphere")) == [
+        "does not measurably move smiling (+0.50)."
+    ]
 
 
 def test_a_rise_on_too_few_images_is_reported():

@@ -65,7 +65,10 @@ def test_t_and_p_are_those_of_the_definition():
     settings = {"count": 48, "symmetric": True, "seed": NAMING_SEED}
     classifier = generator.classifier()
     null = measure_effects(
-        generator, classifier, random_directions(generator, n_directions=30), **settings
+        generator,
+        classifier,
+        random_directions(generator, n_directions=30, spread="prior"),
+        **settings,
     ).mean
     own = measure_effects(generator, classifier, bank, **settings).mean
     t = own / null.square().mean(0).sqrt()
@@ -82,11 +85,11 @@ def test_a_null_measured_before_gives_the_same_names():
     generator = world("entangled", dim=48)
     bank, classifier = hidden(true_bank(generator)), generator.classifier()
     settings = {"count": 16, "symmetric": True}
-    chance = random_directions(generator, n_directions=30)
+    chance = random_directions(generator, n_directions=30, spread="prior")
 
     def chance_of(bank=chance, **changes):
         given = {"seed": NAMING_SEED, **settings, **changes}
-        return RandomNull(measure_effects(generator, classifier, bank, **given), 0.95)
+        return RandomNull(measure_effects(generator, classifier, bank, **given), 0.95, "prior")
 
     alone = named(generator, bank, count=16, null=30)
     shared = named(generator, bank, count=16, null=chance_of())
@@ -100,7 +103,9 @@ def test_a_null_measured_before_gives_the_same_names():
     banks = inner.transfer(other).merge(bank.transfer(other), prefix="z/")
     measured = measure_effects(other, classifier, banks, seed=NAMING_SEED, **settings)
     with pytest.raises(LatdirError, match=r"space w, z, the bank of w \(layers None\), z \(lay"):
-        named(other, banks, classifier=classifier, count=16, null=RandomNull(measured, 0.95))
+        named(
+            other, banks, classifier=classifier, count=16, null=RandomNull(measured, 0.95, "prior")
+        )
 
 
 def test_random_directions_are_named_no_more_often_than_promised():
@@ -219,6 +224,7 @@ def test_the_bank_keeps_what_was_learned(tmp_path):
     table = found.as_dict()
     assert [d["name"] for d in table["directions"]] == list(found.bank)
     assert table["alpha"] == 0.01
+    assert (table["null"], note["null"]) == ("prior", "prior")
     assert dataclasses.asdict(found.entries[0])["t"] == table["directions"][0]["t"]
 
 

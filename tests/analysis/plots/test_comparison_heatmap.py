@@ -2,7 +2,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis.comparison import Comparison, Cost, Row
-from analysis.intervals.bootstrap import Estimate
+from analysis.intervals.mean import Estimate
 from analysis.plots import plot_comparison_heatmap
 from analysis.plots.theme import DARK
 from directions import LatdirError
@@ -22,7 +22,7 @@ ROWS = (
 
 def compared(rows=ROWS):
     costs = {"pca": Cost(1234.4), "sefa": Cost()}
-    return Comparison(rows, costs, 1.0, 8, 1, "toy", "exact", {}, 10, 0.95)
+    return Comparison(rows, costs, 1.0, 8, 1, "toy", "exact", {}, 0.95)
 
 
 def cells(axes):

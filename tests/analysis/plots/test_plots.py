@@ -32,7 +32,7 @@ def world():
     found = measure_curves(
         generator, classifier, bank, count=24, embed=lambda images: images.flatten(1)
     )
-    effects = effects_of(found, bootstrap=100)
+    effects = effects_of(found)
     return bank, found, effects, random_null(generator, classifier, effects, count=4)
 
 
@@ -101,7 +101,7 @@ def test_bars_are_ordered_by_size_over_the_null(world):
 
 def test_calibration_draws_the_curve_the_line_and_the_linear_range(world):
     _, found, _, _ = world
-    fitted = calibration_curves(found, bootstrap=50)
+    fitted = calibration_curves(found)
     figure = plots.plot_calibration(fitted)
     assert len(figure.axes) == 3
     axes = figure.axes[1]
@@ -124,8 +124,9 @@ def test_leakage_and_identity_draw_what_was_measured(world):
         assert lines[k].get_label() == name
         np.testing.assert_allclose(lines[k].get_ydata(), leakage.mean_ad[k], rtol=1e-6)
     axes = plots.plot_identity(identity).axes[0]
-    assert axes.lines[0].get_ydata()[0] == identity.baseline
-    np.testing.assert_allclose(axes.lines[1].get_ydata(), identity.cosine[0], rtol=1e-6)
+    assert axes.lines[0].get_ydata()[0] == 0
+    assert f"cosine {identity.baseline:.2f}" in axes.texts[0].get_text()
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), identity.kept[0], rtol=1e-6)
 
 
 def test_the_cosine_map_shows_every_cosine(world):

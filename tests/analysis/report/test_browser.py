@@ -42,7 +42,7 @@ def page(tmp_path_factory) -> Path:
     return write_report(
         tmp_path_factory.mktemp("browser") / "report.html",
         bank=bank,
-        effects=effects_of(curves, bootstrap=40),
+        effects=effects_of(curves),
         generator=generator,
         results={
             "accuracy": editing_accuracy(generator, classifier, bank, count=12, seed=3),

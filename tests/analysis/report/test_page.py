@@ -78,7 +78,7 @@ def measured():
         targets={HOSTILE: "yaw"},
         embed=lambda images: images.flatten(1),
     )
-    effects = effects_of(curves, bootstrap=60)
+    effects = effects_of(curves)
     return generator, bank, effects, random_null(generator, classifier, effects, count=4)
 
 
@@ -171,8 +171,7 @@ def test_equal_measurements_give_equal_bytes(measured, tmp_path):
     generator, bank, _, _ = measured
     one = bank.select(["age"])
     effects = effects_of(
-        measure_curves(generator, generator.classifier(), one, amounts=(1.0, 2.0), count=8),
-        bootstrap=20,
+        measure_curves(generator, generator.classifier(), one, amounts=(1.0, 2.0), count=8)
     )
     texts = [
         write_report(tmp_path / name, bank=one, effects=effects, generator=generator).read_text()
@@ -194,8 +193,7 @@ def test_a_small_measurement_makes_a_small_page(measured, tmp_path):
             curves.spaces,
             curves.source,
             curves.targets,
-        ),
-        bootstrap=20,
+        )
     )
     path = write_report(tmp_path / "small.html", bank=bank, effects=small, title="Mine & yours")
     read = Page(path.read_text(encoding="utf-8"))
