@@ -9,11 +9,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from directions.callables import callable_parts
 from directions.classifiers.base import Attribute, Classifier, check_finite
 from directions.classifiers.crop import checked
 from directions.errors import LatdirError, SamplesError
-from directions.fingerprints import CachedFingerprint
+from directions.fingerprints import CachedFingerprint, callable_parts
 
 __all__ = ["WrappedClassifier", "wrap_classifier"]
 

@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from directions.callables import callable_parts
 from directions.errors import LatdirError, UnknownNameError
-from directions.fingerprints import CachedFingerprint
+from directions.fingerprints import CachedFingerprint, callable_parts
 from directions.generators.base import Generator
 from directions.generators.checks import check_images
 from directions.space import Prior, Space

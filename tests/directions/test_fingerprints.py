@@ -11,8 +11,7 @@ from torch import nn
 
 import discovery
 from directions import LatdirError, wrap, wrap_classifier
-from directions.callables import callable_parts
-from directions.fingerprints import CachedFingerprint, fingerprint
+from directions.fingerprints import CachedFingerprint, callable_parts, fingerprint
 from directions.planted import planted
 
 
