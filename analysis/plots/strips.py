@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from analysis.edits.sweeps import ScoredSweep
 from analysis.plots.parts import fitted, labeled, root, sheet, title
@@ -37,7 +38,7 @@ def plot_sweep(
     heights = ([picture] + [TRACE_HEIGHT] * a) * n
     figure = sheet(axes, 1.9 + PICTURE * t, sum(heights) + 0.28 * n + 0.8, theme)
     layout = root(figure).get_layout_engine()
-    if axes is None and layout is not None:
+    if axes is None and isinstance(layout, ConstrainedLayoutEngine):
         layout.set(h_pad=0.04, w_pad=0.04, hspace=0.0, wspace=0.0)
     grid = figure.add_gridspec(n * (1 + a), 1, height_ratios=heights)
     zero = int((swept.amounts == 0).nonzero()[0])
