@@ -200,7 +200,8 @@ def _check_null(null: RandomNull, effects: Effects, kinds: Sequence[tuple[str, o
             "out, or name the directions of each space and set of layers separately"
         )
     mine, theirs = null.effects.source, effects.source
-    if mine != theirs or null.effects.names != effects.names:
+    # Batches and progress bars may differ.
+    if mine.as_dict() != theirs.as_dict() or null.effects.names != effects.names:
         raise LatdirError(
             f"the null was measured on {mine.count} codes of seed {mine.seed} in {mine.precision} "
             f"for {', '.join(null.effects.names)}; the effects on {theirs.count} of seed "

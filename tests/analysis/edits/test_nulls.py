@@ -5,7 +5,7 @@ from scipy import stats
 from analysis import measure_effects, permuted_labels, random_directions, random_null
 from directions import LatdirError, Rendering
 from directions.planted.world import planted
-from tests.analysis.measured import true_bank
+from tests.analysis.measured import bank_of, true_bank
 from tests.worlds import Mapped, world
 
 
@@ -161,3 +161,17 @@ def test_the_interval_is_student_s_prediction_interval():
         half = stats.t.ppf(0.95, 3) * means.std(ddof=1) * (1 + 1 / 4) ** 0.5
         assert float(low[a]) == pytest.approx(means.mean() - half, rel=1e-4)
         assert float(high[a]) == pytest.approx(means.mean() + half, rel=1e-4)
+
+
+def test_the_null_is_drawn_like_differences_of_codes_unless_asked_otherwise():
+    generator = planted(factors=2, dim=24, condition=10, seed=3)
+    classifier = generator.classifier()
+    effects = measure_effects(generator, classifier, true_bank(generator), count=16)
+    null = random_null(generator, classifier, effects, count=200)
+    sphere = random_null(generator, classifier, effects, count=200, null="sphere")
+    assert (null.kind, null.logit.kind, sphere.kind) == ("prior", "prior", "sphere")
+    codes = generator.sample(400, seed=5)
+    differences = bank_of(generator, **{f"d{i}": codes[i] - codes[200 + i] for i in range(200)})
+    found = measure_effects(generator, classifier, differences, count=16)
+    assert 0.01 < float(null.outside(found).float().mean()) < 0.1
+    assert float(sphere.outside(found).float().mean()) > 0.2

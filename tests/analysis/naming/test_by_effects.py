@@ -7,7 +7,7 @@ from scipy import stats
 from analysis import measure_effects, random_directions
 from analysis.edits.nulls import RandomNull
 from analysis.naming.by_effects import name_directions
-from directions import Direction, DirectionBank, LatdirError
+from directions import Direction, DirectionBank, LatdirError, Rendering
 from directions.classifiers import Attribute
 from directions.planted.world import planted
 from directions.seeds import NAMING_SEED
@@ -94,6 +94,8 @@ def test_a_null_measured_before_gives_the_same_names():
     alone = named(generator, bank, count=16, null=30)
     shared = named(generator, bank, count=16, null=chance_of())
     assert shared.entries == alone.entries
+    batched = chance_of(rendering=Rendering(batch_size=7))
+    assert named(generator, bank, count=16, null=batched).found == alone.found
     with pytest.raises(LatdirError, match=r"on 16 codes of seed 1 in float32 for factor_0"):
         named(generator, bank, count=16, null=chance_of(seed=1))
     with pytest.raises(LatdirError, match=r"measured with step 1\.0 and the effects with 2\.0"):

@@ -18,8 +18,8 @@ from analysis.comparison import Comparison, Cost, Row
 from analysis.edits.accuracy import Accuracy
 from analysis.edits.realism import Realism
 from analysis.edits.sweeps import ScoredSweep
-from analysis.intervals.bootstrap import Estimate
 from analysis.intervals.half_samples import Score
+from analysis.intervals.mean import Estimate
 from analysis.representation import EntanglementSweep
 from analysis.spaces.geodesic import Geodesic
 from analysis.spaces.path_length import PathLength
@@ -47,7 +47,7 @@ def figure_of(name, names):
     shift = torch.tensor(amounts)[None, :, None, None] * (torch.eye(3) + 0.1)[:, None, None]
     found = curves(
         noise(1, 1, 20, 3) + shift, amounts, attributes=names, directions=names,
-        targets=dict(zip(names, names, strict=True)), identity_baseline=0.2,
+        targets=dict(zip(names, names, strict=True)), identity_baseline=torch.full((20,), 0.2),
         identity=(1 - 0.1 * torch.tensor(amounts).clamp(min=0))[None, :, None].expand(3, 5, 20),
     )  # fmt: skip
     attributes = tuple(Attribute(n, "value", "standard units") for n in names)
@@ -59,7 +59,16 @@ def figure_of(name, names):
     rows = [Row(m, a, a, 1.0, cell, cell, cell, cell, cell) for m in names for a in names]
     codes = {(r.method, r.attribute, m): noise(4) for r in rows for m in ("effect", "leakage")}
     compared = Comparison(
-        tuple(rows), {n: Cost(12.0) for n in names}, 1.0, 8, 1, names[0], "faces", codes, 9, 0.95
+        tuple(rows),
+        {n: Cost(12.0) for n in names},
+        1.0,
+        8,
+        1,
+        names[0],
+        "faces",
+        codes,
+        0.95,
+        identity_baseline=0.9,
     )
     realism = (torch.rand(3, 5, generator=random) for _ in range(5))
     eigen = torch.tensor([3.0, 1.0, 0.1])
@@ -70,7 +79,7 @@ def figure_of(name, names):
             "change", names, attributes, torch.ones(3, 2), noise(3, 2, 9), torch.ones(3)
         ),
         "attribute_dependency": lambda: attribute_dependency(found, changes=(0.5, 1.0)),
-        "calibration": lambda: list(calibration_curves(found, bootstrap=20)),
+        "calibration": lambda: list(calibration_curves(found)),
         "comparison": lambda: compared,
         "comparison_heatmap": lambda: compared,
         "convergence": lambda: ([500, 2000, 20000], {n: [40.0, 20.0, 9.0] for n in names}),
