@@ -16,12 +16,13 @@ from latdir.commands.demo import demo
 from latdir.commands.discover import MethodGroup
 from latdir.commands.edit import edit
 from latdir.commands.measure import compare, effects, evaluate, report
-from latdir.commands.sample import sample
+from latdir.commands.sample import import_, sample
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 bank_app = typer.Typer(help="Inspect and merge bank files, import other tools' files.")
+samples_app = typer.Typer(help="Labeled codes of other origin.")
 list_app = typer.Typer(help="List generators, classifiers and methods.")
 discover_app = typer.Typer(help="Find directions by one of the methods.", cls=MethodGroup)
 
@@ -57,11 +58,13 @@ def latdir(
 GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
     (app, (demo, sample, edit, effects, evaluate, compare, report)),
     (bank_app, (bank.show, bank.merge, bank.condition, bank.convert)),
+    (samples_app, (import_,)),
     (list_app, (listing.generators, listing.classifiers, listing.methods)),
 )
 for group, commands in GROUPS:
     for command in commands:
-        group.command()(command)
+        group.command(command.__name__.rstrip("_"))(command)
 app.add_typer(discover_app, name="discover")
 app.add_typer(bank_app, name="bank", no_args_is_help=True)
+app.add_typer(samples_app, name="samples", no_args_is_help=True)
 app.add_typer(list_app, name="list", no_args_is_help=True)

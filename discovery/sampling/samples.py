@@ -9,15 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, check_finite
-from directions.errors import LatdirError, SamplesError, UnknownNameError
+from directions.errors import SamplesError, UnknownNameError
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.space import Prior
+from discovery.sampling.arrays import attributes_of, check_unique, numbers
+from discovery.sampling.own_labels import OwnLabels, of_arrays, of_frame
 from discovery.sampling.prior_file import read_prior, write_prior
 from discovery.sampling.shard_format import (
     MANIFEST,
@@ -29,7 +32,7 @@ from discovery.sampling.shard_format import (
 )
 from discovery.sampling.store import Rows, opened, read
 
-__all__ = ["Samples", "check_unique", "numbers"]
+__all__ = ["Samples"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,7 @@ class Samples:
     def __post_init__(self) -> None:
         codes, scores = numbers(self.codes, "codes"), numbers(self.scores, "scores")
         scores = scores[:, None] if scores.ndim == 1 else scores
-        attributes = _attributes(self.attributes)
+        attributes = attributes_of(self.attributes)
         if not codes.ndim or scores.ndim != 2 or len(codes) != len(scores):
             raise SamplesError(
                 f"codes of shape {list(codes.shape)} and scores of shape {list(scores.shape)} do "
@@ -186,6 +189,108 @@ class Samples:
             prior_source=self.prior_source if known else "samples",
         )
 
+    @classmethod
+    def from_arrays(
+        cls,
+        codes: Any,
+        scores: Any,
+        names: Any,
+        *,
+        generator: Generator,
+        space: str | None = None,
+        seed: int | None = None,
+        index: Any = None,
+        truncation: float = 1.0,
+    ) -> Samples:
+        """Samples of your own labels, of codes or of places in a seed's sequence.
+
+        Args:
+            codes: `[n, *shape]`, NumPy, torch or nested lists; None with a `seed`.
+            scores: `[n]` or `[n, k]`: 0 and 1, ranks, or values; higher is more.
+            names: Name of the attribute, or one for each column; `Attribute(…)` with a unit.
+            generator: Made the images that were labeled.
+            space: Space of the codes; by default the generator's first.
+            seed: Draws the codes, where none are given.
+            index: `[n]`, their places in the seed's sequence; by default 0 … n - 1.
+            truncation: ψ that the codes were drawn with.
+
+        Raises:
+            LatdirError: Codes of another space, both codes and seed or neither, or scores that
+                are no numbers or do not fit.
+
+        Example:
+            >>> from directions.planted.world import planted
+            >>> world = planted(factors=2, dim=8)
+            >>> labels = (world.factors(world.sample(60, seed=0))[:, 0] > 0).tolist()
+            >>> samples = Samples.from_arrays(None, labels, "smile", generator=world, seed=0)
+            >>> samples.codes.shape, samples.attributes[0].kind
+            (torch.Size([60, 8]), 'probability')
+        """
+        found = of_arrays(
+            codes,
+            scores,
+            names,
+            generator=generator,
+            space=space,
+            seeds=seed,
+            index=index,
+            truncation=truncation,
+        )
+        return cls._of_own(found, generator, truncation)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        generator: Generator,
+        names: Sequence[str] | None = None,
+        space: str | None = None,
+        seed: int | None = None,
+        truncation: float = 1.0,
+    ) -> Samples:
+        """Samples of a table of labels.
+
+        Its columns `seed` and `index` say which codes, or `code` (arrays) or `code_0`, `code_1`,
+        … are the codes themselves; the others are labels, without a leading `score.` of theirs.
+
+        Args:
+            frame: A pandas, polars or Arrow table, or a mapping of names to columns.
+            generator: Made the images that were labeled.
+            names: Columns of labels wanted; by default all others.
+            space: Space of the codes; by default the generator's first.
+            seed: Seed of the codes, where there is no column of it.
+            truncation: ψ that the codes were drawn with.
+
+        Raises:
+            LatdirError: No codes and no seed, no labels, or a column that holds no numbers.
+
+        Example:
+            >>> from directions.planted.world import planted
+            >>> frame = {"seed": [0, 0, 0], "index": [4, 8, 1], "glasses": [1, 0, 0]}
+            >>> Samples.from_frame(frame, generator=planted()).places
+            tensor([4, 8, 1])
+        """
+        found = of_frame(
+            frame, generator=generator, names=names, space=space, seed=seed, truncation=truncation
+        )
+        return cls._of_own(found, generator, truncation)
+
+    @classmethod
+    def _of_own(cls, found: OwnLabels, generator: Generator, truncation: float) -> Samples:
+        names = [a.name for a in found.attributes]
+        return cls(
+            *found[:4],
+            generator.name,
+            generator.fingerprint,
+            "own labels",
+            fingerprint({"labels": found.labels}, {"names": names}),
+            seed=found.seed,
+            index=found.places,
+            rendering=Rendering(truncation=truncation),
+            prior=generator.truncated_prior(found.space, truncation),
+        )
+
     def save(self, folder: str | Path) -> Path:
         """Write the samples to a folder that holds none yet, as Parquet shards and a manifest.
 
@@ -266,42 +371,3 @@ class Samples:
             settings=Settings.of(self.rendering),
             notes=dict(self.notes),
         )
-
-
-def numbers(value: Any, what: str) -> Tensor:
-    """A floating-point tensor of numbers in any array, nested list or frame.
-
-    Raises:
-        SamplesError: It holds something else, or rows of different lengths.
-
-    Example:
-        >>> numbers([True, False], "labels")
-        tensor([1., 0.])
-    """
-    if isinstance(value, Tensor):
-        return value if value.is_floating_point() else value.float()
-    try:
-        return torch.from_numpy(np.array(value, dtype=np.float32))
-    except (TypeError, ValueError) as error:
-        raise SamplesError(
-            f"{what} are numbers in an array or a list, not {type(value).__name__} ({error})"
-        ) from None
-
-
-def check_unique(names: Sequence[str], who: str) -> None:
-    """Refuse names that occur twice.
-
-    Raises:
-        LatdirError: One does.
-    """
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
-    if twice:
-        raise LatdirError(f"{who} attribute {twice[0]!r} twice: leave one out, or rename it")
-
-
-def _attributes(given: Any) -> tuple[Attribute, ...]:
-    """Attributes given as such or by name, one or several."""
-    several = (given,) if isinstance(given, str | Attribute) else tuple(given)
-    if wrong := [a for a in several if not isinstance(a, str | Attribute)]:
-        raise SamplesError(f"attributes are names or Attribute(…), not {wrong[0]!r}")
-    return tuple(Attribute(a) if isinstance(a, str) else a for a in several)

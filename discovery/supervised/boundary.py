@@ -32,7 +32,7 @@ from discovery.estimators.linear import Hyperplanes, lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
 from discovery.sampling.samples import Samples
-from discovery.supervised.labels import Labeled, Scale, Threshold, extremes, labeled
+from discovery.supervised.labels import Labeled, Scale, Threshold, extremes, labeled, warn_of_few
 
 __all__ = ["Boundary", "Estimator"]
 
@@ -72,8 +72,8 @@ class Boundary(LabelMethod):
         balanced: Weigh the classes equally (`lda`, `logistic`, `squared_hinge`, `hinge`).
         validation: Share of the samples held out for the evidence; 0 for none.
         bootstrap: Replicates for the cone angle (for `ridge`, eight times as many draws from its
-            posterior; for `interfacegan`, random halvings of the samples, as the bootstrap
-            flatters it); 0 for none.
+            posterior; random halvings of the samples where the bootstrap flatters: for
+            `interfacegan`, and for the others with no more rows than coordinates); 0 for none.
         chosen_num_or_ratio: Samples at each end for `interfacegan`, a fraction or a number.
         split_ratio: Share of those that `interfacegan` trains on.
 
@@ -145,6 +145,7 @@ class Boundary(LabelMethod):
             samples, names, scale=self.scale, threshold=self.threshold, ambiguous=self.ambiguous
         )
         n = len(samples)
+        warn_of_few(data, samples.population)
         if self.estimator == "interfacegan":
             fitted = self._extremes(data, seed)
             planes = judged = self._fit(fitted)
@@ -158,7 +159,6 @@ class Boundary(LabelMethod):
             planes = self._fit(fitted)
             judged = self._fit(data.rows(~held[0])) if len(out) else planes
         cones = self._cones(fitted, planes, seed)
-        population = samples.population
         source = "samples" if samples.prior is None else samples.prior_source
         if source == "samples":
             log.info(
@@ -181,7 +181,7 @@ class Boundary(LabelMethod):
                     normal.reshape(samples.codes.shape[1:]),
                     space=samples.space,
                     offset=float(planes.intercepts[k]),
-                    sigma=population.sigma(normal / normal.norm()),
+                    sigma=samples.population.sigma(normal / normal.norm()),
                     method=self.method,
                     config={**self.config, "seed": seed},
                     evidence=figures,
@@ -248,6 +248,8 @@ class Boundary(LabelMethod):
             parts = [data] if whole else [data.target(k) for k in range(K)]
             return [float(cone) for part in parts for cone in self._cone(part, seed)]
         generator = torch.Generator().manual_seed(seed)
+        if self.estimator != "interfacegan" and n <= data.codes.shape[1] + 1:
+            return [self._halved_classes(data.target(k), generator) for k in range(K)]
         if self.estimator == "interfacegan":
             found = [self._halved(data, generator, seed) for _ in range(self.bootstrap)]
             return [float(angle) for angle in torch.stack(found).median(0).values]
@@ -278,6 +280,22 @@ class Boundary(LabelMethod):
             for rows in (order[: n // 2], order[n // 2 :])
         ]
         return split_half(*halves)
+
+    def _halved_classes(self, data: Labeled, generator: torch.Generator) -> float:
+        """Split-half angle of one target, each class halved; 90 where a class has one row."""
+        classes = [(data.labels[0] == sign).nonzero()[:, 0] for sign in (1, -1)]
+        if min(map(len, classes)) < 2:
+            return 90.0
+        found = []
+        for _ in range(self.bootstrap):
+            mixed = [
+                rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
+                for rows in classes
+            ]
+            near, far = (torch.cat([rows[first::2] for rows in mixed]) for first in (0, 1))
+            halves = [self._fit(data.rows(rows), fast=True).weights for rows in (near, far)]
+            found.append(split_half(*halves))
+        return float(torch.cat(found).median())
 
     def _extremes(self, data: Labeled, seed: int) -> Labeled:
         return extremes(

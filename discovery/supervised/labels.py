@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import norm
 from torch import Tensor
 
 from directions.classifiers.base import logit
 from directions.errors import LatdirError, SamplesError
+from directions.space import Prior
 from discovery.estimators.held_out import ranks
 from discovery.sampling.samples import Samples
 
-__all__ = ["Labeled", "Scale", "Threshold", "extremes", "interfacegan_rows", "labeled"]
+__all__ = [
+    "Labeled",
+    "Scale",
+    "Threshold",
+    "extremes",
+    "interfacegan_rows",
+    "labeled",
+    "warn_of_few",
+]
 
 Scale = Literal["rank", "log_odds", "raw"]
 Threshold = float | Literal["median"]
 
+log = logging.getLogger(__name__)
+
 MIN_SAMPLES = 10
+TOO_FEW = 3.0  # squared tangent of 60°
 
 
 class Labeled(NamedTuple):
@@ -139,6 +154,35 @@ def _cut(name: str, scores: Tensor, threshold: Threshold) -> Tensor:
             f"(they span {float(low):g} … {float(high):g}): use threshold='median'"
         )
     return scores.new_tensor(threshold)
+
+
+def warn_of_few(data: Labeled, population: Prior) -> None:
+    """Warn of two-valued labels so few of one kind that a direction is mostly noise.
+
+    Judged by the best case: labels that depend on one projection of normal codes, without error.
+    The classes' means then differ by δ = φ(t) / p(1 − p) along it, p being the share of the rarer
+    class and t its quantile, and their difference errs by d (1/m + 1/(n − m)) across it.
+    """
+    d = max(population.effective_size - 1, 0.0)
+    for name, scores, labels in zip(data.names, data.scores, data.labels, strict=True):
+        counts = [int((labels == sign).sum()) for sign in (1, -1)]
+        m, n = min(counts), sum(counts)
+        if len(scores.unique()) > 2:
+            continue
+        p = m / n
+        delta = norm.pdf(norm.ppf(p)) / (p * (1 - p))
+        squared = d * (1 / m + 1 / (n - m)) / delta**2
+        if squared > TOO_FEW:
+            log.warning(
+                "only %d of %d labels of %r are %s: even without errors its direction is off by "
+                "about %.0f°; label about %d of them for 45°",
+                m,
+                n,
+                name,
+                "positive" if counts[0] == m else "negative",
+                math.degrees(math.atan(math.sqrt(squared))),
+                math.ceil(d / (1 - p) / delta**2),
+            )
 
 
 def extremes(

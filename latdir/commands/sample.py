@@ -1,9 +1,9 @@
-"""The command `latdir sample`: labeled codes, streamed to disk."""
+"""The commands `latdir sample`, labeled codes streamed to disk, and `latdir samples import`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,10 @@ from directions.errors import LatdirError
 from latdir.options import ClassifierName, GeneratorName, Seed, split_names
 from latdir.output import Json, say, table
 
-__all__ = ["sample"]
+if TYPE_CHECKING:
+    from discovery import Samples
+
+__all__ = ["import_", "sample"]
 
 
 def sample(
@@ -41,18 +44,48 @@ def sample(
         space=space,
         rendering=Rendering(truncation=truncation),
     )
+    _summarize(made, out, as_json=as_json)
+
+
+def import_(
+    labels: Annotated[
+        Path, typer.Argument(help="CSV or Parquet: columns seed and index, or code; labels.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the samples, which holds none yet.")],
+    generator: GeneratorName = "digiface64",
+    attributes: Annotated[
+        str | None, typer.Option(help="Columns of labels, with commas between; all by default.")
+    ] = None,
+    space: Annotated[str | None, typer.Option(help="Latent space of the codes.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the codes, where no column says.")
+    ] = None,
+    truncation: Annotated[float, typer.Option(help="ψ that the codes were drawn with.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Import labels of your own: a table of codes, or of their seed and index."""
+    from directions import load_generator
+    from discovery import Samples
+    from discovery.sampling.arrays import read_table
+
+    made = Samples.from_frame(
+        read_table(labels),
+        generator=load_generator(generator),
+        names=split_names(attributes),
+        space=space,
+        seed=seed,
+        truncation=truncation,
+    )
+    made.save(out)
+    _summarize(made, out, as_json=as_json)
+
+
+def _summarize(made: Samples, out: Path, *, as_json: bool) -> None:
     rows = []
     for name in made.names:
         scores = made.column(name)
-        rows.append(
-            [
-                name,
-                float(scores.mean()),
-                float(scores.std()),
-                float(scores.min()),
-                float(scores.max()),
-            ]
-        )
+        spread = float(scores.std()) if len(made) > 1 else 0.0
+        rows.append([name, float(scores.mean()), spread, float(scores.min()), float(scores.max())])
     data = {
         "samples": str(out),
         "count": len(made),

@@ -206,3 +206,21 @@ def test_mistakes_with_a_bank_at_hand(run, bank: Path) -> None:
         code, _, err = run(line)
         assert code == 2, line
         assert says in err
+
+
+def test_labels_of_ones_own_become_samples(run, tmp_path: Path) -> None:
+    rows = [f"0,{i},{i % 3 == 0:d},{i / 7}" for i in range(60)]
+    (tmp_path / "mine.csv").write_text("\n".join(["seed,index,glasses,length", *rows]))
+    command = "samples import mine.csv --generator mine:generator --out labels"
+    code, out, err = run(f"{command} --json")
+    assert code == 0, err
+    assert json.loads(out)["attributes"]["glasses"]["mean"] == pytest.approx(1 / 3)
+    code, _, err = run("discover boundary --samples labels --out mine.safetensors")
+    assert code == 0, err
+    assert list(DirectionBank.load(tmp_path / "mine.safetensors")) == ["glasses", "length"]
+    code, _, err = run(command)
+    assert (code, "holds samples already: choose another folder" in err) == (2, True)
+    code, _, err = run("samples import mine.txt --out other")
+    assert (code, "labels are read from .csv and .parquet files" in err) == (2, True)
+    code, _, err = run("samples import other.csv --out other")
+    assert (code, "other.csv cannot be read" in err) == (2, True)

@@ -1,6 +1,7 @@
 """Boundaries on planted data with the angles of theory, on real codes, and against references."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from directions import Rendering, load_classifier, load_generator
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
+from directions.space import Prior
 from discovery.estimators.cones import angles, cone_angle, split_half
 from discovery.estimators.held_out import auc, evidence, spearman
 from discovery.estimators.linear import lda, mean_difference, ridge
@@ -463,3 +465,42 @@ def test_a_class_without_training_rows_names_its_attribute():
     scores[out[0], 1] = 1  # its only positive is held out
     with pytest.raises(LatdirError, match="no training row of 'a1' is above its threshold"):
         Boundary(threshold=0.5, bootstrap=0).discover(make_samples(torch.randn(40, 4), scores))
+
+
+@pytest.mark.parametrize("estimator", ["mean_difference", "logistic", "hinge", "ridge"])
+def test_cones_of_few_rows_are_the_error_they_stand_for(estimator):
+    cones, actual = [], []
+    for seed in range(3):
+        codes, truth, labels = planted(90, 100, 4, seed=seed)
+        method = Boundary(estimator=estimator, bootstrap=20, validation=0.0)
+        bank = method.discover(make_samples(codes, labels.T.contiguous()))
+        cones += [d.evidence["cone_degrees"] for d in bank.values()]
+        actual += angles(torch.stack([d.vector for d in bank.values()])[None], truth).tolist()[0]
+    assert 0.85 < np.mean(cones) / np.mean(actual) < 1.3
+
+
+def test_one_row_of_a_class_tells_nothing():
+    codes = torch.randn(30, 40, generator=torch.Generator().manual_seed(0))
+    samples = make_samples(codes, (torch.arange(30) == 7).float()[:, None])
+    bank = Boundary(estimator="mean_difference", bootstrap=2, validation=0.0).discover(samples)
+    assert bank["a0"].evidence["cone_degrees"] == 90
+
+
+@pytest.mark.parametrize(
+    ("positives", "message"),
+    [
+        (2, "only 2 of 60 labels of 'a0' are positive: even without errors its direction is off "
+         "by about 72°; label about 20 of them for 45°"),
+        (57, "only 3 of 60 labels of 'a0' are negative"),
+        (30, ""),
+    ],
+)  # fmt: skip
+def test_too_few_labels_of_a_class_are_warned_of(positives, message, caplog):
+    codes = torch.randn(60, 100, generator=torch.Generator().manual_seed(0))
+    order = codes[:, 0].argsort(descending=True)
+    labels = torch.zeros(60)
+    labels[order[:positives]] = 1
+    samples = replace(make_samples(codes, labels[:, None]), prior=Prior.standard(100))
+    Boundary(bootstrap=0, validation=0.0).discover(samples)
+    assert message in caplog.text
+    assert bool(caplog.text) == bool(message)
