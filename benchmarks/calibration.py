@@ -41,9 +41,9 @@ NAMED, NULL, CODES = 10, 48, 32  # directions of a bank and of the null, codes t
 class Noisy(Classifier):
     """Scores with noise that is fresh for every image."""
 
-    def __init__(self, classifier: Classifier, noise: float) -> None:
+    def __init__(self, classifier: Classifier, noise: float, *, seed: int) -> None:
         self._exact, self._noise = classifier, noise
-        self._random = torch.Generator().manual_seed(0)
+        self._random = torch.Generator().manual_seed(seed)
         self.name, self.attributes = "noisy", classifier.attributes
 
     @property
@@ -69,7 +69,7 @@ def compared(world: PlantedGenerator, noise: float, count: int, seed: int) -> Co
         banks[name] = DirectionBank(tuple(made), world.name, world.fingerprint)
     return compare_methods(
         world,
-        Noisy(exact, noise),
+        Noisy(exact, noise, seed=seed),
         banks,
         attributes=world.names,
         at=EqualEffect(amounts=(0.5, 1.0, 1.5, 2.0)),

@@ -20,9 +20,11 @@ SIZE = 150
 
 
 class FaceEmbedding:
-    """Identity: embeddings closer than about 0.6 are meant to belong to one person.
+    """Identity: embeddings of photographs closer than about 0.6 are meant to be of one person.
 
-    Measure changes of identity by the cosine or the distance between embeddings.
+    The rule does not hold for rendered faces: different faces of `digiface64` have a mean cosine of
+    0.92. Compare with different faces of the same generator, as `analysis.identity_preservation`
+    does.
 
     Args:
         margin: Padding on each side of the image's central square, as a fraction of its side.
