@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,7 @@ def evaluate(
     generator: Generator,
     classifier: Classifier,
     *,
+    attributes: Sequence[str] | None = None,
     count: int = 128,
     null: int = 16,
     measures: Mapping[str, int] | None = None,
@@ -137,6 +138,7 @@ def evaluate(
         bank: The bank to measure; directions named after an attribute target it.
         generator: The bank's generator.
         classifier: Scores the images; its embedding, if it has one, measures identity and realism.
+        attributes: Attributes to measure, also as side effects; by default all of the classifier's.
         count: Number of held-out codes, at least 2.
         null: Number of random directions, at least 3.
         measures: Name of a measure to the number of its flag, such as `{"realism": 512}`; 0
@@ -174,6 +176,7 @@ def evaluate(
         classifier,
         bank,
         amounts=AMOUNTS,
+        attributes=attributes,
         count=count,
         rendering=rendering,
         embed=embed,

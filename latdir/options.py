@@ -11,15 +11,19 @@ from directions.errors import BankError, LatdirError
 
 if TYPE_CHECKING:
     from directions import DirectionBank
+    from directions.classifiers.base import Classifier
     from directions.generators import Generator
 
 __all__ = [
+    "AttributeNames",
     "BankFile",
     "ClassifierName",
     "GeneratorName",
     "OwnGenerator",
     "Seed",
+    "attributes_of",
     "bank_and_generator",
+    "left_out",
     "number",
     "split_names",
 ]
@@ -37,6 +41,12 @@ OwnGenerator = Annotated[
 ClassifierName = Annotated[
     str,
     typer.Option("--classifier", help="Names joined by +, module:function, or file.py:function."),
+]
+AttributeNames = Annotated[
+    str | None,
+    typer.Option(
+        "--attributes", help="Names with commas, or all; by default those the bank is about."
+    ),
 ]
 BankFile = Annotated[Path, typer.Argument(help="Bank file.")]
 Seed = Annotated[int, typer.Option(help="Seed of the codes.")]
@@ -76,6 +86,34 @@ def _owner(bank: DirectionBank, path: Path) -> str:
         f"{path} belongs to {bank.generator!r}, which is not built in: name the path of the "
         "checkpoint, module:function or file.py:function with --generator"
     )
+
+
+def attributes_of(
+    text: str | None, bank: DirectionBank, classifier: Classifier
+) -> tuple[list[str], list[str]]:
+    """The attributes to measure by `--attributes`, and those left out without being asked for.
+
+    Args:
+        text: What the flag was given; None where it was left out.
+        bank: The bank to measure.
+        classifier: Scores the images.
+    """
+    from analysis.edits.targets import attributes_about
+
+    names = list(classifier.names)
+    if text == "all":
+        return names, []
+    if (given := split_names(text)) is not None:
+        return given, []
+    about = attributes_about(bank, names)
+    return about, [name for name in names if name not in about]
+
+
+def left_out(names: list[str]) -> str:
+    """The line that says which attributes were not measured; empty where there are none."""
+    if not names:
+        return ""
+    return f"Not measured, as the bank is not about them: {', '.join(names)} (--attributes all)"
 
 
 def split_names(text: str | None) -> list[str] | None:

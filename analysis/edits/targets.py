@@ -15,7 +15,13 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.errors import UnknownNameError
 
-__all__ = ["amount_influence", "amounts_reaching", "between", "match_targets"]
+__all__ = [
+    "amount_influence",
+    "amounts_reaching",
+    "attributes_about",
+    "between",
+    "match_targets",
+]
 
 
 def match_targets(
@@ -61,6 +67,33 @@ def match_targets(
         if target in attributes:
             found[d.name] = target
     return found
+
+
+def attributes_about(bank: DirectionBank, attributes: Sequence[str]) -> list[str]:
+    """The attributes a bank is about: those its directions target or were conditioned on.
+
+    Args:
+        bank: The directions.
+        attributes: Names of the attributes that can be measured.
+
+    Returns:
+        Some of `attributes`, in their order; all of them where the bank is about fewer than two,
+        since a direction's side effects would then go unmeasured.
+
+    Example:
+        >>> from directions import Direction, DirectionBank
+        >>> evidence = {"conditioned": {"on": ["yaw"]}}
+        >>> smile = Direction("smiling", torch.tensor([0.0, 1.0]), "z", evidence=evidence)
+        >>> bank = DirectionBank((smile,), generator="toy", fingerprint="0" * 64)
+        >>> attributes_about(bank, ["age", "smiling", "yaw"])
+        ['smiling', 'yaw']
+    """
+    about = set(match_targets(bank, attributes).values())
+    for d in bank.directions:
+        conditioned = d.evidence.get("conditioned")
+        about.update(map(str, conditioned["on"]) if conditioned else ())
+    found = [name for name in attributes if name in about]
+    return found if len(found) > 1 else list(attributes)
 
 
 def amounts_reaching(

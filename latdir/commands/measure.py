@@ -14,7 +14,16 @@ import typer
 from analysis.registry import MEASURES
 from directions.classifiers import load_classifier
 from directions.errors import LatdirError
-from latdir.options import BankFile, ClassifierName, OwnGenerator, bank_and_generator, split_names
+from latdir.options import (
+    AttributeNames,
+    BankFile,
+    ClassifierName,
+    OwnGenerator,
+    attributes_of,
+    bank_and_generator,
+    left_out,
+    split_names,
+)
 from latdir.output import (
     FIGURES,
     TABLES,
@@ -65,6 +74,7 @@ class _Measuring:
 
 def effects(
     bank: BankFile,
+    attributes: AttributeNames = None,
     classifier: ClassifierName = "faces+pixels",
     count: Annotated[int, typer.Option(help="Held-out codes.")] = 256,
     step: Annotated[float, typer.Option(help="Length of the step, in sigma.")] = 2.0,
@@ -72,14 +82,16 @@ def effects(
     generator: OwnGenerator = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the effect of each direction on every attribute, on held-out codes."""
+    """Measure the effect of each direction on the attributes, on held-out codes."""
     from analysis import measure_effects, plots
 
     if out is not None and out.suffix != ".json":
         figure_format(out)
     loaded, made = bank_and_generator(bank, generator)
-    measured = measure_effects(made, load_classifier(classifier), loaded, count=count, step=step)
-    data = measured.as_dict()
+    scorer = load_classifier(classifier)
+    names, rest = attributes_of(attributes, loaded, scorer)
+    measured = measure_effects(made, scorer, loaded, attributes=names, count=count, step=step)
+    data = measured.as_dict() | {"left_out": rest}
     if out is not None and out.suffix == ".json":
         write_text(out, json.dumps(data, indent=1, allow_nan=False))
     elif out is not None:
@@ -89,7 +101,8 @@ def effects(
         for name, row in zip(measured.directions, measured.standardized.tolist(), strict=True)
     ]
     title = "Change per sigma, in standard deviations of each attribute"
-    say(data, table(title, ["direction", *measured.names], rows), as_json=as_json)
+    shown = table(title, ["direction", *measured.names], rows)
+    say(data, shown, left_out(rest), as_json=as_json)
 
 
 @_Measuring
@@ -97,6 +110,7 @@ def evaluate(
     bank: BankFile,
     out: Annotated[Path | None, typer.Option(help="Folder for all tables.")] = None,
     tables: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
+    attributes: AttributeNames = None,
     classifier: ClassifierName = "faces+pixels",
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     null: Annotated[int, typer.Option(help="Random directions.", min=3)] = 16,
@@ -113,10 +127,12 @@ def evaluate(
 
     table_format(Path(f"directions.{tables}"))
     loaded, made = bank_and_generator(bank, generator)
+    scorer = load_classifier(classifier)
+    names, rest = attributes_of(attributes, loaded, scorer)
     found = measure(
-        loaded, made, load_classifier(classifier), count=count, null=null, measures=measures
+        loaded, made, scorer, attributes=names, count=count, null=null, measures=measures
     )
-    columns, data = found.columns(), found.as_dict()
+    columns, data = found.columns(), found.as_dict() | {"left_out": rest}
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -130,7 +146,7 @@ def evaluate(
     said = [f"{r.direction} {r.text}".strip() for r in found.remarks]
     title = f"{bank} on {count} held-out codes (SD: standard deviations of the attribute)"
     shown = table(title, [name.replace("_", " ") for name in columns], rows)
-    say(data, shown, *said, as_json=as_json)
+    say(data, shown, *said, left_out(rest), as_json=as_json)
 
 
 def compare(
@@ -212,6 +228,7 @@ def compare(
 def report(
     bank: BankFile,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    attributes: AttributeNames = None,
     classifier: ClassifierName = "faces+pixels",
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     measures: Mapping[str, int] = {},
@@ -222,7 +239,9 @@ def report(
     from analysis.evaluation import evaluate as measure
 
     loaded, made = bank_and_generator(bank, generator)
-    found = measure(loaded, made, load_classifier(classifier), count=count, measures=measures)
+    scorer = load_classifier(classifier)
+    names, rest = attributes_of(attributes, loaded, scorer)
+    found = measure(loaded, made, scorer, attributes=names, count=count, measures=measures)
     found.report(out, made)
-    said = found.as_dict()["remarks"]
-    say({"report": str(out), "remarks": said}, f"{out}", as_json=as_json)
+    said = {"report": str(out), "remarks": found.as_dict()["remarks"], "left_out": rest}
+    say(said, f"{out}", left_out(rest), as_json=as_json)

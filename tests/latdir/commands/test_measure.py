@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from directions import DirectionBank
+from directions import DirectionBank, condition
 from directions.planted.world import planted
 from latdir.output import write_table
 from tests.analysis.measured import bank_of, true_bank
@@ -81,6 +81,34 @@ def test_evaluate_shows_a_table_and_its_remarks(run, generator, tmp_path: Path) 
         [row] = csv.DictReader(file)
     # A direction that aims at nothing has no figures of its own, and nothing breaks.
     assert (row["direction"], row["attribute"], row["per_sigma"]) == ("pc", "", "")
+
+
+@pytest.mark.parametrize("command", ["effects", "evaluate --null 3", "report --out r.html"])
+def test_the_attributes_are_those_the_bank_is_about(run, generator, tmp_path, command) -> None:
+    def measured(*more: str) -> tuple[str, list[str]]:
+        name, *flags = command.split()
+        line = f"{name} some.safetensors {MINE} --count 8 {' '.join((*flags, *more))}"
+        code, out, err = run(line)
+        assert code == 0, err
+        code, data, err = run(line + " --json")
+        assert code == 0, err
+        return out, json.loads(data)["left_out"]
+
+    bank = true_bank(generator)
+    bank.select(["age", "yaw"]).save(tmp_path / "some.safetensors")
+    out, left = measured()
+    assert left == ["smile"]
+    assert "not about them: smile (--attributes all)" in " ".join(out.split())
+    assert measured("--attributes", "all")[1] == []
+    if command == "effects":
+        assert "smile" in measured("--attributes", "all")[0]
+        assert "yaw" not in measured("--attributes", "age,smile")[0].splitlines()[2]
+    # What a direction was conditioned on counts, and one attribute alone is not enough.
+    clean = condition(bank, on={"age": ["smile"]}, prior=generator.prior())
+    clean.select(["age"]).save(tmp_path / "some.safetensors")
+    assert measured()[1] == ["yaw"]
+    bank.select(["age"]).save(tmp_path / "some.safetensors")
+    assert measured()[1] == []
 
 
 def test_compare_writes_one_table_and_one_figure(run, generator, tmp_path: Path) -> None:
