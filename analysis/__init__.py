@@ -57,19 +57,20 @@ if TYPE_CHECKING:
     from analysis.spaces.subspaces import compare_banks, compare_subspaces, principal_angles
     from directions.baselines import random_directions
     from directions.scoring.features import face_features, lpips_features, pixel_features
-    from directions.seeds import HELD_OUT_SEED
+    from directions.seeds import HELD_OUT_SEED, NAMING_SEED
 
 __all__ = [
-    "HELD_OUT_SEED", "Accuracy", "CalibrationCurve", "Comparison", "Consistency", "Cost", "Curves",
-    "DCI", "Effect", "Effects", "EqualEffect", "Evaluation", "Geodesic", "Identity", "Leakage",
-    "LinearRange", "LocalMetric", "Naming", "Participation", "PathLength", "PermutationTest",
-    "RandomNull", "Realism", "Reconstruction", "Remark", "Separability", "apply_calibrations",
-    "attribute_dependency", "calibrate", "calibration_curves", "compare_banks", "compare_methods",
-    "compare_subspaces", "cosine_matrix", "disentanglement_scores", "edit_consistency",
-    "edit_path_length", "editing_accuracy", "effective_dimension", "effects_of", "evaluate",
-    "face_features", "factorvae_score", "find_geodesic", "geodesic_between",
-    "identity_preservation", "level_edits", "linear_ranges", "linear_separability", "lipschitz",
-    "lpips_distance", "lpips_features", "measure_curves", "measure_effects", "measure_realism",
+    "HELD_OUT_SEED", "NAMING_SEED", "Accuracy", "CalibrationCurve", "Comparison", "Consistency",
+    "Cost", "Curves", "DCI", "Effect", "Effects", "EqualEffect", "Evaluation", "Geodesic",
+    "Identity", "Leakage", "LinearRange", "LocalMetric", "Naming", "Participation",
+    "PathLength", "PermutationTest", "RandomNull", "Realism", "Reconstruction", "Remark",
+    "Separability", "apply_calibrations", "attribute_dependency", "calibrate",
+    "calibration_curves", "compare_banks", "compare_methods", "compare_subspaces",
+    "cosine_matrix", "disentanglement_scores", "edit_consistency", "edit_path_length",
+    "editing_accuracy", "effective_dimension", "effects_of", "evaluate", "face_features",
+    "factorvae_score", "find_geodesic", "geodesic_between", "identity_preservation",
+    "level_edits", "linear_ranges", "linear_separability", "lipschitz", "lpips_distance",
+    "lpips_features", "measure_curves", "measure_effects", "measure_realism",
     "measure_separability", "mutual_information", "name_by_text", "name_directions",
     "nearest_phrases", "perceptual_path_length", "permuted_labels", "pixel_features", "plots",
     "principal_angles", "pullback_metric", "random_directions", "random_null",

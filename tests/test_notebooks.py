@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, and are committed with the pictures they make."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 import nbformat
@@ -29,3 +30,7 @@ def test_runs(path: Path, tmp_path: Path) -> None:
     client.execute()
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
     assert any("image/png" in o.get("data", {}) for o in outputs)
+    ignored = (path.parents[1] / ".gitignore").read_text().split()
+    left = [f"notebooks/{file.name}" for file in tmp_path.iterdir()]
+    untracked = [name for name in left if not any(fnmatch(name, line) for line in ignored)]
+    assert untracked == [], "git should ignore what a notebook writes beside itself"

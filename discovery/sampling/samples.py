@@ -19,6 +19,7 @@ from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.space import Prior
+from directions.table import frame, html_table
 from discovery.sampling.arrays import attributes_of, check_unique, numbers
 from discovery.sampling.own_labels import OwnLabels, of_arrays, of_frame
 from discovery.sampling.prior_file import read_prior, write_prior
@@ -290,6 +291,34 @@ class Samples:
             rendering=Rendering(truncation=truncation),
             prior=generator.truncated_prior(found.space, truncation),
         )
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The labels by column; `seed` and `index` where codes are of a seed tell which codes."""
+        found: dict[str, list[Any]] = {}
+        if self.seed is not None:
+            found = {"seed": [self.seed] * len(self), "index": self.places.tolist()}
+        return found | {name: self.column(name).tolist() for name in self.names}
+
+    def to_frame(self) -> Any:
+        """`columns` as a pandas data frame, or an Arrow table where pandas is not installed."""
+        return frame(self.columns())
+
+    def __repr__(self) -> str:
+        return (
+            f"Samples({self.generator}: {len(self)} codes of {self.space!r}, "
+            f"{', '.join(self.names)})"
+        )
+
+    def _repr_html_(self) -> str:
+        scores = self.scores.double()
+        spread = scores.std(0) if len(self) > 1 else scores.new_full(scores.shape[1:], math.nan)
+        low, high = scores.aminmax(dim=0) if len(self) else (spread, spread)
+        figures = torch.stack([scores.mean(0), spread, low, high], 1).tolist()
+        rows = [
+            (a.name, a.unit or a.kind, *row)
+            for a, row in zip(self.attributes, figures, strict=True)
+        ]
+        return html_table(repr(self), ("attribute", "unit", "mean", "std", "min", "max"), rows)
 
     def save(self, folder: str | Path) -> Path:
         """Write the samples to a folder that holds none yet, as Parquet shards and a manifest.

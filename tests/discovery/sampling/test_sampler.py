@@ -572,3 +572,17 @@ def test_samples_take_arrays_lists_and_names():
     assert samples.attributes == (Attribute("glasses"),)
     lists = untyped(codes.tolist(), [[a, not a] for a in labels], ["a", "b"], *kept, seed=0)
     assert lists.column("b").tolist() == (1.0 - labels).tolist()
+
+
+def test_samples_are_short_in_a_notebook_and_convert_to_a_table():
+    scores = torch.tensor([[0.0, 5], [1, 6], [1, 7], [0, 8]])
+    found = Samples(
+        torch.arange(12.0).reshape(4, 3), scores, (Attribute("glasses"), Attribute("age")),
+        "z", "toy", "0" * 64, "me", "0" * 64, seed=3, start=2,
+    )  # fmt: skip
+    assert repr(found) == "Samples(toy: 4 codes of 'z', glasses, age)"
+    assert "6.5</td>" in found._repr_html_()  # the mean age
+    columns = found.rows([3, 1]).columns()
+    assert columns == {"seed": [3, 3], "index": [5, 3], "glasses": [0, 1], "age": [8, 6]}
+    assert list(replace(found, seed=None).columns()) == ["glasses", "age"]
+    assert len(found.to_frame()) == 4
