@@ -7,7 +7,8 @@ import hashlib
 import inspect
 import json
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -21,7 +22,15 @@ from torch import Tensor, nn
 
 from directions.errors import LatdirError
 
-__all__ = ["CachedFingerprint", "Parts", "Precision", "callable_parts", "fingerprint"]
+__all__ = [
+    "CachedFingerprint",
+    "Parts",
+    "Precision",
+    "callable_parts",
+    "evaluating",
+    "fingerprint",
+    "module_of",
+]
 
 Precision = Literal["float32", "bfloat16"]
 # Values of a tensor that a look for changes adds up.
@@ -102,13 +111,15 @@ class Parts:
     Attributes:
         tensors: Weights and buffers, by the path they were reached by.
         config: JSON values, by the path they were reached by.
+        modules: The modules it calls.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    modules: list[nn.Module] = field(default_factory=list)
 
 
-def callable_parts(function: Callable[..., Any], *, remedy: str = REMEDY) -> Parts:
+def callable_parts(function: object, *, remedy: str = REMEDY) -> Parts:
     """All that the result of a function depends on, as far as it can be reached.
 
     It covers its code, defaults, closure and the globals it reads, followed
@@ -116,7 +127,7 @@ def callable_parts(function: Callable[..., Any], *, remedy: str = REMEDY) -> Par
     count by their values, functions of installed packages by their names.
 
     Args:
-        function: Any callable.
+        function: Any callable, or values handed to one.
         remedy: Advice of the message where something cannot be hashed.
 
     Raises:
@@ -132,6 +143,25 @@ def callable_parts(function: Callable[..., Any], *, remedy: str = REMEDY) -> Par
     search = _Search(remedy)
     search.reach(function, "function")
     return search.parts
+
+
+def module_of(function: object) -> nn.Module | None:
+    """The module that a function is, or is a bound method of."""
+    owner = function if isinstance(function, nn.Module) else getattr(function, "__self__", None)
+    return owner if isinstance(owner, nn.Module) else None
+
+
+@contextmanager
+def evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Evaluation mode for a while: each part of each module gets back the mode it had."""
+    training = [part for module in modules for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 class _Search:
@@ -168,6 +198,7 @@ class _Search:
         elif isinstance(value, MethodType):
             yield from ((value.__func__, ".function"), (value.__self__, ".self"))
         elif isinstance(value, nn.Module):
+            self.parts.modules.append(value)
             self.parts.config[at] = _name_of(type(value))
             yield from ((v, f".{k}") for k, v in value.state_dict().items())
             if not _installed(type(value)):

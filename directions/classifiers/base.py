@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,7 @@ from torch import Tensor
 from directions.errors import LatdirError, SamplesError, UnknownNameError
 from directions.fingerprints import Precision, fingerprint
 
-__all__ = ["Attribute", "Classifier", "Combined", "check_finite", "logit"]
+__all__ = ["Attribute", "Classifier", "Combined", "attributes_of", "check_finite", "logit"]
 
 LOGIT_CLAMP = 1e-6
 
@@ -34,6 +34,28 @@ class Attribute:
     kind: Literal["probability", "value"] = "value"
     unit: str = ""
     description: str = ""
+
+
+def attributes_of(given: Any) -> tuple[Attribute, ...]:
+    """Attributes given as such or by name, one or several; a plain name is a value.
+
+    Raises:
+        LatdirError: Something else.
+
+    Example:
+        >>> [a.name for a in attributes_of("redness")], attributes_of(["a"])[0].kind
+        (['redness'], 'value')
+    """
+    several = [given] if isinstance(given, str | Attribute) else given
+    if not isinstance(several, Iterable):
+        raise LatdirError(
+            f"attributes are names or Attribute(…), not a {type(given).__name__}: write "
+            "attributes=['smiling', …]"
+        )
+    several = list(several)
+    if wrong := [a for a in several if not isinstance(a, str | Attribute)]:
+        raise LatdirError(f"attributes are names or Attribute(…), not {wrong[0]!r}")
+    return tuple(Attribute(a) if isinstance(a, str) else a for a in several)
 
 
 def logit(scores: Float[Tensor, "n k"], attributes: Sequence[Attribute]) -> Float[Tensor, "n k"]:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from directions.classifiers.base import Attribute, Classifier, check_finite
+from directions.classifiers.base import Attribute, Classifier, attributes_of, check_finite
 from directions.classifiers.crop import checked
 from directions.errors import LatdirError, SamplesError
-from directions.fingerprints import CachedFingerprint, callable_parts
+from directions.fingerprints import CachedFingerprint, callable_parts, evaluating, module_of
 
 __all__ = ["WrappedClassifier", "wrap_classifier"]
+
+# How far from 1 the sums of probabilities may be.
+SUM = 1e-3
+
+log = logging.getLogger(__name__)
 
 
 class WrappedClassifier(Classifier):
@@ -28,12 +36,19 @@ class WrappedClassifier(Classifier):
         attributes: tuple[Attribute, ...],
         differentiable: bool,
         version: str | None,
+        hint: str = "",
     ) -> None:
         self.function = function
         self.name = name
         self.attributes = attributes
         self.differentiable = differentiable
         self._version = version
+        self._hint = hint
+        owner = module_of(function)
+        if owner is not None or version is not None:
+            self._called = [] if owner is None else [owner]
+        else:
+            self._called = callable_parts(function).modules  # refuses what cannot be hashed
         self._fingerprint = CachedFingerprint()
 
     @property
@@ -56,7 +71,10 @@ class WrappedClassifier(Classifier):
             LatdirError: Not a batch of RGB images, or the wrapped classifier's scores have
                 another shape, are not finite, or leave [0, 1] where a probability is declared.
         """
-        scores = self.function(checked(images))
+        with evaluating(self._called):
+            scores = self.function(checked(images))
+        if isinstance(scores, np.ndarray) and scores.dtype.kind in "fiub":
+            scores = torch.from_numpy(np.ascontiguousarray(scores)).to(images.device)
         if not isinstance(scores, Tensor):
             raise LatdirError(
                 f"classifier {self.name} returned {type(scores).__name__}, not a tensor of scores "
@@ -77,6 +95,16 @@ class WrappedClassifier(Classifier):
 
     def _check_values(self, scores: Tensor) -> None:
         check_finite(scores, names=self.names, classifier=self.name)
+        values = [a for a in self.attributes if a.kind == "value" and not a.unit]
+        if self._hint and len(scores):
+            sums = (scores.sum(1) - 1).abs().max() < SUM and scores.min() >= 0
+            if sums and len(values) == len(self.attributes):
+                log.warning(
+                    "the scores of %s sum to 1: if they are probabilities, declare %s",
+                    self.name,
+                    self._hint,
+                )
+            self._hint = ""  # said once
         for column, attribute in enumerate(self.attributes):
             if attribute.kind != "probability" or not len(scores):
                 continue
@@ -92,19 +120,22 @@ class WrappedClassifier(Classifier):
 def wrap_classifier(
     function: Callable[[Tensor], Tensor],
     *,
-    attributes: Sequence[str | Attribute],
+    attributes: str | Attribute | Sequence[str | Attribute],
     name: str = "wrapped",
     differentiable: bool | None = None,
     version: str | None = None,
 ) -> WrappedClassifier:
     """Make a classifier of a function or module from images to scores.
 
+    The module stays yours: it is in evaluation mode only while it is called, as are modules that
+    a function calls.
+
     Args:
         function: Takes images `[n, 3, h, w]` in [-1, 1], returns scores `[n, k]`, or `[n]` for a
-            single attribute. A module is used unchanged: put it in eval mode and on a device
-            first.
-        attributes: One name for each column, or an `Attribute` to declare a probability
-            or has a unit; a plain name is a value.
+            single attribute, as a tensor or NumPy array. A module is used where it is: put it on
+            a device first.
+        attributes: One name for each column, or an `Attribute` to declare that a column is a
+            probability or has a unit; a plain name is a value.
         name: Shown and stored; letters, digits, `_` and `-`.
         differentiable: Whether gradients flow from scores to images; by default yes for modules.
         version: Text that identifies a function, in place of all that it depends on: its code,
@@ -112,8 +143,8 @@ def wrap_classifier(
             reaches something that cannot be hashed, such as an open file.
 
     Raises:
-        LatdirError: It is a module in training mode, a function that cannot be hashed, or the
-            attributes are missing or not unique.
+        LatdirError: Not a function or module, one that cannot be hashed, or attributes that are
+            missing or not unique.
 
     Example:
         >>> import torch
@@ -124,26 +155,43 @@ def wrap_classifier(
         tensor([[1.],
                 [1.]])
     """
-    if isinstance(function, nn.Module) and function.training:
+    if isinstance(function, type) or not callable(function) or isinstance(function, Classifier):
+        what = "a class" if isinstance(function, type) else f"a {type(function).__name__}"
         raise LatdirError(
-            f"the module of classifier {name!r} is in training mode, where scores depend on the "
-            "batch: call module.eval() first"
+            f"wrap_classifier takes a module or a function of images, not {what}: classifiers are "
+            "loaded by name with directions.load_classifier; of a class, make an instance first"
         )
-    if not re.fullmatch(r"[\w-]+", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
         raise LatdirError(f"a classifier's name has letters, digits, _ and - only, not {name!r}")
-    made = tuple(a if isinstance(a, Attribute) else Attribute(a) for a in attributes)
+    made = attributes_of(attributes)
     names = [a.name for a in made]
     twice = sorted({n for n in names if names.count(n) > 1})
     if not made or twice or "" in names:
         what = f"{twice[0]!r} occurs twice" if twice else f"they are {names}"
         raise LatdirError(f"attributes need one name a column, all different, but {what}")
-    module = isinstance(function, nn.Module)
-    if version is None:
-        callable_parts(function)  # refuses what cannot be hashed
+    module = module_of(function)
+    hint = f"attributes=[Attribute({names[0]!r}, 'probability'), …]" if len(made) > 1 else ""
+    if len(made) > 2 and module is not None and _last(module) == len(made):
+        plain = [a for a in made if a == Attribute(a.name)]
+        if len(plain) == len(made):
+            log.warning(
+                "the last layer of %s gives %d numbers on a scale of their own: if they are "
+                "logits of classes, wrap lambda images: module(images).softmax(1) and declare %s",
+                name,
+                len(made),
+                hint,
+            )
     return WrappedClassifier(
         function,
         name=name,
         attributes=made,
-        differentiable=module if differentiable is None else differentiable,
+        differentiable=module is not None if differentiable is None else differentiable,
         version=version,
+        hint=hint,
     )
+
+
+def _last(module: nn.Module) -> int | None:
+    """Outputs of the last layer, where that is linear."""
+    last = list(module.modules())[-1]
+    return last.out_features if isinstance(last, nn.Linear) else None

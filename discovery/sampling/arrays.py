@@ -14,11 +14,9 @@ from pyarrow import csv
 from pyarrow import parquet as pq
 from torch import Tensor
 
-from directions.classifiers.base import Attribute
 from directions.errors import LatdirError, SamplesError, UnknownNameError
 
 __all__ = [
-    "attributes_of",
     "check_unique",
     "columns_of",
     "numbers",
@@ -76,22 +74,6 @@ def check_unique(names: Sequence[str], who: str) -> None:
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:
         raise LatdirError(f"{who} attribute {twice[0]!r} twice: leave one out, or rename it")
-
-
-def attributes_of(given: Any) -> tuple[Attribute, ...]:
-    """Attributes given as such or by name, one or several.
-
-    Raises:
-        SamplesError: Something is neither.
-
-    Example:
-        >>> attributes_of("glasses")[0].kind
-        'value'
-    """
-    several = (given,) if isinstance(given, str | Attribute) else tuple(given)
-    if wrong := [a for a in several if not isinstance(a, str | Attribute)]:
-        raise SamplesError(f"attributes are names or Attribute(…), not {wrong[0]!r}")
-    return tuple(Attribute(a) if isinstance(a, str) else a for a in several)
 
 
 def columns_of(frame: Any) -> dict[str, Any]:

@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from directions.classifiers.base import Attribute
+from directions.classifiers.base import Attribute, attributes_of
 from directions.errors import LatdirError, SamplesError, UnknownNameError
 from directions.generators.base import BLOCK, Generator
 from discovery.sampling.arrays import (
-    attributes_of,
     columns_of,
     numbers,
     stacked_codes,

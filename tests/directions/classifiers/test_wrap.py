@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import directions
 from directions import LatdirError, wrap_classifier
 from directions.classifiers import Attribute, Combined
 from directions.classifiers.pixels import pixels
+from tests.unchecked import unchecked
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
@@ -85,9 +87,54 @@ def test_a_declared_probability_must_be_one() -> None:
     torch.testing.assert_close(fine.logits(IMAGES)[:, 0], IMAGES.mean((1, 2, 3)))
 
 
+def test_modules_are_in_evaluation_mode_while_they_are_called() -> None:
+    module = nn.Sequential(Probe(), nn.Dropout(0.5))
+    for function in (module, module.forward, lambda images: module(images)):
+        classifier = wrap_classifier(function, attributes=["a", "b"])
+        assert torch.equal(classifier(IMAGES), module[0](IMAGES))
+        assert module.training
+        assert module[1].training
+
+
+def test_one_name_need_not_be_a_list_and_arrays_are_scores() -> None:
+    classifier = wrap_classifier(lambda images: images.mean((1, 2, 3)).numpy(), attributes="mean")
+    assert classifier.names == ("mean",)
+    torch.testing.assert_close(classifier(IMAGES)[:, 0], IMAGES.mean((1, 2, 3)))
+
+
+def test_probabilities_and_logits_of_classes_are_hinted_at(caplog) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
+    names = ["cat", "dog", "bird"]
+    wrap_classifier(module, attributes=names, name="net")
+    assert "if they are logits of classes, wrap lambda images: module(images).softmax(1)" in (
+        caplog.text
+    )
+    caplog.clear()
+    classes = wrap_classifier(lambda images: module(images).softmax(1), attributes=names)
+    classes(IMAGES)
+    classes(IMAGES)
+    assert caplog.text.count("declare attributes=[Attribute('cat', 'probability'), …]") == 1
+    caplog.clear()
+    declared = [directions.Attribute(name, "probability") for name in names]
+    wrap_classifier(lambda images: module(images).softmax(1), attributes=declared)(IMAGES)
+    wrap_classifier(module, attributes=[Attribute(n, unit="logit") for n in names])(IMAGES)
+    wrap_classifier(lambda images: module(images), attributes=names)(IMAGES)
+    assert not caplog.text
+
+
 def test_what_cannot_be_wrapped_is_refused_at_once() -> None:
-    with pytest.raises(LatdirError, match=r"in training mode.*call module.eval\(\) first"):
-        wrap_classifier(Probe(), attributes=["a", "b"])
+    with pytest.raises(LatdirError, match=r"not a class: .*make an instance first"):
+        wrap_classifier(Probe, attributes=["a", "b"])
+    with (
+        unchecked(),
+        pytest.raises(LatdirError, match=r"not a str: classifiers are loaded by name"),
+    ):
+        wrap_classifier("faces", attributes=["a", "b"])
+    with (
+        unchecked(),
+        pytest.raises(LatdirError, match=r"attributes are names or Attribute\(…\), not 3"),
+    ):
+        wrap_classifier(len, attributes=["a", 3])
     with pytest.raises(LatdirError, match="'a' occurs twice"):
         wrap_classifier(len, attributes=["a", "a"])
     with pytest.raises(LatdirError, match=r"all different, but they are \[\]"):

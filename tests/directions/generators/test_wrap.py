@@ -8,6 +8,7 @@ from torch import nn
 
 import directions
 from directions import LatdirError, wrap
+from tests.unchecked import unchecked
 
 
 class Net(nn.Module):
@@ -63,7 +64,7 @@ def test_module_keeps_its_modes_and_weights():
 
 def test_modes_come_back_after_a_failure():
     net = Net()
-    generator = wrapped(net, image_shape=(3, 8, 8))
+    generator = wrapped(net)
     net.forward = None
     with pytest.raises(TypeError):
         generator.synthesize(generator.sample(1, seed=0))
@@ -135,9 +136,8 @@ def test_codes_may_come_from_another_distribution():
     assert codes.abs().max() <= 1
     variances = generator.prior().covariance.diagonal()
     torch.testing.assert_close(variances, torch.full((6,), 1 / 3), atol=0.02, rtol=0)
-    generator = wrapped(Net(), draw=lambda rng, count: np.zeros((count, 5)), image_shape=(3, 8, 8))
     with pytest.raises(LatdirError, match=r"draw returned shape \[256, 5\], not \[256, 6\]"):
-        generator.sample(1, seed=0)
+        wrapped(Net(), draw=lambda rng, count: np.zeros((count, 5)))
 
 
 def image_of(value):
@@ -147,9 +147,10 @@ def image_of(value):
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
-        (Net(), {"latent_dim": None}, "give the size of one code"),
-        (Net(), {"shape": (6,)}, "give the size of one code"),
-        (Net(), {"latent_dim": 0}, r"one code has shape \[0\]"),
+        (Net(), {"latent_dim": None}, "latent_dim None is no size of a code: give a number"),
+        (Net(), {"latent_dim": (6, True)[:0]}, r"latent_dim \(\) is no size"),
+        (Net(), {"latent_dim": 0}, r"latent_dim \(0,\) is no size"),
+        (Net(), {"latent_dim": 6.0}, r"latent_dim 6.0 is no size"),
         (Net(), {"input_shape": (5, 1, 1)}, r"shape \[6\] cannot be reshaped to \[5, 1, 1\]"),
         (Net(), {"input_shape": None}, r"failed on codes of shape \[2, 6\] .* input_shape=\(6, 1"),
         (Net(), {"pixels": "0..2"}, "no pixel range '0..2': there are -1..1, 0..1, 0..255"),
@@ -164,7 +165,7 @@ def image_of(value):
     ],
 )
 def test_what_makes_no_images_is_refused(function, options, message):
-    with pytest.raises(LatdirError, match=message):
+    with unchecked(), pytest.raises(LatdirError, match=message):
         wrapped(function, **options)
 
 
@@ -172,3 +173,108 @@ def test_a_range_that_looks_wrong_is_mentioned(caplog):
     with caplog.at_level(logging.WARNING):
         wrap(image_of(torch.ones(3, 4, 4)), latent_dim=2, name="f")
     assert "is its range pixels='0..1'?" in caplog.text
+
+
+def gray(codes):
+    return torch.tanh(codes[:, :1, None, None]).expand(-1, 1, 4, 6)
+
+
+RED = torch.tensor([1.0, 0.0, -1.0])[:, None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (lambda made: (made, {"w": 1}), {}),
+        (lambda made: [made], {}),
+        (lambda made: made.numpy(), {}),
+        (lambda made: made.permute(0, 2, 3, 1), {"output": "nhwc"}),
+        (lambda made: made.permute(0, 2, 3, 1).numpy(), {"output": "nhwc"}),
+        (lambda made: {"image": made}, {"output": lambda made: made["image"]}),
+        (lambda made: torch.cat([made, made[:, :1]], 1), {"output": lambda made: made[:, :3]}),
+        (lambda made: ((made + 1) * 127.5).byte().numpy(), {"pixels": "0..255"}),
+    ],
+)
+def test_images_are_found_in_what_comes_out(change, options):
+    def function(codes):
+        return change((gray(codes) * RED).detach())
+
+    generator = wrap(function, latent_dim=5, name="f", **options)
+    codes = generator.sample(3, seed=1)
+    difference = generator.synthesize(codes) - gray(codes) * RED
+    assert difference.abs().max() < (0.01 if "pixels" in options else 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "remedy"),
+    [
+        (lambda made: {"rgb": made}, {}, r"gave a dict, .*output=lambda made: made\['rgb'\]\)"),
+        (lambda made: made.permute(0, 2, 3, 1), {}, r"output='nhwc'\)"),
+        (lambda made: torch.cat([made, made[:, :1]], 1), {}, r"lambda made: made\[:, :3\]\)"),
+        (
+            lambda made: torch.cat([made, made[:, :1]], 1).permute(0, 2, 3, 1),
+            {"output": "nhwc"},
+            r"made\[\.\.\., :3\]\.permute\(0, 3, 1, 2\)\)",
+        ),
+        (lambda made: made.byte(), {}, r"write wrap\(…, pixels='0\.\.255'\)"),
+        (lambda made: made.flatten(1), {}, r"made\.reshape\(-1, 3, 4, 6\)\)"),
+        (lambda made: object(), {}, r"gave a object, .*lambda made: the images"),
+    ],
+)
+def test_other_outputs_name_their_remedy(change, options, remedy):
+    with pytest.raises(LatdirError, match=remedy):
+        wrap(lambda codes: change(gray(codes) * RED), latent_dim=5, name="f", **options)
+
+
+class Conditional(nn.Module):
+    """A class shifts the colors; a keyword scales them."""
+
+    def __init__(self):
+        super().__init__()
+        self.color = nn.Linear(3, 3)
+
+    def forward(self, z, c, *, psi=1.0):
+        c = nn.functional.one_hot(c, 3).float() if c.dtype == torch.int64 else c
+        return psi * torch.tanh(z[:, :3] + self.color(c))[:, :, None, None].expand(-1, 3, 2, 2)
+
+
+def test_labels_and_keyword_arguments():
+    net = Conditional()
+    by_number = wrap(net, latent_dim=4, label=2)
+    by_vector = wrap(net, latent_dim=4, label=[0.0, 0.0, 1.0], kwargs={"psi": 0.5})
+    codes = by_number.sample(3, seed=0)
+    torch.testing.assert_close(by_number.synthesize(codes) / 2, by_vector.synthesize(codes))
+    made = [
+        wrap(net, latent_dim=4, label=k, kwargs={"psi": p}) for k, p in ((1, 1.0), (2, 0.5), (2, 1))
+    ]
+    assert len({g.fingerprint for g in (by_number, by_vector, *made)}) == 5
+    assert wrap(net, latent_dim=4, label=2).fingerprint == by_number.fingerprint
+    with pytest.raises(LatdirError, match=r"give the class .* with label=…, and other arguments"):
+        wrap(net, latent_dim=4)
+
+
+def test_noise_of_its_own_is_noticed():
+    def noisy(codes):
+        return torch.tanh(gray(codes) + 0.1 * torch.randn(len(codes), 3, 4, 6))
+
+    with pytest.raises(
+        LatdirError, match=r"other images of the same codes .*'noise_mode': 'const'"
+    ):
+        wrap(noisy, latent_dim=5, name="noisy")
+    net = Net()  # its dropout is noise too, unless in evaluation mode
+    quiet = wrap(lambda codes: net(codes[:, :, None, None]), latent_dim=6, name="quiet")
+    assert torch.equal(*(quiet.synthesize(torch.ones(1, 6)) for _ in range(2)))
+    assert net.training
+
+
+def test_what_cannot_be_called_names_what_can():
+    with pytest.raises(LatdirError, match=r"Net is a class: .*wrap\(Net\(…\), latent_dim=…\)"):
+        wrap(Net, latent_dim=6)
+    with (
+        unchecked(),
+        pytest.raises(LatdirError, match=r"not a dict: load generators by name or path with"),
+    ):
+        wrap({}, latent_dim=6)
+    with pytest.raises(LatdirError, match="Net is a generator already"):
+        wrap(wrapped(Net()), latent_dim=6)
+    assert list(wrap(gray, latent_dim=directions.Space("w", (5,)), name="g").spaces) == ["w"]
