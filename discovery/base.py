@@ -6,9 +6,9 @@ Importing this module, and with it listing the methods and their flags, imports 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cache
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from directions.errors import LatdirError, UnknownNameError
@@ -68,6 +68,13 @@ class Method(ABC):
                 raise UnknownNameError(
                     f"no {name} {getattr(self, name)!r}: use one of {', '.join(allowed)}"
                 )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Check what `discover` is given, in every method alike."""
+        super().__init_subclass__(**options)
+        own = vars(cls).get("discover")
+        if own is not None and not getattr(own, "__isabstractmethod__", False):
+            type.__setattr__(cls, "discover", _checked(own))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -172,6 +179,42 @@ class TextMethod(Method):
 
 
 FAMILIES: tuple[type[Method], ...] = (LabelMethod, GeneratorMethod, ScoreMethod, TextMethod)
+
+
+def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionBank]:
+    """`discover` with models and samples of the right kinds, and attributes as a tuple."""
+
+    @wraps(discover)
+    def checked(self: Method, *args: Any, **given: Any) -> DirectionBank:
+        from discovery.sampling.arrays import names_of
+
+        if args:
+            _check_kind(self, self.needs[0], args[0])
+        for name in ("samples", "generator", "classifier"):
+            if given.get(name) is not None:
+                _check_kind(self, name, given[name])
+        if given.get("attributes") is not None:
+            given["attributes"] = names_of(given["attributes"])
+        return discover(self, *args, **given)
+
+    return checked
+
+
+def _check_kind(method: Method, name: str, given: object) -> None:
+    """Refuse an argument of another kind."""
+    from directions.classifiers.base import Classifier
+    from directions.generators.base import Generator
+    from discovery.sampling.samples import Samples
+
+    kinds: dict[str, tuple[type, str]] = {
+        "samples": (Samples, "labeled samples: discovery.sample(…) or Samples.from_arrays(…)"),
+        "generator": (Generator, "a generator: load_generator('digiface64') or wrap(module)"),
+        "classifier": (Classifier, "a classifier: load_classifier('faces') or wrap_classifier(…)"),
+    }
+    kind, wanted = kinds[name]
+    if not isinstance(given, kind):
+        met = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+        raise LatdirError(f"{type(method).__name__}().discover takes {wanted}; not {met}")
 
 
 @cache

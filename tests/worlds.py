@@ -126,6 +126,7 @@ def labeled(
         classifier=classifier.name,
         classifier_fingerprint=classifier.fingerprint,
         seed=seed,
+        prior=generator.prior(space),
     )
 
 

@@ -19,6 +19,7 @@ from directions.errors import LatdirError, SamplesError, UnknownNameError
 __all__ = [
     "check_unique",
     "columns_of",
+    "names_of",
     "numbers",
     "read_table",
     "stacked_codes",
@@ -73,7 +74,27 @@ def check_unique(names: Sequence[str], who: str) -> None:
     """
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:
-        raise LatdirError(f"{who} attribute {twice[0]!r} twice: leave one out, or rename it")
+        raise LatdirError(f"{who} {twice[0]!r} twice: leave one out")
+
+
+def names_of(given: Any) -> tuple[str, ...]:
+    """Names of attributes, one or several, each once.
+
+    Raises:
+        LatdirError: A name that is no text, or one that occurs twice.
+
+    Example:
+        >>> names_of("redness")
+        ('redness',)
+    """
+    try:
+        names = (given,) if isinstance(given, str) else tuple(given)
+    except TypeError:
+        names = (given,)
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise LatdirError(f"attributes are names such as 'smiling', not {wrong[0]!r:.60}")
+    check_unique(names, "attributes has")
+    return names
 
 
 def columns_of(frame: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.space import Prior
 from discovery.estimators.cones import cone_angle
+from discovery.sampling.arrays import names_of
 from discovery.sampling.prior_file import write_prior
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import ROWS, AttributeEntry, Header, Settings
@@ -112,7 +113,7 @@ def sample(
         torch.Size([100, 4])
     """
     classifier = classifiers if isinstance(classifiers, Classifier) else Combined(*classifiers)
-    names = classifier.names if attributes is None else tuple(attributes)
+    names = classifier.names if attributes is None else names_of(attributes)
     columns = classifier.columns(names)
     if not columns:
         raise LatdirError(f"name at least one attribute: there are {', '.join(classifier.names)}")

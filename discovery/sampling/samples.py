@@ -105,7 +105,7 @@ class Samples:
             )
         for name, value in (("codes", codes), ("scores", scores), ("attributes", attributes)):
             object.__setattr__(self, name, value)
-        check_unique(self.names, "samples have")
+        check_unique(self.names, "samples have attribute")
         check_finite(self.scores, names=self.names, classifier=self.classifier)
         if self.index is not None:
             self._place(self.index)

@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 import torch
 
+from directions.errors import LatdirError
 from directions.generators import load_generator
 from directions.planted.world import PlantedGenerator
 from discovery.registry import METHODS, find_method
@@ -123,3 +124,30 @@ def test_two_runs_are_bit_identical(name):
     for one, other in zip(first.directions, second.directions, strict=True):
         assert (one.sigma, one.offset) == (other.sigma, other.offset)
         assert dict(one.evidence) == dict(other.evidence)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_other_kinds_of_argument_are_named(name):
+    method = find_method(name)()
+    wrong = generator() if method.needs[0] == "samples" else inputs()["samples"]
+    kind = type(method).__name__
+    for given in (wrong, "digiface64"):
+        with pytest.raises(LatdirError, match=rf"^{kind}\(\).discover takes (a generator|labeled)"):
+            method.discover(given)
+    if "classifier" in method.needs:
+        with pytest.raises(LatdirError, match=r"takes a classifier: .*; not 'faces'"):
+            method.discover(generator(), classifier="faces")
+
+
+@pytest.mark.parametrize("name", ["boundary", "gradient", "active_subspace", "stylespace"])
+def test_attributes_are_one_name_or_several(name):
+    method = find_method(name)(**CASES[name].settings)
+    given = {need: inputs()[need] for need in method.needs}
+    bank = method.discover(**given, attributes="factor_1")
+    assert {direction.split(".")[0].split(":")[0] for direction in bank} == {"factor_1"}
+    with pytest.raises(LatdirError, match="attributes has 'factor_1' twice: leave one out"):
+        method.discover(**given, attributes=["factor_1", "factor_1"])
+    with pytest.raises(LatdirError, match="no attribute 'wings'"):
+        method.discover(**given, attributes="wings")
+    with pytest.raises(LatdirError, match="attributes are names such as 'smiling', not 3"):
+        method.discover(**given, attributes=[3])

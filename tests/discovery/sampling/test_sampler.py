@@ -406,6 +406,8 @@ def test_scores_of_another_shape_are_refused():
     [
         ({"attributes": ["wings"]}, "has no attribute 'wings': it has factor_0"),
         ({"attributes": []}, "name at least one attribute: there are factor_0"),
+        ({"attributes": "wings"}, "has no attribute 'wings'"),
+        ({"attributes": ["factor_0", "factor_0"]}, "attributes has 'factor_0' twice"),
         ({"space": "w"}, "planted has no space 'w': it has z"),
         ({"seed": -1}, "seed -1 must be in"),
         ({"start": -5}, "start -5 must not be negative"),
