@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from analysis.naming.by_effects import Naming, name_directions
 from directions.bank import DirectionBank
-from directions.classifiers.clip.model import clip_classifier
+from directions.classifiers.clip.model import ClipModel, clip_classifier
 from directions.classifiers.clip.prompts import Prompt, prompts_of, text_directions
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
@@ -86,7 +86,7 @@ def nearest_phrases(
     generator: Generator,
     clip: TextImageModel,
     bank: DirectionBank,
-    vocabulary: Sequence[Prompt] = FACE_PHRASES,
+    vocabulary: Sequence[Prompt] | None = None,
     *,
     step: float = 2.0,
     count: int = 64,
@@ -99,7 +99,8 @@ def nearest_phrases(
         generator: Makes the images.
         clip: Embeds images and phrases.
         bank: Directions of that generator.
-        vocabulary: Phrases and the neutral texts they are measured from, by `prompts_of`.
+        vocabulary: Phrases and the neutral texts they are measured from, by `prompts_of`; by
+            default those of `FACE_PHRASES` whose words the model knows.
         step: Length of the step, in sigma, taken both ways.
         count: Number of codes.
         seed: Seed of the codes.
@@ -126,6 +127,7 @@ def nearest_phrases(
     """
     if not step > 0 or count < 1:
         raise LatdirError(f"step {step:g} is positive, count {count} is at least 1")
+    vocabulary = _known(clip) if vocabulary is None else vocabulary
     texts = text_directions(clip, vocabulary)
     named = {}
     scorers: dict[str, Scorer] = {}
@@ -157,7 +159,7 @@ def name_by_text(
     generator: Generator,
     clip: TextImageModel,
     bank: DirectionBank,
-    vocabulary: Sequence[Prompt] = FACE_PHRASES,
+    vocabulary: Sequence[Prompt] | None = None,
     *,
     alpha: float = 0.01,
     step: float = 2.0,
@@ -187,6 +189,7 @@ def name_by_text(
     Raises:
         LatdirError: As `nearest_phrases` and `name_directions`.
     """
+    vocabulary = _known(clip) if vocabulary is None else vocabulary
     text_directions(clip, vocabulary)
     on: dict[str, Any] = {"step": step, "count": count, "seed": seed, "rendering": rendering}
     judge = clip_classifier(clip, {p.text: (p.text, p.neutral) for p in vocabulary})
@@ -199,3 +202,9 @@ def name_by_text(
         for d in naming.bank.directions
     ]
     return replace(naming, bank=naming.bank.replaced(named))
+
+
+def _known(clip: TextImageModel) -> tuple[Prompt, ...]:
+    """The default phrases, without those that have words unknown to the model."""
+    unknown = clip.unknown_words if isinstance(clip, ClipModel) else lambda text: []
+    return tuple(p for p in FACE_PHRASES if not unknown(p.text))

@@ -92,7 +92,13 @@ class Wording:
             bank[p.name].evolve(
                 method=by.method,
                 config=by.config,
-                evidence={"text": p.text, "neutral": p.neutral, **bank[p.name].evidence},
+                evidence={
+                    "text": p.text,
+                    "neutral": p.neutral,
+                    # Accuracies are agreement with this model's own labels.
+                    "labeled_by": clip.name,
+                    **bank[p.name].evidence,
+                },
             )
             for p in self.prompts
         ]

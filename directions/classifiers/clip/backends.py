@@ -7,8 +7,8 @@ installed. None of them is imported before it is needed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +29,7 @@ __all__ = [
     "from_state",
     "from_transformers",
     "full_vocabulary",
+    "words_of",
 ]
 
 # Of the images CLIP was trained on, per channel in [0, 1].
@@ -51,6 +52,7 @@ class Towers:
         tokenize: Texts to tokens.
         mean: Of each channel in [0, 1], taken off images.
         std: Divisor after that.
+        known: Tokens that it was trained on, where it is known to know only some.
     """
 
     module: nn.Module
@@ -61,6 +63,7 @@ class Towers:
     tokenize: Callable[[Sequence[str]], Int[Tensor, "k t"]]
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
+    known: frozenset[int] | None = None
 
 
 def clip_package() -> ModuleType:
@@ -85,7 +88,7 @@ def from_name(name: str, device: torch.device) -> Towers:
     except OSError as error:
         raise CheckpointError(
             f"the weights of {name!r} could not be fetched ({error}): fetch them where there is "
-            "a network, and give load_clip the path of the file"
+            "a network, and name the model by the path of the file"
         ) from error
     return from_module(module.float().requires_grad_(False).to(device))
 
@@ -116,7 +119,17 @@ def from_state(state: Mapping[str, Tensor], device: torch.device) -> Towers:
             "clip.model.CLIP, or name another library's model as 'open_clip:NAME/PRETRAINED' or "
             "'transformers:NAME'"
         ) from error
-    return from_module(module.requires_grad_(False).to(device))
+    towers = from_module(module.requires_grad_(False).to(device))
+    known = frozenset(state[ROWS].long().tolist()) if ROWS in state else None
+    return replace(towers, known=known)
+
+
+def words_of(tokens: Iterable[int]) -> list[str]:
+    """The words among tokens of CLIP's own vocabulary, in alphabetical order."""
+    spelled = clip_package().simple_tokenizer.SimpleTokenizer().decoder
+    texts = (spelled[token] for token in tokens)
+    ends = (text.removesuffix("</w>") for text in texts if text.endswith("</w>"))
+    return sorted(text for text in ends if text.isalpha())
 
 
 def full_vocabulary(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ way, so that gradients pass. Weights are kept in float32.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,7 +28,7 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.classifiers.clip.templates import FACE_PROMPTS, TEMPLATES
 from directions.classifiers.clip.weights import read_weights
 from directions.classifiers.crop import checked
-from directions.errors import LatdirError, UnknownNameError
+from directions.errors import LatdirError, UnknownNameError, did_you_mean
 from directions.fingerprints import fingerprint
 
 __all__ = [
@@ -120,10 +121,13 @@ class ClipModel:
             `[k, dim]`, float32, without gradient.
 
         Raises:
-            LatdirError: A template without `{}`, no template, or a text that is too long.
+            LatdirError: A template without `{}`, no template, a text that is too long, or a word
+                that the model does not know.
         """
         if isinstance(texts, str):
             raise LatdirError(f"texts are a list: write [{texts!r}]")
+        if wrong := [text for text in texts if not isinstance(text, str)]:
+            raise LatdirError(f"texts are a list of text, such as ['a face'], not {wrong[0]!r}")
         without = [t for t in templates if "{}" not in t]
         if without or not templates:
             what = f"{without[0]!r} has none" if without else "there is none"
@@ -131,8 +135,33 @@ class ClipModel:
         key = tuple(templates)
         for text in texts:
             if (text, key) not in self._texts:
+                self._refuse_unknown(text)
                 self._texts[text, key] = self._ensemble(text, key)
         return torch.stack([self._texts[text, key] for text in texts])
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of a text that the model was never trained on, where its file says which it knows.
+
+        Example:
+            >>> load_clip().unknown_words("a smiling face with glasses")
+            ['glasses']
+        """
+        known = self.towers.known
+        if known is None:
+            return []
+        words = dict.fromkeys(re.findall(r"[^\W\d_]+|\d+", text.lower()))
+        # A padded text ends in zeros.
+        return [w for w in words if not known.issuperset(set(self.tokenize([w])[0].tolist()) - {0})]
+
+    def _refuse_unknown(self, text: str) -> None:
+        unknown = self.unknown_words(text)
+        if unknown and self.towers.known is not None:
+            words = adapters.words_of(self.towers.known)
+            raise UnknownNameError(
+                f"{self.name} does not know {', '.join(map(repr, unknown))} in {text!r}: "
+                f"{did_you_mean(unknown[0], words)}use another model, such as ViT-B/32, or these "
+                f"words: {', '.join(words)}"
+            )
 
     def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "k t"]:
         """Tokens of texts, on the model's device.

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from directions import LatdirError
+from directions import LatdirError, UnknownNameError
 from directions.classifiers.clip import backends as adapters
 from directions.classifiers.clip.model import (
     TEMPLATES,
@@ -260,8 +260,10 @@ def test_a_cut_vocabulary_is_made_whole_with_one_row_for_all_other_words() -> No
     torch.testing.assert_close(same, CLIP.encode_texts(texts, templates=alone))
     others = ["a zebra", "a tiger"]
     assert (package.tokenize(others) > 0).sum(1).tolist() == [4, 4], "as many tokens each"
-    zebra, tiger = clip.encode_texts(others, templates=alone)
+    zebra, tiger = clip.towers.text(clip.tokenize(others))
     torch.testing.assert_close(zebra, tiger)
+    with pytest.raises(UnknownNameError, match=r"not know 'zebra' in 'a zebra': .*: a, face, man"):
+        clip.encode_texts(others)
     assert not torch.equal(*CLIP.encode_texts(others, templates=alone))
 
 

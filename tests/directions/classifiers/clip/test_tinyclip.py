@@ -13,10 +13,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from directions import zoo
+from directions import LatdirError, zoo
 from directions.classifiers import load_classifier
 from directions.classifiers.clip.model import clip_classifier, load_clip
 from directions.generators.dcgan import digiface64
+from discovery import ClipBoundary
 from tests.parity import ROOT
 
 TOOLS = ROOT / "tools"
@@ -67,6 +68,25 @@ def test_other_words_and_negations_are_understood() -> None:
     assert gap[0] < -0.02
     assert gap[1] > 0.02
     assert gap[2] > 0.02
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("a face wearing glasses", "'wearing', 'glasses' in 'a face wearing glasses'"),
+        ("eine lächelnde Frau", "'eine', 'lächelnde', 'frau'"),
+        ("zzz", "'zzz'"),
+        ("a smilling face", "'smilling' in 'a smilling face': did you mean 'smiling'"),
+    ],
+)
+def test_words_without_a_meaning_of_their_own_are_refused(text: str, unknown: str) -> None:
+    with pytest.raises(LatdirError, match=f"does not know {re.escape(unknown)}.* adult, afraid"):
+        CLIP.encode_texts([text])
+    with pytest.raises(LatdirError, match="does not know"):
+        ClipBoundary(n_codes=100).discover(FACES, text=text, clip=CLIP)
+    with pytest.raises(LatdirError, match="does not know"):
+        clip_classifier(CLIP, {"a": ("a face", text)})
+    assert not CLIP.unknown_words("A photo of a smiling woman, grinning!")
 
 
 def test_gradients_lead_codes_to_what_the_words_say() -> None:
