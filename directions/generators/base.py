@@ -15,6 +15,7 @@ from torch import Tensor
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.fingerprints import Precision
 from directions.generators.checks import check_seed
+from directions.generators.space_profiles import PROFILE_CODES, SpaceProfiles, readable
 from directions.numerics.linearized import Linearized, Window, linearize
 from directions.seeds import PRIOR_SEED
 from directions.space import Prior, Space
@@ -124,20 +125,55 @@ class Generator(ABC):
     def check(self, codes: Tensor, space: str) -> Tensor:
         """Return `codes` if they are a batch of that space's codes.
 
+        Of spaces of one shape, such as z and w of most StyleGANs, the distributions tell the
+        codes apart (`space_profiles`): codes far from those of this space, however truncated or
+        moved, that are as codes of another space are. `z` and `pn`, both standard normal, cannot
+        be told apart; nor can codes whose values cannot be read, as under `vmap`.
+
         Raises:
-            LatdirError: An unknown space, an integer dtype, or another shape; then it says which
-                of the generator's spaces they look like.
+            LatdirError: An unknown space, an integer dtype, another shape, or codes of another
+                space; then it says which of the generator's spaces they look like.
+        """
+        wanted = self.check_shape(codes, space)
+        others = self._confusable(wanted.name)
+        if others and (read := readable(_one_layer(codes))) is not None:
+            other = self._profiles.looks_like(read, wanted.name, others)
+            if other is not None:
+                raise SpaceError(
+                    f"codes given as of space {space!r} look like codes of {other!r}: "
+                    + self._remedy(other, space)
+                )
+        return codes
+
+    def _remedy(self, own: str, wanted: str) -> str:
+        carried = f"generator.map(codes, {own!r}, {wanted!r})"
+        if wanted == self.default_space():
+            return f"pass space={own!r}; there is no map back to {wanted!r}"
+        return f"pass space={own!r}, or carry the codes over with {carried}"
+
+    def check_shape(self, codes: Tensor, space: str) -> Space:
+        """The space, if the codes have its shape; `check` looks at their values too.
+
+        Raises:
+            LatdirError: An unknown space, no tensor, an integer dtype, or another shape.
         """
         wanted = self.space(space)
+        if not isinstance(codes, Tensor):
+            raise SpaceError(
+                f"codes are a tensor [n, {', '.join(map(str, wanted.shape))}], not "
+                f"{type(codes).__name__}: torch.as_tensor(codes) makes one of an array or a list"
+            )
         shape = tuple(codes.shape)
         if wanted.shape in (shape, shape[1:]) or not codes.is_floating_point():
-            return wanted.check(codes)
+            wanted.check(codes)
+            return wanted
         alike = [s.name for s in self.spaces.values() if shape[1:] == s.shape]
         bare = [s.name for s in self.spaces.values() if shape == s.shape]
         if alike:
-            hint = (
-                f", which looks like {' or '.join(map(repr, alike))}: pass space={alike[0]!r}, or "
-                f"carry the codes over with generator.map(codes, {alike[0]!r}, {space!r})"
+            if len(alike) > 1 and (read := readable(_one_layer(codes))) is not None:
+                alike = [s for s in alike if self._profiles.plausible(read, s)][:1] or alike
+            hint = f", which looks like {' or '.join(map(repr, alike))}: " + self._remedy(
+                alike[0], space
             )
         elif bare:
             hint = (
@@ -150,7 +186,8 @@ class Generator(ABC):
                 "come from another one"
             )
         else:
-            return wanted.check(codes)
+            wanted.check(codes)
+            return wanted
         expected = ", ".join(["n", *map(str, wanted.shape)])
         raise SpaceError(
             f"codes of space {space!r} have shape [{expected}], not {list(shape)}{hint}"
@@ -200,7 +237,8 @@ class Generator(ABC):
         rng = np.random.Generator(np.random.Philox(key=key))
         codes = torch.from_numpy(self._draw(rng, BLOCK)).to(self.device)
         with torch.inference_mode():
-            mapped = self.map(codes, self.default_space(), space)
+            first = self.default_space()
+            mapped = codes if space == first else self._map(codes, first, space)
         return mapped.clone()
 
     def _draw(self, rng: np.random.Generator, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -249,6 +287,18 @@ class Generator(ABC):
     def _priors(self) -> dict[str, Prior]:
         return {}
 
+    @cached_property
+    def _profiles(self) -> SpaceProfiles:
+        return SpaceProfiles(self._profile_codes)
+
+    def _profile_codes(self, space: str) -> Tensor:
+        return _one_layer(self.sample(PROFILE_CODES, seed=PRIOR_SEED, space=space))
+
+    def _confusable(self, space: str) -> list[str]:
+        """Other spaces of the same shape, whose codes have another distribution."""
+        shape = self.space(space).shape
+        return [s.name for s in self.spaces.values() if s.name != space and s.shape == shape]
+
     def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
         """The first affine map each chosen layer applies to a code, for closed-form methods.
 
@@ -277,3 +327,8 @@ class Generator(ABC):
         spaces = ", ".join(f"{s.name}{list(s.shape)}" for s in self.spaces.values())
         size = "×".join(map(str, self.image_shape[1:]))
         return f"{type(self).__name__}({self.name}: {spaces} -> {size})"
+
+
+def _one_layer(codes: Tensor) -> Tensor:
+    """The codes as rows; of codes with layers the first layer."""
+    return codes[:, 0] if codes.ndim == 3 else codes.flatten(1)

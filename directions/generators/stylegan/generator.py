@@ -105,6 +105,17 @@ class StyleGenerator(Generator):
         """Device of the weights."""
         return next(self.network.parameters()).device
 
+    def _confusable(self, space: str) -> list[str]:
+        """Spaces of the same shape; z stands for pn too, since both are standard normal.
+
+        Else pn and pn+ count once their axes are known: codes of them come from there.
+        """
+        others = super()._confusable(space)
+        hidden = {"pn": {"z"}, "z": {"pn"}}.get(space, {"pn"} if "z" in others else set())
+        if "_whitening" not in vars(self) and not space.startswith("pn"):
+            hidden |= {"pn", "pn+"}
+        return [name for name in others if name not in hidden]
+
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         if target == "z":
             raise SpaceError(
@@ -265,7 +276,7 @@ class StyleGenerator(Generator):
                 codes = self.truncate(codes, truncation)
             else:
                 codes = self.network.w_avg.to(codes).lerp(codes, truncation)
-            mapped = self.map(codes, "w+" if layered else "w", target)
+            mapped = self._map(codes, "w+" if layered else "w", target)
         return mapped.clone()
 
     def _styles(self, ws: Float[Tensor, "n layers w"]) -> Float[Tensor, "n s"]:
@@ -315,7 +326,8 @@ class StyleGenerator(Generator):
 
         def run(codes: Tensor) -> Tensor:
             with torch.inference_mode():
-                styles = self.check(codes, name) if name == "s" else self.map(codes, name, "s")
+                self.check_shape(codes, name)
+                styles = codes if name == "s" else self._map(codes, name, "s")
                 return synthesis(torch.split(styles, list(self.network.style_sizes), 1))
 
         return run
