@@ -115,7 +115,11 @@ class Effects:
 
     @property
     def standardized(self) -> Float[Tensor, "k a"]:
-        """Mean change per sigma in standard deviations of the attribute; NaN if constant."""
+        """`mean` divided by `std`: comparable across attributes; NaN for a constant one.
+
+        It is per sigma of the direction whatever the length of `step`, and its unit is the
+        attribute's standard deviation over the unmoved codes.
+        """
         return self.mean / torch.where(self.std > 0, self.std, torch.nan)
 
     @cached_property

@@ -234,6 +234,7 @@ def permuted_labels(
     permutations: int = 100,
     train: float = 0.7,
     seed: int = 0,
+    progress: bool = True,
 ) -> PermutationTest:
     """Fit a direction to shuffled scores, again and again, and rank held-out codes by it.
 
@@ -247,6 +248,7 @@ def permuted_labels(
         permutations: Number of shuffles.
         train: Share of the codes that directions are fitted to.
         seed: Seed of split and shuffles.
+        progress: Whether to show a bar.
 
     Returns:
         Observed and shuffled rank correlations (Spearman), and the shuffled fits' vectors.
@@ -284,7 +286,7 @@ def permuted_labels(
 
     labels = scores[split]
     observed, _ = fit(labels)
-    shuffles = tqdm(range(permutations), desc="shuffling labels", delay=1)
+    shuffles = tqdm(range(permutations), desc="shuffling labels", delay=1, disable=not progress)
     trials = [
         fit(labels[torch.randperm(len(flat), generator=rng).to(labels.device)]) for _ in shuffles
     ]

@@ -132,7 +132,10 @@ def nearest_phrases(
     named = {}
     scorers: dict[str, Scorer] = {}
     n = 2 * count * len(bank)
-    for direction in tqdm(bank.check(generator).directions, desc="phrases", delay=1):
+    hidden = not rendering.progress
+    for direction in tqdm(
+        bank.check(generator).directions, desc="phrases", delay=1, disable=hidden
+    ):
         space = direction.acts_in(generator.spaces)
         codes = generator.sample(
             count, seed=seed, space=space, truncation=rendering.of_bank(bank.provenance).psi

@@ -70,7 +70,9 @@ def step_effects(
 
     spread = scores(codes).std(0)
     rows = []
-    for direction in tqdm(bank.directions, desc="effects", unit="direction", delay=1):
+    hidden = not rendering.progress
+    bar = tqdm(bank.directions, desc="effects", unit="direction", delay=1, disable=hidden)
+    for direction in bar:
         change = scores(direction.shift(codes, step)) - scores(direction.shift(codes, -step))
         rows.append(change.mean(0) / (2 * step))
     effects = torch.stack(rows) / torch.where(spread > 0, spread, torch.inf)

@@ -26,7 +26,8 @@ class Rendering:
         batch_size: Images at a time. None: measured, on runs of 2,048 images or more.
         compile: Whether the classifier's compiled form is used. None: where a run is long enough
             to pay for the compilation.
-        progress: Whether to show a bar.
+        progress: Whether to show a bar, as in `measure_effects(…, rendering=Rendering(
+            progress=False))`.
 
     Raises:
         LatdirError: A value that is not allowed.

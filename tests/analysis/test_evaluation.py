@@ -1,10 +1,16 @@
 """`analysis.evaluate`: a bank measured, calibrated and tried in one call."""
 
 import pytest
+from tqdm.auto import tqdm
 
-from analysis import evaluate
+from analysis import evaluate, measure_effects
+from analysis.edits import curves, nulls
 from analysis.edits.accuracy import Accuracy
-from directions import LatdirError
+from analysis.naming import by_text
+from directions import LatdirError, Rendering
+from directions.classifiers.clip.prompts import prompts_of
+from directions.disentangling import measured
+from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
 from directions.seeds import HELD_OUT_SEED, TRIAL_SEED
 from tests.analysis.measured import bank_of, true_bank
@@ -48,6 +54,30 @@ def test_results_are_short_in_a_notebook_and_convert_to_tables(world):
     assert figures == pytest.approx((cell.mean, cell.low, cell.high, cell.standardized, cell.rises))
     assert len(effects.to_frame()) == 9
     assert list(found.effect_columns())[:-3] == list(columns)
+
+
+def test_bars_can_be_turned_off(world, monkeypatch):
+    bars = []
+
+    def noted(*parts, disable=False, **rest):
+        bars.append(disable)
+        return tqdm(*parts, disable=True, **rest)
+
+    for module in (curves, measured, by_text, nulls):
+        monkeypatch.setattr(module, "tqdm", noted)
+    bank, classifier = true_bank(world), world.classifier()
+    scores, words = world.factors(world.sample(40, seed=0)), prompts_of(["a smile"], neutral="no")
+    for shown in (True, False):
+        bars.clear()
+        on = {"rendering": Rendering(progress=shown)}
+        measure_effects(world, classifier, bank, count=4, **on)
+        measured.step_effects(world, classifier, bank, codes=world.sample(4, seed=0), **on)
+        by_text.nearest_phrases(world, PlantedClip(world), bank, words, count=4, **on)
+        nulls.permuted_labels(
+            world.sample(40, seed=0), scores[:, 0], lambda x, y: x.T @ y, permutations=2,
+            progress=shown,
+        )  # fmt: skip
+        assert bars == [not shown] * 4
 
 
 def test_measures_are_tried_on_codes_that_calibration_did_not_see(world, monkeypatch):
