@@ -164,7 +164,7 @@ def test_the_interval_is_student_s_prediction_interval():
 
 
 def test_the_null_is_drawn_like_differences_of_codes_unless_asked_otherwise():
-    generator = planted(dim=24, condition=10, seed=3)
+    generator = planted(dim=24, condition=10.0, seed=3)
     classifier = generator.classifier()
     effects = measure_effects(generator, classifier, true_bank(generator), count=16)
     null = random_null(generator, classifier, effects, count=200)
