@@ -12,6 +12,7 @@ from directions.lazy import lazy_names
 from directions.plugins import Entry, build, installed
 
 if TYPE_CHECKING:
+    from directions.devices import Device
     from directions.classifiers.base import Attribute, Classifier, Combined
     from directions.classifiers.mirror import Mirrored
     from directions.classifiers.rename import Renamed
@@ -45,16 +46,18 @@ def available_classifiers() -> dict[str, Entry]:
     return CLASSIFIERS | installed(GROUP, CLASSIFIERS)
 
 
-def load_classifier(name: str) -> Classifier:
+def load_classifier(name: str, *, device: Device = "cpu") -> Classifier:
     """A classifier by name; several joined by `+` are combined.
 
     Args:
         name: Such as `faces+pixels`. Each part is one of `available_classifiers()`, or
             `module:function` or `path/to/file.py:function` of your own, where the function takes
             no arguments and returns a `Classifier`, such as `directions.wrap_classifier(…)`.
+        device: As for `load_generator`. Classifiers without weights, and `faces`, run where the
+            images are.
 
     Raises:
-        LatdirError: No classifier of that name.
+        LatdirError: No classifier of that name, or no such device.
 
     Example:
         >>> load_classifier("pixels").names
@@ -67,12 +70,14 @@ def load_classifier(name: str) -> Classifier:
             directions.wrap_classifier(…)
     """
     from directions.classifiers.base import Classifier, Combined
+    from directions.devices import resolve_device
 
     if not isinstance(name, str):
         raise LatdirError(
             f"a classifier is loaded by its name, not from a {type(name).__name__}: a module or "
             "function of your own is adapted by directions.wrap_classifier(…)"
         )
+    where = resolve_device(device)
     parts = []
     for part in name.split("+"):
         made = build(
@@ -83,7 +88,7 @@ def load_classifier(name: str) -> Classifier:
                 f"{part} made a {type(made).__name__}, not a Classifier: "
                 "return directions.wrap_classifier(…)"
             )
-        parts.append(made)
+        parts.append(made.to(where))
     return parts[0] if len(parts) == 1 else Combined(*parts)
 
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.devices import Movable
 from directions.errors import LatdirError, SamplesError, UnknownNameError
 from directions.fingerprints import Precision, fingerprint
 
@@ -69,7 +70,7 @@ def logit(scores: Float[Tensor, "n k"], attributes: Sequence[Attribute]) -> Floa
     return torch.where(probability, scores.clamp(LOGIT_CLAMP, 1 - LOGIT_CLAMP).logit(), scores)
 
 
-class Classifier(ABC):
+class Classifier(Movable, ABC):
     """Images `[n, 3, H, W]` in [-1, 1] in, scores `[n, k]` out, one column an attribute.
 
     Attributes:

@@ -15,6 +15,7 @@ from directions.lazy import lazy_names
 from directions.plugins import Entry, build, installed
 
 if TYPE_CHECKING:
+    from directions.devices import Device
     from directions.generators.base import Generator
 
 __all__ = ["GENERATORS", "Generator", "available_generators", "load_generator"]
@@ -45,7 +46,9 @@ def available_generators() -> dict[str, Entry]:
     return GENERATORS | installed(GROUP, GENERATORS)
 
 
-def load_generator(name: str | os.PathLike[str], **options: int | float | str | None) -> Generator:
+def load_generator(
+    name: str | os.PathLike[str], *, device: Device = "cpu", **options: int | float | str | None
+) -> Generator:
     """A generator by name, or from a checkpoint file.
 
     Checkpoints of StyleGAN2-ADA, StyleGAN3, StyleGAN2, StyleGAN, PGGAN and BigGAN-deep load from
@@ -58,6 +61,8 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
             appended, as in `network.pkl?label=3&noise=none`; or `module:function` or
             `path/to/file.py:function` of your own, where the function takes no arguments and
             returns a `Generator`, such as `directions.wrap(…)`.
+        device: `auto` (a CUDA card where there is one, otherwise the CPU), `cpu`, `cuda`, `cuda:1`
+            or `mps`. Its codes are drawn there.
         **options: For checkpoints, such as `label=3`: the fields of
             `directions.generators.checkpoints.families.Options`. Those left out keep the file's
             value, or the default of the project that wrote it.
@@ -68,7 +73,7 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
 
     Raises:
         LatdirError: No generator of that name, no such option, or a file that is no checkpoint of
-            these, is damaged, or asks for more than its numbers to be read.
+            these, is damaged, or asks for more than its numbers to be read; or no such device.
 
     Example:
         >>> load_generator("nvidia-magic")
@@ -83,6 +88,9 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
         directions.errors.CheckpointError: network-snapshot.pkl cannot be loaded: there is no such
             file
     """
+    from directions.devices import resolve_device
+
+    where = resolve_device(device)
     try:
         text = os.fspath(name)
     except TypeError:
@@ -100,7 +108,7 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
         said = "&".join(f"{key}={value}" for key, value in wanted.given().items())
         stem = path.name if path.is_dir() else path.stem
         named = f"{stem}?{said}" if said else stem
-        return load_checkpoint(path, name=named, options=wanted)
+        return load_checkpoint(path, name=named, options=wanted).to(where)
     if given:
         raise LatdirError(f"{text} is no checkpoint file, and only those take {next(iter(given))}=")
     try:
@@ -115,7 +123,7 @@ def load_generator(name: str | os.PathLike[str], **options: int | float | str | 
         raise LatdirError(
             f"{text} made a {type(made).__name__}, not a Generator: return directions.wrap(…)"
         )
-    return made
+    return made.to(where)
 
 
 def _is_file(text: str) -> bool:

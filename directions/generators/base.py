@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.devices import Movable, sent
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.fingerprints import Precision
 from directions.generators.checks import check_seed
@@ -26,7 +27,7 @@ BLOCK = 256
 PRIOR_SAMPLES = 16384
 
 
-class Generator(ABC):
+class Generator(Movable, ABC):
     """Latent codes in, images out.
 
     A subclass sets `name`, `spaces` and `image_shape`, gives `fingerprint`, and implements
@@ -57,11 +58,12 @@ class Generator(ABC):
         """Images of codes, differentiable.
 
         Args:
-            codes: `[n, *space.shape]`.
+            codes: `[n, *space.shape]`, on the generator's device.
             space: Name of the codes' space.
 
         Returns:
-            `[n, 3, H, W]` in [-1, 1], on the codes' device.
+            `[n, 3, H, W]` in [-1, 1], on that device. It has a graph only if the codes ask for
+            gradients, or weights of a wrapped module do.
         """
 
     def inference(
@@ -235,7 +237,7 @@ class Generator(ABC):
     def _block(self, seed: int, block: int, space: str) -> Tensor:
         key = np.array([seed, block], dtype=np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
-        codes = torch.from_numpy(self._draw(rng, BLOCK)).to(self.device)
+        codes = sent(torch.from_numpy(self._draw(rng, BLOCK)), self.device)
         with torch.inference_mode():
             first = self.default_space()
             mapped = codes if space == first else self._map(codes, first, space)
@@ -265,7 +267,8 @@ class Generator(ABC):
         """Mean and covariance of the codes of a space, estimated once and kept.
 
         The first space of a generator that does not override `_draw` is standard normal
-        exactly; others are estimated from 16,384 codes of a fixed seed.
+        exactly; others are estimated from 16,384 codes of a fixed seed. It is on the CPU, in
+        float32, whatever the generator's device.
         """
         first = self.default_space()
         name = first if space is None else self.space(space).name
@@ -274,7 +277,7 @@ class Generator(ABC):
             self._priors[name] = (
                 Prior.standard(self.space(name).size)
                 if exact
-                else Prior.fit(self.sample(PRIOR_SAMPLES, seed=PRIOR_SEED, space=name))
+                else Prior.fit(self.sample(PRIOR_SAMPLES, seed=PRIOR_SEED, space=name).cpu())
             )
         return self._priors[name]
 

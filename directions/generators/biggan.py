@@ -24,6 +24,7 @@ from scipy import special
 from torch import Tensor, nn
 from torch.nn import functional
 
+from directions.devices import InDtype, sent
 from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
@@ -237,7 +238,7 @@ class BigGANGenerator(Generator):
     is the direction in `w` from class 281 to class 207.
 
     Args:
-        network: The network; put into evaluation mode, otherwise unchanged.
+        network: The network; put into evaluation mode and frozen, otherwise unchanged.
         name: Short name, shown and stored.
         label: The class all images belong to, or None.
         truncation: Half the bound of the noise, 0 < truncation <= 1: z is a standard normal
@@ -263,7 +264,7 @@ class BigGANGenerator(Generator):
             )
         if not 0 < truncation <= 1:
             raise LatdirError(f"truncation is above 0 and at most 1, not {truncation}")
-        self.network = network.eval()
+        self.network = network.eval().requires_grad_(False)
         self.name = name
         self.label = label
         self.truncation = float(truncation)
@@ -286,6 +287,11 @@ class BigGANGenerator(Generator):
     def device(self) -> torch.device:
         """Device of the weights."""
         return self.network.embeddings.device
+
+    @cached_property
+    def _networks(self) -> InDtype:
+        """The network in the dtype of codes."""
+        return InDtype(self.network)
 
     def with_label(self, label: int | None) -> BigGANGenerator:
         """The same network making images of one class, or of any."""
@@ -310,7 +316,8 @@ class BigGANGenerator(Generator):
 
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
         """Images of codes, `[n, 3, R, R]` in [-1, 1]."""
-        return cast(Tensor, self.network(self.map(codes, space, "w"), self.truncation))
+        network = self._networks(codes.dtype)
+        return cast(Tensor, network(self.map(codes, space, "w"), self.truncation))
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         if (source, target) == ("w", "z"):
@@ -339,7 +346,7 @@ class BigGANGenerator(Generator):
         # The same key far ahead of the noise's counter: independent of it, and of the batch.
         bits = np.random.Philox(key=np.array([seed, block], dtype=np.uint64), counter=1 << 128)
         labels = np.random.Generator(bits).integers(self.network.num_classes, size=len(noise))
-        embedded = self.network.embeddings.detach().T[torch.from_numpy(labels).to(self.device)]
+        embedded = self.network.embeddings.detach().T[sent(torch.from_numpy(labels), self.device)]
         return torch.cat([noise, embedded.to(noise)], 1)
 
     def prior(self, space: str | None = None) -> Prior:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from directions import zoo
+from directions.devices import Device, resolve_device
 from directions.errors import CheckpointError, SpaceError
 from directions.fingerprints import Precision, fingerprint
 from directions.generators.base import Generator
@@ -48,7 +49,7 @@ class _Layer:
     scale: Float[Tensor, "o"]
     bias: Float[Tensor, "o"]
 
-    def to(self, device: str | torch.device) -> _Layer:
+    def to(self, device: torch.device) -> _Layer:
         return _Layer(self.weight.to(device), self.scale.to(device), self.bias.to(device))
 
     @property
@@ -83,10 +84,11 @@ class DCGAN(Generator):
         state: Mapping[str, Tensor],
         *,
         name: str = "dcgan",
-        device: str | torch.device = "cpu",
+        device: Device = "cpu",
     ) -> None:
         self.name = name
-        self._layers = tuple(layer.to(device) for layer in _layers(state))
+        where = resolve_device(device)
+        self._layers = tuple(layer.to(where) for layer in _layers(state))
         size = self._layers[0].weight.shape[-1] * 2 ** (len(self._layers) - 1)
         self.spaces = {"z": Space("z", (self._layers[0].weight.shape[0],))}
         self.image_shape = (3, size, size)
@@ -128,7 +130,7 @@ class DCGAN(Generator):
     @cached_property
     def _chain(self) -> list[nn.Module]:
         layers = self._layers
-        return deconvolutions([layer.folded for layer in layers], [x.bias for x in layers])
+        return deconvolutions([layer.folded.float() for layer in layers], [x.bias.float() for x in layers])
 
     def inference(
         self, *, precision: Precision = "float32", space: str = "z"
@@ -152,7 +154,7 @@ class DCGAN(Generator):
 
         def run(codes: Tensor) -> Tensor:
             with torch.inference_mode():
-                x = torch.addmm(bias, codes.to(dtype), matrix)
+                x = torch.addmm(bias, self.check(codes, space).to(dtype), matrix)
                 x = x.view(-1, side, side, width).permute(0, 3, 1, 2)
                 for weight, offset in windows:
                     x = _interleave(
@@ -176,7 +178,7 @@ class DCGAN(Generator):
         return [self._layers[0].folded.flatten(1).T]
 
 
-def digiface64(*, device: str | torch.device = "cpu") -> DCGAN:
+def digiface64(*, device: Device = "cpu") -> DCGAN:
     """The built-in generator of 64×64 faces; `directions/zoo/digiface64` has its card.
 
     Args:

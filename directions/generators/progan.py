@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from directions.devices import InDtype
 from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
@@ -107,7 +108,7 @@ class ProGAN(Generator):
     """A PGGAN as a generator of one latent space, z.
 
     Args:
-        network: The network; put into evaluation mode, otherwise unchanged.
+        network: The network; put into evaluation mode and frozen, otherwise unchanged.
         name: Short name, shown and stored.
         label: For conditional networks, the class all images belong to.
 
@@ -122,7 +123,7 @@ class ProGAN(Generator):
                 f"this network has {c.c_dim} classes, so there is no class {label}"
                 + ("" if c.c_dim else ": leave the label out")
             )
-        self.network = network.eval()
+        self.network = network.eval().requires_grad_(False)
         self.name = name
         self.label = label
         size = 4 << len(c.channels) - 1
@@ -139,6 +140,11 @@ class ProGAN(Generator):
     def device(self) -> torch.device:
         """Device of the weights."""
         return next(self.network.parameters()).device
+
+    @cached_property
+    def _networks(self) -> InDtype:
+        """The network in the dtype of codes."""
+        return InDtype(self.network)
 
     def with_label(self, label: int) -> ProGAN:
         """The same network making images of one class."""
@@ -157,7 +163,7 @@ class ProGAN(Generator):
                 )
             label = codes.new_zeros(len(codes), count)
             label[:, self.label] = 1
-        images: Tensor = self.network(codes, label)
+        images: Tensor = self._networks(codes.dtype)(codes, label)
         return images
 
     def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:

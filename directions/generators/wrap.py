@@ -58,6 +58,8 @@ class WrappedGenerator(Generator):
         self.spaces = {space.name: space}
         self._function = function
         self._module = module_of(function)
+        # Where codes are drawn for a function, which has no weights to follow.
+        self._home = torch.device("cpu")
         self._input_shape = input_shape
         self._shift, self._scale = TO_UNIT[pixels]
         self._output = output
@@ -75,7 +77,8 @@ class WrappedGenerator(Generator):
         if self._module is None:
             self._hashed["function"] = function
         # Modules that the function calls are in evaluation mode while it runs.
-        self._called = [self._module] if self._module is not None else self._parts()[2]
+        # A set: those of a function stay where they are when the generator moves.
+        self._called = set(self._parts()[2]) if self._module is None else [self._module]
         self._fingerprint = CachedFingerprint()
 
     def _parts(self) -> tuple[dict[str, Tensor], dict[str, Any], list[nn.Module]]:
@@ -107,8 +110,8 @@ class WrappedGenerator(Generator):
 
     @property
     def device(self) -> torch.device:
-        """Current device of the module's weights."""
-        return torch.device("cpu") if self._sample_weight is None else self._sample_weight.device
+        """Current device of the module's weights; for a function the CPU, or where `to` put it."""
+        return self._home if self._sample_weight is None else self._sample_weight.device
 
     @property
     def _sample_weight(self) -> Tensor | None:
@@ -215,7 +218,8 @@ def wrap(
 
     The module stays yours: it is not copied, moved or changed, and it is in evaluation mode only
     while it is called, as are modules that a function calls. Train it on, and its fingerprint
-    changes with its weights.
+    changes with its weights. `to` gives the generator a moved copy of the
+    module; of a function it moves the codes only.
 
     Args:
         module: Takes codes `[n, *input_shape]`, gives images `[n, 3, H, W]` or `[n, 1, H, W]`, as

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from directions.classifiers.base import Classifier
+from directions.devices import Device, Movable
 from directions.errors import BankError, LatdirError
 from directions.generators.base import Generator
 from directions.storage.container import FileFormat, plain, read_tensors, write_tensors
@@ -55,7 +56,7 @@ class StoredPath:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class CurvedPath(ABC):
+class CurvedPath(Movable, ABC):
     """A path through latent space that may bend and may differ from code to code.
 
     A subclass sets `kind`, has a line in `KINDS`, and implements `shift`; where its
@@ -145,6 +146,7 @@ def load_path(
     *,
     generator: Generator | None = None,
     classifier: Classifier | None = None,
+    device: Device | None = None,
 ) -> CurvedPath:
     """Read a path that `CurvedPath.save` wrote.
 
@@ -153,10 +155,12 @@ def load_path(
         generator: When given, a path of another generator is refused. Paths that make images on
             their path need it.
         classifier: Paths that score images along the path need it.
+        device: Where the path and the models it follows are put, as by `to`; by default the models
+            stay where they are, and the path's own tensors follow the codes.
 
     Raises:
         LatdirError: No path file, a broken one, of a newer version or of another generator; or
-            the path needs a generator or classifier that was not given.
+            the path needs a generator or classifier that was not given; or no such device.
     """
     kind, held = _read(path)
     if generator is not None and generator.fingerprint != held.fingerprint:
@@ -167,13 +171,14 @@ def load_path(
     module, _, name = KINDS[kind].partition(":")
     cls: type[CurvedPath] = getattr(importlib.import_module(module), name)
     try:
-        return cls.restored(held, generator=generator, classifier=classifier)
+        made = cls.restored(held, generator=generator, classifier=classifier)
     except LatdirError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BankError(
             f"{path} is broken: its contents make no {kind} path ({error}); take a fresh copy"
         ) from error
+    return made if device is None else made.to(device)
 
 
 class _Header(BaseModel):

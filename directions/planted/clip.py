@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from directions.devices import Movable
 from directions.errors import LatdirError
 from directions.fingerprints import fingerprint
 from directions.planted.world import PlantedGenerator
@@ -28,7 +29,7 @@ __all__ = ["PlantedClip"]
 IMAGE_GAIN = 0.25
 
 
-class PlantedClip:
+class PlantedClip(Movable):
     """Reads a planted generator's images, and texts that name its factors.
 
     Args:

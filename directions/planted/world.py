@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier
+from directions.devices import Device, resolve_device
 from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
@@ -54,6 +55,7 @@ class PlantedGenerator(Generator):
     """
 
     name = "planted"
+    _stays = (*Generator._stays, "_root")
 
     def __init__(
         self,
@@ -243,7 +245,7 @@ def planted(
     gains: Sequence[float] | None = None,
     names: Sequence[str] | None = None,
     seed: int = 0,
-    device: str | torch.device = "cpu",
+    device: Device = "cpu",
 ) -> PlantedGenerator:
     """A planted generator with a random geometry of the given kind.
 
@@ -293,7 +295,8 @@ def planted(
         variances = torch.logspace(0, -2 * math.log10(condition), dim, dtype=torch.float64)
         covariance = (other.T * (variances / variances.mean())) @ other
     geometry = (truth, bends, axes[factors:stop], covariance)
-    truth, bends, others, covariance = (t.float().to(device) for t in geometry)
+    where = resolve_device(device)
+    truth, bends, others, covariance = (t.float().to(where) for t in geometry)
     return PlantedGenerator(
         truth,
         bends=bends,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -50,6 +51,7 @@ class Towers:
         image: Normalized images `[n, 3, size, size]` to embeddings `[n, e]`.
         text: Tokens `[k, length]` to embeddings `[k, e]`.
         tokenize: Texts to tokens.
+        rebuild: The same encoders of a moved copy of the module.
         mean: Of each channel in [0, 1], taken off images.
         std: Divisor after that.
         known: Tokens that it was trained on, where it is known to know only some.
@@ -61,6 +63,7 @@ class Towers:
     image: Callable[[Tensor], Tensor]
     text: Callable[[Tensor], Tensor]
     tokenize: Callable[[Sequence[str]], Int[Tensor, "k t"]]
+    rebuild: Callable[[nn.Module], Towers]
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
     known: frozenset[int] | None = None
@@ -178,6 +181,9 @@ def from_module(module: nn.Module) -> Towers:
             "the batch: call module.eval() first"
         )
     package = clip_package()
+    for part in module.modules():
+        if isinstance(part, package.model.LayerNorm):
+            part.float()  # it computes in float32 whatever its input
     encoder: Any = module
     length = int(getattr(module, "context_length", 77))
     # Positions after the end token are masked; this class takes shorter texts.
@@ -202,6 +208,7 @@ def from_module(module: nn.Module) -> Towers:
         encoder.encode_image,
         text,
         tokenize,
+        from_module,
     )
 
 
@@ -220,8 +227,11 @@ def from_open_clip(name: str, device: torch.device) -> Towers:
     package = require("open_clip", "open-clip")
     module = package.create_model(model, pretrained=pretrained)
     module = module.float().eval().requires_grad_(False).to(device)
+    return _open_clip(package.get_tokenizer(model), module)
+
+
+def _open_clip(tokenizer: Any, module: Any) -> Towers:
     size = module.visual.image_size
-    tokenizer = package.get_tokenizer(model)
     length = int(module.context_length)
 
     def tokenize(texts: Sequence[str]) -> Tensor:
@@ -238,6 +248,7 @@ def from_open_clip(name: str, device: torch.device) -> Towers:
         module.encode_image,
         module.encode_text,
         tokenize,
+        partial(_open_clip, tokenizer),
         tuple(getattr(module.visual, "image_mean", None) or MEAN),
         tuple(getattr(module.visual, "image_std", None) or STD),
     )
@@ -253,7 +264,10 @@ def from_transformers(name: str, device: torch.device) -> Towers:
     module = package.CLIPModel.from_pretrained(name)
     module = module.float().eval().requires_grad_(False).to(device)
     tokenizer = package.CLIPTokenizerFast.from_pretrained(name)
-    processor = package.CLIPImageProcessor.from_pretrained(name)
+    return _transformers(tokenizer, package.CLIPImageProcessor.from_pretrained(name), module)
+
+
+def _transformers(tokenizer: Any, processor: Any, module: Any) -> Towers:
     length = module.config.text_config.max_position_embeddings
 
     def tokenize(texts: Sequence[str]) -> Tensor:
@@ -271,6 +285,7 @@ def from_transformers(name: str, device: torch.device) -> Towers:
         lambda images: _pooled(module.get_image_features(pixel_values=images)),
         lambda tokens: _pooled(module.get_text_features(input_ids=tokens)),
         tokenize,
+        partial(_transformers, tokenizer, processor),
         tuple(processor.image_mean),
         tuple(processor.image_std),
     )

@@ -28,6 +28,7 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.classifiers.clip.templates import FACE_PROMPTS, TEMPLATES
 from directions.classifiers.clip.weights import read_weights
 from directions.classifiers.crop import checked
+from directions.devices import Device, Movable, moved, resolve_device
 from directions.errors import LatdirError, UnknownNameError, did_you_mean
 from directions.fingerprints import fingerprint
 
@@ -47,7 +48,7 @@ BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
-class ClipModel:
+class ClipModel(Movable):
     """A text-image model; create one with `load_clip`.
 
     Attributes:
@@ -87,6 +88,24 @@ class ClipModel:
         """Device of the weights."""
         return next(self.towers.module.parameters()).device
 
+    def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> ClipModel:
+        """The model on a device, its weights in a dtype; itself where nothing changes.
+
+        Args:
+            device: As for `resolve_device`.
+            dtype: In which both encoders run; embeddings are float32 always.
+
+        Raises:
+            LatdirError: No such device on this machine, or no floating-point dtype.
+        """
+        module = moved(self.towers.module, device, dtype)
+        if module is self.towers.module:
+            return self
+        made = ClipModel(self.name, self.towers.rebuild(module))
+        if dtype is not None:
+            vars(made)["fingerprint"] = self.fingerprint
+        return made
+
     def encode_images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n e"]:
         """Unit embeddings of images, differentiable.
 
@@ -97,12 +116,20 @@ class ClipModel:
             `[n, dim]`, float32.
 
         Raises:
-            LatdirError: Not a batch of RGB images.
+            LatdirError: Not a batch of RGB images, or images on another device.
         """
         towers = self.towers
+        weight = next(towers.module.parameters())
+        if checked(images).device != weight.device:
+            raise LatdirError(
+                f"the images are on {images.device}, {self.name} on {weight.device}: "
+                f"load it with device={str(images.device)!r}, or move it with .to"
+            )
         parts = [
-            towers.image(prepare(part, size=towers.size, mean=towers.mean, std=towers.std))
-            for part in torch.split(checked(images), BATCH)
+            towers.image(
+                prepare(part, size=towers.size, mean=towers.mean, std=towers.std).to(weight.dtype)
+            )
+            for part in torch.split(images, BATCH)
         ]
         return F.normalize(torch.cat(parts).float(), dim=1)
 
@@ -209,7 +236,7 @@ def prepare(
 
 
 def load_clip(
-    source: str | Path | nn.Module = BUILT_IN, *, device: str | torch.device | None = None
+    source: str | Path | nn.Module = BUILT_IN, *, device: Device | None = None
 ) -> ClipModel:
     """A CLIP by name, from a file, or of a module.
 
@@ -222,10 +249,11 @@ def load_clip(
               safetensors; nothing in the file is executed;
             - `open_clip:NAME/PRETRAINED` or `transformers:NAME`, where those are installed;
             - a module with the interface of `clip.model.CLIP`, used unchanged.
-        device: Where it runs; by default the CPU. A module stays where it is.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; by default the CPU. A module stays where
+            it is.
 
     Raises:
-        LatdirError: Not one of these, a missing package, or a file without a CLIP.
+        LatdirError: Not one of these, a missing package, a file without a CLIP, or no such device.
 
     Example:
         >>> clip = load_clip()
@@ -242,7 +270,7 @@ def load_clip(
         if device is not None:
             raise LatdirError("a module stays where it is: move it with module.to(device) first")
         return ClipModel(type(source).__name__, adapters.from_module(source))
-    where = torch.device(device or "cpu")
+    where = resolve_device(device or "cpu")
     name = str(source)
     library, _, rest = name.partition(":")
     if name == BUILT_IN:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,7 @@ from directions.classifiers.faces import landmarks as lm
 from directions.classifiers.faces import nets as face_nets
 from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.classifiers.faces.nets import EXPRESSIONS, normalize
+from directions.devices import Device, resolve_device
 from directions.errors import LatdirError
 from directions.fingerprints import Precision, fingerprint
 
@@ -144,6 +145,16 @@ class FaceClassifier(Classifier):
         """
         self.columns(names)
         return self._columns(self._outputs(images, _nets_of(names)), names, logits=True)
+
+    def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Itself: the networks run in float32 where the images are, loaded there at first use.
+
+        Raises:
+            LatdirError: No such device on this machine.
+        """
+        if device is not None:
+            resolve_device(device)
+        return self
 
     @cached_property
     def embed(self) -> FaceEmbedding:

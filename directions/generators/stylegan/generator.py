@@ -32,6 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from directions.devices import InDtype
 from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import Precision, fingerprint
 from directions.generators.base import PRIOR_SAMPLES, Generator
@@ -48,7 +49,7 @@ class StyleGenerator(Generator):
     """A style-based network as a generator with all its latent spaces.
 
     Args:
-        network: The network; put into evaluation mode, otherwise unchanged.
+        network: The network; put into evaluation mode and frozen, otherwise unchanged.
         name: Short name, shown and stored.
         label: For conditional networks, the class all images belong to.
         noise: `const` (the stored noise), `none`, or a seed for fresh noise that is the same
@@ -59,6 +60,8 @@ class StyleGenerator(Generator):
         LatdirError: A label for an unconditional network, or one out of range.
     """
 
+    _stays = (*Generator._stays, "_whitening")
+
     def __init__(
         self,
         network: StyleNetwork,
@@ -68,7 +71,7 @@ class StyleGenerator(Generator):
         noise: str | int = "const",
         truncation_cutoff: int | None = None,
     ) -> None:
-        self.network = network.eval()
+        self.network = network.eval().requires_grad_(False)
         self.name = name
         if label is not None and not 0 <= label < network.c_dim:
             raise LatdirError(
@@ -116,6 +119,11 @@ class StyleGenerator(Generator):
             hidden |= {"pn", "pn+"}
         return [name for name in others if name not in hidden]
 
+    @cached_property
+    def _networks(self) -> InDtype:
+        """The network in the dtype of codes."""
+        return InDtype(self.network)
+
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         if target == "z":
             raise SpaceError(
@@ -132,7 +140,8 @@ class StyleGenerator(Generator):
         """One step of `_map`, between spaces that are neighbors."""
         match source, target:
             case "z", "w":
-                return self.network.mapping(codes, self._one_hot(len(codes), codes))
+                network = self._networks(codes.dtype)
+                return network.mapping(codes, self._one_hot(len(codes), codes))
             case "w", "w+":
                 return codes[:, None].expand(-1, self.network.num_ws, -1).clone()
             case "w", "p":
@@ -281,7 +290,8 @@ class StyleGenerator(Generator):
 
     def _styles(self, ws: Float[Tensor, "n layers w"]) -> Float[Tensor, "n s"]:
         slots = self.network.style_slots
-        return torch.cat([self.network.affine(i)(ws[:, slot]) for i, slot in enumerate(slots)], 1)
+        network = self._networks(ws.dtype)
+        return torch.cat([network.affine(i)(ws[:, slot]) for i, slot in enumerate(slots)], 1)
 
     def _one_hot(self, count: int, like: Tensor) -> Tensor | None:
         if not self.network.c_dim:
@@ -306,16 +316,20 @@ class StyleGenerator(Generator):
         return type(self)(**{name: getattr(self, name) for name in kept} | changes)
 
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
-        """Images of codes of any of its spaces, `[n, channels, R, R]`, nominally in [-1, 1]."""
+        """Images of codes of any of its spaces, `[n, channels, R, R]`, nominally in [-1, 1].
+
+        The computation runs in the dtype of the codes.
+        """
         self.check(codes, space)
         styles = codes if space == "s" else self._map(codes, space, "s")
         parts = torch.split(styles, list(self.network.style_sizes), 1)
-        images: Tensor = self.network.synthesis(parts, noise=self.noise)
+        network = self._networks(codes.dtype)
+        images: Tensor = network.synthesis(parts, noise=self.noise)
         return images
 
     def prepared(self, precision: Precision) -> Callable[[Sequence[Tensor]], Tensor]:
         """The synthesis without gradients; a subclass whose network has a faster form has it."""
-        return lambda styles: self.network.synthesis(styles, noise=self.noise)
+        return lambda styles: self._networks(styles[0].dtype).synthesis(styles, noise=self.noise)
 
     def inference(
         self, *, precision: Precision = "float32", space: str = "z"

@@ -123,5 +123,4 @@ def through_affine(prior: Prior, weight: Float[Tensor, "e d"], bias: Float[Tenso
     exact = weight.detach().double().cpu()
     mean = exact @ prior.mean.double().cpu() + bias.detach().double().cpu()
     factor = exact @ prior.root
-    device = prior.mean.device
-    return LowRankPrior(mean.float().to(device), factor.float().to(device))
+    return LowRankPrior(mean.float(), factor.float())

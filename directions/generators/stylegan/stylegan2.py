@@ -273,6 +273,10 @@ class PlainSynthesis(Synthesis):
         """The raw convolution c = W ∗ (s x) and its demodulation d."""
         layer, s = self.network.layer(name), self.styles[name]
         weight = layer.weight.to(x.dtype)
+        if x.dtype == torch.float16:
+            # As the original does: demodulation undoes these scales, without which sums overflow.
+            weight = weight / (weight.abs().amax((1, 2, 3), True) * math.sqrt(weight[0].numel()))
+            s = s / s.abs().amax(1, True)
         d = (s.square() @ weight.square().sum((2, 3)).T + EPSILON).rsqrt()
         c = convolve(x * s[:, :, None, None], weight, up=layer.up, taps=self.network.taps)
         return c, d[:, :, None, None]

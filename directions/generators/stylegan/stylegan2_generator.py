@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions import zoo
+from directions.devices import Device
 from directions.fingerprints import Precision
 from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -35,7 +36,7 @@ class StyleGAN2Generator(StyleGenerator):
 
     def prepared(self, precision: Precision) -> Callable[[Sequence[Tensor]], Tensor]:
         """The synthesis without gradients, several times faster."""
-        return prepare(self.network, precision=precision, noise=self.noise)
+        return prepare(self._networks(torch.float32), precision=precision, noise=self.noise)
 
     def linearize(
         self, code: Float[Tensor, "..."], *, space: str | None = None, window: Window | None = None
@@ -43,15 +44,17 @@ class StyleGAN2Generator(StyleGenerator):
         """The image of one code to first order, as `Generator.linearize`."""
         name = space or self.default_space()
         self.space(name).check(code[None])
+        # The linear form has no guard against the overflow of float16.
+        code = code.float() if code.dtype == torch.float16 else code
         styles = linearize(lambda codes: self.map(codes, name, "s"), code)
-        image = linearize_synthesis(self.network, styles, noise=self.noise)
+        image = linearize_synthesis(self._networks(code.dtype), styles, noise=self.noise)
         if window is None:
             return image
         top, left, bottom, right = window
         return image.then(lambda images: images[:, :, top:bottom, left:right])
 
 
-def styleface64(*, device: str | torch.device = "cpu") -> StyleGAN2Generator:
+def styleface64(*, device: Device = "cpu") -> StyleGAN2Generator:
     """The built-in StyleGAN2 of 64×64 faces; `directions/zoo/styleface64` has its card.
 
     Args:
@@ -64,4 +67,4 @@ def styleface64(*, device: str | torch.device = "cpu") -> StyleGAN2Generator:
     """
     network = StyleGAN2(STYLEFACE64)
     network.load_state_dict(network.state_dict() | zoo.load("styleface64"))
-    return StyleGAN2Generator(network.to(device), name="styleface64")
+    return StyleGAN2Generator(network, name="styleface64").to(device)
