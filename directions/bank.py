@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions import table
+from directions.devices import device_name
 from directions.direction import Calibration, Direction
 from directions.errors import (
     BankError,
@@ -87,6 +89,23 @@ class DirectionBank(Mapping[str, Direction]):
                 f"a bank's fingerprint is 64 hexadecimal digits, not {self.fingerprint[:80]!r}: "
                 "use generator.fingerprint"
             )
+
+    @classmethod
+    def of(
+        cls,
+        generator: Generator,
+        directions: Iterable[Direction],
+        provenance: Mapping[str, Any] = MappingProxyType({}),
+    ) -> DirectionBank:
+        """Directions found on a generator; the provenance names its device, too.
+
+        Example:
+            >>> from directions.planted.world import planted
+            >>> dict(DirectionBank.of(planted(), (), {"seed": 1}).provenance)
+            {'device': 'cpu', 'seed': 1}
+        """
+        known = {"device": device_name(generator.device), **provenance}
+        return cls(tuple(directions), generator.name, generator.fingerprint, known)
 
     @cached_property
     def _by_name(self) -> dict[str, Direction]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cached_property
 from types import MethodType
-from typing import Any, Self
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from directions.errors import LatdirError
 
 __all__ = [
-    "Device", "InDtype", "Movable", "available_devices", "moved", "resolve_device", "sent",
+    "Device", "InDtype", "Movable", "available_devices", "device_name", "moved",
+    "resolve_device", "sent",
 ]  # fmt: skip
+
+M = TypeVar("M")
 
 Device = str | torch.device
 """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or a torch device."""
@@ -64,12 +67,23 @@ def resolve_device(device: Device) -> torch.device:
         wanted = torch.device("cuda", index)
     known = available_devices()
     if wanted.type in ("cuda", "mps") and str(wanted) not in known:
-        built = torch.backends.cuda.is_built() or wanted.type != "cuda"
+        built = torch.version.cuda is not None or wanted.type != "cuda"
         raise LatdirError(
             f"there is no device {str(wanted)!r} here: there is {', '.join(known)}"
             + ("" if built else "; this PyTorch was built without CUDA")
         )
     return wanted
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a device for records, with the model of a CUDA card.
+
+    Example:
+        >>> device_name(torch.device("cpu"))
+        'cpu'
+    """
+    card = device.type == "cuda" and torch.cuda.is_available()
+    return f"{device} ({torch.cuda.get_device_name(device)})" if card else str(device)
 
 
 class Movable:
@@ -79,9 +93,9 @@ class Movable:
     """
 
     # Independent of device and dtype of the weights: kept as they are.
-    _stays = ("fingerprint", "_priors")
+    _stays: ClassVar[tuple[str, ...]] = ("fingerprint", "_priors")
 
-    def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self: M, device: Device | None = None, dtype: torch.dtype | None = None) -> M:
         """The model on a device, its weights in a dtype.
 
         As a tensor's `to`, it returns the model itself where nothing changes, and otherwise a
@@ -104,7 +118,7 @@ class Movable:
             >>> half.fingerprint == generator.fingerprint
             True
         """
-        made: Self = moved(self, device, dtype)
+        made: M = moved(self, device, dtype)
         return made
 
 
@@ -132,7 +146,7 @@ class _Move:
     def __call__(self, value: Any) -> Any:
         """The value moved; itself where nothing changes."""
         if isinstance(value, torch.device):
-            return self.device or value
+            return value if self.device in (None, value) else self.device
         if id(value) not in self.made:
             self.made[id(value)] = (value, self._moved(value))
         return self.made[id(value)][1]

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from directions.errors import BankError, LatdirError
 
 if TYPE_CHECKING:
-    from directions import DirectionBank
+    from directions import DirectionBank, Rendering
     from directions.classifiers.base import Classifier
+    from directions.fingerprints import Precision
     from directions.generators import Generator
 
 __all__ = [
     "AttributeNames",
     "BankFile",
     "ClassifierName",
+    "DeviceName",
     "GeneratorName",
     "OwnGenerator",
+    "PrecisionName",
     "Seed",
     "attributes_of",
     "bank_and_generator",
     "left_out",
     "number",
+    "rendering_of",
     "split_names",
 ]
 
@@ -48,16 +52,31 @@ AttributeNames = Annotated[
         "--attributes", help="Names with commas, or all; by default those the bank is about."
     ),
 ]
+DeviceName = Annotated[
+    str,
+    typer.Option(
+        "--device", help="auto (a CUDA card, otherwise the CPU), cpu, cuda, cuda:1 or mps."
+    ),
+]
+PrecisionName = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", help="float32 or bfloat16; by default chosen by a measurement on long runs."
+    ),
+]
 BankFile = Annotated[Path, typer.Argument(help="Bank file.")]
 Seed = Annotated[int, typer.Option(help="Seed of the codes.")]
 
 
-def bank_and_generator(path: Path, name: str | None) -> tuple[DirectionBank, Generator]:
+def bank_and_generator(
+    path: Path, name: str | None, *, device: str = "cpu"
+) -> tuple[DirectionBank, Generator]:
     """A bank file and the generator it belongs to.
 
     Args:
         path: The bank file.
         name: Name of the generator; by default the one the bank names.
+        device: Where the generator runs.
 
     Raises:
         BankError: An empty bank, or one of another generator.
@@ -67,7 +86,7 @@ def bank_and_generator(path: Path, name: str | None) -> tuple[DirectionBank, Gen
     bank = DirectionBank.load(path)
     if not len(bank):
         raise BankError(f"{path} holds no directions")
-    generator = load_generator(name or _owner(bank, path))
+    generator = load_generator(name or _owner(bank, path), device=device)
     return bank.check(generator), generator
 
 
@@ -114,6 +133,17 @@ def left_out(names: list[str]) -> str:
     if not names:
         return ""
     return f"Not measured, as the bank is not about them: {', '.join(names)} (--attributes all)"
+
+
+def rendering_of(precision: str | None, **given: Any) -> Rendering:
+    """Rendering options of the flag `--precision`, and others.
+
+    Raises:
+        LatdirError: An unknown precision.
+    """
+    from directions import Rendering
+
+    return Rendering(precision=cast("Precision | None", precision), **given)
 
 
 def split_names(text: str | None) -> list[str] | None:

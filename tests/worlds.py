@@ -92,7 +92,8 @@ class Mapped(PlantedGenerator):
         prior = super().prior(space)
         if space != "w":
             return prior
-        return Prior(self._shift, self._matrix @ prior.covariance @ self._matrix.T)
+        matrix = self._matrix.cpu()
+        return Prior(self._shift.cpu(), matrix @ prior.covariance @ matrix.T)
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         if (source, target) == ("z", "w"):

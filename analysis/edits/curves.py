@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from analysis.edits.targets import match_targets
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
+from directions.devices import device_name
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
@@ -55,6 +56,7 @@ class Source:
         seed: Seed of the held-out codes.
         count: Number of them.
         rendering: How their images were made.
+        device: Where.
     """
 
     generator: str
@@ -64,6 +66,7 @@ class Source:
     seed: int
     count: int
     rendering: Rendering = Rendering(precision="float32")
+    device: str = "cpu"
 
     @property
     def truncation(self) -> float:
@@ -263,7 +266,7 @@ class HeldOut:
                 bar.update(len(mine) * self.count)
                 moves = _moves(bank.directions, mine, codes, amounts, scorer.batch_size)
                 for k, t, rows, moved in moves:
-                    [images] = scorer.images(moved)
+                    images = torch.cat(list(scorer.images(moved)))
                     scores[k, t, rows] = scorer.score_images(images)
                     ahead = amounts[t] > 0
                     if embedded is not None and ahead.any():
@@ -316,6 +319,7 @@ class HeldOut:
             self.seed,
             self.count,
             rendering,
+            device_name(generator.device),
         )
 
 

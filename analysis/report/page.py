@@ -147,7 +147,7 @@ def _context(
             ("classifier", f"{source.classifier}, sha256 {source.classifier_fingerprint}"),
             ("held-out codes", f"{source.count}, seed {source.seed}, ψ {source.truncation:g}"),
             ("amounts (sigma)", ", ".join(number(a) for a in effects.curves.amounts.tolist())),
-            ("arithmetic", f"{source.precision}, torch {torch.__version__}"),
+            ("arithmetic", f"{source.precision} on {source.device}, torch {torch.__version__}"),
         ],
         "provenance": list(flattened(bank.provenance)),
         "again": _again(effects),

@@ -12,10 +12,10 @@ from directions.lazy import lazy_names
 from directions.plugins import Entry, build, installed
 
 if TYPE_CHECKING:
-    from directions.devices import Device
     from directions.classifiers.base import Attribute, Classifier, Combined
     from directions.classifiers.mirror import Mirrored
     from directions.classifiers.rename import Renamed
+    from directions.devices import Device
 
 __all__ = [
     "CLASSIFIERS", "Attribute", "Classifier", "Combined", "Mirrored", "Renamed",

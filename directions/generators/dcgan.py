@@ -130,7 +130,9 @@ class DCGAN(Generator):
     @cached_property
     def _chain(self) -> list[nn.Module]:
         layers = self._layers
-        return deconvolutions([layer.folded.float() for layer in layers], [x.bias.float() for x in layers])
+        return deconvolutions(
+            [layer.folded.float() for layer in layers], [x.bias.float() for x in layers]
+        )
 
     def inference(
         self, *, precision: Precision = "float32", space: str = "z"

@@ -6,7 +6,9 @@ the speed that sampling has.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +26,8 @@ from directions.scoring.rendering import Rendering
 from directions.scoring.tuning import choose
 
 __all__ = ["Embedding", "Scorer", "check_held_out"]
+
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -95,9 +99,48 @@ class Scorer:
         return self.rendering.batch_size or 1
 
     def images(self, codes: Float[Tensor, "n *shape"]) -> Iterator[Float[Tensor, "m 3 h w"]]:
-        """Images of codes, batch by batch."""
-        for part in torch.split(codes, self.batch_size):
-            yield check_images(self._make(part), name=self._generator.name, count=len(part))
+        """Images of codes, batch by batch.
+
+        Raises:
+            LatdirError: Images that are invalid, or no memory for a single one.
+        """
+        return self._batches(codes, lambda images: images)
+
+    def parts(self, codes: Float[Tensor, "n *shape"]) -> Iterator[Float[Tensor, "m a"]]:
+        """Scores of codes as `read` gives them, batch by batch."""
+        return self._batches(codes, self.read)
+
+    def _batches(
+        self, codes: Tensor, read: Callable[[Tensor], Tensor]
+    ) -> Iterator[Float[Tensor, "m ..."]]:
+        """What is read of images, batch by batch; in half the batch where memory is short."""
+        done = 0
+        # No codes make one empty batch, so that its shape is known.
+        while done < max(1, len(codes)):
+            part = codes[done : done + self.batch_size]
+            try:
+                images = self._make(part)
+                made = read(check_images(images, name=self._generator.name, count=len(part)))
+            except torch.OutOfMemoryError as error:
+                if len(part) <= 1:
+                    raise LatdirError(
+                        f"there is not enough memory on {codes.device} for one image of "
+                        f"{self._generator.name} and its scores: {error}"
+                    ) from error
+                self.rendering = replace(self.rendering, batch_size=len(part) // 2)
+                log.warning(
+                    "out of memory with %d images at a time: going on with %d",
+                    len(part),
+                    len(part) // 2,
+                )
+                made = None
+            if made is None:
+                # Outside the handler, whose traceback holds the tensors.
+                if codes.is_cuda:
+                    torch.cuda.empty_cache()
+                continue
+            yield made
+            done += max(1, len(part))
 
     def score(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n a"]:
         """Scores, float32, on the CPU.
@@ -106,12 +149,12 @@ class Scorer:
             LatdirError: One is not finite.
         """
         # One transfer, so that a device is not made to wait for each batch.
-        return self._checked(torch.cat([self.read(images) for images in self.images(codes)]))
+        return self._checked(torch.cat(list(self.parts(codes))))
 
     def embed(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n e"]:
         """Embeddings, float32, on the images' device."""
         with torch.inference_mode():
-            return torch.cat([self._describe(images).float() for images in self.images(codes)])
+            return torch.cat(list(self._batches(codes, self.embed_images)))
 
     def score_images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
         """Scores of images that are made already, as `score` gives them."""

@@ -5,7 +5,8 @@ Longer ones time generator and classifier together, in turns, the best of three:
 
 - bfloat16 is taken if it is at least 10 % faster and its scores agree: for each attribute, the
   difference has at most a tenth of the scores' own standard deviation (a correlation above 0.995).
-- The batch is the fastest of those tried; a larger one must be 5 % faster than a smaller.
+- The batch is the fastest of those tried; a larger one must be 5 % faster than a smaller, and on
+  CUDA is tried only where the memory that a smaller one took says that it fits.
 - A classifier's compiled form, where it says it has one, is used if it saves twice its cost.
   Compiling is reckoned at 60 s for 1.3 times the speed, so that at 100 samples per second it pays
   from 52,000 samples on. Without a C++ compiler it is never taken.
@@ -30,7 +31,9 @@ __all__ = ["BATCH", "MEASURE_FROM", "agrees", "break_even", "choose"]
 MEASURE_FROM = 2048
 BATCH = 64
 CPU_BATCHES = (32, 64, 128)
-CUDA_BATCHES = (64, 256, 1024)
+CUDA_BATCHES = (16, 64, 256, 1024)
+# Share of the free memory that a batch may be expected to take.
+FREE = 0.8
 FASTER = 1.10
 LARGER_FASTER = 1.05
 AGREEMENT = 0.1
@@ -113,7 +116,15 @@ def break_even(rate: float) -> float:
 
 def _precision(pipeline: Callable[[Precision], Pipeline], codes: Tensor) -> Precision:
     plain, fast = pipeline("float32"), pipeline("bfloat16")
-    agreeing = agrees(plain(codes), fast(codes))
+    reference = None
+    while reference is None:
+        try:
+            reference = plain(codes)
+        except torch.OutOfMemoryError:
+            if len(codes) < 4:
+                raise
+            codes = codes[: len(codes) // 2]
+    agreeing = agrees(reference, fast(codes))
     slow, quick = _seconds([plain, fast], codes)
     log.info("bfloat16 is %.2f times as fast; scores agree: %s", slow / quick, agreeing)
     return "bfloat16" if agreeing and slow >= FASTER * quick else "float32"
@@ -122,10 +133,36 @@ def _precision(pipeline: Callable[[Precision], Pipeline], codes: Tensor) -> Prec
 def _batch(run: Pipeline, codes: Tensor, sizes: tuple[int, ...]) -> tuple[int, float]:
     best, best_rate = 0, 0.0
     for size in sizes:
-        rate = size / _seconds([run], codes[:size])[0]
+        if best and not _fits(run, codes, best, size):
+            break
+        try:
+            rate = size / _seconds([run], codes[:size])[0]
+        except torch.OutOfMemoryError:
+            log.info("no memory for %d images at a time", size)
+            break
         if rate > best_rate * LARGER_FASTER:
             best, best_rate = size, rate
     return best, best_rate
+
+
+def _fits(run: Pipeline, codes: Tensor, known: int, size: int) -> bool:
+    """Whether a larger batch fits into the free memory of a CUDA device.
+
+    Memory grows with the batch as measured at a batch size that is known to fit.
+    """
+    if not codes.is_cuda:
+        return True
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated(codes.device)
+    torch.cuda.reset_peak_memory_stats(codes.device)
+    run(codes[:known])
+    taken = torch.cuda.max_memory_allocated(codes.device) - before
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(codes.device)
+    fits = taken / known * size <= FREE * free
+    if not fits:
+        log.info("%d images at a time would need %.1f GB", size, taken / known * size / 2**30)
+    return fits
 
 
 def _seconds(runs: list[Pipeline], codes: Tensor) -> list[float]:

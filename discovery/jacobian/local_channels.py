@@ -138,7 +138,7 @@ class LocalChannels(GeneratorMethod):
             for index in best.tolist()
         )
         provenance = {"seed": seed, "samples": len(codes)}
-        return DirectionBank(directions, generator.name, generator.fingerprint, provenance)
+        return DirectionBank.of(generator, directions, provenance)
 
 
 def region_energy(

@@ -111,4 +111,4 @@ def eigen_bank(
         )
         for i, (vector, figures) in enumerate(spectrum)
     ]
-    return DirectionBank(tuple(made), generator.name, generator.fingerprint, provenance)
+    return DirectionBank.of(generator, tuple(made), provenance)

@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from directions.classifiers.base import Classifier, Combined, check_finite
+from directions.devices import device_name
 from directions.errors import LatdirError, SamplesError
 from directions.generators.base import Generator
 from directions.generators.checks import check_seed
@@ -135,6 +136,7 @@ def sample(
         start=start,
         truncation=rendering.psi,
         wanted=0,
+        notes={"device": device_name(generator.device)},
     )
     with _store(out, header) as store:
         scorer = Scorer(
@@ -145,6 +147,9 @@ def sample(
             rendering=_agreed(rendering, store.header.rendering, out),
             n=count.max_samples if isinstance(count, Auto) else count,
         )
+        begun, here = store.header.notes.get("device"), header.notes["device"]
+        if begun not in (None, here):
+            log.warning("%s was begun on %s: scores from %s differ by rounding", out, begun, here)
         if store.header.settings is None:
             store.describe(settings=Settings.of(scorer.rendering))
         prior = generator.truncated_prior(named.name, store.header.truncation)
@@ -209,8 +214,16 @@ class _Run:
                 codes, scores = self._labeled(first + have, rows - have, bar)
                 if old is not None:
                     codes, scores = torch.cat([old[0], codes]), torch.cat([old[1], scores])
+                self._note_halved(i * ROWS + have)
                 self.store.put(i, codes, scores)
         return Samples.of(self.store.header, self.store.rows(count), prior=self.prior)
+
+    def _note_halved(self, row: int) -> None:
+        """Put a batch that was halved for want of memory into the manifest."""
+        settings, header = Settings.of(self.scorer.rendering), self.store.header
+        if header.settings is not None and settings != header.settings:
+            halved = [*header.notes.get("halved", ()), [row, self.scorer.batch_size]]
+            self.store.describe(settings=settings, notes={**header.notes, "halved": halved})
 
     def _labeled(self, first: int, count: int, bar: Any) -> Rows:
         """Codes and scores of some places of the sequence, computed in whole tiles."""
@@ -219,9 +232,9 @@ class _Run:
         high = math.ceil((first + count) / scorer.batch_size) * scorer.batch_size
         codes = self._codes(low, high - low)
         parts = []
-        for images in scorer.images(codes):
-            parts.append(scorer.read(images))
-            bar.update(len(images))
+        for scores in scorer.parts(codes):
+            parts.append(scores)
+            bar.update(len(scores))
         bar.update(count - len(codes))
         rows = slice(first - low, first - low + count)
         # One transfer a shard, so that a device is not made to wait for each tile.

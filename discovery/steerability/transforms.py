@@ -139,7 +139,7 @@ class Transforms(GeneratorMethod):
             )
             directions.append(made.evolve(sigma=prior.sigma(made.vector)))
         provenance = {"seed": seed, "samples": self.n_codes}
-        return DirectionBank(tuple(directions), generator.name, generator.fingerprint, provenance)
+        return DirectionBank.of(generator, tuple(directions), provenance)
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,7 +120,7 @@ class Walks(GeneratorMethod):
             )
             directions.append(made.evolve(sigma=prior.sigma(made.vector)))
         provenance = {"seed": seed}
-        return DirectionBank(tuple(directions), generator.name, generator.fingerprint, provenance)
+        return DirectionBank.of(generator, tuple(directions), provenance)
 
     def bend(self, generator: Generator, *, seed: int = 0) -> dict[str, NeuralWalk]:
         """Fit a neural walk to each edit, each starting from its linear one.

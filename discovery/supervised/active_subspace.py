@@ -157,4 +157,4 @@ class ActiveSubspace(ScoreMethod):
             "classifier": classifier.name,
             "classifier_fingerprint": classifier.fingerprint,
         }
-        return DirectionBank(tuple(directions), generator.name, generator.fingerprint, provenance)
+        return DirectionBank.of(generator, tuple(directions), provenance)

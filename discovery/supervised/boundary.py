@@ -192,6 +192,7 @@ class Boundary(LabelMethod):
             "samples": n,
             "seed": samples.seed,
             "truncation": samples.truncation,
+            **{key: samples.notes[key] for key in ("device",) if key in samples.notes},
         }
         return DirectionBank(tuple(made), samples.generator, samples.fingerprint, provenance)
 

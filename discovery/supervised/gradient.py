@@ -162,7 +162,7 @@ class Gradient(ScoreMethod):
             "classifier": classifier.name,
             "classifier_fingerprint": classifier.fingerprint,
         }
-        return DirectionBank(tuple(directions), generator.name, generator.fingerprint, provenance)
+        return DirectionBank.of(generator, tuple(directions), provenance)
 
 
 @dataclass(frozen=True, eq=False)

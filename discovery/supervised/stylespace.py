@@ -154,7 +154,7 @@ class StyleSpace(ScoreMethod):
                 for _, index, sign, notes in ranked[: self.n_directions]
             ]
         provenance = {"classifier": classifier.name, "samples": self.n_codes, "seed": seed}
-        return DirectionBank(tuple(made), generator.name, generator.fingerprint, provenance)
+        return DirectionBank.of(generator, tuple(made), provenance)
 
     def _population(
         self, generator: Generator, classifier: Classifier, space: str, seed: int

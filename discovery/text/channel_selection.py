@@ -152,7 +152,7 @@ class LeastLeaking:
             )
         generator = self.channels.generator
         named = tuple(d.evolve(name=str(i)) for i, d in enumerate(tried))
-        bank = DirectionBank(named, generator.name, generator.fingerprint)
+        bank = DirectionBank.of(generator, named)
         codes = generator.sample(LEAK_CODES, seed=LEAK_SEED, space=tried[0].space)
         rendering = Rendering(batch_size=self.batch)
         effects = [

@@ -146,7 +146,7 @@ class ClipGlobal(TextMethod):
             )
             directions.append(least.direction(prompt.name, row))
         return words.finished(
-            DirectionBank(tuple(directions), generator.name, generator.fingerprint),
+            DirectionBank.of(generator, tuple(directions)),
             by=self,
             generator=generator,
             clip=clip,

@@ -152,7 +152,7 @@ class ClipMapper(TextMethod):
                 )
             )
         return words.finished(
-            DirectionBank(tuple(directions), generator.name, generator.fingerprint),
+            DirectionBank.of(generator, tuple(directions)),
             by=self,
             generator=generator,
             clip=clip,

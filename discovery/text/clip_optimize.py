@@ -203,7 +203,7 @@ class ClipOptimize(TextMethod):
             done = self.optimize(generator, clip, codes, text=p.text, embed=embed, mask=mask)
             directions.append(self._direction(generator, p.name, done))
         return words.finished(
-            DirectionBank(tuple(directions), generator.name, generator.fingerprint),
+            DirectionBank.of(generator, tuple(directions)),
             by=self,
             generator=generator,
             clip=clip,

@@ -102,7 +102,8 @@ class Wording:
             )
             for p in self.prompts
         ]
-        made = {"clip": clip.name, "clip_fingerprint": clip.fingerprint, **provenance}
+        made = {"clip": clip.name, "clip_fingerprint": clip.fingerprint, **bank.provenance}
+        made |= provenance
         whole = DirectionBank(tuple(signed), bank.generator, bank.fingerprint, made)
         if len(self.wanted) == len(self.prompts):
             return whole

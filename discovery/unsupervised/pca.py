@@ -145,7 +145,7 @@ class PCA(GeneratorMethod):
             )
         )
         provenance = {"seed": seed, "samples": stream.count}
-        return DirectionBank(directions, generator.name, generator.fingerprint, provenance)
+        return DirectionBank.of(generator, directions, provenance)
 
     def _layer_rows(self, draw: Draw, layer: str) -> _Rows:
         """The layer's activations, or their coordinates in their range, followed by the codes."""

@@ -101,7 +101,7 @@ class SeFa(GeneratorMethod):
             )
             for i, (vector, evidence) in enumerate(spectrum)
         )
-        return DirectionBank(directions, generator.name, generator.fingerprint)
+        return DirectionBank.of(generator, directions)
 
 
 def factorize(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import BankFile, OwnGenerator, bank_and_generator, split_names
+from latdir.options import BankFile, DeviceName, OwnGenerator, bank_and_generator, split_names
 from latdir.output import Json, say, table
 
 __all__ = ["condition", "convert", "merge", "show"]
@@ -72,12 +72,13 @@ def condition(
         str | None, typer.Option(help="Names to take out, with commas; all others by default.")
     ] = None,
     generator: OwnGenerator = None,
+    device: DeviceName = "auto",
     as_json: Json = False,
 ) -> None:
     """Disentangle: remove from directions their components along others."""
     from directions import condition as conditioned
 
-    loaded, owner = bank_and_generator(bank, generator)
+    loaded, owner = bank_and_generator(bank, generator, device=device)
     listed = split_names(on) or list(loaded)
     plan = {d: [o for o in listed if o != d] for d in direction or loaded}
     on_others = {d: others for d, others in plan.items() if others}
@@ -93,6 +94,7 @@ def convert(
     source: Annotated[Path, typer.Argument(help="A bank, or .npy, .npz, .pt of another tool.")],
     out: Annotated[Path, typer.Option(help="A bank, or .npy, .npz, .pt to write.")],
     generator: OwnGenerator = None,
+    device: DeviceName = "auto",
     space: Annotated[str, typer.Option(help="Space of an imported file's vectors.")] = "w",
 ) -> None:
     """Import InterFaceGAN .npy, GANSpace .npz and e4e .pt files, or export to them."""
@@ -104,13 +106,15 @@ def convert(
             raise LatdirError(
                 f"{source} does not say which generator it belongs to: add --generator NAME"
             )
-        loaded = import_bank(source, generator=load_generator(generator), space=space)
+        loaded = import_bank(
+            source, generator=load_generator(generator, device=device), space=space
+        )
     else:
         loaded = DirectionBank.load(source)
     if out.suffix in foreign:
         prior = None
         if out.suffix == ".npz":
-            owner = load_generator(generator or loaded.generator)
+            owner = load_generator(generator or loaded.generator, device=device)
             prior = owner.prior(loaded.check(owner).directions[0].space)
         written = export_bank(loaded, out, prior=prior)
     else:

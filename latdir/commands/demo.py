@@ -13,7 +13,7 @@ import typer
 
 from directions.errors import LatdirError
 from directions.seeds import PICTURE_SEED
-from latdir.options import Seed
+from latdir.options import DeviceName, PrecisionName, Seed, rendering_of
 from latdir.output import Json, say, table, write_figure
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for all results.")] = Path("out/demo"),
     count: Annotated[int, typer.Option(help="Samples to label.")] = 6000,
     seed: Seed = 0,
+    device: DeviceName = "auto",
+    precision: PrecisionName = None,
     as_json: Json = False,
 ) -> None:
     """Run the whole pipeline on the built-in face generator, from sampling to a report."""
-    result = run(out, count=count, seed=seed)
+    result = run(out, count=count, seed=seed, device=device, precision=precision)
     rows = [[step, f"{seconds:.1f} s"] for step, seconds in result.seconds.items()]
     say(
         result.as_dict(),
@@ -79,13 +81,17 @@ class Result:
         }
 
 
-def run(out: Path, *, count: int, seed: int) -> Result:
+def run(
+    out: Path, *, count: int, seed: int, device: str = "cpu", precision: str | None = None
+) -> Result:
     """Sample, label, find, disentangle, edit, measure, plot.
 
     Args:
         out: Folder for everything; made if it is not there.
         count: Faces to label.
         seed: Seed of their codes.
+        device: Where the models run.
+        precision: Of generator and classifier; by default measured.
 
     Raises:
         LatdirError: The folder cannot be made, or holds samples of another run.
@@ -101,10 +107,17 @@ def run(out: Path, *, count: int, seed: int) -> Result:
     seconds: dict[str, float] = {}
 
     with _timed(seconds, "load models"):
-        generator, classifier = load_generator("digiface64"), load_classifier("faces+pixels")
+        generator = load_generator("digiface64", device=device)
+        classifier = load_classifier("faces+pixels", device=device)
     with _timed(seconds, f"sample and label {count} faces"):
         samples = sample(
-            generator, classifier, count, seed=seed, out=out / "samples", attributes=ATTRIBUTES
+            generator,
+            classifier,
+            count,
+            seed=seed,
+            out=out / "samples",
+            attributes=ATTRIBUTES,
+            rendering=rendering_of(precision),
         )
     with _timed(seconds, "find boundaries"):
         found = Boundary().discover(samples)

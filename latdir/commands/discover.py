@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from directions.errors import LatdirError
 from discovery.registry import METHODS, describe, find_method, methods
 from latdir.commands.text import MODEL, MODEL_HELP, load_model
-from latdir.options import split_names
+from latdir.options import DeviceName, split_names
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
@@ -59,12 +59,14 @@ class Input:
         help: Of the flag.
         load: Conversion of the flag's value.
         default: Where the flag is left out; `REQUIRED` keeps the argument's own default.
+        model: Whether it is loaded onto a device, an argument of `load`.
     """
 
     type: Any
     help: str
-    load: Callable[[Any], Any] = lambda given: given
+    load: Callable[..., Any] = lambda given: given
     default: Any = REQUIRED
+    model: bool = False
 
 
 def _samples(folder: Path) -> Any:
@@ -73,16 +75,16 @@ def _samples(folder: Path) -> Any:
     return Samples.load(folder)
 
 
-def _generator(name: str) -> Any:
+def _generator(name: str, *, device: str) -> Any:
     from directions import load_generator
 
-    return load_generator(name)
+    return load_generator(name, device=device)
 
 
-def _classifier(name: str) -> Any:
+def _classifier(name: str, *, device: str) -> Any:
     from directions import load_classifier
 
-    return load_classifier(name)
+    return load_classifier(name, device=device)
 
 
 def _attributes(text: str | None) -> list[str] | None:
@@ -99,12 +101,13 @@ INPUTS = {
         "Name, path of a checkpoint, module:function, or file.py:function.",
         _generator,
         "digiface64",
+        model=True,
     ),
     "classifier": Input(
-        str, "Names joined by +, module:function, or file.py:function.", _classifier
+        str, "Names joined by +, module:function, or file.py:function.", _classifier, model=True
     ),
     "text": Input(list[str], "Target text; 'smiling=a smiling face'."),
-    "clip": Input(str, MODEL_HELP, load_model, MODEL),
+    "clip": Input(str, MODEL_HELP, load_model, MODEL, model=True),
     "neutral": Input(str, "Neutral text."),
     "without": Input(
         list[str] | None,
@@ -137,13 +140,21 @@ class _Discovery:
             default = str(field.default) if hint is str else field.default
             flags.append(_flag(field.name, hint, field.help, default))
         kind = inspect.Parameter.KEYWORD_ONLY
+        if any(flag.model for flag in self.inputs.values()):
+            where = inspect.Parameter("device", kind, default="auto", annotation=DeviceName)
+            flags.append(where)
         flags.append(inspect.Parameter("as_json", kind, default=False, annotation=Json))
         self.__signature__ = inspect.Signature(flags)
         self.__annotations__ = {flag.name: flag.annotation for flag in flags}
 
-    def __call__(self, *, out: Path, as_json: bool = False, **given: Any) -> None:
+    def __call__(
+        self, *, out: Path, as_json: bool = False, device: str = "cpu", **given: Any
+    ) -> None:
         """Run the method and write its bank."""
-        inputs = {key: flag.load(given[key]) for key, flag in self.inputs.items()}
+        inputs = {
+            key: flag.load(given[key], **({"device": device} if flag.model else {}))
+            for key, flag in self.inputs.items()
+        }
         settings = {f.name: _parsed(given[f.name], f.type) for f in self.settings}
         bank = find_method(self.name)(**settings).discover(**inputs)
         bank.save(out)

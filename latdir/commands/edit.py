@@ -9,7 +9,7 @@ import typer
 
 from directions.errors import LatdirError
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
-from latdir.options import OwnGenerator, Seed, bank_and_generator, number
+from latdir.options import DeviceName, OwnGenerator, Seed, bank_and_generator, number
 
 if TYPE_CHECKING:
     from directions import DirectionBank
@@ -35,6 +35,7 @@ def edit(
     count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4,
     seed: Seed = 1,
     generator: OwnGenerator = None,
+    device: DeviceName = "auto",
 ) -> None:
     """Move samples along directions and draw the grid: rows are samples."""
     import torch
@@ -55,15 +56,15 @@ def edit(
             else "name the bank that the direction is in, or use --text"
         )
     if text:
-        made = load_generator(generator or "digiface64")
-        found = bank_of_texts(made, load_model(clip), text, neutral=neutral)
+        made = load_generator(generator or "digiface64", device=device)
+        found = bank_of_texts(made, load_model(clip, device=device), text, neutral=neutral)
         codes = made.sample(count, seed=seed)
         steps = [number(a, "--amounts") for a in amounts.split(",")]
         save_png(edit_grid(made, codes, found, amounts=steps, unit=unit), out)
         typer.echo(f"{out}")
         return
     assert bank is not None
-    loaded, made = bank_and_generator(bank, generator)
+    loaded, made = bank_and_generator(bank, generator, device=device)
     changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
     chosen = loaded.select(changes)
     space = _common_space(chosen, made)

@@ -18,10 +18,13 @@ from latdir.options import (
     AttributeNames,
     BankFile,
     ClassifierName,
+    DeviceName,
     OwnGenerator,
+    PrecisionName,
     attributes_of,
     bank_and_generator,
     left_out,
+    rendering_of,
     split_names,
 )
 from latdir.output import (
@@ -80,6 +83,8 @@ def effects(
     step: Annotated[float, typer.Option(help="Length of the step, in sigma.")] = 2.0,
     out: Annotated[Path | None, typer.Option(help=".json, .png, .pdf or .svg to write.")] = None,
     generator: OwnGenerator = None,
+    device: DeviceName = "auto",
+    precision: PrecisionName = None,
     as_json: Json = False,
 ) -> None:
     """Measure the effect of each direction on the attributes, on held-out codes."""
@@ -87,10 +92,18 @@ def effects(
 
     if out is not None and out.suffix != ".json":
         figure_format(out)
-    loaded, made = bank_and_generator(bank, generator)
-    scorer = load_classifier(classifier)
+    loaded, made = bank_and_generator(bank, generator, device=device)
+    scorer = load_classifier(classifier, device=device)
     names, rest = attributes_of(attributes, loaded, scorer)
-    measured = measure_effects(made, scorer, loaded, attributes=names, count=count, step=step)
+    measured = measure_effects(
+        made,
+        scorer,
+        loaded,
+        attributes=names,
+        count=count,
+        step=step,
+        rendering=rendering_of(precision),
+    )
     data = measured.as_dict() | {"left_out": rest}
     if out is not None and out.suffix == ".json":
         write_text(out, json.dumps(data, indent=1, allow_nan=False))
@@ -116,6 +129,8 @@ def evaluate(
     null: Annotated[int, typer.Option(help="Random directions.", min=3)] = 16,
     measures: Mapping[str, int] = {},
     generator: OwnGenerator = None,
+    device: DeviceName = "auto",
+    precision: PrecisionName = None,
     as_json: Json = False,
 ) -> None:
     """Measure all there is to measure of a bank: effects, leakage, accuracy.
@@ -126,11 +141,18 @@ def evaluate(
     from analysis.evaluation import evaluate as measure
 
     table_format(Path(f"directions.{tables}"))
-    loaded, made = bank_and_generator(bank, generator)
-    scorer = load_classifier(classifier)
+    loaded, made = bank_and_generator(bank, generator, device=device)
+    scorer = load_classifier(classifier, device=device)
     names, rest = attributes_of(attributes, loaded, scorer)
     found = measure(
-        loaded, made, scorer, attributes=names, count=count, null=null, measures=measures
+        loaded,
+        made,
+        scorer,
+        attributes=names,
+        count=count,
+        null=null,
+        measures=measures,
+        rendering=rendering_of(precision),
     )
     columns, data = found.columns(), found.as_dict() | {"left_out": rest}
     if out is not None:
@@ -168,6 +190,8 @@ def compare(
     identity: Annotated[bool, typer.Option(help="Measure identity too, if possible.")] = True,
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     generator: OwnGenerator = None,
+    device: DeviceName = "auto",
+    precision: PrecisionName = None,
     as_json: Json = False,
 ) -> None:
     """Set banks side by side on the same held-out codes, at equal effect."""
@@ -184,8 +208,8 @@ def compare(
     loaded = {path.stem: DirectionBank.load(path) for path in banks}
     if len(loaded) < len(banks):
         raise LatdirError("two of the bank files have the same name: rename one")
-    made = load_generator(generator or next(iter(loaded.values())).generator)
-    scorer = load_classifier(classifier)
+    made = load_generator(generator or next(iter(loaded.values())).generator, device=device)
+    scorer = load_classifier(classifier, device=device)
     wanted = split_names(attributes)
     if wanted is None:
         aims = [set(match_targets(b, scorer.names).values()) for b in loaded.values()]
@@ -198,7 +222,8 @@ def compare(
         at=EqualEffect(change=change),
         count=count,
         embed=embedding(scorer) if identity else None,
-        judge=None if judge is None else load_classifier(judge),
+        rendering=rendering_of(precision),
+        judge=None if judge is None else load_classifier(judge, device=device),
     )
     data = found.as_dict()
     for path in out or []:
@@ -233,15 +258,25 @@ def report(
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     measures: Mapping[str, int] = {},
     generator: OwnGenerator = None,
+    device: DeviceName = "auto",
+    precision: PrecisionName = None,
     as_json: Json = False,
 ) -> None:
     """Measure a bank and write one self-contained HTML page about it."""
     from analysis.evaluation import evaluate as measure
 
-    loaded, made = bank_and_generator(bank, generator)
-    scorer = load_classifier(classifier)
+    loaded, made = bank_and_generator(bank, generator, device=device)
+    scorer = load_classifier(classifier, device=device)
     names, rest = attributes_of(attributes, loaded, scorer)
-    found = measure(loaded, made, scorer, attributes=names, count=count, measures=measures)
+    found = measure(
+        loaded,
+        made,
+        scorer,
+        attributes=names,
+        count=count,
+        measures=measures,
+        rendering=rendering_of(precision),
+    )
     found.report(out, made)
     said = {"report": str(out), "remarks": found.as_dict()["remarks"], "left_out": rest}
     say(said, f"{out}", left_out(rest), as_json=as_json)

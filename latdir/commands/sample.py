@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import ClassifierName, GeneratorName, Seed, split_names
+from latdir.options import (
+    ClassifierName,
+    DeviceName,
+    GeneratorName,
+    PrecisionName,
+    Seed,
+    rendering_of,
+    split_names,
+)
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
@@ -26,23 +34,25 @@ def sample(
     attributes: Annotated[str | None, typer.Option(help="Comma-separated names.")] = None,
     space: Annotated[str | None, typer.Option(help="Latent space of the codes.")] = None,
     truncation: Annotated[float, typer.Option(help="ψ of the truncation trick.")] = 1.0,
+    device: DeviceName = "auto",
+    precision: PrecisionName = None,
     as_json: Json = False,
 ) -> None:
     """Draw codes, generate images, label them; stream all of it to disk."""
-    from directions import Rendering, load_classifier, load_generator
+    from directions import load_classifier, load_generator
     from discovery.sampling.sampler import Auto
     from discovery.sampling.sampler import sample as sample_
 
     wanted = split_names(attributes)
     made = sample_(
-        load_generator(generator),
-        load_classifier(classifier),
+        load_generator(generator, device=device),
+        load_classifier(classifier, device=device),
         Auto() if count == "auto" else _integer(count, "--count"),
         seed=seed,
         out=out,
         attributes=wanted,
         space=space,
-        rendering=Rendering(truncation=truncation),
+        rendering=rendering_of(precision, truncation=truncation),
     )
     _summarize(made, out, as_json=as_json)
 

@@ -22,12 +22,13 @@ LIBRARIES = ("open_clip", "transformers")
 QUICK = 2000
 
 
-def load_model(name: str) -> TextImageModel:
+def load_model(name: str, *, device: str = "cpu") -> TextImageModel:
     """A text-image model by name.
 
     Args:
         name: What `load_clip` takes, or `module:function` of the user's own, where the function
-            takes no arguments and returns such a model.
+            takes no arguments and returns such a model, and puts it on its device.
+        device: Where it runs.
 
     Raises:
         LatdirError: No model of that name, or the function returns something else.
@@ -36,7 +37,7 @@ def load_model(name: str) -> TextImageModel:
     from directions.classifiers.clip.protocol import TextImageModel
 
     if ":" not in name or name.partition(":")[0] in LIBRARIES or Path(name).exists():
-        return load_clip(name)
+        return load_clip(name, device=device)
     made = build(name, {}, kind="CLIP", wrap="directions.classifiers.clip.model.load_clip")
     if not isinstance(made, TextImageModel):
         raise LatdirError(

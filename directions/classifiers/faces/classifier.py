@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -146,7 +146,7 @@ class FaceClassifier(Classifier):
         self.columns(names)
         return self._columns(self._outputs(images, _nets_of(names)), names, logits=True)
 
-    def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: Device | None = None, dtype: torch.dtype | None = None) -> FaceClassifier:
         """Itself: the networks run in float32 where the images are, loaded there at first use.
 
         Raises:

@@ -140,7 +140,7 @@ class StyleGenerator(Generator):
         """One step of `_map`, between spaces that are neighbors."""
         match source, target:
             case "z", "w":
-                network = self._networks(codes.dtype)
+                network: StyleNetwork = self._networks(codes.dtype)
                 return network.mapping(codes, self._one_hot(len(codes), codes))
             case "w", "w+":
                 return codes[:, None].expand(-1, self.network.num_ws, -1).clone()
@@ -329,7 +329,12 @@ class StyleGenerator(Generator):
 
     def prepared(self, precision: Precision) -> Callable[[Sequence[Tensor]], Tensor]:
         """The synthesis without gradients; a subclass whose network has a faster form has it."""
-        return lambda styles: self._networks(styles[0].dtype).synthesis(styles, noise=self.noise)
+
+        def run(styles: Sequence[Tensor]) -> Tensor:
+            network: StyleNetwork = self._networks(styles[0].dtype)
+            return network.synthesis(styles, noise=self.noise)
+
+        return run
 
     def inference(
         self, *, precision: Precision = "float32", space: str = "z"

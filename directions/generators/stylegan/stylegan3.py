@@ -293,7 +293,8 @@ class StyleGAN3Generator(StyleGenerator):
         def run(styles: Sequence[Tensor]) -> Tensor:
             half = precision == "bfloat16"
             with torch.autocast(styles[0].device.type, torch.bfloat16, enabled=half):
-                return self._networks(styles[0].dtype).synthesis(styles, noise=self.noise)
+                network: StyleGAN3 = self._networks(styles[0].dtype)
+                return network.synthesis(styles, noise=self.noise)
 
         return run
 

@@ -15,6 +15,8 @@ from directions.scoring.scorer import Scorer
 from tests.analysis.measured import true_bank
 from tests.worlds import Mapped, world
 
+WORLD = world()
+
 
 def test_scores_are_those_of_the_plain_functions_whatever_the_batch():
     generator = Mapped(world())
@@ -132,3 +134,50 @@ def test_bfloat16_effects_agree_with_float32_within_their_intervals():
     assert (exact.source.precision, rounded.source.precision) == ("float32", "bfloat16")
     off = (exact.mean - rounded.mean).abs() / (exact.high - exact.low)
     assert off.max() < 0.1
+
+
+class Small(type(WORLD)):
+    """A planted generator that has no memory for more than 8 images, as often as it is asked."""
+
+    failed = 0
+
+    def inference(self, **options):
+        make = super().inference(**options)
+
+        def run(codes):
+            if len(codes) > 8:
+                type(self).failed += 1
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return make(codes)
+
+        return run
+
+
+@pytest.fixture
+def small():
+    made = object.__new__(Small)
+    vars(made).update(vars(WORLD))
+    Small.failed = 0
+    return made
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(small, caplog):
+    codes = WORLD.sample(40, seed=3)
+    scorer = Scorer(small, WORLD.classifier(), rendering=Rendering(batch_size=32))
+    scores = scorer.score(codes)
+    torch.testing.assert_close(scores, Scorer(WORLD, WORLD.classifier()).score(codes))
+    assert scorer.batch_size == 8
+    assert Small.failed == 2
+    assert [r.message for r in caplog.records if "out of memory" in r.message] == [
+        "out of memory with 32 images at a time: going on with 16",
+        "out of memory with 16 images at a time: going on with 8",
+    ]
+
+
+def test_no_memory_for_one_image_is_an_error(small):
+    def nothing(images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    scorer = Scorer(small, embed=nothing, rendering=Rendering(batch_size=2))
+    with pytest.raises(LatdirError, match=r"not enough memory on cpu for one image of planted"):
+        scorer.embed(WORLD.sample(2, seed=3))

@@ -1,0 +1,194 @@
+"""Models and methods on a pretended card: nothing they do mixes its tensors with the CPU's."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from directions import devices, load_classifier, load_generator, wrap_classifier
+from directions.bank import DirectionBank
+from directions.classifiers import Combined, Mirrored, Renamed
+from directions.classifiers.faces.embedding import FaceEmbedding
+from directions.direction import Direction
+from directions.generators.base import Generator
+from directions.paths import InstancePath, MapperPath, NeuralWalk
+from directions.paths.mapper import perceptron
+from directions.planted.clip import PlantedClip
+from directions.planted.world import planted
+from discovery.registry import METHODS, find_method
+from tests.contract.test_generators import GENERATORS
+from tests.pretended import CARD, MixedDevicesError, Pretended, pretended_card
+from tests.worlds import labeled
+
+pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarning")
+
+WORLD = planted(factors=3, dim=12, size=8, names=("smile", "age", "hat"))
+WORLD.fingerprint, WORLD._root  # noqa: B018 - kept when it moves
+FEW = {"n_codes": 24, "steps": 2, "n_directions": 3, "batch_size": 8}
+
+
+def reader() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2)).eval().requires_grad_(False)
+
+
+CLASSIFIERS = {
+    "planted": WORLD.classifier,
+    "faces": lambda: load_classifier("faces"),
+    "pixels": lambda: load_classifier("pixels"),
+    "clip": lambda: load_classifier("clip"),
+    "renamed": lambda: Renamed(load_classifier("pixels"), {"contrast": "spread"}),
+    "mirrored": lambda: Mirrored(load_classifier("faces"), odd=("yaw",)),
+    "combined": lambda: Combined(load_classifier("pixels"), WORLD.classifier()),
+    "wrapped": lambda: wrap_classifier(reader(), attributes=["a", "b"], name="mine"),
+}
+
+
+def test_the_card_refuses_to_mix(monkeypatch):
+    with pretended_card(monkeypatch):
+        there = torch.randn(8, 3).to("cuda")
+        assert there.device == CARD
+        assert (there[2:] @ there.T).cpu().device.type == "cpu"
+        with pytest.raises(MixedDevicesError, match="add"):
+            there + torch.zeros(8, 3)
+        with pytest.raises(MixedDevicesError):
+            torch.cat([there, torch.zeros(1, 3)])
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_on_the_card(name, monkeypatch):
+    here = GENERATORS[name]()
+    codes = {space: here.sample(2, seed=0, space=space) for space in here.spaces}
+    made = {}
+    with pretended_card(monkeypatch):
+        there = here.to("cuda")
+        assert there.device == CARD
+        for space in there.spaces:
+            sent = there.sample(2, seed=0, space=space)
+            made[space] = there.synthesize(sent, space).detach().cpu()
+            for precision in ("float32", "bfloat16"):
+                run = there.inference(precision=precision, space=space)
+                assert run(sent).device == CARD
+            for target in there.spaces:
+                if target != "z" or space == "z":
+                    assert there.map(sent, space, target).device == CARD
+            assert there.prior(space).mean.device.type == "cpu"
+    for space, images in made.items():
+        expected = here.synthesize(codes[space], space).detach()
+        torch.testing.assert_close(images, expected, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", [n for n in GENERATORS if "dcgan" not in n and n != "digiface64"])
+def test_tangents_on_a_fake_card(name, monkeypatch):
+    """Forward derivatives, under torch's own fake tensors."""
+    here = GENERATORS[name]()
+    space = here.default_space("w")
+    here.sample(1, seed=0, space=space)
+    monkeypatch.setattr(devices, "resolve_device", torch.device)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        there = here.to(CARD)
+        code = torch.zeros(here.space(space).shape, device=CARD)
+        forms = [Generator.linearize(there, code, space=space)]
+        if type(there).linearize is not Generator.linearize:
+            forms.append(there.linearize(code, space=space))
+        for form in forms:
+            assert form.value.device == CARD
+            assert form.push(torch.zeros(3, *code.shape, device=CARD)).device == CARD
+        with pytest.raises(RuntimeError, match="device"):
+            there.synthesize(torch.zeros(1, *code.shape), space)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_on_the_card(name, monkeypatch):
+    here = CLASSIFIERS[name]()
+    images = WORLD.synthesize(WORLD.sample(3, seed=0))
+    with pretended_card(monkeypatch):
+        there, sent = here.to("cuda"), images.to("cuda")
+        scores = there(sent)
+        assert scores.device == CARD
+        assert there.logits(sent).device == CARD
+        assert there.logits_of(sent, there.names[:1]).device == CARD
+        for precision in ("float32", "bfloat16"):
+            run = there.inference(precision=precision, names=there.names[:2])
+            assert run(sent).device == CARD
+        scores = scores.cpu()
+    torch.testing.assert_close(scores, here(images), atol=1e-3, rtol=1e-3)
+
+
+def test_embeddings_on_the_card(monkeypatch):
+    with pretended_card(monkeypatch):
+        sent = WORLD.to("cuda").synthesize(WORLD.to("cuda").sample(2, seed=0))
+        assert FaceEmbedding()(sent).device == CARD
+        assert FaceEmbedding().inference()(sent).device == CARD
+
+
+def path(kind: str, generator, bank):
+    if kind == "instance":
+        return InstancePath(generator, generator.classifier(), bank, "smile", ("age",))
+    size = generator.space("z").size
+    if kind == "clip_mapper":
+        network = perceptron([size, size]).requires_grad_(False)
+        return MapperPath("smile", "z", (size,), ((0, 1),), (network,), 1.0, 1.0, "toy", "0" * 64)
+    field = [torch.ones(size), torch.ones(2, size), torch.ones(2), torch.ones(size, 2)]
+    return NeuralWalk("smile", "pixels", "z", *field, 1.0, 1.0, 0.5, "toy", "0" * 64)
+
+
+def true_bank() -> DirectionBank:
+    rows = zip(WORLD.names, WORLD.truth, strict=True)
+    directions = tuple(Direction.from_vector(n, t, space="z") for n, t in rows)
+    return DirectionBank(directions, WORLD.name, WORLD.fingerprint)
+
+
+@pytest.mark.parametrize("kind", ["instance", "clip_mapper", "neural_walk"])
+def test_a_path_on_the_card(kind, monkeypatch):
+    here = path(kind, WORLD, true_bank())
+    with pretended_card(monkeypatch):
+        there = here.to("cuda")
+        codes = WORLD.to("cuda").sample(3, seed=0)
+        assert there.shift(codes, 0.5).device == CARD
+        assert there.shift(codes, torch.tensor([0.1, 0.2, 0.3])).device == CARD
+        # A path's own tensors follow the codes.
+        if kind != "instance":
+            assert here.shift(codes, 0.5).device == CARD
+
+
+def settings(method: type) -> dict[str, int]:
+    names = {f for f in method.__dataclass_fields__ if f in FEW}
+    return {name: FEW[name] for name in names}
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n not in ("transforms",)])
+def test_a_method_on_the_card(name, monkeypatch):
+    method = find_method(name)
+    options = settings(method)
+    if name in ("region", "local_channels"):
+        options = {**options, "region": "2,2,6,6"}
+    with pretended_card(monkeypatch):
+        card = WORLD.to("cuda")
+        found = method(**options)
+        if "samples" in method.needs:
+            bank = found.discover(labeled(card, card.classifier(), 200))
+        elif "text" in method.needs:
+            bank = found.discover(card, text=["a smile"], clip=PlantedClip(WORLD).to("cuda"))
+        elif "classifier" in method.needs:
+            bank = found.discover(card, classifier=card.classifier())
+        else:
+            bank = found.discover(card)
+        codes = card.sample(2, seed=1)
+        for direction in bank.directions:
+            assert direction.shift(codes, 1.0).device == CARD
+
+
+def test_pretended_tensors_copy_as_others(monkeypatch):
+    with pretended_card(monkeypatch):
+        there = torch.ones(2).to("cuda")
+        assert isinstance(there.clone(), Pretended)
+        assert copy.copy(there) is not None
+
+
+def test_a_built_in_generator_by_its_door(monkeypatch):
+    with pretended_card(monkeypatch):
+        assert load_generator("planted", device="cuda").device == CARD
