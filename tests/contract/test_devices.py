@@ -29,6 +29,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarnin
 WORLD = planted(factors=3, dim=12, size=8, names=("smile", "age", "hat"))
 WORLD.fingerprint, WORLD._root  # noqa: B018 - kept when it moves
 FEW = {"n_codes": 24, "steps": 2, "n_directions": 3, "batch_size": 8}
+SETTINGS = {
+    "stylespace": {"n_codes": 80},
+    "clip_optimize": {"steps": 20, "distance": 0.0, "identity": 0.0},
+    "region": {"region": "2,2,6,6", "solver": "alone"},
+    "local_channels": {"region": "2,2,6,6"},
+}
 
 
 def reader() -> nn.Module:
@@ -97,8 +103,9 @@ def test_tangents_on_a_fake_card(name, monkeypatch):
         for form in forms:
             assert form.value.device == CARD
             assert form.push(torch.zeros(3, *code.shape, device=CARD)).device == CARD
-        with pytest.raises(RuntimeError, match="device"):
-            there.synthesize(torch.zeros(1, *code.shape), space)
+        if hasattr(there, "network"):
+            with pytest.raises(RuntimeError, match="device"):
+                there.synthesize(torch.zeros(1, *code.shape), space)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -155,17 +162,15 @@ def test_a_path_on_the_card(kind, monkeypatch):
             assert here.shift(codes, 0.5).device == CARD
 
 
-def settings(method: type) -> dict[str, int]:
-    names = {f for f in method.__dataclass_fields__ if f in FEW}
-    return {name: FEW[name] for name in names}
+def settings(method: type) -> dict[str, object]:
+    found = {name: FEW[name] for name in FEW if name in method.__dataclass_fields__}
+    return {**found, **SETTINGS.get(method.method, {})}
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n not in ("transforms",)])
 def test_a_method_on_the_card(name, monkeypatch):
     method = find_method(name)
     options = settings(method)
-    if name in ("region", "local_channels"):
-        options = {**options, "region": "2,2,6,6"}
     with pretended_card(monkeypatch):
         card = WORLD.to("cuda")
         found = method(**options)

@@ -23,7 +23,7 @@ from directions.classifiers.faces import landmarks as lm
 from directions.classifiers.faces import nets as face_nets
 from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.classifiers.faces.nets import EXPRESSIONS, normalize
-from directions.devices import Device, resolve_device
+from directions.devices import Device, moved
 from directions.errors import LatdirError
 from directions.fingerprints import Precision, fingerprint
 
@@ -152,8 +152,7 @@ class FaceClassifier(Classifier):
         Raises:
             LatdirError: No such device on this machine.
         """
-        if device is not None:
-            resolve_device(device)
+        moved(None, device, dtype)  # refuses what is not there
         return self
 
     @cached_property
