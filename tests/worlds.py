@@ -97,8 +97,9 @@ class Mapped(PlantedGenerator):
 
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         if (source, target) == ("z", "w"):
-            return codes @ self._matrix.T + self._shift
-        return torch.linalg.solve(self._matrix, (codes - self._shift).T).T
+            return codes @ self._matrix.to(codes).T + self._shift.to(codes)
+        centered = codes - self._shift.to(codes)
+        return torch.linalg.solve(self._matrix.to(codes), centered.T).T
 
     def synthesize(self, codes: Tensor, space: str = "z") -> Tensor:
         return super().synthesize(self.map(codes, space, "z"), "z")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -101,7 +101,8 @@ class ClipModel(Movable):
         module = moved(self.towers.module, device, dtype)
         if module is self.towers.module:
             return self
-        made = ClipModel(self.name, self.towers.rebuild(module))
+        towers = replace(self.towers.rebuild(module), known=self.towers.known)
+        made = ClipModel(self.name, towers)
         if dtype is not None:
             vars(made)["fingerprint"] = self.fingerprint
         return made
