@@ -89,6 +89,12 @@ class DirectionBank(Mapping[str, Direction]):
                 f"a bank's fingerprint is 64 hexadecimal digits, not {self.fingerprint[:80]!r}: "
                 "use generator.fingerprint"
             )
+        # Directions know their generator, so that one alone is refused by another too.
+        owned = (
+            d if d.fingerprint == self.fingerprint else d.evolve(fingerprint=self.fingerprint)
+            for d in self.directions
+        )
+        object.__setattr__(self, "directions", tuple(owned))
 
     @classmethod
     def of(

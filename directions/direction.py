@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError, SpaceError, UnknownNameError
-from directions.space import Space
+from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError
+from directions.space import Space, as_codes
 
-__all__ = ["Calibration", "Direction"]
+__all__ = ["Amount", "Calibration", "Direction", "as_amount"]
+
+Amount = float | Tensor | np.ndarray | Sequence[float]
+"""A number, or one for each code."""
 
 UNIT_TOLERANCE = 1e-4
 
@@ -52,6 +56,16 @@ class Calibration:
             )
 
 
+class Owner(Protocol):
+    """A generator, as far as a direction needs to know it."""
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over weights and configuration."""
+
+
 @dataclass(frozen=True, eq=False)
 class Direction:
     """A direction of one latent space, with its scale and its evidence.
@@ -69,6 +83,7 @@ class Direction:
         sigma: Standard deviation of the prior's codes along the vector; one unit of amount.
         calibration: The measured response of its attribute, if any.
         evidence: Figures that speak for it: held-out accuracy, eigenvalue, effects.
+        fingerprint: sha256 of the generator it belongs to, set by its bank; None for any.
 
     Raises:
         LatdirError: The vector is not finite or not of unit norm, sigma is not positive, or
@@ -92,6 +107,7 @@ class Direction:
     sigma: float = 1.0
     calibration: Calibration | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -134,7 +150,7 @@ class Direction:
     def from_vector(
         cls,
         name: str,
-        vector: Tensor,
+        vector: Tensor | np.ndarray | Sequence[float],
         *,
         space: str,
         method: str = "given",
@@ -151,7 +167,8 @@ class Direction:
 
         Args:
             name: The attribute it is meant to change.
-            vector: Non-zero, shape of one code of its space; float32 unless it is float64.
+            vector: Non-zero, shape of one code of its space: a tensor, whose float64 is kept, an
+                array or a list.
             space: Name of that space.
             method: Name of the method that found it.
             config: The method's hyper-parameters.
@@ -164,16 +181,22 @@ class Direction:
         Raises:
             LatdirError: The vector is zero or not finite, or `Direction` refuses the rest.
         """
-        exact = vector.detach().double()
+        wide = isinstance(vector, Tensor) and vector.dtype == torch.float64
+        try:
+            exact = torch.as_tensor(vector).detach().double()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise LatdirError(
+                f"direction {name!r} cannot be made of {type(vector).__name__}: give its "
+                "coordinates as a tensor, an array or a list of numbers"
+            ) from error
         norm = float(exact.norm())
         if not (norm > 0 and math.isfinite(norm)):
             raise LatdirError(
                 f"direction {name!r} cannot be normalized: its vector has norm {norm}"
             )
-        dtype = torch.float64 if vector.dtype == torch.float64 else torch.float32
         return cls(
             name=name,
-            vector=(exact / norm).to(dtype),
+            vector=(exact / norm).to(torch.float64 if wide else torch.float32),
             space=space,
             method=method,
             config=config or {},
@@ -260,8 +283,27 @@ class Direction:
             )
         return layered
 
+    def check(self, generator: Owner) -> Direction:
+        """Return this direction if it may be of `generator`: one of no bank may be of any.
+
+        Raises:
+            LatdirError: It is from a bank of another generator.
+        """
+        if self.fingerprint not in (None, generator.fingerprint):
+            raise BankError(
+                f"direction {self.name!r} was made for another generator "
+                f"({str(self.fingerprint)[:12]}…), not for {generator.name} "
+                f"({generator.fingerprint[:12]}…), where it is meaningless; to override, use "
+                "direction.evolve(fingerprint=None)"
+            )
+        return self
+
     def shift(
-        self, codes: Float[Tensor, "n ..."], amount: float | Tensor, *, unit: str = "sigma"
+        self,
+        codes: Float[Tensor, "n ..."] | np.ndarray,
+        amount: Amount,
+        *,
+        unit: str = "sigma",
     ) -> Float[Tensor, "n ..."]:
         """Move codes along the direction.
 
@@ -277,8 +319,9 @@ class Direction:
         Raises:
             LatdirError: The codes do not fit the vector, or the unit is unknown.
         """
+        codes = as_codes(codes)
         step = torch.as_tensor(
-            self.latent_amount(amount, unit), dtype=codes.dtype, device=codes.device
+            self.latent_amount(as_amount(amount), unit), dtype=codes.dtype, device=codes.device
         )
         if step.ndim > 1 or (step.ndim == 1 and len(step) not in (1, len(codes))):
             raise LatdirError(
@@ -363,3 +406,32 @@ class Direction:
         )
         offset = None if self.offset is None else -self.offset
         return replace(self, vector=-self.vector, offset=offset, calibration=calibration)
+
+
+def as_amount(amount: object) -> float | Tensor:
+    """An amount as a number or a tensor.
+
+    Raises:
+        LatdirError: It is neither a number nor a list, array or tensor of numbers.
+
+    Example:
+        >>> as_amount([1, 2.5])
+        tensor([1.0000, 2.5000], dtype=torch.float64)
+        >>> as_amount("2")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: an amount is a number, or a list, array or tensor of one for
+        each code, not '2'
+    """
+    if isinstance(amount, Tensor | int | float) and not isinstance(amount, bool):
+        return amount
+    try:
+        values = np.asarray(amount)
+        if values.dtype.kind in "iuf":
+            return float(values) if values.ndim == 0 else torch.from_numpy(values.astype(float))
+    except (TypeError, ValueError):
+        pass
+    raise LatdirError(
+        "an amount is a number, or a list, array or tensor of one for each code, not "
+        f"{repr(amount)[:60]}"
+    )

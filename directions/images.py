@@ -95,7 +95,7 @@ def resize(
 
 
 def grid(
-    images: Float[Tensor, "rows columns 3 h w"],
+    images: Float[Tensor, "*rows columns 3 h w"],
     *,
     columns: Sequence[str] = (),
     rows: Sequence[str] = (),
@@ -106,7 +106,7 @@ def grid(
     """A labeled grid of many images.
 
     Args:
-        images: `[rows, columns, 3, H, W]` in [-1, 1].
+        images: `[rows, columns, 3, H, W]` in [-1, 1], or one row, `[columns, 3, H, W]`.
         columns: Labels above the columns; none, or one for each.
         rows: Labels left of the rows; none, or one for each.
         title: Line above all.
@@ -124,6 +124,13 @@ def grid(
         >>> grid(torch.zeros(2, 3, 3, 64, 64), columns=["-1", "0", "+1"], marked=1).mode
         'RGB'
     """
+    if images.ndim == 4:
+        images = images[None]
+    if images.ndim != 5 or images.shape[2] != 3:
+        raise LatdirError(
+            f"a grid takes images [rows, columns, 3, H, W], or one row [columns, 3, H, W], not "
+            f"{list(images.shape)}"
+        )
     m, n, _, h, w = images.shape
     if m == 0 or n == 0:
         raise LatdirError(f"a grid of {m} rows and {n} columns has no images: give at least one")
@@ -174,12 +181,29 @@ def grid(
     return picture
 
 
-def save_png(picture: Image.Image, path: str | Path) -> Path:
+def save_png(picture: Image.Image | Float[Tensor, "*one 3 h w"], path: str | Path) -> Path:
     """Write an image as PNG, atomically.
 
+    Args:
+        picture: A PIL image, such as one that `grid` makes, or a tensor `[3, H, W]` or
+            `[1, 3, H, W]` in [-1, 1].
+        path: The file.
+
     Raises:
-        LatdirError: Another suffix than `.png`, or the file cannot be written.
+        LatdirError: No single image, another suffix than `.png`, or the file cannot be written.
     """
+    if isinstance(picture, Tensor):
+        single = picture[0] if picture.ndim == 4 and len(picture) == 1 else picture
+        if single.ndim != 3 or single.shape[0] != 3:
+            raise LatdirError(
+                f"images of shape {list(picture.shape)} are not one image [3, H, W]: "
+                "save_png(grid(images), path) writes several"
+            )
+        picture = to_pil(single.detach())
+    if not isinstance(picture, Image.Image):
+        raise LatdirError(
+            f"save_png writes a PIL image or a tensor [3, H, W], not {type(picture).__name__}"
+        )
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise LatdirError(f"images are written as .png, not {path.name!r}: rename it")

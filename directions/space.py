@@ -6,13 +6,34 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError, SpaceError
 
-__all__ = ["LowRankPrior", "Prior", "Space"]
+__all__ = ["LowRankPrior", "Prior", "Space", "as_codes"]
+
+
+def as_codes(codes: Tensor | np.ndarray) -> Tensor:
+    """Codes as a tensor.
+
+    Raises:
+        SpaceError: Neither a tensor nor an array of numbers.
+
+    Example:
+        >>> as_codes(np.zeros((2, 3), dtype=np.float32)).shape
+        torch.Size([2, 3])
+    """
+    if isinstance(codes, Tensor):
+        return codes
+    if isinstance(codes, np.ndarray) and codes.dtype.kind in "iuf":
+        return torch.from_numpy(np.ascontiguousarray(codes))
+    raise SpaceError(
+        f"codes are a tensor or an array [n, …], not {type(codes).__name__}: "
+        "generator.sample(4, seed=0) draws some"
+    )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.editing.moves import sweep
-from directions.errors import BankError, LatdirError
+from directions.editing.moves import space_of, sweep
+from directions.errors import BankError, LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.images import grid
 from directions.scoring.scorer import Scorer
+from directions.space import as_codes
 
 __all__ = ["AMOUNTS", "edit_grid"]
 
@@ -26,9 +28,10 @@ SIGNS = {"sigma": "σ", "latent": "", "degrees": "°", "probability": ""}
 
 def edit_grid(
     generator: Generator,
-    codes: Float[Tensor, "n *shape"],
-    what: Direction | DirectionBank,
+    codes: Float[Tensor, "n *shape"] | np.ndarray,
+    what: Direction | DirectionBank | Sequence[Direction],
     *,
+    space: str | None = None,
     amounts: Sequence[float] = AMOUNTS,
     unit: str = "sigma",
     layers: Sequence[int] | None = None,
@@ -39,9 +42,11 @@ def edit_grid(
     """A grid of images of some samples moved along a direction or each direction of a bank.
 
     Args:
-        generator: Makes the images; a bank must belong to it.
+        generator: Makes the images; a bank, or a direction from one, must belong to it.
         codes: `[n, *shape]`, one row each.
-        what: A direction, or a bank, whose directions follow one another with n rows each.
+        what: A direction, or a bank or list, whose directions follow one another with n rows each.
+        space: Space of the codes, by default the one that the directions move; codes of another
+            are carried over to it.
         amounts: One column each, in order; 0, the original, is added where it is missing.
         unit: `sigma`, `latent`, `attribute`, or the unit the directions are calibrated in.
         layers: Move these layers only, instead of those each direction was made for.
@@ -53,7 +58,7 @@ def edit_grid(
         The image, with its column of originals framed.
 
     Raises:
-        LatdirError: Codes of no space of the generator's, a bank of another generator, or what
+        LatdirError: Codes of another space than said, a bank of another generator, or what
             `sweep` and `grid` refuse.
 
     Example:
@@ -64,42 +69,48 @@ def edit_grid(
         (424, 347)
     """
     if isinstance(what, DirectionBank):
-        directions = what.check(generator).directions
-        if not directions:
-            raise BankError("this bank is empty: there is nothing to draw")
-    else:
-        directions = (what,)
+        what.check(generator)
+    named = not isinstance(what, Direction)
+    directions = _directions(what)
+    codes = as_codes(codes)
     if len(codes) == 0:
         raise LatdirError("no codes to draw: give at least one")
-    scorer = Scorer(generator, space=_space_of(generator, codes, directions[0].space))
+    if space is not None:
+        codes = generator.map(codes, space, directions[0].acts_in(generator.spaces))
+    places = {space_of(generator, codes, d) for d in directions}
+    if len(places) > 1:
+        raise SpaceError(
+            f"directions of {' and '.join(sorted(places))} cannot move one code: "
+            "draw those of one space at a time"
+        )
+    scorer = Scorer(generator, space=places.pop())
     steps = sorted({float(a) for a in amounts} | {0.0})
     moved = torch.cat(
         [sweep(codes, d, steps, unit=unit, layers=layers).transpose(0, 1) for d in directions]
     )
     images = torch.cat([part.cpu() for part in scorer.images(moved.flatten(0, 1))])
     images = images.reshape(*moved.shape[:2], *images.shape[1:]).float()
-    if rows is None and isinstance(what, DirectionBank):
+    if rows is None and named:
         rows = [d.name if i == 0 else "" for d in directions for i in range(len(codes))]
     return grid(
         images,
         columns=["original" if a == 0 else _amount(a, unit, directions) for a in steps],
         rows=rows or (),
-        title=(what.name if isinstance(what, Direction) else "") if title is None else title,
+        title=("" if named else directions[0].name) if title is None else title,
         marked=steps.index(0.0),
         tile=tile,
     )
 
 
-def _space_of(generator: Generator, codes: Tensor, name: str) -> str:
-    """The direction's own space, or the layered one that the codes belong to."""
-    shape = tuple(codes.shape[1:])
-    if generator.space(name).shape == shape:
-        return name
-    layered = generator.spaces.get(f"{name}+")
-    if layered is not None and layered.shape == shape:
-        return layered.name
-    generator.check(codes, name)
-    return name
+def _directions(what: Direction | DirectionBank | Sequence[Direction]) -> tuple[Direction, ...]:
+    if isinstance(what, Direction):
+        return (what,)
+    found = tuple(what.directions if isinstance(what, DirectionBank) else what)
+    if not found:
+        raise BankError("this bank is empty: there is nothing to draw")
+    if not all(isinstance(d, Direction) for d in found):
+        raise LatdirError("edit_grid draws a direction, a bank, or a list of directions")
+    return found
 
 
 def _amount(amount: float, unit: str, directions: Sequence[Direction]) -> str:

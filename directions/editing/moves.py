@@ -8,16 +8,18 @@ the input is changes of attributes rather than moves along directions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.direction import Direction
+from directions.direction import Amount, Direction, as_amount
 from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
-from directions.space import Prior
+from directions.space import Prior, as_codes
 
 __all__ = ["lerp", "move", "set_level", "slerp", "sweep", "truncate"]
 
@@ -25,10 +27,19 @@ __all__ = ["lerp", "move", "set_level", "slerp", "sweep", "truncate"]
 PARALLEL = 1e-6
 
 
+@runtime_checkable
+class HasAmounts(Protocol):
+    """What `solve` returns, as far as a move is concerned."""
+
+    @property
+    def amounts(self) -> Mapping[str, Tensor]:
+        """Amounts of each direction, in sigma."""
+
+
 def move(
-    codes: Float[Tensor, "n *shape"],
+    codes: Float[Tensor, "n *shape"] | np.ndarray,
     bank: DirectionBank,
-    amounts: Mapping[str, float | Tensor],
+    amounts: Mapping[str, Amount] | HasAmounts,
     *,
     unit: str = "sigma",
     layers: Sequence[int] | None = None,
@@ -39,18 +50,19 @@ def move(
     Args:
         codes: `[n, *shape]` of the directions' space; `[n, layers, d]` for directions `[d]`.
         bank: Holds the directions.
-        amounts: For each direction by name, a number or one for each code.
+        amounts: For each direction by name, a number or one for each code; or what `solve` found.
         unit: `sigma`, `latent`, `attribute` (each in the unit it is calibrated in), or the name of
             a unit that all of them are calibrated in.
         layers: Move these layers only, instead of those each direction was made for.
-        generator: When given, the bank must belong to it.
+        generator: When given, the bank must belong to it, and the codes to the space that the
+            directions move, also where another space has its shape.
 
     Returns:
         New codes.
 
     Raises:
-        LatdirError: An unknown name or unit, codes of another shape, or a bank of another
-            generator.
+        LatdirError: An unknown name or unit, codes of another shape or space, amounts that are
+            no numbers, or a bank of another generator.
 
     Example:
         >>> bank = DirectionBank(
@@ -64,13 +76,32 @@ def move(
         >>> move(torch.zeros(1, 2), bank, {"smiling": 2.0, "yaw": -1.0})
         tensor([[ 2.0000, -0.5000]])
     """
-    if generator is not None:
-        bank.check(generator)
+    codes = as_codes(codes)
+    if isinstance(amounts, HasAmounts):
+        amounts = amounts.amounts
     if not isinstance(amounts, Mapping):
         raise LatdirError("amounts is a dict: write move(codes, bank, {'smiling': 2.0})")
+    if generator is not None:
+        bank.check(generator)
+        for name in amounts:
+            space_of(generator, codes, _on(bank[name], layers))
     for name, amount in amounts.items():
         codes = _on(bank[name], layers).shift(codes, amount, unit=unit)
     return codes
+
+
+def space_of(generator: Generator, codes: Tensor, direction: Direction) -> str:
+    """The space of codes that a direction moves: its own, or the layered one of their shape.
+
+    Raises:
+        LatdirError: Codes of another space, or a direction of another generator.
+    """
+    name = direction.check(generator).acts_in(generator.spaces)
+    layered = generator.spaces.get(f"{name}+")
+    if layered is not None and layered.shape == tuple(codes.shape[1:]):
+        name = layered.name
+    generator.check(codes, name)
+    return name
 
 
 def set_level(
@@ -127,7 +158,7 @@ def set_level(
 
 
 def sweep(
-    codes: Float[Tensor, "n *shape"],
+    codes: Float[Tensor, "n *shape"] | np.ndarray,
     direction: Direction,
     amounts: Sequence[float] | Float[Tensor, "m"],
     *,
@@ -156,7 +187,8 @@ def sweep(
                 [ 0.,  0.],
                 [ 0.,  1.]])
     """
-    steps = torch.as_tensor(amounts, dtype=codes.dtype, device=codes.device)
+    codes = as_codes(codes)
+    steps = torch.as_tensor(as_amount(amounts), dtype=codes.dtype, device=codes.device)
     if steps.ndim != 1 or len(steps) == 0:
         raise LatdirError(f"amounts of shape {list(steps.shape)}: give a list of at least one")
     n = len(codes)

@@ -19,7 +19,7 @@ from directions.generators.checks import check_seed
 from directions.generators.space_profiles import PROFILE_CODES, SpaceProfiles, readable
 from directions.numerics.linearized import Linearized, Window, linearize
 from directions.seeds import PRIOR_SEED
-from directions.space import Prior, Space
+from directions.space import Prior, Space, as_codes
 
 __all__ = ["BLOCK", "Generator"]
 
@@ -124,8 +124,8 @@ class Generator(Movable, ABC):
         """
         return next((name for name in preferred if name in self.spaces), next(iter(self.spaces)))
 
-    def check(self, codes: Tensor, space: str) -> Tensor:
-        """Return `codes` if they are a batch of that space's codes.
+    def check(self, codes: Tensor | np.ndarray, space: str) -> Tensor:
+        """Return `codes`, as a tensor, if they are a batch of that space's codes.
 
         Of spaces of one shape, such as z and w of most StyleGANs, the distributions tell the
         codes apart (`space_profiles`): codes far from those of this space, however truncated or
@@ -136,6 +136,7 @@ class Generator(Movable, ABC):
             LatdirError: An unknown space, an integer dtype, another shape, or codes of another
                 space; then it says which of the generator's spaces they look like.
         """
+        codes = as_codes(codes)
         wanted = self.check_shape(codes, space)
         others = self._confusable(wanted.name)
         if others and (read := readable(_one_layer(codes))) is not None:
@@ -143,11 +144,11 @@ class Generator(Movable, ABC):
             if other is not None:
                 raise SpaceError(
                     f"codes given as of space {space!r} look like codes of {other!r}: "
-                    + self._remedy(other, space)
+                    + self._space_remedy(other, space)
                 )
         return codes
 
-    def _remedy(self, own: str, wanted: str) -> str:
+    def _space_remedy(self, own: str, wanted: str) -> str:
         carried = f"generator.map(codes, {own!r}, {wanted!r})"
         if wanted == self.default_space():
             return f"pass space={own!r}; there is no map back to {wanted!r}"
@@ -160,11 +161,6 @@ class Generator(Movable, ABC):
             LatdirError: An unknown space, no tensor, an integer dtype, or another shape.
         """
         wanted = self.space(space)
-        if not isinstance(codes, Tensor):
-            raise SpaceError(
-                f"codes are a tensor [n, {', '.join(map(str, wanted.shape))}], not "
-                f"{type(codes).__name__}: torch.as_tensor(codes) makes one of an array or a list"
-            )
         shape = tuple(codes.shape)
         if wanted.shape in (shape, shape[1:]) or not codes.is_floating_point():
             wanted.check(codes)
@@ -174,7 +170,7 @@ class Generator(Movable, ABC):
         if alike:
             if len(alike) > 1 and (read := readable(_one_layer(codes))) is not None:
                 alike = [s for s in alike if self._profiles.plausible(read, s)][:1] or alike
-            hint = f", which looks like {' or '.join(map(repr, alike))}: " + self._remedy(
+            hint = f", which looks like {' or '.join(map(repr, alike))}: " + self._space_remedy(
                 alike[0], space
             )
         elif bare:
