@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,11 +25,9 @@ from directions.errors import (
     UnknownNameError,
     did_you_mean,
 )
+from directions.generators.base import Generator, check_generator
 from directions.storage import bank_format as format_
 from directions.storage.container import plain
-
-if TYPE_CHECKING:
-    from directions.generators.base import Generator
 
 __all__ = ["DirectionBank"]
 
@@ -182,6 +180,7 @@ class DirectionBank(Mapping[str, Direction]):
         Raises:
             LatdirError: It was made for a generator with other weights.
         """
+        check_generator(generator)
         if generator.fingerprint != self.fingerprint:
             raise BankError(
                 f"this bank was made for {self.generator} ({self.fingerprint[:12]}…), "

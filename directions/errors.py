@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
+import operator
 from collections.abc import Iterable
 from types import ModuleType
+from typing import Any
 
 __all__ = [
     "BankError",
@@ -20,8 +23,11 @@ __all__ = [
     "SamplesError",
     "SpaceError",
     "UnknownNameError",
+    "described",
     "did_you_mean",
+    "real_number",
     "require",
+    "whole_number",
 ]
 
 
@@ -65,6 +71,69 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {close[0]!r}? " if close else ""
+
+
+def described(value: object) -> str:
+    """A value of the wrong kind, for a message: text as it is, other things by their kind.
+
+    Example:
+        >>> described("faces"), described(3.5), described([1]), described(LatdirError)
+        ("'faces'", '3.5', 'a list', 'the class LatdirError')
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if value is None or isinstance(value, str | int | float):
+        return f"{value!r:.60}"
+    return f"a {type(value).__name__}"
+
+
+def whole_number(value: Any, name: str, *, least: int | None = None) -> int:
+    """A number without a fraction, Python's or NumPy's.
+
+    Raises:
+        LatdirError: Something else, or a number below `least`.
+
+    Example:
+        >>> whole_number(3, "count", least=1)
+        3
+        >>> whole_number(1.5, "seed")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: seed is a whole number, not 1.5
+    """
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise LatdirError(f"{name} is a whole number, not {described(value)}")
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise LatdirError(f"{name} is a whole number, not {described(value)}") from None
+    if least is not None and whole < least:
+        raise LatdirError(f"{name} {whole} must be at least {least}")
+    return whole
+
+
+def real_number(value: Any, name: str, *, least: float | None = None) -> float:
+    """A finite number, Python's or NumPy's, or a tensor of one.
+
+    Raises:
+        LatdirError: Something else, or a number below `least`.
+
+    Example:
+        >>> real_number("2", "step")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: step is a number, not '2'
+    """
+    scalar = not isinstance(value, str | bytes | bool) and hasattr(type(value), "__float__")
+    try:
+        number = float(value) if scalar else math.nan
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise LatdirError(f"{name} is a number, not {described(value)}")
+    if least is not None and number < least:
+        raise LatdirError(f"{name} {number:g} must be at least {least:g}")
+    return number
 
 
 def require(package: str, extra: str) -> ModuleType:

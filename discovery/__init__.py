@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from discovery.jacobian.local_channels import LocalChannels
     from discovery.jacobian.orojar import OroJaR
     from discovery.jacobian.region import Region
-    from discovery.sampling.sampler import Auto, sample
+    from discovery.sampling.sampler import Auto, Interrupted, sample
     from discovery.sampling.samples import Samples
     from discovery.steerability.transforms import Transforms
     from discovery.steerability.walks import Walks
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from discovery.unsupervised.sefa import SeFa
 
 __all__ = [
-    "METHODS", "find_method", "Auto", "sample", "Samples", "ActiveSubspace", "Boundary",
-    "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper", "ClipOptimize", "GlobalBasis",
-    "Gradient", "HessianPenalty", "LocalBasis", "LocalChannels", "OroJaR", "PCA",
+    "METHODS", "find_method", "Auto", "Interrupted", "sample", "Samples", "ActiveSubspace",
+    "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper", "ClipOptimize",
+    "GlobalBasis", "Gradient", "HessianPenalty", "LocalBasis", "LocalChannels", "OroJaR", "PCA",
     "RandomDirections", "Region", "SeFa", "StyleSpace", "Transforms", "Walks",
 ]  # fmt: skip
 

@@ -186,7 +186,7 @@ def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionB
 
     @wraps(discover)
     def checked(self: Method, *args: Any, **given: Any) -> DirectionBank:
-        from discovery.sampling.arrays import names_of
+        from directions.classifiers.base import names_of
 
         if args:
             _check_kind(self, self.needs[0], args[0])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from directions.errors import LatdirError
 from latdir import __version__
@@ -17,10 +18,26 @@ from latdir.commands.discover import MethodGroup
 from latdir.commands.edit import edit
 from latdir.commands.measure import compare, effects, evaluate, report
 from latdir.commands.sample import import_, sample
+from latdir.messages import in_command
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+class _Commands(TyperGroup):
+    """All commands; an interrupted one says what is kept."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            typer.echo(f"latdir: interrupted; {str(error) or 'nothing more was written'}", err=True)
+            raise typer.Exit(130) from error
+
+
+app = typer.Typer(
+    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 bank_app = typer.Typer(help="Inspect and merge bank files, import other tools' files.")
 samples_app = typer.Typer(help="Labeled codes of other origin.")
 list_app = typer.Typer(help="List generators, classifiers and methods.")
@@ -36,7 +53,7 @@ def main() -> None:
     try:
         app()
     except LatdirError as error:
-        typer.echo(f"latdir: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"latdir: {in_command(str(error))}", err=True)
         sys.exit(2)
 
 

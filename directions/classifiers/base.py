@@ -12,10 +12,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.devices import Movable
-from directions.errors import LatdirError, SamplesError, UnknownNameError
+from directions.errors import LatdirError, SamplesError, UnknownNameError, described, did_you_mean
 from directions.fingerprints import Precision, fingerprint
 
-__all__ = ["Attribute", "Classifier", "Combined", "attributes_of", "check_finite", "logit"]
+__all__ = [
+    "Attribute",
+    "Classifier",
+    "Combined",
+    "attributes_of",
+    "check_classifier",
+    "check_finite",
+    "check_unique",
+    "logit",
+    "names_of",
+]
 
 LOGIT_CLAMP = 1e-6
 
@@ -57,6 +67,37 @@ def attributes_of(given: Any) -> tuple[Attribute, ...]:
     if wrong := [a for a in several if not isinstance(a, str | Attribute)]:
         raise LatdirError(f"attributes are names or Attribute(…), not {wrong[0]!r}")
     return tuple(Attribute(a) if isinstance(a, str) else a for a in several)
+
+
+def check_unique(names: Sequence[str], who: str) -> None:
+    """Refuse names that occur twice.
+
+    Raises:
+        LatdirError: One does.
+    """
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise LatdirError(f"{who} {twice[0]!r} twice: leave one out")
+
+
+def names_of(given: Any) -> tuple[str, ...]:
+    """Names of attributes, one or several, each once.
+
+    Raises:
+        LatdirError: A name that is no text, or one that occurs twice.
+
+    Example:
+        >>> names_of("redness")
+        ('redness',)
+    """
+    try:
+        names = (given,) if isinstance(given, str) else tuple(given)
+    except TypeError:
+        names = (given,)
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise LatdirError(f"attributes are names such as 'smiling', not {wrong[0]!r:.60}")
+    check_unique(names, "attributes has")
+    return names
 
 
 def logit(scores: Float[Tensor, "n k"], attributes: Sequence[Attribute]) -> Float[Tensor, "n k"]:
@@ -143,16 +184,17 @@ class Classifier(Movable, ABC):
         return tuple(a.name for a in self.attributes)
 
     def columns(self, names: Sequence[str]) -> list[int]:
-        """Columns of some attributes.
+        """Columns of some attributes; one may be named as such.
 
         Raises:
-            LatdirError: An attribute it does not have.
+            LatdirError: An attribute it does not have, or one named twice.
         """
+        names = names_of(names)
         missing = [n for n in names if n not in self.names]
         if missing:
             raise UnknownNameError(
                 f"classifier {self.name} has no attribute {missing[0]!r}: "
-                f"it has {', '.join(self.names)}"
+                f"{did_you_mean(missing[0], self.names)}it has {', '.join(self.names)}"
             )
         return [self.names.index(n) for n in names]
 
@@ -213,6 +255,8 @@ class Combined(Classifier):
     def __init__(self, *classifiers: Classifier) -> None:
         if not classifiers:
             raise LatdirError("give at least one classifier")
+        for part in classifiers:
+            check_classifier(part)
         self.parts = classifiers
         self.name = "+".join(c.name for c in classifiers)
         self.attributes = tuple(a for c in classifiers for a in c.attributes)
@@ -272,3 +316,26 @@ class Combined(Classifier):
             return torch.cat([r(images) for r in runs], 1)[:, order]
 
         return run
+
+
+def check_classifier(value: object) -> Classifier:
+    """Return `value` if it is a classifier.
+
+    Raises:
+        LatdirError: Something else; the message says how to make a classifier of it.
+
+    Example:
+        >>> check_classifier("faces+pixels")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: classifier is 'faces+pixels', not a classifier: write
+        directions.load_classifier('faces+pixels')
+    """
+    if isinstance(value, Classifier):
+        return value
+    way = "give one from directions.load_classifier(…) or directions.wrap_classifier(…)"
+    if isinstance(value, str):
+        way = f"write directions.load_classifier({value!r})"
+    elif callable(value):
+        way = "write directions.wrap_classifier(…, attributes=[…])"
+    raise LatdirError(f"classifier is {described(value)}, not a classifier: {way}")

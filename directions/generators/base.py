@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.devices import Movable, sent
-from directions.errors import LatdirError, SpaceError, UnknownNameError
+from directions.errors import LatdirError, SpaceError, UnknownNameError, described
 from directions.fingerprints import Precision
 from directions.generators.checks import check_seed
 from directions.generators.space_profiles import PROFILE_CODES, SpaceProfiles, readable
@@ -21,7 +22,7 @@ from directions.numerics.linearized import Linearized, Window, linearize
 from directions.seeds import PRIOR_SEED
 from directions.space import Prior, Space, as_codes
 
-__all__ = ["BLOCK", "Generator"]
+__all__ = ["BLOCK", "Generator", "check_generator"]
 
 BLOCK = 256
 PRIOR_SAMPLES = 16384
@@ -331,3 +332,26 @@ class Generator(Movable, ABC):
 def _one_layer(codes: Tensor) -> Tensor:
     """The codes as rows; of codes with layers the first layer."""
     return codes[:, 0] if codes.ndim == 3 else codes.flatten(1)
+
+
+def check_generator(value: object) -> Generator:
+    """Return `value` if it is a generator.
+
+    Raises:
+        LatdirError: Something else; the message says how to make a generator of it.
+
+    Example:
+        >>> check_generator("digiface64")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: generator is 'digiface64', not a generator: write
+        directions.load_generator('digiface64')
+    """
+    if isinstance(value, Generator):
+        return value
+    way = "give one from directions.load_generator(…) or directions.wrap(…)"
+    if isinstance(value, str | PathLike):
+        way = f"write directions.load_generator({str(value)!r})"
+    elif callable(value) and not hasattr(value, "attributes"):
+        way = "write directions.wrap(…, latent_dim=…)"
+    raise LatdirError(f"generator is {described(value)}, not a generator: {way}")

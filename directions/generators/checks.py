@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, whole_number
 
 __all__ = ["check_images", "check_seed"]
 
@@ -43,17 +43,22 @@ def check_seed(seed: int, start: int = 0, count: int = 0) -> None:
     """Refuse a seed, or positions in its sequence of codes, that do not exist.
 
     Raises:
-        LatdirError: A negative count or start, or a seed outside 0 … 2**64 - 1.
+        LatdirError: A number with a fraction, a negative count or start, or a seed outside
+            0 … 2**64 - 1.
 
     Example:
         >>> check_seed(-1)
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: count 0 and start 0 must not be negative and seed -1 must
-        be in 0 … 2**64 - 1
+        directions.errors.LatdirError: count 0 and start 0 must not be negative nor beyond 2**63,
+        and seed -1 must be in 0 … 2**64 - 1
     """
-    if count < 0 or start < 0 or not 0 <= seed < 2**64:
+    count, start, seed = (
+        whole_number(value, name)
+        for value, name in ((count, "count"), (start, "start"), (seed, "seed"))
+    )
+    if count < 0 or start < 0 or start + count >= 2**63 or not 0 <= seed < 2**64:
         raise LatdirError(
-            f"count {count} and start {start} must not be negative "
+            f"count {count} and start {start} must not be negative nor beyond 2**63, "
             f"and seed {seed} must be in 0 … 2**64 - 1"
         )

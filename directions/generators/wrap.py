@@ -159,7 +159,7 @@ class WrappedGenerator(Generator):
             try:
                 return check_images(made, name=self.name, count=len(codes))
             except LatdirError as error:
-                raise LatdirError(f"{error}; {self._remedy(made)}") from None
+                raise LatdirError(f"{error}; {self._output_remedy(made)}") from None
         images = made if made.dtype == torch.float64 else made.float()
         return images if self._scale == 1 else (images - self._shift) / self._scale
 
@@ -181,7 +181,7 @@ class WrappedGenerator(Generator):
         nhwc = self._output == "nhwc" and isinstance(made, Tensor) and made.ndim == 4
         return made.permute(0, 3, 1, 2) if nhwc else made
 
-    def _remedy(self, made: object) -> str:
+    def _output_remedy(self, made: object) -> str:
         """How to wrap a function that returns this."""
         images = "the images"
         if isinstance(made, Mapping):

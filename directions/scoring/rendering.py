@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, real_number, whole_number
 from directions.fingerprints import Precision
 
 __all__ = ["Rendering"]
@@ -48,7 +48,7 @@ class Rendering:
     progress: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
-        if self.batch_size is not None and self.batch_size < 1:
+        if self.batch_size is not None and whole_number(self.batch_size, "batch_size") < 1:
             raise LatdirError(
                 f"batch_size {self.batch_size} must be at least 1; leave it out to have it measured"
             )
@@ -57,8 +57,10 @@ class Rendering:
                 f"precision {self.precision!r} is unknown: there are "
                 f"{', '.join(get_args(Precision))}; leave it out to have it measured"
             )
-        if not math.isfinite(self.psi):
+        if isinstance(self.truncation, float) and not math.isfinite(self.truncation):
             raise LatdirError(f"truncation {self.truncation} must be finite: a usual one is 0.7")
+        if self.truncation is not None:
+            real_number(self.truncation, "truncation")
 
     @property
     def psi(self) -> float:

@@ -17,11 +17,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.classifiers.base import Classifier, check_finite
-from directions.errors import BankError, LatdirError, SamplesError
+from directions.classifiers.base import Classifier, check_classifier, check_finite, names_of
+from directions.errors import BankError, LatdirError, SamplesError, described, whole_number
 from directions.fingerprints import Precision
-from directions.generators.base import Generator
-from directions.generators.checks import check_images
+from directions.generators.base import Generator, check_generator
+from directions.generators.checks import check_images, check_seed
 from directions.scoring.rendering import Rendering
 from directions.scoring.tuning import choose
 
@@ -81,8 +81,12 @@ class Scorer:
         rendering: Rendering = Rendering(),
         n: int = 0,
     ) -> None:
+        check_generator(generator)
+        if classifier is not None:
+            check_classifier(classifier)
         self.space = generator.space(space or generator.default_space()).name
-        self.names = tuple(names if names is not None else classifier.names if classifier else ())
+        known = classifier.names if classifier else ()
+        self.names = known if names is None else names_of(names)
         if classifier is not None:
             classifier.columns(self.names)
         self._generator, self._classifier, self._embedding = generator, classifier, embed
@@ -244,10 +248,16 @@ def check_held_out(generator: Generator, bank: DirectionBank, *, count: int, see
     Raises:
         LatdirError: One of these.
     """
+    if not isinstance(bank, DirectionBank):
+        raise BankError(
+            f"bank is {described(bank)}, not a bank of directions: write DirectionBank((direction, "
+            "…), generator=generator.name, fingerprint=generator.fingerprint)"
+        )
     bank.check(generator)
+    check_seed(seed)
     if not len(bank):
         raise BankError("the bank is empty: there is nothing to measure")
-    if count < 2:
+    if whole_number(count, "count") < 2:
         raise LatdirError(f"count {count} must be at least 2: 256 codes give useful figures")
     if bank.provenance.get("seed") == seed:
         raise LatdirError(

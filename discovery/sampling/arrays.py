@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,10 @@ from pyarrow import csv
 from pyarrow import parquet as pq
 from torch import Tensor
 
-from directions.errors import LatdirError, SamplesError, UnknownNameError
+from directions.errors import SamplesError, UnknownNameError
 
 __all__ = [
-    "check_unique",
     "columns_of",
-    "names_of",
     "numbers",
     "read_table",
     "stacked_codes",
@@ -64,37 +62,6 @@ def whole_numbers(value: Any, what: str) -> Int[Tensor, "n"]:
         wrong = found.min() if (found < 0).any() else found.max()
         raise SamplesError(f"{what} holds numbers from 0 to 2**63 - 1, not {wrong:g}")
     return torch.from_numpy(found.astype(np.int64))
-
-
-def check_unique(names: Sequence[str], who: str) -> None:
-    """Refuse names that occur twice.
-
-    Raises:
-        LatdirError: One does.
-    """
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
-    if twice:
-        raise LatdirError(f"{who} {twice[0]!r} twice: leave one out")
-
-
-def names_of(given: Any) -> tuple[str, ...]:
-    """Names of attributes, one or several, each once.
-
-    Raises:
-        LatdirError: A name that is no text, or one that occurs twice.
-
-    Example:
-        >>> names_of("redness")
-        ('redness',)
-    """
-    try:
-        names = (given,) if isinstance(given, str) else tuple(given)
-    except TypeError:
-        names = (given,)
-    if wrong := [name for name in names if not isinstance(name, str)]:
-        raise LatdirError(f"attributes are names such as 'smiling', not {wrong[0]!r:.60}")
-    check_unique(names, "attributes has")
-    return names
 
 
 def columns_of(frame: Any) -> dict[str, Any]:

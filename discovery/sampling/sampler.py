@@ -20,23 +20,28 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from directions.classifiers.base import Classifier, Combined, check_finite
+from directions.classifiers.base import (
+    Classifier,
+    Combined,
+    check_classifier,
+    check_finite,
+    names_of,
+)
 from directions.devices import device_name
-from directions.errors import LatdirError, SamplesError
-from directions.generators.base import Generator
+from directions.errors import LatdirError, SamplesError, whole_number
+from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_seed
 from directions.images import grid, save_png
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.space import Prior
 from discovery.estimators.cones import cone_angle
-from discovery.sampling.arrays import names_of
 from discovery.sampling.prior_file import write_prior
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import ROWS, AttributeEntry, Header, Settings
 from discovery.sampling.store import Memory, Rows, Store, opened
 
-__all__ = ["Auto", "sample"]
+__all__ = ["Auto", "Interrupted", "sample"]
 
 GROWTH = 1.5
 SHEET_SIDE = 8
@@ -68,6 +73,18 @@ class Auto:
             )
 
 
+class Interrupted(KeyboardInterrupt):
+    """Sampling that was interrupted, by Ctrl-C or the stop button of a notebook.
+
+    Attributes:
+        samples: What there was by then, in whole tiles; None where nothing was.
+    """
+
+    def __init__(self, message: str, samples: Samples | None) -> None:
+        super().__init__(message)
+        self.samples = samples
+
+
 def sample(
     generator: Generator,
     classifiers: Classifier | Sequence[Classifier],
@@ -85,6 +102,7 @@ def sample(
 
     With `out`, rows are stored as they come. A run killed at any moment resumes when
     called again, and ends bit-identical to an uninterrupted one; a larger count resumes as well.
+    An interrupted run raises `Interrupted`, whose `samples` are those that were made.
 
     Args:
         generator: Makes the images.
@@ -105,6 +123,7 @@ def sample(
     Raises:
         LatdirError: An unknown attribute or space, another run's folder, a broken shard, images
             that are invalid, scores that are not finite.
+        Interrupted: Ctrl-C, or the stop button of a notebook.
 
     Example:
         >>> from directions.planted.world import planted
@@ -113,16 +132,23 @@ def sample(
         >>> samples.scores.shape
         torch.Size([100, 4])
     """
-    classifier = classifiers if isinstance(classifiers, Classifier) else Combined(*classifiers)
+    check_generator(generator)
+    if isinstance(classifiers, list | tuple):
+        classifier: Classifier = Combined(*classifiers)
+    else:
+        classifier = check_classifier(classifiers)
     names = classifier.names if attributes is None else names_of(attributes)
     columns = classifier.columns(names)
     if not columns:
         raise LatdirError(f"name at least one attribute: there are {', '.join(classifier.names)}")
-    if isinstance(count, int) and count < 1:
-        raise LatdirError(f"count {count} must be at least 1, or Auto(…)")
+    if not isinstance(count, Auto):
+        count = whole_number(count, "count")
+        if count < 1:
+            raise LatdirError(f"count {count} must be at least 1, or Auto(…)")
     if sheets and out is None:
         raise LatdirError("contact sheets need a folder: give out=…")
-    check_seed(seed, start)
+    check_seed(seed, start, 0 if isinstance(count, Auto) else count)
+    seed, start = int(seed), int(start)
     named = generator.space(space or generator.default_space())
     header = Header(
         generator=generator.name,
@@ -205,18 +231,27 @@ class _Run:
         done = sum(min(len(part[0]), count) for part in there if part is not None)
         hidden = not self.scorer.rendering.progress
         with tqdm(total=count, initial=done, disable=hidden, unit="img", delay=1) as bar:
-            for i in shards:
-                rows = min(ROWS, count - i * ROWS)
-                have = 0 if (old := there[i]) is None else len(old[0])
-                if have >= rows:
-                    continue
-                first = self.store.header.start + i * ROWS
-                codes, scores = self._labeled(first + have, rows - have, bar)
-                if old is not None:
-                    codes, scores = torch.cat([old[0], codes]), torch.cat([old[1], scores])
-                self._note_halved(i * ROWS + have)
-                self.store.put(i, codes, scores)
+            try:
+                for i in shards:
+                    self._fill(i, min(ROWS, count - i * ROWS), there[i], bar)
+            except KeyboardInterrupt as error:
+                raise self._interrupted(count) from error
         return Samples.of(self.store.header, self.store.rows(count), prior=self.prior)
+
+    def _fill(self, i: int, rows: int, old: Rows | None, bar: Any) -> None:
+        """Complete one shard; what an interruption leaves of it is stored as well."""
+        have = 0 if old is None else len(old[0])
+        if have >= rows:
+            return
+        first = self.store.header.start + i * ROWS + have
+        codes, scores, whole = self._labeled(first, rows - have, bar)
+        if old is not None:
+            codes, scores = torch.cat([old[0], codes]), torch.cat([old[1], scores])
+        if len(codes) > have:
+            self._note_halved(i * ROWS + have)
+            self.store.put(i, codes, scores)
+        if not whole:
+            raise KeyboardInterrupt
 
     def _note_halved(self, row: int) -> None:
         """Put a batch that was halved for want of memory into the manifest."""
@@ -225,18 +260,52 @@ class _Run:
             halved = [*header.notes.get("halved", ()), [row, self.scorer.batch_size]]
             self.store.describe(settings=settings, notes={**header.notes, "halved": halved})
 
-    def _labeled(self, first: int, count: int, bar: Any) -> Rows:
-        """Codes and scores of some places of the sequence, computed in whole tiles."""
+    def _interrupted(self, count: int) -> Interrupted:
+        """What is kept, and how to go on."""
+        made = 0
+        while (part := self.store.get(made // ROWS)) is not None:
+            made += len(part[0])
+            if made % ROWS:
+                break
+        samples = None
+        if made:
+            rows = self.store.rows(min(made, count))
+            samples = Samples.of(self.store.header, rows, prior=self.prior)
+        place = self.store.place
+        if place is not None:
+            way = f"are kept in {place}: run the same again, which resumes"
+        elif made:
+            way = (
+                "were made: in a notebook take them with `import sys; samples = "
+                "sys.last_value.samples`; with out=… a run resumes where it was"
+            )
+        else:
+            way = "were made"
+        return Interrupted(f"{min(made, count):,} of {count:,} samples {way}", samples)
+
+    def _labeled(self, first: int, count: int, bar: Any) -> tuple[Tensor, Tensor, bool]:
+        """Codes and scores of some places of the sequence, computed in whole tiles.
+
+        An interruption ends it early; then the last value is False.
+        """
         scorer, seed = self.scorer, self.seed
         low = first // scorer.batch_size * scorer.batch_size
         high = math.ceil((first + count) / scorer.batch_size) * scorer.batch_size
         codes = self._codes(low, high - low)
-        parts = []
-        for scores in scorer.parts(codes):
-            parts.append(scores)
-            bar.update(len(scores))
-        bar.update(count - len(codes))
-        rows = slice(first - low, first - low + count)
+        parts: list[Tensor] = []
+        done = shown = 0
+        try:
+            for scores in scorer.parts(codes):
+                parts.append(scores)
+                done += len(scores)
+                # Tiles begin before the first row and end after the last.
+                now = min(max(done - (first - low), 0), count)
+                bar.update(now - shown)
+                shown = now
+        except KeyboardInterrupt:
+            if not parts:
+                raise
+        rows = slice(first - low, first - low + shown)
         # One transfer a shard, so that a device is not made to wait for each tile.
         scores = torch.cat(parts)[rows].float().cpu()
         check_finite(
@@ -246,7 +315,7 @@ class _Run:
             first=first,
             seed=seed,
         )
-        return codes[rows].cpu().clone(), scores
+        return codes[rows].cpu().clone(), scores, shown == count
 
     def _codes(self, start: int, count: int) -> Tensor:
         header = self.store.header

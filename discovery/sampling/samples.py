@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from directions.classifiers.base import Attribute, attributes_of, check_finite
+from directions.classifiers.base import Attribute, attributes_of, check_finite, check_unique
 from directions.errors import SamplesError, UnknownNameError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.space import Prior
 from directions.table import frame, html_table
-from discovery.sampling.arrays import check_unique, numbers
+from discovery.sampling.arrays import numbers
 from discovery.sampling.own_labels import OwnLabels, of_arrays, of_frame
 from discovery.sampling.prior_file import read_prior, write_prior
 from discovery.sampling.shard_format import (

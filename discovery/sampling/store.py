@@ -82,6 +82,10 @@ class Store(Protocol):
 
     header: Header
 
+    @property
+    def place(self) -> Path | None:
+        """The folder, if it is one."""
+
     def describe(self, **changes: Any) -> None:
         """Change the manifest."""
 
@@ -100,10 +104,12 @@ class Memory:
 
     Attributes:
         header: Description of the rows.
+        place: None.
     """
 
     def __init__(self, header: Header) -> None:
         self.header = header
+        self.place = None
         self._parts: dict[int, Rows] = {}
 
     def describe(self, **changes: Any) -> None:
@@ -133,11 +139,12 @@ class Folder:
 
     Attributes:
         path: The folder.
+        place: The same.
         header: Its manifest, without the shards whose files are missing.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
-        self.path = path
+        self.path = self.place = path
         kept = tuple(s for s in header.shards if (path / s.file).exists())
         for shard in kept:
             checked_bytes(path, shard)

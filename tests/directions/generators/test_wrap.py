@@ -275,6 +275,6 @@ def test_what_cannot_be_called_names_what_can():
         pytest.raises(LatdirError, match=r"not a dict: load generators by name or path with"),
     ):
         wrap({}, latent_dim=6)
-    with pytest.raises(LatdirError, match="Net is a generator already"):
+    with unchecked(), pytest.raises(LatdirError, match="Net is a generator already"):
         wrap(wrapped(Net()), latent_dim=6)
     assert list(wrap(gray, latent_dim=directions.Space("w", (5,)), name="g").spaces) == ["w"]

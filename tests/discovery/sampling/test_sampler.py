@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from directions import LatdirError, Rendering
 from directions.classifiers import Attribute, Classifier
@@ -20,9 +21,10 @@ from discovery.estimators.cones import angles
 from discovery.estimators.linear import ridge
 from discovery.sampling import shard_format
 from discovery.sampling import store as shards
-from discovery.sampling.sampler import Auto, sample
+from discovery.sampling.sampler import Auto, Interrupted, sample
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import ROWS
+from tests.unchecked import unchecked
 from tests.worlds import Mapped, Noisy, labeled, untyped, world
 
 WORLD = world("everything")
@@ -136,7 +138,7 @@ def test_work_done_is_not_done_again(tmp_path):
         run(3000, classifier=Fails(NOISY, at=40), out=tmp_path)
     counting = Fails(NOISY, at=0)
     run(3000, classifier=counting, out=tmp_path)
-    assert counting.calls == 47 - 2 * ROWS // 64
+    assert counting.calls == 47 - 39  # tiles of the interrupted shard are kept too
     again = Fails(NOISY, at=1)
     run(3000, classifier=again, out=tmp_path)
     run(1000, classifier=again, out=tmp_path)
@@ -188,7 +190,7 @@ def test_a_smaller_n_leaves_an_unfinished_run_unfinished(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(3000, classifier=Fails(NOISY, at=20), out=tmp_path)
     run(500, out=tmp_path)
-    with pytest.raises(LatdirError, match="holds the first 1024 of 3000 samples"):
+    with pytest.raises(LatdirError, match="holds the first 1216 of 3000 samples"):
         Samples.load(tmp_path)
 
 
@@ -588,3 +590,108 @@ def test_samples_are_short_in_a_notebook_and_convert_to_a_table():
     assert columns == {"seed": [3, 3], "index": [5, 3], "glasses": [0, 1], "age": [8, 6]}
     assert list(replace(found, seed=None).columns()) == ["glasses", "age"]
     assert len(found.to_frame()) == 4
+
+
+class Stopping(Classifier):
+    """A classifier that somebody interrupts at one of its calls."""
+
+    def __init__(self, classifier: Classifier, *, at: int) -> None:
+        self.classifier, self.at, self.calls = classifier, at, 0
+        self.name, self.attributes = classifier.name, classifier.attributes
+
+    @property
+    def fingerprint(self) -> str:
+        return self.classifier.fingerprint
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        return self.classifier(images)
+
+
+@pytest.mark.parametrize("at", [1, 2, 16, 17, 20])
+@pytest.mark.parametrize("stored", [True, False])
+def test_an_interrupted_run_keeps_its_whole_tiles(at, stored, tmp_path) -> None:
+    world = planted(factors=2, dim=6)
+    whole = sample(world, world.classifier(), 1500, seed=3, start=100)
+    out = tmp_path / "out" if stored else None
+    with pytest.raises(Interrupted) as stop:
+        sample(world, Stopping(world.classifier(), at=at), 1500, seed=3, start=100, out=out)
+    # Tiles begin at multiples of 64 of the sequence; a second shard has tiles of its own.
+    made = max(64 * (at - 1) - 36, 0) if at <= 18 else 1024 + 64 * (at - 19) + 28
+    made = min(made, 1024) if at <= 18 else made
+    message = str(stop.value)
+    assert message.startswith(f"{made:,} of 1,500 samples")
+    if not made:
+        assert stop.value.samples is None
+    else:
+        assert torch.equal(stop.value.samples.scores, whole.scores[:made])
+        assert torch.equal(stop.value.samples.codes, whole.codes[:made])
+        assert "resumes" in message
+        assert ("sys.last_value.samples" in message) != stored
+    if stored:
+        assert torch.equal(
+            sample(world, world.classifier(), 1500, seed=3, start=100, out=out).scores,
+            whole.scores,
+        )
+
+
+def test_the_bar_ends_at_the_number_of_samples(monkeypatch) -> None:
+    seen = []
+
+    class Bar:
+        def __init__(self, **given) -> None:
+            self.n = given["initial"]
+
+        def update(self, count: int) -> None:
+            self.n += count
+            seen.append(self.n)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error) -> None:
+            pass
+
+    monkeypatch.setattr("discovery.sampling.sampler.tqdm", Bar)
+    world = planted(factors=2, dim=6)
+    sample(world, world.classifier(), 1000, seed=0, start=10)
+    assert seen == sorted(seen)
+    assert max(seen) == seen[-1] == 1000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"generator": "digiface64"}, r"write directions.load_generator\('digiface64'\)"),
+        ({"generator": nn.Linear(2, 3)}, r"is a Linear, not a generator: write directions.wrap\("),
+        ({"generator": [1]}, "generator is a list, not a generator: give one from"),
+        ({"classifiers": "faces"}, r"write directions.load_classifier\('faces'\)"),
+        ({"classifiers": len}, r"write directions.wrap_classifier\(…, attributes="),
+        ({"classifiers": ["faces"]}, r"classifier is 'faces', not a classifier"),
+        ({"count": 1.5}, "count is a whole number, not 1.5"),
+        ({"count": True}, "count is a whole number, not True"),
+        ({"count": 0}, "count 0 must be at least 1"),
+        ({"seed": 1.5}, "seed is a whole number, not 1.5"),
+        ({"seed": None}, "seed is a whole number, not None"),
+        ({"start": "3"}, "start is a whole number, not '3'"),
+        ({"attributes": "factor_7"}, "no attribute 'factor_7': did you mean 'factor_"),
+    ],
+)
+def test_arguments_of_another_kind(wrong, message) -> None:
+    world = planted(factors=2, dim=6)
+    usual = {"generator": world, "classifiers": world.classifier(), "count": 20, "seed": 0}
+    with unchecked(), pytest.raises(LatdirError, match=message):
+        sample(**{**usual, **wrong})
+
+
+def test_numbers_of_numpy_and_one_name() -> None:
+    world = planted(factors=2, dim=6)
+    with unchecked():
+        made = sample(
+            world, world.classifier(), np.int64(20), seed=np.uint64(1), attributes="factor_1"
+        )
+    assert made.names == ("factor_1",)
+    expected = sample(world, world.classifier(), 20, seed=1)
+    assert torch.equal(made.scores[:, 0], expected.column("factor_1"))
