@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class Calibration:
             )
 
 
+@runtime_checkable
 class Owner(Protocol):
     """A generator, as far as a direction needs to know it."""
 
