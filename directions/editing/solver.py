@@ -12,8 +12,10 @@ held, and the targets are met as closely as the bound allows,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +29,23 @@ from directions.errors import LatdirError
 __all__ = ["InfeasibleError", "Solution", "solve"]
 
 MISSED = 1e-3
+# In sigma: effects are measured at 2 by default, and far beyond that they are not linear.
+FAR = 4.0
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class MeasuredEffects(Protocol):
+    """What `analysis.measure_effects` returns, as far as it is needed here."""
+
+    @property
+    def standardized(self) -> Tensor:
+        """`[k, a]`, change per sigma in standard deviations of each attribute."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Attributes of the columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +77,7 @@ def solve(
     bank: DirectionBank,
     *,
     targets: Mapping[str, float | Tensor],
-    effects: Float[Tensor, "k a"],
+    effects: Float[Tensor, "k a"] | MeasuredEffects,
     attributes: Sequence[str] | None = None,
     hold: Sequence[str] = (),
     bound: float | None = None,
@@ -70,13 +89,15 @@ def solve(
         targets: Wanted change of each attribute, in the units of `effects`: a number, or one for
             each of n codes.
         effects: Measured change of each attribute per sigma of each direction; rows follow the
-            bank.
+            bank. Or what `analysis.measure_effects` returned for the bank; targets are then in
+            standard deviations of the attributes.
         attributes: Names of its columns; by default the bank's own names.
         hold: Attributes that must not change. Others are free to.
         bound: Longest distance to travel, in latent units.
 
     Returns:
-        The shortest move that does it; hand its `amounts` to `move`.
+        The shortest move that does it; hand it to `move`. Effects are linear near the codes only:
+        amounts beyond 4 sigma are logged as a warning.
 
     Raises:
         InfeasibleError: The targets cannot be met together, or not within the bound; the message
@@ -104,6 +125,11 @@ def solve(
         of 1 with yaw held: the best is smiling +0.686; raise the bound (2.33 would do), hold fewer
         attributes, or ask for less
     """
+    if isinstance(effects, MeasuredEffects):
+        # An attribute that was constant has no standardized effect.
+        known = torch.isfinite(effects.standardized).all(0).tolist()
+        attributes = [name for name, there in zip(effects.names, known, strict=True) if there]
+        effects = effects.standardized[:, known]
     columns = list(bank) if attributes is None else list(attributes)
     E = checked_effects(effects, bank=bank, attributes=columns)
     if not targets:
@@ -127,6 +153,16 @@ def solve(
     q = (along * s / (s.square() + shrinkage.to(s))) @ Wh
     amounts = q @ (mixture.unwhiten @ free).T
     changes = amounts @ E
+    longest = amounts.abs().max(0).values
+    if float(longest.max()) > FAR:
+        k = int(longest.argmax())
+        log.warning(
+            "the solution moves up to %.3g sigma along %s, beyond where effects are linear "
+            "(about %g sigma): it will miss its targets; ask for less, or set a bound",
+            float(longest[k]),
+            list(bank)[k],
+            FAR,
+        )
     best = Solution(
         {name: amounts[:, k] for k, name in enumerate(bank)},
         {name: changes[:, a] for a, name in enumerate(columns)},

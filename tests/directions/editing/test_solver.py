@@ -184,3 +184,22 @@ def test_what_is_no_question_is_refused(arguments: dict, message: str) -> None:
 def test_a_target_of_nothing_needs_no_move() -> None:
     found = solve(bank_of(3), targets={"d0": 0.0}, effects=torch.eye(3))
     assert float(found.distance) == 0
+
+
+class Measured:
+    """As `measure_effects` returns them, with one constant attribute."""
+
+    standardized = torch.tensor([[0.8, float("nan"), 0.6], [0.0, float("nan"), 1.0]])
+    names = ("smiling", "constant", "yaw")
+
+
+def test_effects_are_taken_as_they_are_returned(caplog: pytest.LogCaptureFixture) -> None:
+    made = [Direction(n, torch.eye(2)[i], "z") for i, n in enumerate(("smiling", "yaw"))]
+    bank = DirectionBank(tuple(made), "toy", "0" * 64)
+    found = solve(bank, targets={"smiling": 1.6}, hold=["yaw"], effects=Measured())
+    assert float(found.amounts["smiling"]) == pytest.approx(2.0, rel=1e-5)
+    assert not caplog.records
+    moved = move(torch.zeros(1, 2), bank, found)
+    torch.testing.assert_close(moved, torch.tensor([[2.0, -1.2]]))
+    solve(bank, targets={"smiling": 50.0}, effects=Measured())
+    assert "beyond where effects are linear" in caplog.text
