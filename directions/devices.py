@@ -65,8 +65,10 @@ def resolve_device(device: Device) -> torch.device:
     if wanted.type == "cuda" and torch.cuda.is_available():
         index = torch.cuda.current_device() if wanted.index is None else wanted.index
         wanted = torch.device("cuda", index)
+    if wanted.type not in ("cuda", "mps"):
+        return wanted  # without a look at the machine's cards
     known = available_devices()
-    if wanted.type in ("cuda", "mps") and str(wanted) not in known:
+    if str(wanted) not in known:
         built = torch.version.cuda is not None or wanted.type != "cuda"
         raise LatdirError(
             f"there is no device {str(wanted)!r} here: there is {', '.join(known)}"
