@@ -29,14 +29,14 @@ def plot_effects(
     """The effect matrix in standard deviations of each attribute per sigma, with intervals.
 
     The target of each direction is framed. Effects whose interval contains 0, or inside the
-    null, are printed pale: they are not evidence.
+    null, are pale: they are not evidence.
 
     Args:
         effects: The effect matrix.
         null: Effects of random directions, measured in the same way.
         limit: The end of the color scale, positive, to give figures that are compared one scale,
             such as `float(effects.standardized.abs().max())` of the first; by default the largest
-            absolute effect.
+            absolute effect that is evidence.
         axes: Where to draw; by default in a new figure.
         theme: Colors.
 
@@ -50,14 +50,14 @@ def plot_effects(
     labels = 0.08 * max(map(len, effects.directions))
     figure, axes = canvas(axes, 1.4 + labels + 0.92 * columns, 1.9 + 0.52 * rows, theme)
     if limit is None:
-        limit = max(float(mean.nan_to_num().abs().max()), 0.1)
+        limit = max(float(torch.where(counts, mean.nan_to_num(), 0).abs().max()), 0.1)
     if not limit > 0:
         raise LatdirError(f"limit {limit:g} of a color scale must be positive")
     scale = " (log-odds)" if effects.curves.scale == "logit" else ""
     heat_map(
         axes, mean, rows=effects.directions, columns=effects.names, colors=theme.diverging,
         limits=(-limit, limit), label="standard deviations per sigma", theme=theme,
-        title=f"Effect of one sigma, in standard deviations of the attribute{scale}",
+        title=f"Effect of one sigma, in standard deviations of the attribute{scale}", pale=~counts,
     )  # fmt: skip
     for k in range(rows):
         for a in range(columns):

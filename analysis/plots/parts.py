@@ -6,7 +6,8 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap
@@ -37,6 +38,7 @@ __all__ = [
 
 # Axes keep this share of the place that their grid gives them, whatever the length of the names.
 MIN_SHARE = 0.5
+PALE = 0.25  # opacity of cells that are no evidence
 EDGE = 0.02  # inches of background around everything
 
 
@@ -176,10 +178,13 @@ def heat_map(
     label: str,
     theme: Theme,
     title: str,
+    pale: Bool[Tensor, "rows columns"] | None = None,
 ) -> Colorbar:
     """A matrix as colors, with the names of rows and columns and a quiet color bar."""
     low, high = limits
     image = axes.imshow(values.cpu().numpy(), cmap=colors, vmin=low, vmax=high, aspect="auto")
+    if pale is not None:
+        image.set_alpha(torch.where(pale, PALE, 1.0).cpu().numpy())
     axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.85, aspect=24, pad=0.02)
