@@ -87,16 +87,15 @@ def posterior_cone(
     shape = (len(targets), draws)
     noise = found.misfit.gather(1, chosen) / _chi_square(n - 1, shape, generator).to(weight)
     penalty = found.penalties[chosen]
+    best = found.coefficients(found.best)
     cones = []
     for k in range(len(targets)):  # one target at a time: draws × r numbers
-        spread = (noise[k, :, None] / (found.spectrum + penalty[k, :, None])).sqrt()
+        tried = penalty[k, :, None]
         unit = torch.randn(draws, r, generator=generator, dtype=torch.float64).to(weight)
-        drawn = (
-            found.signal[k] * found.spectrum.sqrt() / (found.spectrum + penalty[k, :, None])
-            + spread * unit
-        )
+        spread = (noise[k, :, None] / (found.spectrum + tried)).sqrt()
+        drawn = found.coefficients(tried, target=k) + spread * unit
         unseen = noise[k] / penalty[k] * _chi_square(d - r, (draws,), generator).to(weight)
-        w = found.coefficients(found.penalties[found.chosen[k]][None])[k]
+        w = best[k]
         cosine = (drawn @ w) / w.norm() / (drawn.square().sum(1) + unseen).sqrt()
         cones.append(cosine.clamp(-1, 1).acos().rad2deg().quantile(level))
     return torch.stack(cones).to(torch.promote_types(codes.dtype, torch.float32))

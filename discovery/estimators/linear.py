@@ -112,13 +112,17 @@ class RidgeLikelihood(NamedTuple):
     deviance: Tensor
 
     @property
-    def chosen(self) -> Tensor:
-        """Indices `[k]` of the penalties of highest likelihood."""
-        return self.deviance.argmin(1)
+    def best(self) -> Tensor:
+        """Penalties of highest likelihood, `[k, 1]`."""
+        return self.penalties[self.deviance.argmin(1)][:, None]
 
-    def coefficients(self, penalty: Tensor) -> Tensor:
-        """Coefficients in the eigenbasis, `[k, r]`, for penalties `[k, 1]` or `[1]`."""
-        return self.signal * self.spectrum.sqrt() / (self.spectrum + penalty)
+    def coefficients(self, penalty: Tensor, target: int | None = None) -> Tensor:
+        """Coefficients in the eigenbasis, `[k, r]`, for penalties `[k, 1]` or `[1]`.
+
+        Those of one target are `[p, r]` for penalties `[p, 1]`.
+        """
+        signal = self.signal if target is None else self.signal[target]
+        return signal * self.spectrum.sqrt() / (self.spectrum + penalty)
 
 
 def ridge_likelihood(turned: Rotated, targets: Float[Tensor, "k n"]) -> RidgeLikelihood:
@@ -184,10 +188,7 @@ def ridge(
         )
     turned = rotate(codes, exact=True)
     likelihood = ridge_likelihood(turned, targets)
-    if penalty is None:
-        chosen = likelihood.penalties[likelihood.chosen][:, None]
-    else:
-        chosen = likelihood.penalties.new_full((1,), penalty)
+    chosen = likelihood.best if penalty is None else likelihood.penalties.new_full((1,), penalty)
     return turned.planes(likelihood.coefficients(chosen), targets.double().mean(1), _working(codes))
 
 
