@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,6 +39,11 @@ from latdir.output import (
     write_table,
     write_text,
 )
+
+if TYPE_CHECKING:
+    from directions.bank import DirectionBank
+    from directions.classifiers.base import Classifier
+    from directions.generators.base import Generator
 
 __all__ = ["compare", "effects", "evaluate", "report"]
 
@@ -75,6 +80,15 @@ class _Measuring:
         self.command(**given, measures=measures)
 
 
+def _opened(
+    bank: Path, generator: str | None, classifier: str, attributes: str | None, device: str
+) -> tuple[DirectionBank, Generator, Classifier, list[str], list[str]]:
+    """What a command measures: bank, generator, classifier, attributes, and those left out."""
+    loaded, made = bank_and_generator(bank, generator, device=device)
+    scorer = load_classifier(classifier, device=device)
+    return loaded, made, scorer, *attributes_of(attributes, loaded, scorer)
+
+
 def effects(
     bank: BankFile,
     attributes: AttributeNames = None,
@@ -92,9 +106,7 @@ def effects(
 
     if out is not None and out.suffix != ".json":
         figure_format(out)
-    loaded, made = bank_and_generator(bank, generator, device=device)
-    scorer = load_classifier(classifier, device=device)
-    names, rest = attributes_of(attributes, loaded, scorer)
+    loaded, made, scorer, names, rest = _opened(bank, generator, classifier, attributes, device)
     measured = measure_effects(
         made,
         scorer,
@@ -141,9 +153,7 @@ def evaluate(
     from analysis.evaluation import evaluate as measure
 
     table_format(Path(f"directions.{tables}"))
-    loaded, made = bank_and_generator(bank, generator, device=device)
-    scorer = load_classifier(classifier, device=device)
-    names, rest = attributes_of(attributes, loaded, scorer)
+    loaded, made, scorer, names, rest = _opened(bank, generator, classifier, attributes, device)
     found = measure(
         loaded,
         made,
@@ -265,9 +275,7 @@ def report(
     """Measure a bank and write one self-contained HTML page about it."""
     from analysis.evaluation import evaluate as measure
 
-    loaded, made = bank_and_generator(bank, generator, device=device)
-    scorer = load_classifier(classifier, device=device)
-    names, rest = attributes_of(attributes, loaded, scorer)
+    loaded, made, scorer, names, rest = _opened(bank, generator, classifier, attributes, device)
     found = measure(
         loaded,
         made,
