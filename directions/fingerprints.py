@@ -100,8 +100,11 @@ def _glance(tensors: Mapping[str, Tensor]) -> tuple[object, ...]:
         t = tensors[name].detach()
         version = 0 if t.is_inference() else t._version
         known.append((name, t.data_ptr(), version, t.dtype, tuple(t.shape)))
-        values.append(t.reshape(-1)[:: max(1, t.numel() // GLANCED)].double().sum().cpu())
-    return *known, *(torch.stack(values).tolist() if values else ())
+        values.append(t.reshape(-1)[:: max(1, t.numel() // GLANCED)].double().sum())
+    if not values:
+        return ()
+    # Brought over together: each read of a card waits for it.
+    return *known, *torch.stack([v.to(values[0].device) for v in values]).tolist()
 
 
 @dataclass
