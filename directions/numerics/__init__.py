@@ -12,11 +12,17 @@ from directions.numerics.linearized import (
     linearize,
     linearize_layers,
 )
+from directions.numerics.linearized_batch import (
+    LinearizedBatch,
+    linearize_batch,
+    linearize_layers_batch,
+)
 from directions.numerics.tangents import Directional, directional, pushforward
 
 __all__ = [
     "Directional",
     "Linearized",
+    "LinearizedBatch",
     "Spectrum",
     "Window",
     "columns",
@@ -27,7 +33,9 @@ __all__ = [
     "gram",
     "leading",
     "linearize",
+    "linearize_batch",
     "linearize_layers",
+    "linearize_layers_batch",
     "metric",
     "near_ties",
     "principal",

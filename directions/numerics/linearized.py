@@ -23,7 +23,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from directions.errors import LatdirError
 from directions.numerics.tangents import pushforward
 
-__all__ = ["Linearized", "Window", "deconvolutions", "linearize", "linearize_layers"]
+__all__ = [
+    "Conv",
+    "Gate",
+    "Linearized",
+    "Window",
+    "deconvolutions",
+    "linear_steps",
+    "linearize",
+    "linearize_layers",
+]
 
 Window = tuple[int, int, int, int]
 """(top, left, bottom, right) of a rectangle of pixels; the last two are excluded."""
@@ -131,7 +140,8 @@ def linearize_layers(
         (torch.Size([3, 2, 4]), torch.Size([5, 3, 2, 4]))
     """
     pixels = point.detach()[:, None, None] if point.ndim == 1 else point.detach()
-    steps, value = _steps(layers, pixels)
+    steps, values = linear_steps(layers, pixels[None])
+    value = values[0]
     height, width = value.shape[1:]
     top, left, bottom, right = window = window or (0, 0, height, width)
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
@@ -197,24 +207,37 @@ class _LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, eq=False)
-class _Gate:
-    """Multiplication by a fixed map: batch norm and activations at one code."""
+class Gate:
+    """Multiplication by a fixed map at each point, `[n, c, h, w]`: batch norm and activations."""
 
     factors: Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class _Conv:
+class Conv:
     """A convolution without its bias, and the size of its input."""
 
     layer: nn.Conv2d | nn.ConvTranspose2d
     size: tuple[int, int]
 
 
-def _steps(layers: Iterable[nn.Module], point: Tensor) -> tuple[list[_Gate | _Conv], Tensor]:
-    """The linear form of the layers, neighboring gates merged, and their output."""
-    steps: list[_Gate | _Conv] = []
-    value = point[None]
+def linear_steps(
+    layers: Iterable[nn.Module], points: Float[Tensor, "n c h w"]
+) -> tuple[list[Gate | Conv], Tensor]:
+    """The linear form of a chain of layers at each point, and its output.
+
+    Args:
+        layers: As for `linearize_layers`.
+        points: Inputs of the first layer.
+
+    Returns:
+        Convolutions and the gates between them, neighboring gates merged; and `[n, *out]`.
+
+    Raises:
+        LatdirError: A layer of another kind.
+    """
+    steps: list[Gate | Conv] = []
+    value = points
     for layer in layers:
         gate: Tensor | None = None
         with torch.no_grad():
@@ -225,28 +248,28 @@ def _steps(layers: Iterable[nn.Module], point: Tensor) -> tuple[list[_Gate | _Co
                     f"{layer} has a padding mode that is not linearized here: "
                     "use linearize(module, code)"
                 )
-            steps.append(_Conv(layer, (value.shape[2], value.shape[3])))
+            steps.append(Conv(layer, (value.shape[2], value.shape[3])))
         elif isinstance(layer, nn.BatchNorm2d) and not layer.training:
             assert layer.running_var is not None
             scale = (layer.running_var + layer.eps).rsqrt()
             scale = scale if layer.weight is None else scale * layer.weight.detach()
-            gate = scale[:, None, None].expand(value.shape[1:])
+            gate = scale[:, None, None].expand(value.shape)
         elif isinstance(layer, ELEMENTWISE):
             with torch.enable_grad():
                 given = value.detach().requires_grad_()
                 # Not in place: the input is a leaf.
-                gate = torch.autograd.grad(_out_of_place(layer)(given).sum(), given)[0][0]
+                gate = torch.autograd.grad(_out_of_place(layer)(given).sum(), given)[0]
         else:
             raise LatdirError(
                 f"{type(layer).__name__} is not a convolution, a batch norm in evaluation or an "
                 "elementwise activation: call module.eval(), or use linearize(module, code)"
             )
-        if gate is not None and steps and isinstance(steps[-1], _Gate):
-            steps[-1] = _Gate(steps[-1].factors * gate)
+        if gate is not None and steps and isinstance(steps[-1], Gate):
+            steps[-1] = Gate(steps[-1].factors * gate)
         elif gate is not None:
-            steps.append(_Gate(gate))
+            steps.append(Gate(gate))
         value = after
-    return steps, value[0]
+    return steps, value
 
 
 def _plainly_padded(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
@@ -264,16 +287,16 @@ def _out_of_place(layer: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def _cropped(
-    steps: Sequence[_Gate | _Conv], window: Window
+    steps: Sequence[Gate | Conv], window: Window
 ) -> tuple[Callable[[Tensor], Tensor], int]:
     """The chain restricted to the receptive field of a window, and its footprint."""
     chain: list[Callable[[Tensor], Tensor]] = []
     largest = 0
     for step in reversed(steps):
         top, left, bottom, right = window
-        if isinstance(step, _Gate):
-            gate = step.factors[:, top:bottom, left:right]
-            gate = gate[None].contiguous(memory_format=torch.channels_last)
+        if isinstance(step, Gate):
+            gate = step.factors[:, :, top:bottom, left:right]
+            gate = gate.contiguous(memory_format=torch.channels_last)
             chain.append(gate.mul)
             continue
         wanted = ((top, bottom), (left, right))

@@ -189,3 +189,27 @@ def test_wrong_codes_and_spaces_are_refused(generator):
         generator.sample(-1, seed=0)
     with pytest.raises(LatdirError, match=r"seed -1 must be in 0 … 2\*\*64 - 1"):
         generator.sample(1, seed=-1)
+
+
+def test_batched_first_order_models_are_those_of_automatic_differentiation(generator):
+    rng = torch.Generator().manual_seed(2)
+    for name, codes in every_space(generator):
+        codes = codes[:3]
+        model = generator.linearize_batch(codes, space=name)
+        plain = Generator.linearize_batch(generator, codes, space=name)
+        tangents = torch.randn(codes.shape, generator=rng)
+        cotangents = torch.randn(plain.value.shape, generator=rng)
+        pushed, pulled = model.push(tangents), model.pull(cotangents)
+        for got, expected in (
+            (model.value, plain.value),
+            (pushed, plain.push(tangents)),
+            (pulled, plain.pull(cotangents)),
+            (model.push(torch.stack([tangents, -tangents]))[1], -pushed),
+            (model.pull(torch.stack([cotangents, -cotangents]))[1], -pulled),
+        ):
+            scale = float(expected.abs().max())
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-5 * scale)
+        left = (pushed * cotangents).flatten(1).sum(1)
+        right = (pulled * tangents).flatten(1).sum(1)
+        scale = pushed.flatten(1).norm(dim=1) * cotangents.flatten(1).norm(dim=1)
+        assert ((left - right).abs() / scale).max() < 1e-6

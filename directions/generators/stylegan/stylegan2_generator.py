@@ -14,8 +14,9 @@ from directions.fingerprints import Precision
 from directions.generators.stylegan.generator import StyleGenerator
 from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
 from directions.generators.stylegan.stylegan2_inference import prepare
-from directions.generators.stylegan.stylegan2_jacobian import linearize_synthesis
-from directions.numerics.linearized import Linearized, Window, linearize
+from directions.generators.stylegan.stylegan2_jacobian import footprint, linearize_synthesis
+from directions.numerics.linearized import Linearized, Window
+from directions.numerics.linearized_batch import LinearizedBatch, linearize_batch
 
 __all__ = ["STYLEFACE64", "StyleGAN2Generator", "styleface64"]
 
@@ -42,16 +43,23 @@ class StyleGAN2Generator(StyleGenerator):
         self, code: Float[Tensor, "..."], *, space: str | None = None, window: Window | None = None
     ) -> Linearized:
         """The image of one code to first order, as `Generator.linearize`."""
-        name = space or self.default_space()
-        self.space(name).check(code[None])
-        # The linear form has no guard against the overflow of float16.
-        code = code.float() if code.dtype == torch.float16 else code
-        styles = linearize(lambda codes: self.map(codes, name, "s"), code)
-        image = linearize_synthesis(self._networks(code.dtype), styles, noise=self.noise)
+        batch = self.linearize_batch(code[None], space=space)
+        image = batch.single(footprint(self.network, batch.value))
         if window is None:
             return image
         top, left, bottom, right = window
         return image.then(lambda images: images[:, :, top:bottom, left:right])
+
+    def linearize_batch(
+        self, codes: Float[Tensor, "n ..."], *, space: str | None = None
+    ) -> LinearizedBatch:
+        """The images to first order, as `Generator.linearize_batch`."""
+        name = space or self.default_space()
+        self.check_shape(codes, name)
+        # The linear form has no guard against the overflow of float16.
+        codes = codes.float() if codes.dtype == torch.float16 else codes
+        styles = linearize_batch(lambda points: self.map(points, name, "s"), codes)
+        return linearize_synthesis(self._networks(codes.dtype), styles, noise=self.noise)
 
 
 def styleface64(*, device: Device = "cpu") -> StyleGAN2Generator:

@@ -1,7 +1,7 @@
 """First-order StyleGAN2 synthesis in its styles, with all code-dependent terms cached.
 
-At one code the activations, demodulation and clamps of a layer are feature maps to multiply with:
-with input x, style s, raw convolution c = W ∗ (s x) and y = g (d(s) c), a tangent moves as
+At given codes the activations, demodulation and clamps of a layer are feature maps to multiply
+with: with input x, style s, raw convolution c = W ∗ (s x) and y = g (d(s) c), a tangent moves as
 
     ẏ = g d (W ∗ (s ẋ + ṡ x)) + (∂d/∂s ṡ) g c,
 
@@ -29,35 +29,35 @@ from directions.generators.stylegan.stylegan2 import (
     convolve,
     laid_out,
 )
-from directions.numerics.linearized import Linearized
+from directions.numerics.linearized_batch import LinearizedBatch
 
-__all__ = ["linearize_synthesis"]
+__all__ = ["footprint", "linearize_synthesis"]
 
 # Of the largest feature map, with what convolutions and the transpose's graph hold on the way.
 LIVE_MAPS = 24
 
 
 def linearize_synthesis(
-    network: StyleGAN2, styles: Linearized, *, noise: str | int = "const"
-) -> Linearized:
-    """The image to first order in whatever the styles are known to first order in.
+    network: StyleGAN2, styles: LinearizedBatch, *, noise: str | int = "const"
+) -> LinearizedBatch:
+    """The images to first order in whatever the styles are known to first order in.
 
     Args:
         network: The network.
-        styles: Of a code, the outputs of the affine layers side by side, `[s]`.
+        styles: Of n codes, the outputs of the affine layers side by side, `[n, s]`.
         noise: As for `StyleGAN2.synthesis`.
 
     Returns:
-        From that code to the image `[channels, R, R]`.
+        From those codes to the images `[n, channels, R, R]`.
 
     Example:
-        >>> from directions.numerics.linearized import linearize
+        >>> from directions.numerics.linearized_batch import linearize_batch
         >>> from directions.generators.stylegan.stylegan2 import StyleGAN2Config
         >>> net = StyleGAN2(StyleGAN2Config(4, 4, 8, (3, 2), (4,)))
         >>> _ = net.load_state_dict({k: torch.ones_like(v) for k, v in net.state_dict().items()})
-        >>> model = linearize_synthesis(net, linearize(lambda s: 2 * s, torch.ones(13)))
-        >>> model.push(torch.ones(5, 13)).shape
-        torch.Size([5, 3, 8, 8])
+        >>> model = linearize_synthesis(net, linearize_batch(lambda s: 2 * s, torch.ones(2, 13)))
+        >>> model.push(torch.ones(2, 13)).shape, model.push(torch.ones(5, 2, 13)).shape
+        (torch.Size([2, 3, 8, 8]), torch.Size([5, 2, 3, 8, 8]))
     """
     sizes = list(network.style_sizes)
 
@@ -65,8 +65,8 @@ def linearize_synthesis(
         return dict(zip(network.style_names, torch.split(rows, sizes, 1), strict=True))
 
     with torch.no_grad():
-        at = _Recorder(network, named(styles.value.detach()[None]), noise=noise)
-        value = at.image()[0].contiguous()
+        at = _Recorder(network, named(styles.value.detach()), noise=noise)
+        value = at.image().contiguous()
     start = value.new_zeros(1, network.config.channels[0], 4, 4)
 
     def run(tangents: Float[Tensor, "k s"]) -> Float[Tensor, "k c h w"]:
@@ -75,7 +75,8 @@ def linearize_synthesis(
 
     def push(tangents: Tensor) -> Tensor:
         with torch.no_grad():
-            return run(styles.push(tangents.to(value))).contiguous()
+            turned = styles.push(tangents.to(value))
+            return run(turned.reshape(-1, sum(sizes))).contiguous().unflatten(0, turned.shape[:-1])
 
     @lru_cache(maxsize=2)
     def graph(count: int) -> tuple[Tensor, Tensor]:
@@ -85,26 +86,32 @@ def linearize_synthesis(
             return zeros, run(zeros)
 
     def pull(cotangents: Tensor) -> Tensor:
-        zeros, made = graph(len(cotangents))
-        moved = torch.autograd.grad(made, zeros, cotangents.to(value), retain_graph=True)[0]
-        return styles.pull(moved)
+        given = cotangents.to(value).reshape(-1, *value.shape[1:])
+        zeros, made = graph(len(given))
+        moved = torch.autograd.grad(made, zeros, given, retain_graph=True)[0]
+        return styles.pull(moved.unflatten(0, cotangents.shape[:-3]))
 
+    return LinearizedBatch(value, styles.shape, push, pull)
+
+
+def footprint(network: StyleGAN2, value: Tensor) -> int:
+    """Bytes that one tangent needs, roughly, for images like `value`."""
     largest = max(width * (4 << k) ** 2 for k, width in enumerate(network.config.channels))
-    footprint = LIVE_MAPS * largest * value.element_size()
-    return Linearized(value, styles.shape, push, pull, max(footprint, styles.footprint))
+    return LIVE_MAPS * largest * value.element_size()
 
 
 @dataclass(frozen=True, eq=False)
 class _Modulated:
-    """A convolution at fixed styles: what multiplies its tangents.
+    """A convolution at fixed styles: what multiplies its tangents, one point or many in turn.
 
     Attributes:
-        x: `[1, c, h, w]`, its input.
-        s: `[1, c, 1, 1]`, its style.
+        x: `[n, c, h, w]`, its input.
+        s: `[n, c]`, its style.
         convolve: W ∗, linear.
-        straight: `[1, o, H, W]`, g d.
-        sideways: `[1, o, H, W]`, g c; None without demodulation.
-        slope: `[o, c]`, ∂d/∂s.
+        straight: `[n, o, H, W]`, g d.
+        sideways: `[n, o, H, W]`, g c; None without demodulation.
+        cubes: `[n, o]`, -d³; None without demodulation.
+        squares: `[o, c]`, squared norms of the kernels, with which ∂d/∂s = -d³ squares s.
     """
 
     x: Tensor
@@ -112,19 +119,24 @@ class _Modulated:
     convolve: Callable[[Tensor], Tensor]
     straight: Tensor
     sideways: Tensor | None = None
-    slope: Tensor | None = None
+    cubes: Tensor | None = None
+    squares: Tensor | None = None
 
     def __call__(self, tangent: Tensor, turned: Float[Tensor, "k c"]) -> Tensor:
-        inner = torch.addcmul(self.x * turned[:, :, None, None], tangent, self.s)
-        moved = self.convolve(inner) * self.straight
-        if self.sideways is not None and self.slope is not None:
-            scales = (turned @ self.slope.T)[:, :, None, None]
-            moved = torch.addcmul(moved, self.sideways, scales)
-        return moved
+        lead = (-1, len(self.s))
+        turned = turned.unflatten(0, lead)
+        inner = torch.addcmul(
+            self.x * turned[..., None, None], tangent.unflatten(0, lead), self.s[:, :, None, None]
+        )
+        moved = self.convolve(inner.flatten(0, 1)).unflatten(0, lead) * self.straight
+        if self.sideways is not None and self.cubes is not None and self.squares is not None:
+            scales = (turned * self.s) @ self.squares.T * self.cubes
+            moved = torch.addcmul(moved, self.sideways, scales[..., None, None])
+        return moved.flatten(0, 1)
 
 
 class _Recorder(PlainSynthesis):
-    """Synthesis at one code that records the terms its tangents need."""
+    """Synthesis at given codes that records the terms its tangents need."""
 
     def __init__(
         self, network: StyleGAN2, styles: Mapping[str, Tensor], *, noise: str | int
@@ -143,11 +155,12 @@ class _Recorder(PlainSynthesis):
         weight, up = laid_out(layer.weight.detach().to(x), up=layer.up), layer.up
         self.layers[name] = _Modulated(
             _last(x),
-            s[:, :, None, None],
+            s,
             lambda t: convolve(t, weight, up=up, taps=taps),
             _last(g * d),
             _last(g * c),
-            -(d[0, :, :, 0] ** 3) * weight.square().sum((2, 3)) * s,
+            -(d[:, :, 0, 0] ** 3),
+            weight.square().sum((2, 3)),
         )
         return y
 
@@ -159,7 +172,7 @@ class _Recorder(PlainSynthesis):
             gate = (y.abs() < self.config.conv_clamp).to(y)
         self.layers[name] = _Modulated(
             _last(x),
-            self.styles[name][:, :, None, None],
+            self.styles[name],
             lambda t: functional.conv2d(t, weight),
             _last(gate),
         )
