@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -18,16 +18,12 @@ from torch import Tensor
 from directions import table
 from directions.devices import device_name
 from directions.direction import Calibration, Direction
-from directions.errors import (
-    BankError,
-    LatdirError,
-    SpaceError,
-    UnknownNameError,
-    did_you_mean,
-)
+from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError, did_you_mean
 from directions.generators.base import Generator, check_generator
-from directions.storage import bank_format as format_
 from directions.storage.container import plain
+
+if TYPE_CHECKING:
+    from directions.storage.bank_format import DirectionEntry
 
 __all__ = ["DirectionBank"]
 
@@ -219,13 +215,16 @@ class DirectionBank(Mapping[str, Direction]):
         Raises:
             LatdirError: The file cannot be written, or evidence is not finite or not JSON.
         """
+        # Here, so that banks in memory need no pydantic.
+        from directions.storage import bank_format
+
         header = {
             "generator": self.generator,
             "fingerprint": self.fingerprint,
-            "directions": [_entry(d) for d in self.directions],
+            "directions": [_entry(d, bank_format.PLAIN) for d in self.directions],
             "provenance": plain(self.provenance, "provenance"),
         }
-        format_.write(path, header, [d.vector for d in self.directions])
+        bank_format.write(path, header, [d.vector for d in self.directions])
         return Path(path)
 
     @classmethod
@@ -239,14 +238,13 @@ class DirectionBank(Mapping[str, Direction]):
         Raises:
             LatdirError: Not a bank, broken, or of another generator.
         """
-        header, vectors = format_.read(path)
+        from directions.storage import bank_format
+
+        header, vectors = bank_format.read(path)
+        stored = zip(header.directions, vectors, strict=True)
         try:
-            bank = cls(
-                tuple(_direction(e, v) for e, v in zip(header.directions, vectors, strict=True)),
-                header.generator,
-                header.fingerprint,
-                header.provenance,
-            )
+            made = tuple(_direction(*pair, bank_format.PLAIN) for pair in stored)
+            bank = cls(made, header.generator, header.fingerprint, header.provenance)
         except LatdirError as error:
             raise BankError(f"{path} is broken: {error}") from error
         return bank if generator is None else bank.check(generator)
@@ -284,12 +282,8 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names[:20]) + more if names else "none"
 
 
-def _entry(direction: Direction) -> dict[str, Any]:
-    values = {
-        name: getattr(direction, name)
-        for name in format_.DirectionEntry.model_fields
-        if name != "calibration"
-    }
+def _entry(direction: Direction, plainly: Iterable[str]) -> dict[str, Any]:
+    values = {name: getattr(direction, name) for name in plainly}
     calibration = direction.calibration and asdict(direction.calibration)
     entry: dict[str, Any] = plain(
         {**values, "calibration": calibration}, f"direction {direction.name!r}"
@@ -297,7 +291,7 @@ def _entry(direction: Direction) -> dict[str, Any]:
     return entry
 
 
-def _direction(entry: format_.DirectionEntry, vector: Tensor) -> Direction:
-    values = {name: getattr(entry, name) for name in format_.DirectionEntry.model_fields}
+def _direction(entry: DirectionEntry, vector: Tensor, plainly: Iterable[str]) -> Direction:
+    values = {name: getattr(entry, name) for name in plainly}
     calibration = entry.calibration and Calibration(**entry.calibration.model_dump())
     return Direction(vector=vector, **{**values, "calibration": calibration})

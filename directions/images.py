@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from directions.errors import LatdirError
 from directions.storage.atomic import atomic
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFont
 
 __all__ = ["from_pil", "from_uint8", "grid", "resize", "save_png", "to_pil", "to_uint8"]
 
@@ -56,6 +59,8 @@ def to_pil(image: Float[Tensor, "3 h w"]) -> Image.Image:
         >>> to_pil(torch.zeros(3, 4, 6)).size
         (6, 4)
     """
+    from PIL import Image
+
     return Image.fromarray(to_uint8(image).permute(1, 2, 0).cpu().contiguous().numpy())
 
 
@@ -124,6 +129,8 @@ def grid(
         >>> grid(torch.zeros(2, 3, 3, 64, 64), columns=["-1", "0", "+1"], marked=1).mode
         'RGB'
     """
+    from PIL import Image, ImageDraw
+
     if images.ndim == 4:
         images = images[None]
     if images.ndim != 5 or images.shape[2] != 3:
@@ -192,6 +199,8 @@ def save_png(picture: Image.Image | Float[Tensor, "*one 3 h w"], path: str | Pat
     Raises:
         LatdirError: No single image, another suffix than `.png`, or the file cannot be written.
     """
+    from PIL import Image
+
     if isinstance(picture, Tensor):
         single = picture[0] if picture.ndim == 4 and len(picture) == 1 else picture
         if single.ndim != 3 or single.shape[0] != 3:
@@ -216,6 +225,7 @@ def save_png(picture: Image.Image | Float[Tensor, "*one 3 h w"], path: str | Pat
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
     # matplotlib brings a font with Greek letters and signs wherever it is installed.
     from matplotlib import get_data_path
+    from PIL import ImageFont
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / name), size)

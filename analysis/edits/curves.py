@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
-from tqdm.auto import tqdm
 
 from analysis.edits.targets import match_targets
 from directions.bank import DirectionBank
@@ -26,6 +25,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer, check_held_out
 from directions.seeds import HELD_OUT_SEED

@@ -20,7 +20,6 @@ import torch
 from jaxtyping import Bool, Float
 from scipy import stats
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from analysis.edits.curves import HeldOut
 from analysis.edits.effects import Effects, effects_of
@@ -28,6 +27,7 @@ from directions.baselines import random_directions
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 
 __all__ = [
     "NullKind",

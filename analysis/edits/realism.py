@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.errors import LatdirError, require
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer, check_held_out
 from directions.seeds import HELD_OUT_SEED

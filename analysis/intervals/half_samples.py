@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.errors import LatdirError
+from directions.progress import tqdm
 
 __all__ = ["Score", "half_sample_scores"]
 

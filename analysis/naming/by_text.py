@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch.nn.functional import normalize
-from tqdm.auto import tqdm
 
 from analysis.naming.by_effects import Naming, name_directions
 from directions.bank import DirectionBank
@@ -27,6 +26,7 @@ from directions.classifiers.clip.prompts import Prompt, prompts_of, text_directi
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.seeds import NAMING_SEED

@@ -32,12 +32,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from analysis.representation.rows import CLASSES, HeldOut, checked_rows, split_rows
 from analysis.representation.sparse_logistic import sparse_logistic
 from analysis.representation.trees.boosting import Binned, boost
 from directions.errors import LatdirError
+from directions.progress import tqdm
 
 __all__ = ["DCI", "Model", "completeness", "dci", "disentanglement", "stylespace_dci"]
 

@@ -30,7 +30,6 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from analysis.intervals.mean import Interval, mean_interval
 from directions.direction import Direction
@@ -38,6 +37,7 @@ from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.numerics.tangents import directional
+from directions.progress import tqdm
 from directions.scoring.features import Features, face_crop, face_features
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer

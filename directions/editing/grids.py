@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from directions.bank import DirectionBank
@@ -18,6 +18,9 @@ from directions.generators.base import Generator
 from directions.images import grid
 from directions.scoring.scorer import Scorer
 from directions.space import as_codes
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["AMOUNTS", "edit_grid"]
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.classifiers.base import Classifier, Combined
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 
 __all__ = ["ScoreGradients", "score_gradients"]
 

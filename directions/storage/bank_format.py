@@ -19,7 +19,7 @@ from torch import Tensor
 from directions.errors import BankError
 from directions.storage.container import FileFormat, plain, read_tensors, write_tensors
 
-__all__ = ["CalibrationEntry", "DirectionEntry", "Manifest", "read", "write"]
+__all__ = ["PLAIN", "CalibrationEntry", "DirectionEntry", "Manifest", "read", "write"]
 
 FORMAT = FileFormat(
     "latdir.bank",
@@ -56,6 +56,10 @@ class DirectionEntry(_Entry):
     sigma: FiniteFloat = Field(gt=0)
     calibration: CalibrationEntry | None = None
     evidence: dict[str, Any] = {}
+
+
+PLAIN = tuple(name for name in DirectionEntry.model_fields if name != "calibration")
+"""Fields that an entry has as its direction has them."""
 
 
 class Manifest(_Entry):

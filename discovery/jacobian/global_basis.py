@@ -24,7 +24,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.errors import ConvergenceError, LatdirError
@@ -32,6 +31,7 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.numerics.jacobian import leading, metric
 from directions.numerics.linearized import Linearized
+from directions.progress import tqdm
 from discovery.base import GeneratorMethod
 from discovery.jacobian.models import Features, eigen_bank, image_models
 

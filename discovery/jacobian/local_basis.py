@@ -20,7 +20,6 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.errors import LatdirError, SpaceError, UnknownNameError
@@ -28,6 +27,7 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
 from directions.numerics.jacobian import columns, principal
 from directions.numerics.linearized import Linearized
+from directions.progress import tqdm
 from discovery.base import GeneratorMethod
 from discovery.jacobian.models import Features, eigen_bank, image_models, map_model
 

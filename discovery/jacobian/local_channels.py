@@ -21,11 +21,11 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from discovery.base import GeneratorMethod
 from discovery.channels import channel_direction, usable_channels
 from discovery.jacobian.region import region_masks

@@ -10,7 +10,6 @@ from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
@@ -18,6 +17,7 @@ from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum
 from directions.numerics.jacobian import metric
 from directions.numerics.linearized import Linearized, linearize
+from directions.progress import tqdm
 
 __all__ = ["Features", "eigen_bank", "image_models", "map_model", "metrics"]
 

@@ -24,7 +24,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.classifiers import load_classifier
@@ -32,6 +31,7 @@ from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, generalized_eigh
 from directions.numerics.jacobian import metric
+from directions.progress import tqdm
 from discovery.base import GeneratorMethod
 from discovery.decomposition.robust_pca import robust_pca
 from discovery.jacobian.masks import PARTS, bounding_window, box_mask, part_mask

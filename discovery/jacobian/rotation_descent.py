@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, signed
+from directions.progress import tqdm
 from discovery.jacobian.models import eigen_bank
 
 __all__ = [

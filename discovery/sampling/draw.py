@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.generators.base import Generator
+from directions.progress import tqdm
 
 __all__ = ["Draw"]
 

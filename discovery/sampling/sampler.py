@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.classifiers.base import (
     Classifier,
@@ -32,6 +31,7 @@ from directions.errors import LatdirError, SamplesError, whole_number
 from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_seed
 from directions.images import grid, save_png
+from directions.progress import tqdm
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.space import Prior

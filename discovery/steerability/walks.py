@@ -24,13 +24,13 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.neural_walk import NeuralWalk, follow
+from directions.progress import tqdm
 from discovery.base import GeneratorMethod
 from discovery.steerability.image_edits import Edit, edits_named
 

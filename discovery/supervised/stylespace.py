@@ -21,12 +21,12 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.scoring.scorer import Scorer
 from discovery.base import ScoreMethod
 from discovery.channels import channel_direction, usable_channels

@@ -24,7 +24,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.classifiers.clip.prompts import NEUTRAL, Texts
@@ -33,6 +32,7 @@ from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.mapper import Groups, MapperPath, displacement, perceptron
+from directions.progress import tqdm
 from directions.seeds import MAPPER_SEED
 from discovery.base import TextMethod
 from discovery.jacobian.region import region_masks

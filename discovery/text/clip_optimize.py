@@ -29,7 +29,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
-from tqdm.auto import tqdm
 
 from directions.bank import DirectionBank
 from directions.classifiers.clip.prompts import NEUTRAL, Texts
@@ -37,6 +36,7 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.space import Space
 from discovery.base import TextMethod
 from discovery.jacobian.region import region_masks

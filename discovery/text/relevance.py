@@ -30,12 +30,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
-from tqdm.auto import tqdm
 
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from discovery.text.axes import Axes

@@ -26,3 +26,15 @@ def test_importing_it_imports_no_more_than_a_bank_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_computing_needs_nothing_that_files_pictures_and_bars_need() -> None:
+    code = (
+        "import sys; "
+        "absent = ('matplotlib', 'PIL', 'pyarrow', 'pydantic', 'tqdm'); "
+        "sys.modules.update(dict.fromkeys(absent)); "
+        "import analysis.edits.effects, directions.scoring.scorer; "
+        "import discovery.unsupervised.pca, discovery.jacobian.global_basis; "
+        "import discovery.estimators.svm, directions.classifiers.faces.classifier"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

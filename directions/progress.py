@@ -1,0 +1,48 @@
+"""Progress bars, imported when the first one is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+__all__ = ["tqdm"]
+
+
+def tqdm(items: Iterable[Any] | None = None, **options: Any) -> Any:
+    """Tqdm's bar for a terminal or notebook; a disabled one needs no tqdm.
+
+    Args:
+        items: What to count while it is iterated over.
+        **options: tqdm's own, such as `desc`, `total`, `unit`, `delay`, `disable`.
+
+    Example:
+        >>> list(tqdm(range(3), disable=True))
+        [0, 1, 2]
+    """
+    if not options.get("disable"):
+        try:
+            from tqdm.auto import tqdm as bar
+        except ImportError:
+            pass  # results do not depend on it
+        else:
+            return bar(items, **options)
+    return _Hidden(items)
+
+
+class _Hidden:
+    """A bar that is not shown."""
+
+    def __init__(self, items: Iterable[Any] | None) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items or ())
+
+    def __enter__(self) -> _Hidden:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, n: int = 1) -> None:
+        pass
