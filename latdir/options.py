@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
@@ -18,18 +22,22 @@ if TYPE_CHECKING:
 __all__ = [
     "AttributeNames",
     "BankFile",
+    "BankModel",
+    "BankModels",
     "ClassifierName",
     "DeviceName",
+    "Flags",
     "GeneratorName",
+    "Models",
     "OwnGenerator",
     "PrecisionName",
     "Seed",
     "attributes_of",
-    "bank_and_generator",
     "left_out",
     "number",
     "rendering_of",
     "split_names",
+    "with_flags",
 ]
 
 GeneratorName = Annotated[
@@ -68,26 +76,127 @@ BankFile = Annotated[Path, typer.Argument(help="Bank file.")]
 Seed = Annotated[int, typer.Option(help="Seed of the codes.")]
 
 
-def bank_and_generator(
-    path: Path, name: str | None, *, device: str = "cpu"
-) -> tuple[DirectionBank, Generator]:
-    """A bank file and the generator it belongs to.
+@dataclass(frozen=True)
+class BankModel:
+    """The generator of a bank file, and where it runs.
+
+    Attributes:
+        generator: Its name; by default the one the bank names.
+        device: Where it runs.
+    """
+
+    generator: OwnGenerator = None
+    device: DeviceName = "auto"
+
+    def open(self, path: Path) -> tuple[DirectionBank, Generator]:
+        """A bank file and the generator it belongs to.
+
+        Raises:
+            BankError: An empty bank, or one of another generator.
+        """
+        from directions import DirectionBank, load_generator
+
+        bank = DirectionBank.load(path)
+        if not len(bank):
+            raise BankError(f"{path} holds no directions")
+        generator = load_generator(self.generator or _owner(bank, path), device=self.device)
+        return bank.check(generator), generator
+
+
+@dataclass(frozen=True)
+class BankModels(BankModel):
+    """The generator of a bank file and a classifier.
+
+    Attributes:
+        classifier: Its name.
+        precision: Of both; by default measured.
+    """
+
+    classifier: ClassifierName = "faces+pixels"
+    precision: PrecisionName = None
+
+    def scorer(self) -> Classifier:
+        """The classifier, loaded."""
+        from directions.classifiers import load_classifier
+
+        return load_classifier(self.classifier, device=self.device)
+
+    def rendering(self, **given: Any) -> Rendering:
+        """Rendering options of the precision, and others; errors as `rendering_of`."""
+        return rendering_of(self.precision, **given)
+
+
+@dataclass(frozen=True)
+class Models(BankModels):
+    """A generator and a classifier, without a bank.
+
+    Attributes:
+        generator: Its name.
+    """
+
+    generator: GeneratorName = "digiface64"
+
+    def made(self) -> Generator:
+        """The generator, loaded."""
+        from directions.generators import load_generator
+
+        return load_generator(self.generator, device=self.device)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags whose values a command takes as one mapping: `Annotated[Mapping[…], Flags(…)]`.
+
+    Attributes:
+        of: The flags.
+    """
+
+    of: tuple[inspect.Parameter, ...]
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with a flag for each field of its parameters that are options objects.
 
     Args:
-        path: The bank file.
-        name: Name of the generator; by default the one the bank names.
-        device: Where the generator runs.
-
-    Raises:
-        BankError: An empty bank, or one of another generator.
+        command: Its parameters are flags, frozen dataclasses whose fields are flags, or mappings
+            of `Flags`.
     """
-    from directions import DirectionBank, load_generator
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    groups = {p.name: group for p in own if (group := _group(p.annotation)) is not None}
+    listed = [flag for p in own for flag in (groups[p.name][0] if p.name in groups else [p])]
 
-    bank = DirectionBank.load(path)
-    if not len(bank):
-        raise BankError(f"{path} holds no directions")
-    generator = load_generator(name or _owner(bank, path), device=device)
-    return bank.check(generator), generator
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        made = {
+            name: build(**{flag.name: given.pop(flag.name) for flag in flags})
+            for name, (flags, build) in groups.items()
+        }
+        command(**given, **made)
+
+    flags = [flag.replace(kind=inspect.Parameter.KEYWORD_ONLY) for flag in listed]
+    run.__dict__["__signature__"] = inspect.Signature(flags)
+    run.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    return run
+
+
+def _group(annotation: Any) -> tuple[Sequence[inspect.Parameter], Callable[..., Any]] | None:
+    """The flags of an options object, and what makes it of them; None for a flag."""
+    for mark in getattr(annotation, "__metadata__", ()):
+        if isinstance(mark, Flags):
+            return mark.of, dict
+    if not is_dataclass(annotation):
+        return None
+    hints = get_type_hints(annotation, include_extras=True)
+    flags = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(annotation)
+    ]
+    return flags, cast("Callable[..., Any]", annotation)
 
 
 def _owner(bank: DirectionBank, path: Path) -> str:

@@ -23,7 +23,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier
-from directions.devices import Device, resolve_device
 from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
@@ -245,7 +244,6 @@ def planted(
     gains: Sequence[float] | None = None,
     names: Sequence[str] | None = None,
     seed: int = 0,
-    device: Device = "cpu",
 ) -> PlantedGenerator:
     """A planted generator with a random geometry of the given kind.
 
@@ -263,7 +261,6 @@ def planted(
         gains: Relative amplitude of each pattern in the image; by default all equal.
         names: Names of the factors.
         seed: Seed of the geometry.
-        device: Where it lives.
 
     Raises:
         LatdirError: A geometry that does not exist.
@@ -295,8 +292,7 @@ def planted(
         variances = torch.logspace(0, -2 * math.log10(condition), dim, dtype=torch.float64)
         covariance = (other.T * (variances / variances.mean())) @ other
     geometry = (truth, bends, axes[factors:stop], covariance)
-    where = resolve_device(device)
-    truth, bends, others, covariance = (t.float().to(where) for t in geometry)
+    truth, bends, others, covariance = (t.float() for t in geometry)
     return PlantedGenerator(
         truth,
         bends=bends,

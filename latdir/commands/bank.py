@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import BankFile, DeviceName, OwnGenerator, bank_and_generator, split_names
+from latdir.options import BankFile, BankModel, DeviceName, OwnGenerator, split_names, with_flags
 from latdir.output import Json, say, table
 
 __all__ = ["condition", "convert", "merge", "show"]
@@ -62,7 +62,9 @@ def merge(
     typer.echo(f"{out}: {len(merged)} directions")
 
 
+@with_flags
 def condition(
+    *,
     bank: BankFile,
     out: Annotated[Path, typer.Option(help="Bank file to write.")],
     direction: Annotated[
@@ -71,14 +73,13 @@ def condition(
     on: Annotated[
         str | None, typer.Option(help="Names to take out, with commas; all others by default.")
     ] = None,
-    generator: OwnGenerator = None,
-    device: DeviceName = "auto",
+    model: BankModel,
     as_json: Json = False,
 ) -> None:
     """Disentangle: remove from directions their components along others."""
     from directions import condition as conditioned
 
-    loaded, owner = bank_and_generator(bank, generator, device=device)
+    loaded, owner = model.open(bank)
     listed = split_names(on) or list(loaded)
     plan = {d: [o for o in listed if o != d] for d in direction or loaded}
     on_others = {d: others for d, others in plan.items() if others}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from directions.errors import LatdirError
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
-from latdir.options import DeviceName, OwnGenerator, Seed, bank_and_generator, number
+from latdir.options import BankModel, Seed, number, with_flags
 
 if TYPE_CHECKING:
     from directions import DirectionBank
@@ -18,24 +19,38 @@ if TYPE_CHECKING:
 __all__ = ["edit"]
 
 
+@dataclass(frozen=True)
+class Targets:
+    """Texts to move toward.
+
+    Attributes:
+        text: The texts; None without them.
+        neutral: Where from.
+        clip: The model that reads them.
+    """
+
+    text: Annotated[
+        list[str] | None, typer.Option(help="Target text, moved toward over --amounts.")
+    ] = None
+    neutral: Annotated[str, typer.Option(help="Neutral text.")] = "a face"
+    clip: Annotated[str, typer.Option(help=MODEL_HELP)] = MODEL
+
+
+@with_flags
 def edit(
+    *,
     out: Annotated[Path, typer.Option(help="PNG to write.")],
     bank: Annotated[Path | None, typer.Argument(help="Bank file; none with --text.")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="name=amount; several move together.")
     ] = None,
     sweep: Annotated[str | None, typer.Option(help="One direction, over --amounts.")] = None,
-    text: Annotated[
-        list[str] | None, typer.Option(help="Target text, moved toward over --amounts.")
-    ] = None,
-    neutral: Annotated[str, typer.Option(help="Neutral text.")] = "a face",
-    clip: Annotated[str, typer.Option(help=MODEL_HELP)] = MODEL,
+    targets: Targets,
     amounts: Annotated[str, typer.Option(help="Amounts with commas between.")] = "-3,-2,-1,0,1,2,3",
     unit: Annotated[str, typer.Option(help="sigma, latent, attribute, or degrees, …")] = "sigma",
     count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4,
     seed: Seed = 1,
-    generator: OwnGenerator = None,
-    device: DeviceName = "auto",
+    model: BankModel,
 ) -> None:
     """Move samples along directions and draw the grid: rows are samples."""
     import torch
@@ -43,6 +58,7 @@ def edit(
     from directions import edit_grid, grid, load_generator, move, save_png
     from directions.scoring.scorer import Scorer
 
+    text = targets.text
     ways = [bool(change), bool(sweep), bool(text)]
     if sum(ways) != 1:
         raise LatdirError(
@@ -56,15 +72,16 @@ def edit(
             else "name the bank that the direction is in, or use --text"
         )
     if text:
-        made = load_generator(generator or "digiface64", device=device)
-        found = bank_of_texts(made, load_model(clip, device=device), text, neutral=neutral)
+        made = load_generator(model.generator or "digiface64", device=model.device)
+        clip = load_model(targets.clip, device=model.device)
+        found = bank_of_texts(made, clip, text, neutral=targets.neutral)
         codes = made.sample(count, seed=seed)
         steps = [number(a, "--amounts") for a in amounts.split(",")]
         save_png(edit_grid(made, codes, found, amounts=steps, unit=unit), out)
         typer.echo(f"{out}")
         return
     assert bank is not None
-    loaded, made = bank_and_generator(bank, generator, device=device)
+    loaded, made = model.open(bank)
     changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
     chosen = loaded.select(changes)
     space = _common_space(chosen, made)

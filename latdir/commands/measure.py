@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,15 +16,12 @@ from directions.errors import LatdirError
 from latdir.options import (
     AttributeNames,
     BankFile,
-    ClassifierName,
-    DeviceName,
-    OwnGenerator,
-    PrecisionName,
+    BankModels,
+    Flags,
     attributes_of,
-    bank_and_generator,
     left_out,
-    rendering_of,
     split_names,
+    with_flags,
 )
 from latdir.output import (
     FIGURES,
@@ -48,57 +44,41 @@ if TYPE_CHECKING:
 __all__ = ["compare", "effects", "evaluate", "report"]
 
 
-class _Measuring:
-    """A command whose parameter `measures` is given by one flag for each registered measure."""
-
-    def __init__(self, command: Callable[..., None]) -> None:
-        functools.update_wrapper(self, command)
-        self.command = command
-        flags = [
+MeasureCounts = Annotated[
+    Mapping[str, int],
+    Flags(
+        tuple(
             inspect.Parameter(
                 name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                inspect.Parameter.KEYWORD_ONLY,
                 default=entry.flag.default,
                 annotation=Annotated[int, typer.Option(help=entry.flag.help, min=0)],
             )
             for name, entry in MEASURES.items()
             if entry.flag is not None
-        ]
-        self.flags = [flag.name for flag in flags]
-        own = inspect.signature(command, eval_str=True)
-        taken = [
-            p
-            for mine in own.parameters.values()
-            for p in (flags if mine.name == "measures" else [mine])
-        ]
-        self.__signature__ = own.replace(parameters=taken)
-        self.__annotations__ = {p.name: p.annotation for p in taken}
-
-    def __call__(self, **given: Any) -> None:
-        """Run the command."""
-        measures = {name: given.pop(name) for name in self.flags}
-        self.command(**given, measures=measures)
+        )
+    ),
+]
 
 
 def _opened(
-    bank: Path, generator: str | None, classifier: str, attributes: str | None, device: str
+    bank: Path, models: BankModels, attributes: str | None
 ) -> tuple[DirectionBank, Generator, Classifier, list[str], list[str]]:
     """What a command measures: bank, generator, classifier, attributes, and those left out."""
-    loaded, made = bank_and_generator(bank, generator, device=device)
-    scorer = load_classifier(classifier, device=device)
+    loaded, made = models.open(bank)
+    scorer = models.scorer()
     return loaded, made, scorer, *attributes_of(attributes, loaded, scorer)
 
 
+@with_flags
 def effects(
+    *,
     bank: BankFile,
     attributes: AttributeNames = None,
-    classifier: ClassifierName = "faces+pixels",
     count: Annotated[int, typer.Option(help="Held-out codes.")] = 256,
     step: Annotated[float, typer.Option(help="Length of the step, in sigma.")] = 2.0,
     out: Annotated[Path | None, typer.Option(help=".json, .png, .pdf or .svg to write.")] = None,
-    generator: OwnGenerator = None,
-    device: DeviceName = "auto",
-    precision: PrecisionName = None,
+    models: BankModels,
     as_json: Json = False,
 ) -> None:
     """Measure the effect of each direction on the attributes, on held-out codes."""
@@ -106,7 +86,7 @@ def effects(
 
     if out is not None and out.suffix != ".json":
         figure_format(out)
-    loaded, made, scorer, names, rest = _opened(bank, generator, classifier, attributes, device)
+    loaded, made, scorer, names, rest = _opened(bank, models, attributes)
     measured = measure_effects(
         made,
         scorer,
@@ -114,7 +94,7 @@ def effects(
         attributes=names,
         count=count,
         step=step,
-        rendering=rendering_of(precision),
+        rendering=models.rendering(),
     )
     data = measured.as_dict() | {"left_out": rest}
     if out is not None and out.suffix == ".json":
@@ -130,19 +110,17 @@ def effects(
     say(data, shown, left_out(rest), as_json=as_json)
 
 
-@_Measuring
+@with_flags
 def evaluate(
+    *,
     bank: BankFile,
     out: Annotated[Path | None, typer.Option(help="Folder for all tables.")] = None,
     tables: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
     attributes: AttributeNames = None,
-    classifier: ClassifierName = "faces+pixels",
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     null: Annotated[int, typer.Option(help="Random directions.", min=3)] = 16,
-    measures: Mapping[str, int] = {},
-    generator: OwnGenerator = None,
-    device: DeviceName = "auto",
-    precision: PrecisionName = None,
+    measures: MeasureCounts,
+    models: BankModels,
     as_json: Json = False,
 ) -> None:
     """Measure all there is to measure of a bank: effects, leakage, accuracy.
@@ -153,7 +131,7 @@ def evaluate(
     from analysis.evaluation import evaluate as measure
 
     table_format(Path(f"directions.{tables}"))
-    loaded, made, scorer, names, rest = _opened(bank, generator, classifier, attributes, device)
+    loaded, made, scorer, names, rest = _opened(bank, models, attributes)
     found = measure(
         loaded,
         made,
@@ -162,7 +140,7 @@ def evaluate(
         count=count,
         null=null,
         measures=measures,
-        rendering=rendering_of(precision),
+        rendering=models.rendering(),
     )
     columns, data = found.columns(), found.as_dict() | {"left_out": rest}
     if out is not None:
@@ -181,7 +159,9 @@ def evaluate(
     say(data, shown, *said, left_out(rest), as_json=as_json)
 
 
+@with_flags
 def compare(
+    *,
     banks: Annotated[list[Path], typer.Argument(help="Bank files of one generator.")],
     out: Annotated[
         list[Path] | None,
@@ -193,15 +173,12 @@ def compare(
     change: Annotated[
         float, typer.Option(help="Common change of each target, in its standard deviations.")
     ] = 1.0,
-    classifier: ClassifierName = "faces+pixels",
     judge: Annotated[
         str | None, typer.Option(help="A second classifier to judge the same images.")
     ] = None,
     identity: Annotated[bool, typer.Option(help="Measure identity too, if possible.")] = True,
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
-    generator: OwnGenerator = None,
-    device: DeviceName = "auto",
-    precision: PrecisionName = None,
+    models: BankModels,
     as_json: Json = False,
 ) -> None:
     """Set banks side by side on the same held-out codes, at equal effect."""
@@ -218,8 +195,10 @@ def compare(
     loaded = {path.stem: DirectionBank.load(path) for path in banks}
     if len(loaded) < len(banks):
         raise LatdirError("two of the bank files have the same name: rename one")
-    made = load_generator(generator or next(iter(loaded.values())).generator, device=device)
-    scorer = load_classifier(classifier, device=device)
+    made = load_generator(
+        models.generator or next(iter(loaded.values())).generator, device=models.device
+    )
+    scorer = models.scorer()
     wanted = split_names(attributes)
     if wanted is None:
         aims = [set(match_targets(b, scorer.names).values()) for b in loaded.values()]
@@ -232,8 +211,8 @@ def compare(
         at=EqualEffect(change=change),
         count=count,
         embed=embedding(scorer) if identity else None,
-        rendering=rendering_of(precision),
-        judge=None if judge is None else load_classifier(judge, device=device),
+        rendering=models.rendering(),
+        judge=None if judge is None else load_classifier(judge, device=models.device),
     )
     data = found.as_dict()
     for path in out or []:
@@ -259,23 +238,21 @@ def compare(
     say(data, table(title, shown, rows), as_json=as_json)
 
 
-@_Measuring
+@with_flags
 def report(
+    *,
     bank: BankFile,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     attributes: AttributeNames = None,
-    classifier: ClassifierName = "faces+pixels",
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
-    measures: Mapping[str, int] = {},
-    generator: OwnGenerator = None,
-    device: DeviceName = "auto",
-    precision: PrecisionName = None,
+    measures: MeasureCounts,
+    models: BankModels,
     as_json: Json = False,
 ) -> None:
     """Measure a bank and write one self-contained HTML page about it."""
     from analysis.evaluation import evaluate as measure
 
-    loaded, made, scorer, names, rest = _opened(bank, generator, classifier, attributes, device)
+    loaded, made, scorer, names, rest = _opened(bank, models, attributes)
     found = measure(
         loaded,
         made,
@@ -283,7 +260,7 @@ def report(
         attributes=names,
         count=count,
         measures=measures,
-        rendering=rendering_of(precision),
+        rendering=models.rendering(),
     )
     found.report(out, made)
     said = {"report": str(out), "remarks": found.as_dict()["remarks"], "left_out": rest}

@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import (
-    ClassifierName,
-    DeviceName,
-    GeneratorName,
-    PrecisionName,
-    Seed,
-    rendering_of,
-    split_names,
-)
+from latdir.options import GeneratorName, Models, Seed, split_names, with_flags
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
@@ -25,34 +17,32 @@ if TYPE_CHECKING:
 __all__ = ["import_", "sample"]
 
 
+@with_flags
 def sample(
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the shards; run again to resume.")],
-    generator: GeneratorName = "digiface64",
-    classifier: ClassifierName = "faces+pixels",
+    models: Models,
     count: Annotated[str, typer.Option(help="Number of samples, or `auto`.")] = "auto",
     seed: Seed = 0,
     attributes: Annotated[str | None, typer.Option(help="Comma-separated names.")] = None,
     space: Annotated[str | None, typer.Option(help="Latent space of the codes.")] = None,
     truncation: Annotated[float, typer.Option(help="ψ of the truncation trick.")] = 1.0,
-    device: DeviceName = "auto",
-    precision: PrecisionName = None,
     as_json: Json = False,
 ) -> None:
     """Draw codes, generate images, label them; stream all of it to disk."""
-    from directions import load_classifier, load_generator
     from discovery.sampling.sampler import Auto
     from discovery.sampling.sampler import sample as sample_
 
     wanted = split_names(attributes)
     made = sample_(
-        load_generator(generator, device=device),
-        load_classifier(classifier, device=device),
+        models.made(),
+        models.scorer(),
         Auto() if count == "auto" else _integer(count, "--count"),
         seed=seed,
         out=out,
         attributes=wanted,
         space=space,
-        rendering=rendering_of(precision, truncation=truncation),
+        rendering=models.rendering(truncation=truncation),
     )
     _summarize(made, out, as_json=as_json)
 
