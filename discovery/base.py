@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from directions.classifiers.clip.protocol import TextImageModel
     from directions.generators.base import Generator
     from discovery.sampling.samples import Samples
+    from discovery.wording import Wording
 
 __all__ = [
     "FAMILIES",
@@ -29,12 +31,57 @@ __all__ = [
     "Need",
     "ScoreMethod",
     "TextMethod",
+    "tool",
 ]
 
 Need = Literal["samples", "generator", "classifier", "text", "clip"]
 
 # Settings of these names mean the same in every method, and are at least 1.
 COUNTS = ("n_codes", "n_directions", "batch_size", "steps", "depth", "probes", "chunk", "rank")
+# Images at a time where a method has no setting for it.
+BATCH = 64
+TOOL = "tool"
+
+
+def tool() -> Any:
+    """A field, None by default, for an object to work with: neither a flag nor in the config."""
+    return field(default=None, kw_only=True, repr=False, compare=False, metadata={TOOL: True})
+
+
+def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionBank]:
+    """`discover` with models and samples of the right kinds, and attributes as a tuple."""
+
+    @wraps(discover)
+    def checked(self: Method, *args: Any, **given: Any) -> DirectionBank:
+        from directions.classifiers.base import names_of
+
+        if args:
+            _check_kind(self, self.needs[0], args[0])
+        for name in ("samples", "generator", "classifier"):
+            if given.get(name) is not None:
+                _check_kind(self, name, given[name])
+        if given.get("attributes") is not None:
+            given["attributes"] = names_of(given["attributes"])
+        return discover(self, *args, **given)
+
+    return checked
+
+
+def _check_kind(method: Method, name: str, given: object) -> None:
+    """Refuse an argument of another kind."""
+    from directions.classifiers.base import Classifier
+    from directions.generators.base import Generator
+    from discovery.sampling.samples import Samples
+
+    kinds: dict[str, tuple[type, str]] = {
+        "samples": (Samples, "labeled samples: discovery.sample(…) or Samples.from_arrays(…)"),
+        "generator": (Generator, "a generator: load_generator('digiface64') or wrap(module)"),
+        "classifier": (Classifier, "a classifier: load_classifier('faces') or wrap_classifier(…)"),
+    }
+    kind, wanted = kinds[name]
+    if not isinstance(given, kind):
+        met = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+        raise LatdirError(f"{type(method).__name__}().discover takes {wanted}; not {met}")
 
 
 @dataclass(frozen=True)
@@ -42,9 +89,11 @@ class Method(ABC):
     """Base of the methods: a frozen dataclass whose fields are its hyper-parameters.
 
     A method derives from one of the four families below, sets `method`, its registered name, and
-    implements `discover`. Each field has a default and a line in the docstring's Attributes: the
-    command's flags are made from them. The same words mean the same everywhere: `n_codes` (codes
-    drawn), `n_directions` (directions returned), `batch_size`, `space`, `layers`, `steps`.
+    implements `discover` (of a text, `_find`). Each field has a default and a line in the
+    docstring's Attributes: the command's flags are made from them. The same words mean the same
+    everywhere: `n_codes` (codes drawn), `n_directions` (directions returned), `batch_size`,
+    `space`, `layers`, `steps`. A field made by `tool()` is an object to work with, neither a flag
+    nor part of the config.
     """
 
     method: ClassVar[str]
@@ -79,7 +128,8 @@ class Method(ABC):
     @property
     def config(self) -> dict[str, Any]:
         """The hyper-parameters, as written into every direction the method makes."""
-        return asdict(self)
+        settings = [field.name for field in fields(self) if not field.metadata.get(TOOL)]
+        return {name: deepcopy(getattr(self, name)) for name in settings}
 
     @abstractmethod
     def discover(self, *args: Any, **kwargs: Any) -> DirectionBank:
@@ -148,7 +198,6 @@ class TextMethod(Method):
 
     needs = ("generator", "text", "clip")
 
-    @abstractmethod
     def discover(
         self,
         generator: Generator,
@@ -161,60 +210,44 @@ class TextMethod(Method):
     ) -> DirectionBank:
         """One direction for each text, in their order.
 
-        The evidence of each has `text` and `neutral`, and `disentangled` where something was held
-        still.
+        Evidence, besides the method's own (in its class's docstring): `text`, `neutral` and
+        `labeled_by`, and `disentangled` where something was held still.
 
         Args:
-            generator: Makes the images.
+            generator: Makes the images; differentiably, except for `ClipBoundary` and differences
+                of `ClipGlobal`.
             text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
-            clip: Embeds images and texts.
+            clip: Embeds images and texts; differentiably where the generator is.
             neutral: Where from.
             without: Texts whose effects are taken out of the directions, such as `a man`.
             seed: Seed of the codes and of all random choices.
 
         Raises:
             LatdirError: Texts that `prompts_of` refuses, or that the model does not separate from
-                the neutral one.
+                the neutral one; or what the method refuses.
         """
+        from directions.scoring.rendering import Rendering
+        from discovery.wording import Wording
+
+        words = Wording.of(text, neutral=neutral, without=without)
+        found = self._find(generator, words, clip, seed)
+        return words.finished(
+            replace(found, provenance={**found.provenance, "seed": seed}),
+            method=self.method,
+            config=self.config,
+            generator=generator,
+            clip=clip,
+            rendering=Rendering(batch_size=getattr(self, "batch_size", BATCH)),
+        )
+
+    @abstractmethod
+    def _find(
+        self, generator: Generator, words: Wording, clip: TextImageModel, seed: int
+    ) -> DirectionBank:
+        """A direction for each prompt of `words`, those held among them, under its name."""
 
 
 FAMILIES: tuple[type[Method], ...] = (LabelMethod, GeneratorMethod, ScoreMethod, TextMethod)
-
-
-def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionBank]:
-    """`discover` with models and samples of the right kinds, and attributes as a tuple."""
-
-    @wraps(discover)
-    def checked(self: Method, *args: Any, **given: Any) -> DirectionBank:
-        from directions.classifiers.base import names_of
-
-        if args:
-            _check_kind(self, self.needs[0], args[0])
-        for name in ("samples", "generator", "classifier"):
-            if given.get(name) is not None:
-                _check_kind(self, name, given[name])
-        if given.get("attributes") is not None:
-            given["attributes"] = names_of(given["attributes"])
-        return discover(self, *args, **given)
-
-    return checked
-
-
-def _check_kind(method: Method, name: str, given: object) -> None:
-    """Refuse an argument of another kind."""
-    from directions.classifiers.base import Classifier
-    from directions.generators.base import Generator
-    from discovery.sampling.samples import Samples
-
-    kinds: dict[str, tuple[type, str]] = {
-        "samples": (Samples, "labeled samples: discovery.sample(…) or Samples.from_arrays(…)"),
-        "generator": (Generator, "a generator: load_generator('digiface64') or wrap(module)"),
-        "classifier": (Classifier, "a classifier: load_classifier('faces') or wrap_classifier(…)"),
-    }
-    kind, wanted = kinds[name]
-    if not isinstance(given, kind):
-        met = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
-        raise LatdirError(f"{type(method).__name__}().discover takes {wanted}; not {met}")
 
 
 @cache

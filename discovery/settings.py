@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from discovery.base import FAMILIES, Method
+from discovery.base import FAMILIES, TOOL, Method
 
 __all__ = ["Description", "Setting", "described", "read_method"]
 
@@ -63,6 +63,7 @@ def described(method: type[Method]) -> Description:
         tuple(
             Setting(f.name, hints[f.name], f.default, helps.get(f.name, ""))
             for f in dataclasses.fields(method)
+            if not f.metadata.get(TOOL)
         ),
     )
 
@@ -94,6 +95,7 @@ def read_method(location: str) -> Description:
         if isinstance(line, ast.AnnAssign)
         and isinstance(line.target, ast.Name)
         and line.value is not None
+        and ast.unparse(line.value) != "tool()"
         and not ast.unparse(line.annotation).startswith("ClassVar")
     )
     for family in FAMILIES:

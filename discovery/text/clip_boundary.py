@@ -17,28 +17,28 @@ from pathlib import Path
 from typing import ClassVar
 
 from directions.bank import DirectionBank
-from directions.classifiers.clip.prompts import NEUTRAL, Texts
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
-from discovery.base import TextMethod
+from discovery.base import TextMethod, tool
 from discovery.sampling.sampler import sample
 from discovery.supervised.boundary import Boundary, Estimator
-from discovery.text.request import Wording
+from discovery.wording import Wording
 
 __all__ = ["ClipBoundary"]
-
-BATCH = 64
 
 
 @dataclass(frozen=True)
 class ClipBoundary(TextMethod):
     """Normals of boundaries between codes whose images are like a text and those that are not.
 
+    Evidence is that of `Boundary`.
+
     Attributes:
         n_codes: Number of codes to label.
         estimator: What `boundary` takes: `ridge`, `lda`, `logistic`, `squared_hinge`, `hinge`,
             `mean_difference` or `interfacegan`.
         space: Latent space of the codes; by default the generator's first.
+        state: Folder for the labeled codes, from which an interrupted run resumes.
 
     Example:
         >>> from directions.planted.world import planted
@@ -53,47 +53,14 @@ class ClipBoundary(TextMethod):
     n_codes: int = 4000
     estimator: Estimator = "ridge"
     space: str | None = None
+    state: str | Path | None = tool()
 
     method: ClassVar[str] = "clip_boundary"
 
-    def discover(
-        self,
-        generator: Generator,
-        *,
-        text: Texts,
-        clip: TextImageModel,
-        neutral: str = NEUTRAL,
-        without: Texts = (),
-        out: str | Path | None = None,
-        seed: int = 0,
+    def _find(
+        self, generator: Generator, words: Wording, clip: TextImageModel, seed: int
     ) -> DirectionBank:
-        """One direction a text.
-
-        Args:
-            generator: Makes the images.
-            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
-            clip: Embeds images and texts.
-            neutral: Where from.
-            without: Texts whose effects are taken out of the directions, such as `a man`.
-            out: Folder for the labeled codes, from which an interrupted run resumes.
-            seed: Seed of the codes.
-
-        Returns:
-            A bank in the order of the texts. Evidence is that of `Boundary`, with `text` and
-            `neutral`; `disentangled` where something was held.
-
-        Raises:
-            LatdirError: Texts or settings that `Wording`, `sample` or `Boundary` refuse.
-        """
-        words = Wording.of(text, neutral=neutral, without=without)
         labeled = sample(
-            generator, words.judge(clip), self.n_codes, seed=seed, out=out, space=self.space
+            generator, words.judge(clip), self.n_codes, seed=seed, out=self.state, space=self.space
         )
-        return words.finished(
-            Boundary(estimator=self.estimator).discover(labeled, seed=seed),
-            by=self,
-            generator=generator,
-            clip=clip,
-            provenance={"seed": seed, "samples": len(labeled)},
-            batch=BATCH,
-        )
+        return Boundary(estimator=self.estimator).discover(labeled, seed=seed)

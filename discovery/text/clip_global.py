@@ -26,16 +26,16 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
-from directions.classifiers.clip.prompts import NEUTRAL, Texts, text_directions
+from directions.classifiers.clip.prompts import text_directions
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
-from discovery.base import TextMethod
+from discovery.base import TextMethod, tool
 from discovery.text.axes import Axes
 from discovery.text.channel_selection import Channels, LeastLeaking
 from discovery.text.relevance import Relevance, Way, measure_relevance
-from discovery.text.request import Wording
+from discovery.wording import Wording
 
 __all__ = ["ClipGlobal"]
 
@@ -43,6 +43,10 @@ __all__ = ["ClipGlobal"]
 @dataclass(frozen=True)
 class ClipGlobal(TextMethod):
     """Style channels that move images toward a text.
+
+    Evidence: `beta`, `channels` kept, `largest` |relevance| met, `alpha_sigma` (sigmas that the
+    paper's α = 1 moves), `top` (names and relevances of the strongest channels), and for `leakage`
+    the effects `measured`.
 
     Attributes:
         space: Latent space; by default `s` where there is one, otherwise the generator's first.
@@ -57,6 +61,11 @@ class ClipGlobal(TextMethod):
             the official code does; otherwise channels whose codes disagree count less.
         precision: Arithmetic of the networks.
         batch_size: Images at a time.
+        axes: Directions of one space to take instead of its channels, such as a PCA's.
+        classifier: Scores the other attributes, for `leakage`; by default the text-image model,
+            by the other texts.
+        relevance: From `measure_relevance` or `relevance_of`, to measure it only once.
+        state: File for the relevance, from which an interrupted run resumes.
 
     Example:
         >>> from directions.planted.world import planted
@@ -78,6 +87,10 @@ class ClipGlobal(TextMethod):
     renormalize: bool = True
     precision: Precision = "float32"
     batch_size: int = 64
+    axes: DirectionBank | None = tool()
+    classifier: Classifier | None = tool()
+    relevance: Relevance | None = tool()
+    state: str | Path | None = tool()
 
     method: ClassVar[str] = "clip_global"
 
@@ -92,47 +105,11 @@ class ClipGlobal(TextMethod):
         if self.leakage is not None and self.beta is not None:
             raise LatdirError("give beta or leakage, not both: leakage sets beta by measurement")
 
-    def discover(
-        self,
-        generator: Generator,
-        *,
-        text: Texts,
-        clip: TextImageModel,
-        neutral: str = NEUTRAL,
-        without: Texts = (),
-        axes: DirectionBank | None = None,
-        classifier: Classifier | None = None,
-        relevance: Relevance | None = None,
-        state: str | Path | None = None,
-        seed: int = 0,
+    def _find(
+        self, generator: Generator, words: Wording, clip: TextImageModel, seed: int
     ) -> DirectionBank:
-        """One direction a text.
-
-        Args:
-            generator: Makes the images.
-            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
-            clip: Embeds images and texts.
-            neutral: Where from.
-            without: Texts whose effects are taken out of the directions, such as `a man`.
-            axes: Directions of one space to take instead of its channels, such as a PCA's.
-            classifier: Scores the other attributes, for `leakage`; by default `clip` itself, by the
-                other texts.
-            relevance: From `measure_relevance` or `relevance_of`, to measure it only once.
-            state: File for the relevance, from which an interrupted run resumes.
-            seed: Seed of the codes.
-
-        Returns:
-            A bank in the order of the texts. Evidence of each: `beta`, `channels` kept, `largest`
-            |relevance| met, `alpha_sigma` (sigmas that the paper's α = 1 moves), `top` (names and
-            relevances of the strongest channels), and for `leakage` the effects `measured`.
-
-        Raises:
-            LatdirError: A text not distinguished from the neutral one, no channel left, or
-                what `measure_relevance` refuses.
-        """
-        words = Wording.of(text, neutral=neutral, without=without)
         toward = text_directions(clip, words.prompts)
-        found = relevance or self.relevance_of(generator, clip, axes=axes, state=state, seed=seed)
+        found = self.relevance or self.relevance_of(generator, clip, seed=seed)
         channels = Channels(generator, found.axes)
         directions = []
         rows = found.along(toward, renormalize=self.renormalize)
@@ -142,25 +119,16 @@ class ClipGlobal(TextMethod):
                 directions.append(channels.direction(prompt.name, row, beta=beta))
                 continue
             least = LeastLeaking(
-                channels, words.judge(clip), classifier, self.leakage, self.batch_size
+                channels, words.judge(clip), self.classifier, self.leakage, self.batch_size
             )
             directions.append(least.direction(prompt.name, row))
-        return words.finished(
-            DirectionBank.of(generator, tuple(directions)),
-            by=self,
-            generator=generator,
-            clip=clip,
-            provenance={"seed": seed},
-            batch=self.batch_size,
-        )
+        return DirectionBank.of(generator, tuple(directions))
 
     def relevance_of(
         self,
         generator: Generator,
         clip: TextImageModel,
         *,
-        axes: DirectionBank | None = None,
-        state: str | Path | None = None,
         seed: int = 0,
     ) -> Relevance:
         """The text-independent part, reusable for all texts.
@@ -168,17 +136,15 @@ class ClipGlobal(TextMethod):
         Args:
             generator: Makes the images.
             clip: Embeds them.
-            axes: Directions of one space to take instead of its channels.
-            state: File for it, from which an interrupted run resumes.
             seed: Seed of the codes.
 
         Raises:
             LatdirError: As `measure_relevance`.
         """
-        if axes is None:
+        if self.axes is None:
             moved = Axes.coordinates(generator, self.space or generator.default_space("s"))
         else:
-            moved = Axes.of(axes.check(generator))
+            moved = Axes.of(self.axes.check(generator))
         return measure_relevance(
             generator,
             clip,
@@ -189,7 +155,7 @@ class ClipGlobal(TextMethod):
             precision=self.precision,
             seed=seed,
             batch=self.batch_size,
-            path=state,
+            path=self.state,
         )
 
     def _beta(self, row: Float[Tensor, "c"]) -> float:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from directions.bank import DirectionBank
-from directions.classifiers.clip.prompts import NEUTRAL, Texts
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.generators.base import Generator
 from discovery.base import TextMethod
 from discovery.supervised.gradient import Gradient
 from discovery.supervised.robust_means import Center
-from discovery.text.request import Wording
+from discovery.wording import Wording
 
 __all__ = ["ClipGradient"]
 
@@ -27,6 +26,8 @@ __all__ = ["ClipGradient"]
 @dataclass(frozen=True)
 class ClipGradient(TextMethod):
     """Mean gradient of the similarity of an image to a text rather than to a neutral one.
+
+    Evidence is that of `Gradient`, `split_half_angle` among it.
 
     Attributes:
         n_codes: Number of codes to take gradients at.
@@ -54,46 +55,13 @@ class ClipGradient(TextMethod):
 
     method: ClassVar[str] = "clip_gradient"
 
-    def discover(
-        self,
-        generator: Generator,
-        *,
-        text: Texts,
-        clip: TextImageModel,
-        neutral: str = NEUTRAL,
-        without: Texts = (),
-        seed: int = 0,
+    def _find(
+        self, generator: Generator, words: Wording, clip: TextImageModel, seed: int
     ) -> DirectionBank:
-        """One direction a text.
-
-        Args:
-            generator: Makes the images, differentiably.
-            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
-            clip: Embeds images and texts, differentiably.
-            neutral: Where from.
-            without: Texts whose effects are taken out of the directions, such as `a man`.
-            seed: Seed of the codes.
-
-        Returns:
-            A bank in the order of the texts. Evidence is that of `Gradient`, `split_half_angle`
-            among it, with `text` and `neutral`; `disentangled` where something was held.
-
-        Raises:
-            LatdirError: Texts or settings that `Wording` or `Gradient` refuse.
-        """
-        words = Wording.of(text, neutral=neutral, without=without)
-        plain = Gradient(
+        return Gradient(
             n_codes=self.n_codes,
             center=self.center,
             values=self.values,
             space=self.space,
             batch_size=self.batch_size,
         ).discover(generator, classifier=words.judge(clip), seed=seed)
-        return words.finished(
-            plain,
-            by=self,
-            generator=generator,
-            clip=clip,
-            provenance={"seed": seed},
-            batch=self.batch_size,
-        )

@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from directions.bank import DirectionBank
-from directions.classifiers.clip.prompts import NEUTRAL, Texts
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.direction import Direction
 from directions.errors import LatdirError
@@ -34,10 +33,10 @@ from directions.generators.base import Generator
 from directions.paths.mapper import Groups, MapperPath, displacement, perceptron
 from directions.progress import tqdm
 from directions.seeds import MAPPER_SEED
-from discovery.base import TextMethod
+from discovery.base import TextMethod, tool
 from discovery.jacobian.region import region_masks
 from discovery.text.clip_optimize import Embed, change_outside, edited_space, with_gradient
-from discovery.text.request import Wording
+from discovery.wording import Wording
 
 __all__ = ["ClipMapper"]
 
@@ -48,6 +47,10 @@ HELD_OUT = 64
 @dataclass(frozen=True)
 class ClipMapper(TextMethod):
     """Networks trained to move each code toward a text, and their mean step as a direction.
+
+    `train` gives the path itself. Evidence: `agreement`, length of the mean of the codes' unit
+    steps, and `length` of a step in sigma. The loss uses the text alone: `neutral` names the
+    directions and serves `without`.
 
     Attributes:
         steps: Steps of Adam.
@@ -61,6 +64,8 @@ class ClipMapper(TextMethod):
         region: Where images may change: a part of the face (eyes, mouth, nose, face, background),
             or a box in pixels, `top,left,bottom,right`; by default everywhere.
         outside: λ_out, price of the mean squared change outside of the region.
+        embed: Images to face embeddings, differentiably; without it identity is not held.
+        mask: `[h, w]` in 0 … 1, to use instead of `region`.
 
     Example:
         >>> from directions.planted.world import planted
@@ -83,6 +88,8 @@ class ClipMapper(TextMethod):
     space: str | None = None
     region: str | None = None
     outside: float = 30.0
+    embed: Embed | None = tool()
+    mask: Float[Tensor, "h w"] | None = tool()
 
     method: ClassVar[str] = "clip_mapper"
 
@@ -94,49 +101,12 @@ class ClipMapper(TextMethod):
                 f"{self.identity}, outside {self.outside} and hidden {self.hidden} are not negative"
             )
 
-    def discover(
-        self,
-        generator: Generator,
-        *,
-        text: Texts,
-        clip: TextImageModel,
-        neutral: str = NEUTRAL,
-        without: Texts = (),
-        embed: Embed | None = None,
-        mask: Float[Tensor, "h w"] | None = None,
-        seed: int = 0,
+    def _find(
+        self, generator: Generator, words: Wording, clip: TextImageModel, seed: int
     ) -> DirectionBank:
-        """The mean steps of trained mappers, one direction a text; `train` gives the path itself.
-
-        Args:
-            generator: Makes the images, differentiably.
-            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
-            clip: Embeds images and texts, differentiably.
-            neutral: Names the directions and serves `without`; the loss uses the text alone.
-            without: Texts whose effects are taken out of the directions.
-            embed: Images to face embeddings, differentiably.
-            mask: `[h, w]` in 0 … 1, to use instead of `region`.
-            seed: Seed of the codes and of the networks.
-
-        Returns:
-            A bank in the order of the texts. Evidence: `agreement`, length of the mean of the
-            codes' unit steps, and `length` of a step in sigma.
-
-        Raises:
-            LatdirError: As `train`.
-        """
-        words = Wording.of(text, neutral=neutral, without=without)
         directions = []
         for prompt in words.prompts:
-            path = self.train(
-                generator,
-                clip,
-                text=prompt.text,
-                name=prompt.name,
-                embed=embed,
-                mask=mask,
-                seed=seed,
-            )
+            path = self.train(generator, clip, text=prompt.text, name=prompt.name, seed=seed)
             steps = _held_out_steps(generator, path.space, path.groups, path.networks)
             unit = steps / steps.norm(dim=1, keepdim=True).clamp_min(1e-12)
             directions.append(
@@ -151,14 +121,7 @@ class ClipMapper(TextMethod):
                     },
                 )
             )
-        return words.finished(
-            DirectionBank.of(generator, tuple(directions)),
-            by=self,
-            generator=generator,
-            clip=clip,
-            provenance={"seed": seed},
-            batch=self.batch_size,
-        )
+        return DirectionBank.of(generator, tuple(directions))
 
     def train(
         self,
@@ -167,8 +130,6 @@ class ClipMapper(TextMethod):
         *,
         text: str,
         name: str | None = None,
-        embed: Embed | None = None,
-        mask: Float[Tensor, "h w"] | None = None,
         seed: int = 0,
     ) -> MapperPath:
         """Train the networks for one text.
@@ -178,8 +139,6 @@ class ClipMapper(TextMethod):
             clip: Embeds images and texts, differentiably.
             text: What images should show.
             name: Name of the path; by default the text.
-            embed: Images to face embeddings, differentiably; without it identity is not held.
-            mask: `[h, w]` in 0 … 1, to use instead of `region`.
             seed: Seed of the codes and of the networks.
 
         Returns:
@@ -212,8 +171,6 @@ class ClipMapper(TextMethod):
                     networks,
                     target,
                     variance,
-                    embed,
-                    mask,
                 )
                 if not torch.isfinite(loss):
                     raise LatdirError(
@@ -263,14 +220,12 @@ class ClipMapper(TextMethod):
         networks: tuple[nn.Sequential, ...],
         target: Tensor,
         variance: Tensor,
-        embed: Embed | None,
-        mask: Float[Tensor, "h w"] | None,
     ) -> Float[Tensor, ""]:
         step = displacement(codes, groups, networks)
         images = generator.synthesize(codes + step, space)
         unlike = 1 - (with_gradient(clip.encode_images(images), clip, generator) @ target).mean()
         loss = unlike + self.distance * step.square().mean() / variance
-        bounded = self.region is not None or mask is not None
+        embed, bounded = self.embed, self.region is not None or self.mask is not None
         if embed is None and not bounded:
             return loss
         with torch.no_grad():
@@ -280,7 +235,7 @@ class ClipMapper(TextMethod):
             loss = loss + self.identity * other.mean()
         if bounded:
             where = self.region or "mask"
-            inside = region_masks(generator, codes, space=space, region=where, mask=mask)
+            inside = region_masks(generator, codes, space=space, region=where, mask=self.mask)
             loss = loss + self.outside * change_outside(images, before, inside).mean()
         return loss
 

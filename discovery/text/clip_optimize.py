@@ -31,16 +31,15 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from directions.bank import DirectionBank
-from directions.classifiers.clip.prompts import NEUTRAL, Texts
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.progress import tqdm
 from directions.space import Space
-from discovery.base import TextMethod
+from discovery.base import TextMethod, tool
 from discovery.jacobian.region import region_masks
-from discovery.text.request import Wording
+from discovery.wording import Wording
 
 __all__ = [
     "ClipOptimize",
@@ -114,6 +113,10 @@ class Optimized:
 class ClipOptimize(TextMethod):
     """Codes optimized toward a text, and their common change as a direction.
 
+    Evidence: `agreement` of the codes' changes, mean `length` of a change in sigma, `clip_before`
+    and `clip_after`, mean cosines to the text, and `steps` taken. The paper's loss uses the text
+    alone: `neutral` names the directions and serves `without`.
+
     Attributes:
         steps: Steps of Adam, at most.
         rate: Its largest rate.
@@ -127,6 +130,8 @@ class ClipOptimize(TextMethod):
         region: Where images may change: a part of the face (eyes, mouth, nose, face, background),
             or a box in pixels, `top,left,bottom,right`; by default everywhere.
         outside: λ_out, price of the mean squared change outside of the region.
+        embed: Images to face embeddings, differentiably; without it identity is not held.
+        mask: `[h, w]`, or one for each code `[n, h, w]`, in 0 … 1, to use instead of `region`.
 
     Example:
         >>> from directions.planted.world import planted
@@ -149,6 +154,8 @@ class ClipOptimize(TextMethod):
     batch_size: int = 16
     region: str | None = None
     outside: float = 30.0
+    embed: Embed | None = tool()
+    mask: Float[Tensor, "..."] | None = tool()
 
     method: ClassVar[str] = "clip_optimize"
 
@@ -162,54 +169,16 @@ class ClipOptimize(TextMethod):
                 f"{self.patience} are not negative"
             )
 
-    def discover(
-        self,
-        generator: Generator,
-        *,
-        text: Texts,
-        clip: TextImageModel,
-        neutral: str = NEUTRAL,
-        without: Texts = (),
-        embed: Embed | None = None,
-        mask: Float[Tensor, "..."] | None = None,
-        seed: int = 0,
+    def _find(
+        self, generator: Generator, words: Wording, clip: TextImageModel, seed: int
     ) -> DirectionBank:
-        """Optimize codes toward each text and return their common changes, one direction per text.
-
-        Args:
-            generator: Makes the images, differentiably.
-            text: Where to: a text, several, or a mapping from names to texts; as `prompts_of`.
-            clip: Embeds images and texts, differentiably.
-            neutral: Names the directions and serves `without`; the paper's loss uses the text
-                alone.
-            without: Texts whose effects are taken out of the directions.
-            embed: Images to face embeddings, differentiably.
-            mask: `[h, w]` in 0 … 1, to use instead of `region`.
-            seed: Seed of the codes.
-
-        Returns:
-            A bank in the order of the texts. Evidence: `agreement` of the codes' changes, mean
-            `length` of a change in sigma, `clip_before` and `clip_after`, mean cosines to the
-            text, and `steps` taken.
-
-        Raises:
-            LatdirError: As `optimize`, or codes that were not moved.
-        """
-        words = Wording.of(text, neutral=neutral, without=without)
         space = edited_space(generator, self.space).name
         codes = generator.sample(self.n_codes, seed=seed, space=space)
         directions = []
         for p in words.prompts:
-            done = self.optimize(generator, clip, codes, text=p.text, embed=embed, mask=mask)
+            done = self.optimize(generator, clip, codes, text=p.text)
             directions.append(self._direction(generator, p.name, done))
-        return words.finished(
-            DirectionBank.of(generator, tuple(directions)),
-            by=self,
-            generator=generator,
-            clip=clip,
-            provenance={"seed": seed},
-            batch=self.batch_size,
-        )
+        return DirectionBank.of(generator, tuple(directions))
 
     def optimize(
         self,
@@ -218,8 +187,6 @@ class ClipOptimize(TextMethod):
         codes: Float[Tensor, "n *shape"],
         *,
         text: str,
-        embed: Embed | None = None,
-        mask: Float[Tensor, "..."] | None = None,
     ) -> Optimized:
         """Move codes until their images are like a text.
 
@@ -228,9 +195,6 @@ class ClipOptimize(TextMethod):
             clip: Embeds images and texts, differentiably.
             codes: Codes of the method's space.
             text: Description of the target images.
-            embed: Images to face embeddings, differentiably; without it identity is not held.
-            mask: `[h, w]`, or one for each code `[n, h, w]`, in 0 … 1, to use instead of
-                `region`.
 
         Returns:
             The codes, each the best met, and the curves.
@@ -246,12 +210,14 @@ class ClipOptimize(TextMethod):
         target = clip.encode_texts([text]).detach()[0]
         parts = torch.split(codes.detach(), self.batch_size)
         masks: Sequence[Tensor | None] = [None] * len(parts)
-        if self.region is not None or mask is not None:
+        if self.region is not None or self.mask is not None:
             where = self.region or "mask"
-            found = region_masks(generator, codes.detach(), space=space, region=where, mask=mask)
+            found = region_masks(
+                generator, codes.detach(), space=space, region=where, mask=self.mask
+            )
             masks = torch.split(found, self.batch_size)
         done = [
-            self._descend(generator, clip, part, space, target, embed, inside)
+            self._descend(generator, clip, part, space, target, inside)
             for part, inside in zip(parts, masks, strict=True)
         ]
         best = torch.cat([codes for codes, _ in done])
@@ -265,11 +231,10 @@ class ClipOptimize(TextMethod):
         start: Tensor,
         space: str,
         target: Tensor,
-        embed: Embed | None,
         inside: Float[Tensor, "n h w"] | None,
     ) -> tuple[Tensor, Float[Tensor, "5 steps n"]]:
         """Adam on every code separately; stopped codes are excluded from the networks."""
-        before, faces = None, None
+        embed, before, faces = self.embed, None, None
         if embed is not None or inside is not None:
             with torch.no_grad():
                 before = generator.synthesize(start, space)

@@ -29,6 +29,20 @@ def test_aliases_of_other_modules_and_all_kinds_of_defaults_are_read() -> None:
     assert settings["leakage"].help.count("\n") == 0
 
 
+def test_objects_to_work_with_are_neither_flags_nor_settings() -> None:
+    names = [setting.name for setting in describe("clip_global").settings]
+    assert {"axes", "classifier", "relevance", "state"}.isdisjoint(names)
+    method = find_method("clip_global")(state="kept.safetensors")
+    assert list(method.config) == names
+    assert method.state == "kept.safetensors"
+    assert method == find_method("clip_global")()
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n.startswith("clip")])
+def test_methods_of_texts_share_one_discover(name: str) -> None:
+    assert find_method(name).discover is TextMethod.discover
+
+
 def test_fields_of_a_shared_base_come_first(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "toys").mkdir()
     (tmp_path / "toys" / "shared.py").write_text(

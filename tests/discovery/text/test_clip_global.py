@@ -1,6 +1,7 @@
 """Global directions against planted words, a slow loop, and the official code's known fault."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -80,13 +81,12 @@ def test_relevance_of_a_channel_does_not_depend_on_those_before_it(
 
 
 def test_planted_words_are_found(world, clip, relevance):
-    method = ClipGlobal(n_codes=30, channels=24)
+    method = ClipGlobal(n_codes=30, channels=24, relevance=relevance)
     bank = method.discover(
         world,
         text={"smile": "a smile", "other": "yaw"},
         neutral="nothing",
         clip=clip,
-        relevance=relevance,
     )
     assert list(bank) == ["smile", "other"]
     for name, j in (("smile", 0), ("other", 2)):
@@ -100,8 +100,8 @@ def test_planted_words_are_found(world, clip, relevance):
 
 
 def test_a_text_that_denies_points_the_other_way(world, clip, relevance):
-    found = ClipGlobal(channels=24).discover(
-        world, text=["smile", "no=no smile"], neutral="nothing", clip=clip, relevance=relevance
+    found = ClipGlobal(channels=24, relevance=relevance).discover(
+        world, text=["smile", "no=no smile"], neutral="nothing", clip=clip
     )
     assert found["no"].vector @ found["smile"].vector < -0.98
 
@@ -113,8 +113,8 @@ def test_of_axes_that_do_one_thing_each_the_right_one_is_kept(world, clip):
         world.name,
         world.fingerprint,
     )
-    words = {"neutral": "nothing", "clip": clip, "axes": axes}
-    found = ClipGlobal(n_codes=20, beta=0.5).discover(world, text=list(NAMES), **words)
+    words = {"neutral": "nothing", "clip": clip}
+    found = ClipGlobal(n_codes=20, beta=0.5, axes=axes).discover(world, text=list(NAMES), **words)
     assert torch.allclose(found.matrix(), world.truth, atol=1e-5)
     assert [d.evidence["top"][0][0] for d in found.directions] == ["0", "1", "2"]
 
@@ -125,8 +125,8 @@ def test_the_published_step(world, clip, relevance):
     row = normalize(relevance.means, dim=1) @ text_directions(clip, prompts)[0]
     beta = 0.3
     step = torch.where(row.abs() >= beta, row / row.abs().max(), 0.0)
-    found = ClipGlobal(beta=beta).discover(
-        world, text="a smile", neutral="nothing", clip=clip, relevance=relevance
+    found = ClipGlobal(beta=beta, relevance=relevance).discover(
+        world, text="a smile", neutral="nothing", clip=clip
     )["smile"]
     assert 0 < found.evidence["channels"] < 24
     assert found.evidence["channels"] == int((row.abs() >= beta).sum())
@@ -141,8 +141,8 @@ def test_the_published_step(world, clip, relevance):
 @given(channels=st.integers(1, 24))
 @settings(max_examples=8, deadline=None)
 def test_channels_sets_beta(world, clip, relevance, channels):
-    found = ClipGlobal(channels=channels).discover(
-        world, text="a smile", neutral="nothing", clip=clip, relevance=relevance
+    found = ClipGlobal(channels=channels, relevance=relevance).discover(
+        world, text="a smile", neutral="nothing", clip=clip
     )["smile"]
     assert found.evidence["channels"] == channels
     assert int((found.vector != 0).sum()) == channels
@@ -166,12 +166,12 @@ def test_leakage_sets_beta(clip):
         world.name,
         world.fingerprint,
     )
-    words = {"text": {n: n for n in NAMES}, "neutral": "nothing", "clip": clip, "axes": axes}
-    free = ClipGlobal(n_codes=10, leakage=5.0).discover(world, **words | {"text": ["smile", "age"]})
+    words = {"text": {n: n for n in NAMES}, "neutral": "nothing", "clip": clip}
+    method = ClipGlobal(n_codes=10, leakage=5.0, axes=axes)
+    free = method.discover(world, **words | {"text": ["smile", "age"]})
     assert free["smile"].evidence["channels"] == 2
-    tight = ClipGlobal(n_codes=10, leakage=0.1).discover(
-        world, **words | {"text": "smile"}, classifier=world.classifier()
-    )
+    method = ClipGlobal(n_codes=10, leakage=0.1, axes=axes, classifier=world.classifier())
+    tight = method.discover(world, **words | {"text": "smile"})
     assert tight["smile"].evidence["channels"] == 1
     assert tight["smile"].vector @ world.truth[0] > 1 - 1e-5
     assert [n for n, _ in tight["smile"].evidence["measured"]] == [1, 2]
@@ -247,22 +247,23 @@ def test_a_channel_that_changes_nothing_has_no_relevance(clip):
     found = measure_relevance(world, PlantedClip(world), Axes.of(bank), count=8)
     assert found.agreement.max() == 0
     with pytest.raises(LatdirError, match=r"no channel of planted moves toward 'smile'.*largest"):
-        ClipGlobal(beta=0.5, n_codes=8).discover(
-            world, text="smile", neutral="nothing", clip=PlantedClip(world), axes=bank
+        ClipGlobal(beta=0.5, n_codes=8, axes=bank).discover(
+            world, text="smile", neutral="nothing", clip=PlantedClip(world)
         )
 
 
 def test_refusals(world, clip, relevance):
-    words = {"neutral": "nothing", "clip": clip, "relevance": relevance}
+    words = {"neutral": "nothing", "clip": clip}
+    method = partial(ClipGlobal, relevance=relevance)
     largest = r"the largest \|relevance\| met is 0\.\d+ \(z\.\d+\); use a beta below that"
     with pytest.raises(LatdirError, match=r"relevance of beta = 0\.999: " + largest):
-        ClipGlobal(beta=0.999).discover(world, text="smile", **words)
+        method(beta=0.999).discover(world, text="smile", **words)
     with pytest.raises(LatdirError, match=r"least met is .*, with .* the largest"):
-        ClipGlobal(leakage=1e-6).discover(world, text=["smile", "age"], **words)
+        method(leakage=1e-6).discover(world, text=["smile", "age"], **words)
     with pytest.raises(LatdirError, match="'smile' is the only text: give more texts"):
-        ClipGlobal(leakage=0.5).discover(world, text="smile", **words)
+        method(leakage=0.5).discover(world, text="smile", **words)
     with pytest.raises(LatdirError, match="planted-clip cannot distinguish 'a hat' from 'nothing'"):
-        ClipGlobal().discover(world, text="a hat", **words)
+        method().discover(world, text="a hat", **words)
     with pytest.raises(LatdirError, match="channels is 0: keep at least 1"):
         ClipGlobal(channels=0)
     with pytest.raises(LatdirError, match=r"beta 1.5 must be in \[0, 1\)"):
@@ -273,6 +274,6 @@ def test_refusals(world, clip, relevance):
         ClipGlobal(leakage=-1.0)
     with pytest.raises(LatdirError, match="n_codes is 0: give at least 1"):
         ClipGlobal(n_codes=0)
-    partial = Direction("some", torch.eye(24)[0], "z", layers=(0,))
+    some = Direction("some", torch.eye(24)[0], "z", layers=(0,))
     with pytest.raises(LatdirError, match=r"acts on layers \[0\] only: axes act on whole codes"):
-        Axes.of(DirectionBank((partial,), world.name, world.fingerprint))
+        Axes.of(DirectionBank((some,), world.name, world.fingerprint))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,6 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.seeds import PROMPT_SEED
-from discovery.base import Method
 
 __all__ = ["Wording"]
 
@@ -72,26 +72,26 @@ class Wording:
         self,
         bank: DirectionBank,
         *,
-        by: Method,
+        method: str,
+        config: Mapping[str, Any],
         generator: Generator,
         clip: TextImageModel,
-        provenance: dict[str, Any],
-        batch: int,
+        rendering: Rendering,
     ) -> DirectionBank:
         """The requested directions, signed by their method and free of those held fixed.
 
         Args:
             bank: A direction for each prompt, under its name.
-            by: The method that found them; its name and settings are written into them.
+            method: Name of the method that found them, written into them.
+            config: Its settings, as `method`.
             generator: Makes the images to measure on.
             clip: Judges them.
-            provenance: Provenance of the bank, besides the texts' model.
-            batch: Images at a time.
+            rendering: How they are made.
         """
         signed = [
             bank[p.name].evolve(
-                method=by.method,
-                config=by.config,
+                method=method,
+                config=config,
                 evidence={
                     "text": p.text,
                     "neutral": p.neutral,
@@ -103,7 +103,6 @@ class Wording:
             for p in self.prompts
         ]
         made = {"clip": clip.name, "clip_fingerprint": clip.fingerprint, **bank.provenance}
-        made |= provenance
         whole = DirectionBank(tuple(signed), bank.generator, bank.fingerprint, made)
         if len(self.wanted) == len(self.prompts):
             return whole
@@ -114,5 +113,5 @@ class Wording:
             classifier=self.judge(clip),
             wanted=self.wanted,
             codes=generator.sample(MEASURED, seed=PROMPT_SEED, space=space),
-            rendering=Rendering(batch_size=batch),
+            rendering=rendering,
         )
