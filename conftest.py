@@ -1,11 +1,16 @@
 """Imports the packages under their own names before pytest collects doctests file by file."""
 
 import importlib
+import os
 import pkgutil
 
 import pytest
 
 PACKAGES = ("directions", "discovery", "analysis", "latdir")
+
+
+# No test reads scores that another run has kept.
+os.environ["LATDIR_CACHE"] = "off"
 
 
 def pytest_sessionstart() -> None:

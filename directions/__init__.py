@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from directions.images import grid, save_png
     from directions.interop import export_bank, import_bank
     from directions.memory import keep_freed_memory
+    from directions.scoring.kept import keep_scores
     from directions.scoring.rendering import Rendering
     from directions.space import Prior, Space
 
@@ -43,7 +44,7 @@ __all__ = [
     "UnknownNameError", "Prior", "Rendering", "Space", "load_generator", "load_classifier", "wrap",
     "wrap_classifier", "import_bank", "export_bank", "condition", "orthonormalize", "disentangle",
     "move", "set_level", "sweep", "solve", "lerp", "slerp", "truncate", "grid", "edit_grid",
-    "save_png", "keep_freed_memory",
+    "save_png", "keep_freed_memory", "keep_scores",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

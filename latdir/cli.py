@@ -23,6 +23,9 @@ from latdir.messages import in_command
 __all__ = ["app", "main"]
 
 
+NOTHING_KEPT = "nothing was written: the same command starts from the beginning"
+
+
 class _Commands(TyperGroup):
     """All commands; an interrupted one says what is kept."""
 
@@ -31,7 +34,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            typer.echo(f"latdir: interrupted; {str(error) or 'nothing more was written'}", err=True)
+            said = str(error) or "; ".join(getattr(error, "__notes__", ())) or NOTHING_KEPT
+            typer.echo(f"latdir: interrupted; {in_command(said)}", err=True)
             raise typer.Exit(130) from error
 
 

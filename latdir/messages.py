@@ -28,6 +28,17 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ("make one with discovery.sample(…, out=folder)", "make one with latdir sample --out FOLDER"),
     ("rename one's with directions.classifiers.Renamed, or leave one out", "leave one out"),
     ("export direction.evolve(layers=None) and", "keep it as .safetensors, and"),
+    (
+        "were made: in a notebook take them with `import sys; samples = sys.last_value.samples`; "
+        "with out=… a run resumes where it was",
+        "were made, and are not kept: the same command starts from the beginning",
+    ),
+    (
+        "no scores were kept: inside `with directions.keep_scores(folder):` a measurement goes on "
+        "where it was interrupted",
+        "nothing was kept: the same command starts from the beginning (LATDIR_CACHE=FOLDER keeps "
+        "scores)",
+    ),
     ("attributes=[…]", "--attributes NAME,NAME"),
     ("give another folder, or delete this one", "give another folder with --out, or delete it"),
 )

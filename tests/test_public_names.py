@@ -9,7 +9,7 @@ import pytest
 PINNED = {
     "directions": """
         Calibration Direction DirectionBank LatdirError Prior Space condition disentangle
-        edit_grid export_bank grid import_bank keep_freed_memory lerp load_classifier
+        edit_grid export_bank grid import_bank keep_freed_memory keep_scores lerp load_classifier
         load_generator move orthonormalize save_png set_level slerp solve sweep truncate
         wrap wrap_classifier
     """,

@@ -30,8 +30,9 @@ from directions.direction import Calibration, Direction
 from directions.editing.moves import set_level
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.scoring.held_out import check_held_out
 from directions.scoring.rendering import Rendering
-from directions.scoring.scorer import Scorer, check_held_out
+from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["Accuracy", "Goal", "editing_accuracy"]

@@ -26,8 +26,9 @@ from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.progress import tqdm
+from directions.scoring.held_out import check_held_out
 from directions.scoring.rendering import Rendering
-from directions.scoring.scorer import Scorer, check_held_out
+from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = [
@@ -266,11 +267,11 @@ class HeldOut:
                 bar.update(len(mine) * self.count)
                 moves = _moves(bank.directions, mine, codes, amounts, scorer.batch_size)
                 for k, t, rows, moved in moves:
-                    images = torch.cat(list(scorer.images(moved)))
-                    scores[k, t, rows] = scorer.score_images(images)
                     ahead = amounts[t] > 0
-                    if embedded is not None and ahead.any():
-                        seen = scorer.embed_images(images[ahead.to(images.device)])
+                    if embedded is None or not ahead.any():
+                        scores[k, t, rows] = scorer.score(moved)
+                    else:
+                        scores[k, t, rows], seen = scorer.score_and_embed(moved, ahead)
                         before = embedded[rows[ahead].to(embedded.device)]
                         similar = cosine_similarity(seen, before).cpu()
                         identity[k[ahead], t[ahead], rows[ahead]] = similar
@@ -303,11 +304,9 @@ class HeldOut:
         """Scores and embeddings of the unmoved codes."""
         if self.baseline is not None and self.embed is None:
             return self.baseline, None
-        images = list(scorer.images(codes))
-        scores = torch.cat([scorer.score_images(part) for part in images])
         if self.embed is None:
-            return scores, None
-        return scores, torch.cat([scorer.embed_images(part) for part in images])
+            return scorer.score(codes), None
+        return scorer.score_and_embed(codes)
 
     def _source(self, rendering: Rendering) -> Source:
         generator, classifier = self.generator, self.classifier

@@ -28,8 +28,9 @@ from directions.bank import DirectionBank
 from directions.errors import LatdirError, require
 from directions.generators.base import Generator
 from directions.progress import tqdm
+from directions.scoring.held_out import check_held_out
 from directions.scoring.rendering import Rendering
-from directions.scoring.scorer import Scorer, check_held_out
+from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = [

@@ -8,37 +8,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, check_classifier, check_finite, names_of
-from directions.errors import BankError, LatdirError, SamplesError, described, whole_number
+from directions.devices import device_name
+from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator, check_generator
-from directions.generators.checks import check_images, check_seed
+from directions.generators.checks import check_images
+from directions.scoring.kept import KeptRows, KeptScores, kept_scores
+from directions.scoring.looks import Embedding, Reading, read_all
 from directions.scoring.rendering import Rendering
-from directions.scoring.tuning import choose
+from directions.scoring.tuning import MEASURE_FROM, choose
 
-__all__ = ["Embedding", "Scorer", "check_held_out"]
+__all__ = ["Scorer"]
+
+Read = TypeVar("Read")
 
 log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class Embedding(Protocol):
-    """Images to embeddings, with a form prepared for speed."""
-
-    def __call__(self, images: Tensor, /) -> Tensor:
-        """Embeddings `[n, e]`, differentiable."""
-
-    def inference(self, *, precision: Precision = "float32") -> Callable[[Tensor], Tensor]:
-        """The same function prepared for speed, without gradients."""
 
 
 class Scorer:
@@ -90,6 +83,7 @@ class Scorer:
         if classifier is not None:
             classifier.columns(self.names)
         self._generator, self._classifier, self._embedding = generator, classifier, embed
+        self._rows: dict[KeptScores, tuple[KeptRows | None, KeptRows | None]] = {}
         self.rendering = self._chosen(rendering, n)
 
     @property
@@ -114,9 +108,7 @@ class Scorer:
         """Scores of codes as `read` gives them, batch by batch."""
         return self._batches(codes, self.read)
 
-    def _batches(
-        self, codes: Tensor, read: Callable[[Tensor], Tensor]
-    ) -> Iterator[Float[Tensor, "m ..."]]:
+    def _batches(self, codes: Tensor, read: Callable[[Tensor], Read]) -> Iterator[Read]:
         """What is read of images, batch by batch; in half the batch where memory is short."""
         done = 0
         # No codes make one empty batch, so that its shape is known.
@@ -152,13 +144,65 @@ class Scorer:
         Raises:
             LatdirError: One is not finite.
         """
-        # One transfer, so that a device is not made to wait for each batch.
-        return self._checked(torch.cat(list(self.parts(codes))))
+        [made] = read_all(codes, [self._scores(codes)], self._batches)
+        return self._checked(made)
 
     def embed(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n e"]:
-        """Embeddings, float32, on the images' device."""
-        with torch.inference_mode():
-            return torch.cat(list(self._batches(codes, self.embed_images)))
+        """Embeddings, float32, on the generator's device."""
+        [made] = read_all(codes, [self._embeddings(_all(codes))], self._batches)
+        return made.to(self._generator.device)
+
+    def score_and_embed(
+        self, codes: Float[Tensor, "n *shape"], embedded: Bool[Tensor, "n"] | None = None
+    ) -> tuple[Float[Tensor, "n a"], Float[Tensor, "m e"]]:
+        """Scores of codes, and embeddings of all or some of them, from images made once.
+
+        Args:
+            codes: `[n, *space.shape]`.
+            embedded: Codes whose embeddings are wanted; by default all.
+
+        Raises:
+            LatdirError: A score is not finite.
+        """
+        seen = self._embeddings(_all(codes) if embedded is None else embedded.cpu())
+        scores, embeddings = read_all(codes, [self._scores(codes), seen], self._batches)
+        return self._checked(scores), embeddings.to(self._generator.device)
+
+    def _scores(self, codes: Tensor) -> Reading:
+        return Reading(_all(codes), self.read, self._kept[0])
+
+    def _embeddings(self, wanted: Tensor) -> Reading:
+        return Reading(wanted, self.embed_images, self._kept[1])
+
+    @property
+    def _kept(self) -> tuple[KeptRows | None, KeptRows | None]:
+        """Where scores and embeddings are kept, if they are."""
+        store = kept_scores()
+        if store is None:
+            return None, None
+        if store not in self._rows:
+            made = self._identity | {
+                "precision": self.precision,
+                "compile": bool(self.rendering.compile),
+            }
+            judge, embedding = made.pop("classifier"), made.pop("embedding")
+            self._rows[store] = (
+                store.rows(made | {"classifier": judge}, self.names) if judge else None,
+                store.rows(made | {"embedding": embedding}, ["embedding"]) if embedding else None,
+            )
+        return self._rows[store]
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What scores and embeddings depend on beside code and arithmetic."""
+        judge, generator = self._classifier, self._generator
+        return {
+            "generator": generator.fingerprint,
+            "classifier": judge and judge.fingerprint,
+            "embedding": getattr(self._embedding, "fingerprint", None),
+            "space": self.space,
+            "device": device_name(generator.device),
+        }
 
     def score_images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
         """Scores of images that are made already, as `score` gives them."""
@@ -231,36 +275,27 @@ class Scorer:
         return run
 
     def _chosen(self, rendering: Rendering, n: int) -> Rendering:
-        return choose(
+        compiles = self._classifier is not None and self._classifier.compiles
+        store = kept_scores() if n >= MEASURE_FROM else None
+        asked = asdict(replace(rendering, progress=True))
+        key = {"rendering": asked, "names": self.names, "n": n if compiles else None}
+        key |= {**self._identity, "threads": torch.get_num_threads()} if store else {}
+        if store and (known := store.setting(key)):
+            return replace(rendering, **known)
+        chosen = choose(
             rendering,
             self._pipeline,
             lambda count: self._generator.sample(
                 count, seed=0, space=self.space, truncation=rendering.psi
             ),
             n=n,
-            compiles=self._classifier is not None and self._classifier.compiles,
+            compiles=compiles,
         )
+        if store:
+            settings = ("precision", "batch_size", "compile")
+            store.set(key, {name: getattr(chosen, name) for name in settings})
+        return chosen
 
 
-def check_held_out(generator: Generator, bank: DirectionBank, *, count: int, seed: int) -> None:
-    """Refuse a bank that is empty or of another generator, codes it was found with, or too few.
-
-    Raises:
-        LatdirError: One of these.
-    """
-    if not isinstance(bank, DirectionBank):
-        raise BankError(
-            f"bank is {described(bank)}, not a bank of directions: write DirectionBank((direction, "
-            "…), generator=generator.name, fingerprint=generator.fingerprint)"
-        )
-    bank.check(generator)
-    check_seed(seed)
-    if not len(bank):
-        raise BankError("the bank is empty: there is nothing to measure")
-    if whole_number(count, "count") < 2:
-        raise LatdirError(f"count {count} must be at least 2: 256 codes give useful figures")
-    if bank.provenance.get("seed") == seed:
-        raise LatdirError(
-            f"the bank was found with codes of seed {seed}: measured on the same codes it would "
-            "look better than it is; choose another seed"
-        )
+def _all(codes: Tensor) -> Bool[Tensor, "n"]:
+    return torch.ones(len(codes), dtype=torch.bool)

@@ -13,6 +13,7 @@ import typer
 
 from directions.errors import LatdirError
 from directions.seeds import PICTURE_SEED
+from latdir.cache import keeping_scores
 from latdir.options import DeviceName, PrecisionName, Seed, rendering_of
 from latdir.output import Json, say, table, write_figure
 
@@ -30,6 +31,7 @@ HELD_OUT = 48
 LEFT_OUT = {"accuracy": 0, "consistency": 0}
 
 
+@keeping_scores
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for all results.")] = Path("out/demo"),
     count: Annotated[int, typer.Option(help="Samples to label.")] = 6000,

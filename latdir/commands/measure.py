@@ -13,6 +13,7 @@ import typer
 from analysis.registry import MEASURES
 from directions.classifiers import load_classifier
 from directions.errors import LatdirError
+from latdir.cache import keeping_scores
 from latdir.options import (
     AttributeNames,
     BankFile,
@@ -70,6 +71,7 @@ def _opened(
     return loaded, made, scorer, *attributes_of(attributes, loaded, scorer)
 
 
+@keeping_scores
 @with_flags
 def effects(
     *,
@@ -110,6 +112,7 @@ def effects(
     say(data, shown, left_out(rest), as_json=as_json)
 
 
+@keeping_scores
 @with_flags
 def evaluate(
     *,
@@ -159,6 +162,7 @@ def evaluate(
     say(data, shown, *said, left_out(rest), as_json=as_json)
 
 
+@keeping_scores
 @with_flags
 def compare(
     *,
@@ -238,6 +242,7 @@ def compare(
     say(data, table(title, shown, rows), as_json=as_json)
 
 
+@keeping_scores
 @with_flags
 def report(
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor
 from directions.classifiers.crop import checked, crop
 from directions.classifiers.faces.inference import Prepare, fast_recognition, tiled
 from directions.classifiers.faces.nets import RecognitionNet, folded, normalize, recognition_net
-from directions.fingerprints import Precision
+from directions.fingerprints import Precision, fingerprint
 
 __all__ = ["FaceEmbedding"]
 
@@ -37,6 +37,11 @@ class FaceEmbedding:
     def __init__(self, *, margin: float = 0.0) -> None:
         self.margin = margin
         self._nets: dict[torch.device, RecognitionNet] = {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over weights and margin."""
+        return fingerprint(recognition_net().state_dict(), {"margin": self.margin})
 
     def __call__(self, images: Tensor) -> Float[Tensor, "n 128"]:
         """Embeddings, float32, differentiable.
