@@ -80,10 +80,10 @@ def read_all(
             column[reading.wanted] = ~known
         found.append(_filled(None, reading.wanted & ~column, there))
     # No codes make one empty batch, so that the shape of rows is known.
-    kinds = missing.unique(dim=0) if len(codes) else torch.ones(1, len(readings), dtype=torch.bool)
-    for kind in (kind for kind in kinds if kind.any()):
-        at = (missing == kind).all(1)
-        chosen = kind.nonzero()[:, 0].tolist()
+    kinds = set(map(tuple, missing.tolist())) if len(codes) else {(True,) * len(readings)}
+    for kind in sorted(kind for kind in kinds if any(kind)):
+        at = (missing == torch.tensor(kind)).all(1)
+        chosen = [j for j, wanted in enumerate(kind) if wanted]
         made = _made(codes[at.to(codes.device)], [readings[j] for j in chosen], batches)
         for j, rows in zip(chosen, made, strict=True):
             found[j] = _filled(found[j], at, rows)
