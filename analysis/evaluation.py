@@ -95,6 +95,7 @@ class Evaluation:
         return {
             **{name: value for name, value in data.items() if value is not None},
             "null": self.null.kind,
+            "labelers": self.effects.labelers,
             "directions": self.rows(),
             "remarks": [
                 {"direction": r.direction, "kind": r.kind, "text": r.text} for r in self.remarks
@@ -127,6 +128,7 @@ def evaluate(
     count: int = 128,
     null: int = 16,
     measures: Mapping[str, int] | None = None,
+    judge: Classifier | None = None,
     rendering: Rendering = Rendering(),
 ) -> Evaluation:
     """Measure all there is to measure of a bank, calibrate it, and try the calibrated directions.
@@ -143,6 +145,9 @@ def evaluate(
         null: Number of random directions, at least 3.
         measures: Name of a measure to the number of its flag, such as `{"realism": 512}`; 0
             leaves it out. The others are those of `analysis.registry.MEASURES` without a flag.
+        judge: A second labeler, by whom the bank was not found, to look at the same images:
+            effects, rises and leakage are reported by both, and directions that please their
+            labeler only are warned of.
         rendering: How images are made; by default with the truncation of the codes that the bank
             was found with.
 
@@ -151,8 +156,8 @@ def evaluate(
         needs a calibrated direction, combination two of one space, realism an embedding.
 
     Raises:
-        LatdirError: An unknown measure, an empty bank or one of another generator, or too few
-            codes or random directions.
+        LatdirError: An unknown measure, an empty bank or one of another generator, too few codes
+            or random directions, or a judge that is no second labeler.
 
     Example:
         >>> from directions import Direction, DirectionBank
@@ -180,6 +185,7 @@ def evaluate(
         count=count,
         rendering=rendering,
         embed=embed,
+        judge=judge,
     )
     effects = effects_of(curves)
     calibrated = apply_calibrations(bank, calibration_curves(curves))

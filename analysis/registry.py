@@ -123,6 +123,24 @@ MEASURES: dict[str, MeasureEntry] = {
         "images that cancel in the mean, so it does not reach zero. Curves end where the amounts "
         "measured do not move the target so far.",
     ),
+    "judge": MeasureEntry(
+        "analysis.measures.judge:SecondOpinion",
+        "the same effects by a second labeler, where there is one",
+        {
+            "judge_in_sd": "mean change of the target per sigma by the judge, in standard "
+            "deviations of its scores or log-odds",
+            "judge_rises": "fraction of the codes whose attribute rises by the judge",
+            "judge_ratio": "effect by the judge over the effect by the labeler",
+            "leakage_over_effect": "mean absolute effect on the other attributes that both have, "
+            "over the effect on the target, by the labeler",
+            "judge_leakage_over_effect": "the same by the judge",
+        },
+        "effects",
+        "A second opinion",
+        "analysis.plots:plot_agreement",
+        "Effect of one sigma on the attribute each direction is meant to move, by the labeler and "
+        "by the judge, probabilities as log-odds.",
+    ),
     "identity": MeasureEntry(
         "analysis.measures.identity:IdentityAtEqualEffect",
         "the identity kept by embeddings when the target changes by a given amount",

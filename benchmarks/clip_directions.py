@@ -74,9 +74,10 @@ def main() -> None:
         whole = whole.merge(bank, prefix=f"{name}/")
     targets = {name: name.partition("/")[2] for name in whole}
     curves = measure_curves(
-        generator, classifier, whole, amounts=(0.5, 1.0, 2.0, 3.0), targets=targets,
+        generator, classifier, whole, amounts=(0.5, 1.0, 2.0, 3.0),
         count=options.codes, rendering=Rendering(precision="bfloat16"),
     )  # fmt: skip
+    curves = curves.aimed(targets)
     effects = effects_of(curves, step=2.0).logit
     null = random_null(generator, classifier, effects_of(curves, step=2.0), count=options.random)
     low, high = null.logit.matching(effects)

@@ -55,7 +55,6 @@ def main() -> None:
         faces,
         both,
         attributes=names,
-        targets=dict.fromkeys(both, "smiling"),
         count=options.count,
         rendering=Rendering(precision="bfloat16"),
     )

@@ -28,6 +28,7 @@ __all__ = [
     "DeviceName",
     "Flags",
     "GeneratorName",
+    "JudgedModels",
     "Models",
     "OwnGenerator",
     "PrecisionName",
@@ -53,6 +54,20 @@ OwnGenerator = Annotated[
 ClassifierName = Annotated[
     str,
     typer.Option("--classifier", help="Names joined by +, module:function, or file.py:function."),
+]
+JudgeName = Annotated[
+    str | None,
+    typer.Option(
+        "--judge",
+        help="A second classifier, by which nothing was found, to judge the same images.",
+    ),
+]
+JudgeNames = Annotated[
+    str | None,
+    typer.Option(
+        "--judge-names",
+        help="Its attributes under the names of the first's, such as happy=smiling,old=age.",
+    ),
 ]
 AttributeNames = Annotated[
     str | None,
@@ -124,6 +139,40 @@ class BankModels(BankModel):
     def rendering(self, **given: Any) -> Rendering:
         """Rendering options of the precision, and others; errors as `rendering_of`."""
         return rendering_of(self.precision, **given)
+
+
+@dataclass(frozen=True)
+class JudgedModels(BankModels):
+    """The generator of a bank file, a classifier, and a second one beside it.
+
+    Attributes:
+        judge: Name of the second classifier, if there is one.
+        judge_names: Its attributes under the first's names, pairs `old=new` with commas.
+    """
+
+    judge: JudgeName = None
+    judge_names: JudgeNames = None
+
+    def second(self) -> Classifier | None:
+        """The second classifier, its attributes renamed; None where there is none.
+
+        Raises:
+            LatdirError: An unknown classifier or attribute, names without a judge, or no pairs.
+        """
+        from directions.classifiers import Renamed, load_classifier
+
+        names = self.judge_names
+        if self.judge is None:
+            if names is not None:
+                raise LatdirError(f"--judge-names {names} needs a judge: give --judge NAME too")
+            return None
+        judge = load_classifier(self.judge, device=self.device)
+        if names is None:
+            return judge
+        pairs = [part.partition("=") for part in split_names(names) or []]
+        if wrong := ["".join(pair) for pair in pairs if not all(pair)]:
+            raise LatdirError(f"--judge-names takes old=new pairs, not {wrong[0]!r}")
+        return Renamed(judge, {old.strip(): new.strip() for old, _, new in pairs})
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
-"""Comparison of methods at equal effect, with paired intervals.
+"""Comparison of methods at equal effect, with paired intervals, and of labelers.
 
-Read `compare` first; `result` has its return types. Import from here.
+Read `compare` first; `result` has its return types; `agreement` sets two labelers side by side.
+Import from here.
 """
 
+from analysis.comparison.agreement import Agreement, Opinions, judge_agreement
 from analysis.comparison.compare import EqualEffect, compare_methods
 from analysis.comparison.result import Comparison, Cost, Metric, Row
 
 __all__ = [
-    "Comparison", "Cost", "EqualEffect", "Metric", "Row", "compare_methods",
+    "Agreement", "Comparison", "Cost", "EqualEffect", "Metric", "Opinions", "Row",
+    "compare_methods", "judge_agreement",
 ]  # fmt: skip

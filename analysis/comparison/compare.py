@@ -30,8 +30,8 @@ from analysis.edits.targets import amounts_reaching, between, match_targets
 from analysis.intervals.delta import delta_method
 from analysis.intervals.mean import estimate
 from directions.bank import DirectionBank
-from directions.classifiers.base import Classifier, Combined
-from directions.classifiers.rename import Renamed
+from directions.classifiers.base import Classifier
+from directions.classifiers.panel import JUDGED, Panel
 from directions.direction import Direction
 from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
@@ -42,7 +42,6 @@ __all__ = ["EqualEffect", "compare_methods"]
 
 AMOUNTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5)
 SEPARATOR = "\x1f"  # between method and direction name: occurs in neither
-JUDGED = "\x1fjudge\x1f"  # before the judge's attributes, which may have the classifier's names
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,9 @@ def compare_methods(
         count: Number of held-out codes.
         seed: Seed of the codes; not one that names or directions were found with.
         embed: Images to embeddings, for identity.
-        judge: A second labeler, that no method was fitted to, to judge the same images; where its
-            attributes have other names, rename them with `directions.classifiers.Renamed`.
-            Attributes that it does not have get no judgment.
+        judge: A second labeler, that no method was fitted to, to judge the same images; its
+            attributes are matched as `directions.classifiers.panel.Panel` says. Attributes that it
+            does not have get no judgment.
         rendering: How images are made.
 
     Returns:
@@ -108,13 +107,20 @@ def compare_methods(
         methods cost with `Comparison.with_costs`.
 
     Raises:
-        LatdirError: No methods, no bank with any of the attributes, a judge without any of
-            them, or as `measure_curves`.
+        LatdirError: No methods, no bank with any of the attributes, a judge without any of them
+            or that is no second labeler, or as `measure_curves`.
     """
     if not banks:
         raise LatdirError("give at least one bank: {'pca': bank, …}")
     classifier.columns(attributes)
-    panel = _panel(classifier, judge, attributes)
+    panel = None
+    if judge is not None:
+        panel = Panel.of(classifier, judge, classifier.names, every=True)
+        if not set(panel.judged) & set(attributes):
+            raise UnknownNameError(
+                f"the judge {judge.name} has none of {', '.join(attributes)}: it has "
+                f"{', '.join(panel.judged)}; rename them with directions.classifiers.Renamed"
+            )
     chosen: list[Direction] = []
     targets: dict[str, str] = {}
     used: dict[tuple[str, str], str] = {}
@@ -141,15 +147,15 @@ def compare_methods(
     together = DirectionBank(tuple(chosen), generator.name, generator.fingerprint, provenance)
     curves = measure_curves(
         generator,
-        panel.classifier,
+        classifier if panel is None else panel.classifier,
         together,
         amounts=[0.0, 1.0, *at.amounts],
-        targets=targets,
         count=count,
         seed=seed,
         rendering=rendering,
         embed=embed,
-    ).logit
+    ).aimed(targets)
+    curves = curves.logit
     standardized = Standardized(curves)
     per_code: dict[tuple[str, str, Metric], Tensor] = {}
     rows = []
@@ -160,7 +166,7 @@ def compare_methods(
                 rows.append(Row(method, attribute))
                 continue
             k = curves.directions.index(f"{method}{SEPARATOR}{found}")
-            amount, figures = _figures(standardized, k, attribute, at.change, panel)
+            amount, figures = _figures(standardized, k, attribute, at.change, len(classifier.names))
             per_code |= {(method, attribute, metric): v for metric, v in figures.items()}
             cells = {m: estimate(values, level=at.level) for m, values in figures.items()}
             rows.append(Row(method, attribute, found, amount, **cells))
@@ -179,39 +185,13 @@ def compare_methods(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Panel:
-    """Who looks at the images.
-
-    Attributes:
-        classifier: The classifier, combined with the judge under other names.
-        own: Number of columns that are the classifier's; the judge's follow.
-        judged: Attribute to its column of the judge, where the judge has it.
-    """
-
-    classifier: Classifier
-    own: int
-    judged: Mapping[str, int]
-
-
-def _panel(classifier: Classifier, judge: Classifier | None, attributes: Sequence[str]) -> _Panel:
-    own = len(classifier.names)
-    if judge is None:
-        return _Panel(classifier, own, {})
-    known = [a for a in attributes if a in judge.names]
-    if not known:
-        raise UnknownNameError(
-            f"the judge {judge.name} has none of {', '.join(attributes)}: it has "
-            f"{', '.join(judge.names)}; rename them with directions.classifiers.Renamed"
-        )
-    aside = Renamed(judge, {name: JUDGED + name for name in judge.names})
-    return _Panel(Combined(classifier, aside), own, {a: own + judge.names.index(a) for a in known})
-
-
 def _figures(
-    standardized: Standardized, k: int, attribute: str, change: float, panel: _Panel
+    standardized: Standardized, k: int, attribute: str, change: float, own_count: int
 ) -> tuple[float | None, dict[Metric, Float[Tensor, "n"]]]:
-    """The amount of equal effect, and every metric of every code, as of `delta_method`."""
+    """The amount of equal effect, and every metric of every code, as of `delta_method`.
+
+    The first `own_count` attributes are the labeler's, the others the judge's.
+    """
     curves = standardized.curves
     a, std = curves.names.index(attribute), curves.std
     if not std[a] > 0:
@@ -234,17 +214,33 @@ def _figures(
         return reduced[:, 0]
 
     varying = [c for c in range(len(std)) if std[c] > 0]
-    others = [c for c in varying if c < panel.own and c != a]
+    others = [c for c in varying if c < own_count and c != a]
     if others:
         figures["leakage"] = moved(others, lambda m: m.abs().mean(1))
         figures["worst"] = moved(others, lambda m: m.abs().amax(1))
-    judged = panel.judged.get(attribute)
+        figures["drift"] = moved(others, lambda m: _drift(m) / change)
+    name = JUDGED + attribute
+    judged = curves.names.index(name) if name in curves.names else None
     if judged in varying:
         figures["judged"] = moved([judged], lambda m: m[:, 0])
-        seen = [c for c in varying if c >= panel.own and c != judged]
+        seen = [c for c in varying if c >= own_count and c != judged]
         if seen:
             figures["judged_leakage"] = moved(seen, lambda m: m.abs().mean(1))
+            if estimate(figures["judged"]).low > 0:
+                both = [judged, *seen]
+                figures["judged_drift"] = moved(both, lambda m: _ratio(_drift(m[:, 1:]), m[:, 0]))
     if curves.identity is not None:
         error = standardized.of_amount(k, a, at[0])
         figures["identity"] = kept_identity(curves, k, at[0], error)
     return float(at), figures
+
+
+def _drift(moved: Float[Tensor, "n c"]) -> Float[Tensor, "n"]:
+    """Values per code whose mean is the mean over attributes of |mean change|."""
+    return (moved * moved.mean(0).sign()).mean(1)
+
+
+def _ratio(values: Float[Tensor, "n"], scale: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """Values per code whose mean is the ratio of the means, with the error of both."""
+    ratio = values.mean() / scale.mean()
+    return ratio + (values - ratio * scale) / scale.mean()

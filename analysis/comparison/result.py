@@ -16,7 +16,10 @@ from directions.table import frame, html_table
 
 __all__ = ["Comparison", "Cost", "Metric", "Row"]
 
-Metric = Literal["effect", "success", "leakage", "worst", "identity", "judged", "judged_leakage"]
+Metric = Literal[
+    "effect", "success", "leakage", "worst", "drift", "identity",
+    "judged", "judged_leakage", "judged_drift",
+]  # fmt: skip
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
@@ -49,13 +52,18 @@ class Row:
         effect: Change of the attribute per sigma between 0 and one sigma, in its standard
             deviations.
         success: Share of the codes whose attribute is higher at `amount`.
-        leakage: Mean absolute change of the other attributes there, in their standard deviations.
+        leakage: Mean absolute change of the other attributes there, in their standard deviations:
+            of single images, so that the labeler's noise counts.
         worst: Mean over codes of the largest of those changes.
+        drift: Mean over the other attributes of their absolute mean change there, over the change
+            of the target: what the direction does to all faces alike, and conditioning removes.
         identity: Identity kept there: cosine between embeddings before and after, 1 for the same
             image, 0 for the mean of different faces; None without embeddings.
         judged: Change of the attribute there as the second labeler sees it, in its standard
             deviations; None without one.
         judged_leakage: Mean absolute change of the second labeler's other attributes.
+        judged_drift: As `drift`, over the change of the target, all as the second labeler sees it;
+            None where that change is not evident.
     """
 
     method: str
@@ -66,9 +74,11 @@ class Row:
     success: Estimate | None = None
     leakage: Estimate | None = None
     worst: Estimate | None = None
+    drift: Estimate | None = None
     identity: Estimate | None = None
     judged: Estimate | None = None
     judged_leakage: Estimate | None = None
+    judged_drift: Estimate | None = None
 
     def figure(self, metric: Metric) -> Estimate | None:
         """One figure by the name of its metric."""
@@ -120,6 +130,11 @@ class Comparison:
     level: float
     judge: str | None = None
     identity_baseline: float | None = None
+
+    @property
+    def labelers(self) -> str:
+        """By whose labels: the classifier, and the judge beside it."""
+        return self.classifier + ("" if self.judge is None else f", judged by {self.judge}")
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -238,7 +253,8 @@ class Comparison:
     def __repr__(self) -> str:
         return (
             f"Comparison({self.generator}: {', '.join(self.methods)} on "
-            f"{', '.join(self.attributes)}; {self.count} codes, change {self.change:g})"
+            f"{', '.join(self.attributes)}; {self.count} codes, change {self.change:g}, "
+            f"labels of {self.labelers})"
         )
 
     def _repr_html_(self) -> str:

@@ -229,9 +229,9 @@ def calibrate(
         bank.select(aims),
         amounts=amounts,
         attributes=sorted(set(aims.values())),
-        targets=aims,
         count=count,
         seed=seed,
         rendering=rendering,
     )
-    return apply_calibrations(bank, calibration_curves(curves, near=near, tolerance=tolerance))
+    found = calibration_curves(curves.aimed(aims), near=near, tolerance=tolerance)
+    return apply_calibrations(bank, found)

@@ -20,9 +20,10 @@ from torch.nn.functional import cosine_similarity, normalize
 from analysis.edits.targets import match_targets
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
+from directions.classifiers.panel import Panel
 from directions.devices import device_name
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import LatdirError, UnknownNameError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.progress import tqdm
@@ -102,6 +103,7 @@ class Curves:
             negative amounts, since identity is compared where the target has risen.
         identity_baseline: `[n]`, mean cosine between the embeddings of a code's unmoved image and
             those of all other codes.
+        judged: A second labeler's scores of the same images, on the attributes that both have.
     """
 
     directions: tuple[str, ...]
@@ -114,6 +116,7 @@ class Curves:
     scale: Scale = "score"
     identity: Float[Tensor, "k t n"] | None = field(default=None, repr=False)
     identity_baseline: Float[Tensor, "n"] | None = field(default=None, repr=False)
+    judged: Curves | None = field(default=None, repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,7 +151,43 @@ class Curves:
         if self.scale == "logit":
             return self
         flat = logit(self.scores.flatten(0, 2), self.attributes)
-        return replace(self, scores=flat.view_as(self.scores), scale="logit")
+        judged = None if self.judged is None else self.judged.logit
+        return replace(self, scores=flat.view_as(self.scores), scale="logit", judged=judged)
+
+    def aimed(self, targets: Mapping[str, str]) -> Curves:
+        """The same with the attributes that directions are meant to move, where names differ.
+
+        Args:
+            targets: Direction name to attribute name; other directions keep their target.
+
+        Raises:
+            UnknownNameError: A direction or an attribute that was not measured.
+
+        Example:
+            >>> from directions import Direction, DirectionBank
+            >>> from directions.planted.world import planted
+            >>> world = planted(factors=2, dim=8)
+            >>> bank = DirectionBank(
+            ...     (Direction("up", world.truth[0], "z"),), world.name, world.fingerprint
+            ... )
+            >>> curves = measure_curves(world, world.classifier(), bank, count=4)
+            >>> curves.aimed({"up": "factor_0"}).targets
+            {'up': 'factor_0'}
+        """
+        for what, given, known in (
+            ("direction", targets, self.directions),
+            ("attribute", targets.values(), self.names),
+        ):
+            if unknown := [name for name in given if name not in known]:
+                raise UnknownNameError(
+                    f"no {what} {unknown[0]!r} was measured: there are {', '.join(known)}"
+                )
+        merged = {**self.targets, **targets}
+        found = {name: merged[name] for name in self.directions if name in merged}
+        seen = self.judged
+        if seen is not None:
+            seen = replace(seen, targets={d: a for d, a in found.items() if a in seen.names})
+        return replace(self, targets=found, judged=seen)
 
     def at(self, amount: float) -> int:
         """Index of an amount.
@@ -172,10 +211,10 @@ def measure_curves(
     *,
     amounts: Sequence[float] = AMOUNTS,
     attributes: Sequence[str] | None = None,
-    targets: Mapping[str, str] | None = None,
     count: int = 256,
     seed: int = HELD_OUT_SEED,
     embed: Callable[[Tensor], Tensor] | None = None,
+    judge: Classifier | None = None,
     rendering: Rendering = Rendering(),
 ) -> Curves:
     """Move held-out codes along every direction by every amount, and score the images.
@@ -189,19 +228,22 @@ def measure_curves(
         bank: Directions of that generator.
         amounts: In sigma of each direction; 0 is added.
         attributes: Attributes to score; by default all of the classifier's.
-        targets: Direction name to the attribute it is meant to move, where the names differ.
         count: Number of held-out codes, at least 2.
         seed: Seed of the codes. Not that of the samples the directions were found with.
         embed: Images `[n, 3, H, W]` to embeddings `[n, e]`, for identity preservation.
+        judge: A second labeler that the bank was not found with; it scores the same images.
+            Attributes are matched by name, as `directions.classifiers.panel.Panel` says.
         rendering: How images are made; by default with the truncation of the codes that the bank
             was found with.
 
     Returns:
-        Scores `[directions, amounts, codes, attributes]`, on the CPU.
+        Scores `[directions, amounts, codes, attributes]`, on the CPU. A direction is meant to move
+        the attribute of its name, or the one it is calibrated in; `Curves.aimed` names others.
 
     Raises:
         LatdirError: A bank that is empty or of another generator, an unknown attribute, too few
-            codes, codes that the bank was found with, or scores that are not finite.
+            codes, codes that the bank was found with, scores that are not finite, or a judge that
+            is no second labeler.
     """
     check_held_out(generator, bank, count=count, seed=seed)
     steps = torch.tensor(sorted({0.0, *map(float, amounts)}), dtype=torch.float64)
@@ -211,10 +253,32 @@ def measure_curves(
         )
     names = tuple(classifier.names if attributes is None else attributes)
     classifier.columns(names)
-    aims = match_targets(bank, names, targets)
+    aims = match_targets(bank, names)
     rendering = rendering.of_bank(bank.provenance)
-    held_out = HeldOut(generator, classifier, names, count, seed, rendering, embed)
-    return replace(held_out.curves(bank, steps), targets=aims)
+    panel = None if judge is None else Panel.of(classifier, judge, names)
+    seen_by = classifier if panel is None else panel.classifier
+    wanted = names if panel is None else panel.names
+    held_out = HeldOut(generator, seen_by, wanted, count, seed, rendering, embed)
+    measured = replace(held_out.curves(bank, steps), targets=aims)
+    return measured if panel is None else _apart(measured, panel)
+
+
+def _apart(curves: Curves, panel: Panel) -> Curves:
+    """The labeler's scores, with the judge's beside them."""
+    own, judged = (
+        replace(
+            curves,
+            attributes=attributes,
+            scores=scores,
+            source=replace(
+                curves.source, classifier=who.name, classifier_fingerprint=who.fingerprint
+            ),
+            targets={d: a for d, a in curves.targets.items() if a in names},
+        )
+        for who, attributes, scores in panel.apart(curves.attributes, curves.scores)
+        for names in [[a.name for a in attributes]]
+    )
+    return replace(own, judged=replace(judged, identity=None, identity_baseline=None))
 
 
 @dataclass(frozen=True, eq=False)

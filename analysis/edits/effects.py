@@ -11,7 +11,7 @@ attributes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -99,6 +99,13 @@ class Effects:
         return self.curves.source
 
     @property
+    def labelers(self) -> str:
+        """By whose labels: the classifier, and the judge beside it."""
+        judged = self.curves.judged
+        beside = "" if judged is None else f", judged by {judged.source.classifier}"
+        return f"{self.source.classifier}{beside}"
+
+    @property
     def std(self) -> Float[Tensor, "a"]:
         """Standard deviation of each attribute over the unmoved codes."""
         return self.curves.std
@@ -123,6 +130,14 @@ class Effects:
         return self.mean / torch.where(self.std > 0, self.std, torch.nan)
 
     @cached_property
+    def judged(self) -> Effects | None:
+        """The same by the second labeler, on the attributes that both have; None without one."""
+        judged = self.curves.judged
+        if judged is None:
+            return None
+        return effects_of(judged, step=self.step, symmetric=self.symmetric, level=self.level)
+
+    @cached_property
     def logit(self) -> Effects:
         """The same with probabilities as log-odds: saturated scores hide effects, these do not."""
         return effects_of(
@@ -131,6 +146,10 @@ class Effects:
             symmetric=self.symmetric,
             level=self.level,
         )
+
+    def aimed(self, targets: Mapping[str, str]) -> Effects:
+        """The same with the attributes that directions are meant to move, as `Curves.aimed`."""
+        return replace(self, curves=self.curves.aimed(targets))
 
     def at(self, direction: str, attribute: str) -> Effect:
         """One cell.
@@ -147,24 +166,36 @@ class Effects:
         """The matrix by column, one row per direction and attribute; None for what is undefined.
 
         `per_sigma`, `low` and `high` are in the attribute's unit, `in_sd` is the mean in standard
-        deviations of the attribute, `logit_in_sd` the same on the scale of log-odds, and `target`
-        tells whether the direction is meant to move the attribute.
+        deviations of the attribute, `logit_in_sd` the same on the scale of log-odds, `target`
+        tells whether the direction is meant to move the attribute, and `labeler` by whose labels.
+        With a judge, `judge` names it, and `judge_per_sigma` and so on are its figures.
         """
         cells = [(d, a) for d in self.directions for a in self.attributes]
-        figures = {
+        found: dict[str, list[Any]] = {
+            "direction": [d for d, _ in cells],
+            "attribute": [a.name for _, a in cells],
+            "unit": [a.unit for _, a in cells],
+            "target": [self.targets.get(d) == a.name for d, a in cells],
+            **{name: _nulled(m.flatten()[None])[0] for name, m in self._figures().items()},
+            "labeler": [self.source.classifier] * len(cells),
+        }
+        if self.judged is None:
+            return found
+        found["judge"] = [self.judged.source.classifier] * len(cells)
+        for name, matrix in self.judged._figures().items():
+            wide = torch.full(self.mean.shape, torch.nan)
+            wide[:, [self.names.index(n) for n in self.judged.names]] = matrix
+            found[f"judge_{name}"] = _nulled(wide.flatten()[None])[0]
+        return found
+
+    def _figures(self) -> dict[str, Float[Tensor, "k a"]]:
+        return {
             "per_sigma": self.mean,
             "low": self.low,
             "high": self.high,
             "in_sd": self.standardized,
             "logit_in_sd": self.logit.standardized,
             "rises": self.rises,
-        }
-        return {
-            "direction": [d for d, _ in cells],
-            "attribute": [a.name for _, a in cells],
-            "unit": [a.unit for _, a in cells],
-            "target": [self.targets.get(d) == a.name for d, a in cells],
-            **{name: _nulled(m.flatten()[None])[0] for name, m in figures.items()},
         }
 
     def to_frame(self) -> Any:
@@ -174,7 +205,8 @@ class Effects:
     def __repr__(self) -> str:
         return (
             f"Effects({self.source.generator}: {len(self.directions)} directions on "
-            f"{len(self.names)} attributes, {self.source.count} codes, step {self.step:g})"
+            f"{len(self.names)} attributes, {self.source.count} codes, step {self.step:g}, "
+            f"labels of {self.labelers})"
         )
 
     def _repr_html_(self) -> str:
@@ -197,6 +229,7 @@ class Effects:
             "std": self.std.tolist(),
             **{name: _nulled(getattr(self, name)) for name in columns},
             "source": self.source.as_dict(),
+            "judge": None if self.judged is None else self.judged.as_dict(),
         }
 
 
@@ -208,9 +241,9 @@ def measure_effects(
     step: float = 2.0,
     symmetric: bool = False,
     attributes: Sequence[str] | None = None,
-    targets: Mapping[str, str] | None = None,
     count: int = 512,
     seed: int = HELD_OUT_SEED,
+    judge: Classifier | None = None,
     rendering: Rendering = Rendering(),
 ) -> Effects:
     """Measure the effect of every direction of a bank on every attribute, on held-out codes.
@@ -223,9 +256,10 @@ def measure_effects(
         symmetric: Compare `-step` with `step` rather than 0 with `step`: twice the images, less
             noise, and even (folding) effects cancel.
         attributes: Attributes to score; by default all of the classifier's.
-        targets: Direction name to the attribute it is meant to move, where the names differ.
         count: Number of held-out codes.
         seed: Seed of the codes. Not that of the samples the directions were found with.
+        judge: A second labeler, by whom the directions were not found, to look at the same images:
+            `Effects.judged`. `analysis.judge_agreement` sets the two side by side.
         rendering: How images are made; by default with the truncation of the codes that the bank
             was found with.
 
@@ -242,9 +276,9 @@ def measure_effects(
         bank,
         amounts=(-_positive(step), step) if symmetric else (_positive(step),),
         attributes=attributes,
-        targets=targets,
         count=count,
         seed=seed,
+        judge=judge,
         rendering=rendering,
     )
     return effects_of(curves, step=step, symmetric=symmetric)

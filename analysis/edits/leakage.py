@@ -292,7 +292,7 @@ def reaching(curves: Curves, changes: Sequence[float]) -> Reaching:
     if not pairs:
         raise LatdirError(
             "no direction has a target that varies: name directions after attributes, or say "
-            "which moves which with measure_curves(…, targets={…})"
+            "which moves which with curves.aimed({…})"
         )
     amounts = torch.stack(
         [

@@ -68,18 +68,30 @@ class EffectMatrix(Measure[Scored]):
             "(row), in standard deviations of that attribute over unmoved codes"
             f"{', probabilities as log-odds' * probabilities}."
         )
+        by = f"labels of {effects.source.classifier}"
         tables = [
             Table(
                 effects.names,
                 _rows(compared, anchors, evident(compared, null and null.logit)),
-                f"Standard deviations per sigma, with {effects.level:.0%} intervals",
+                f"Standard deviations per sigma, with {effects.level:.0%} intervals, {by}",
             )
         ]
+        if compared.judged is not None:
+            judge = compared.judged.source.classifier
+            seen = Table(
+                compared.judged.names,
+                _rows(compared.judged, anchors, evident(compared.judged)),
+                f"Standard deviations per sigma, with {effects.level:.0%} intervals, labels of "
+                f"{judge}",
+                f"The same by the judge, {judge}",
+                "Gray figures: the interval holds zero. Random directions were not judged.",
+            )
+            tables.append(seen)
         if probabilities:
             raw = Table(
                 effects.names,
                 _rows(effects, anchors, counts),
-                "Standard deviations of the raw scores per sigma",
+                f"Standard deviations of the raw scores per sigma, {by}",
                 "The same for raw probabilities",
                 "Probabilities saturate: near 0 or 1 even a large change of the image hardly moves "
                 "the score. Log-odds do not.",
@@ -88,7 +100,7 @@ class EffectMatrix(Measure[Scored]):
         units = Table(
             tuple(f"{a.name} ({_unit(a.kind, a.unit)})" for a in effects.attributes),
             _rows(effects, anchors, counts, units=True),
-            "Mean change per sigma, in the unit of each attribute",
+            f"Mean change per sigma, in the unit of each attribute, {by}",
             "The same in the units of the attributes",
         )
         return Part(Markup("{} ").format(text) + KEY.format(faint), tables=(*tables, units))
@@ -105,7 +117,8 @@ class EffectMatrix(Measure[Scored]):
         return Drawing(
             plots.plot_direction_effects(effects, direction, null=null),
             f"Effects of {direction} in standard deviations per sigma: {listed}.",
-            f"Effects of one sigma with their intervals{', probabilities as log-odds' * logit}"
+            f"Effects of one sigma with their intervals, labels of {effects.source.classifier}"
+            f"{', probabilities as log-odds' * logit}"
             f"{'' if null is None else '; the gray band is that of random directions'}.",
         )
 

@@ -9,6 +9,7 @@ page. Read `parts.py` first; everything listed here may be imported from here.
 
 from __future__ import annotations
 
+from analysis.plots.agreement import plot_agreement
 from analysis.plots.comparison import plot_comparison
 from analysis.plots.comparison_heatmap import plot_comparison_heatmap
 from analysis.plots.curves import (
@@ -39,10 +40,10 @@ from analysis.plots.strips import plot_sweep
 from analysis.plots.theme import DARK, LIGHT, Theme
 
 __all__ = [
-    "DARK", "LIGHT", "Theme", "plot_accuracy", "plot_attribute_dependency", "plot_calibration",
-    "plot_comparison", "plot_comparison_heatmap", "plot_convergence", "plot_cosines",
-    "plot_direction_effects", "plot_effects", "plot_entanglement", "plot_geodesic", "plot_identity",
-    "plot_importance", "plot_leakage", "plot_path_lengths", "plot_principal_angles",
-    "plot_pullback_spectra", "plot_realism", "plot_spectrum", "plot_subspace_comparisons",
-    "plot_subspace_distances", "plot_sweep",
+    "DARK", "LIGHT", "Theme", "plot_accuracy", "plot_agreement", "plot_attribute_dependency",
+    "plot_calibration", "plot_comparison", "plot_comparison_heatmap", "plot_convergence",
+    "plot_cosines", "plot_direction_effects", "plot_effects", "plot_entanglement", "plot_geodesic",
+    "plot_identity", "plot_importance", "plot_leakage", "plot_path_lengths",
+    "plot_principal_angles", "plot_pullback_spectra", "plot_realism", "plot_spectrum",
+    "plot_subspace_comparisons", "plot_subspace_distances", "plot_sweep",
 ]  # fmt: skip

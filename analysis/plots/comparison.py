@@ -15,9 +15,11 @@ __all__ = ["plot_comparison"]
 PANELS: dict[Metric, str] = {
     "effect": "effect of one sigma\n(standard deviations)",
     "leakage": "leakage\n(standard deviations)",
+    "drift": "signed leakage\n(share of own effect)",
     "identity": "identity kept\n(0: different faces)",
     "judged": "effect to the judge\n(standard deviations)",
     "judged_leakage": "leakage to the judge\n(standard deviations)",
+    "judged_drift": "signed leakage to the judge\n(share of own effect)",
 }
 
 
@@ -73,7 +75,8 @@ def plot_comparison(
     )
     for text in legend.get_texts():
         text.set(color=theme.ink, size=10)
-    title(figure, f"Methods at equal effect: {comparison.change:g} standard deviation", theme)
+    heading = f"Methods at equal effect: {comparison.change:g} standard deviation"
+    title(figure, f"{heading}, labels of {comparison.labelers}", theme)
     return fitted(figure)
 
 

@@ -22,18 +22,20 @@ TITLES: dict[Metric, str] = {
     "success": "Share of codes whose attribute rises",
     "leakage": "Leakage: mean change of the other attributes, in their standard deviations",
     "worst": "Largest change of another attribute, in its standard deviations",
+    "drift": "Signed leakage: mean |mean change| of the other attributes over the effect",
     "identity": "Identity kept, by face embeddings",
     "judged": "Change of the attribute as the judge sees it, in its standard deviations",
     "judged_leakage": "Leakage as the judge sees it, in standard deviations",
+    "judged_drift": "Signed leakage over the effect, as the judge sees both",
 }
-UNWANTED: tuple[Metric, ...] = ("leakage", "worst", "judged_leakage")
+UNWANTED: tuple[Metric, ...] = ("leakage", "worst", "drift", "judged_leakage", "judged_drift")
 CELL = (0.56, 0.25)  # inches
 
 
 def plot_comparison_heatmap(
     comparison: Comparison,
     *,
-    metrics: Sequence[Metric] = ("effect", "leakage", "identity"),
+    metrics: Sequence[Metric] = ("effect", "leakage", "drift", "identity"),
     axes: FigureBase | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
@@ -68,7 +70,8 @@ def plot_comparison_heatmap(
         for label in panel.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
     heading = (
-        f"{comparison.generator}, {comparison.count} held-out codes; "
+        f"{comparison.generator}, {comparison.count} held-out codes, labels of "
+        f"{comparison.labelers}; "
         f"leakage and identity at a change of {comparison.change:g} standard deviations"
     )
     title(drawn[0].figure, heading, theme, size=10.0)

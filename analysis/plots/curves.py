@@ -58,8 +58,8 @@ def plot_calibration(
     """
     if not calibrations:
         raise LatdirError(
-            "there are no calibration curves to draw: name directions after attributes, or give "
-            "targets={…} when measuring"
+            "there are no calibration curves to draw: name directions after attributes, or say "
+            "which moves which with curves.aimed({…})"
         )
     drawn = panels(axes, len(calibrations), width=3.9, height=3.1, theme=theme)
     for panel, curve in zip(drawn, calibrations, strict=True):

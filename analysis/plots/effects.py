@@ -57,7 +57,8 @@ def plot_effects(
     heat_map(
         axes, mean, rows=effects.directions, columns=effects.names, colors=theme.diverging,
         limits=(-limit, limit), label="standard deviations per sigma", theme=theme,
-        title=f"Effect of one sigma, in standard deviations of the attribute{scale}", pale=~counts,
+        title=f"Effect of one sigma, in standard deviations of the attribute{scale},\n"
+        f"labels of {effects.source.classifier}", pale=~counts,
     )  # fmt: skip
     for k in range(rows):
         for a in range(columns):
@@ -128,7 +129,9 @@ def plot_direction_effects(
     axes.axvline(0, color=theme.quiet, linewidth=1)
     axes.set_yticks(range(len(shown)), [name for _, name in shown])
     axes.invert_yaxis()
-    axes.set_xlabel("standard deviations of the attribute per sigma")
+    axes.set_xlabel(
+        f"standard deviations of the attribute per sigma, labels of {effects.source.classifier}"
+    )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="best")
     dress(axes, theme)

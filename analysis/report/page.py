@@ -145,6 +145,7 @@ def _context(
         "sources": [
             ("generator", f"{source.generator}, sha256 {source.fingerprint}"),
             ("classifier", f"{source.classifier}, sha256 {source.classifier_fingerprint}"),
+            *_judge(effects),
             ("held-out codes", f"{source.count}, seed {source.seed}, ψ {source.truncation:g}"),
             ("amounts (sigma)", ", ".join(number(a) for a in effects.curves.amounts.tolist())),
             ("arithmetic", f"{source.precision} on {source.device}, torch {torch.__version__}"),
@@ -153,6 +154,13 @@ def _context(
         "again": _again(effects),
         "version": metadata.version("latdir"),
     }
+
+
+def _judge(effects: Effects) -> list[tuple[str, str]]:
+    if effects.judged is None:
+        return []
+    source = effects.judged.source
+    return [("judge", f"{source.classifier}, sha256 {source.classifier_fingerprint}")]
 
 
 def _summary(found: Mapping[str, Any], anchors: Mapping[str, str]) -> Table:
@@ -191,7 +199,7 @@ def _lead(bank: DirectionBank, effects: Effects, null: RandomNull | None) -> str
     return (
         f"{len(bank)} {many} of {bank.generator}, measured on {effects.source.count} codes that "
         f"none of them was found with{beside}: the effect of each, its side effects, and their "
-        "uncertainty."
+        f"uncertainty. By the labels of {effects.labelers}."
     )
 
 
@@ -227,6 +235,7 @@ def _again(effects: Effects) -> str:
         "effects = analysis.measure_effects(\n"
         f"    generator, classifier, bank, step={effects.step!r}, symmetric={effects.symmetric},\n"
         f"    count={source.count}, seed={source.seed},\n"
+        f"{'' if effects.judged is None else '    judge=judge,' + chr(10)}"
         f"    rendering=Rendering({rendering}),\n"
         ")\n"
     )

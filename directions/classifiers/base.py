@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -119,12 +120,18 @@ class Classifier(Movable, ABC):
         attributes: The columns; names differ.
         differentiable: Whether gradients flow from scores to images.
         compiles: Whether `inference` has a compiled form that is faster.
+        common_names: Own attribute to the name that other classifiers have for the same, so that
+            it can judge beside them.
+        teachers: Names of the classifiers whose scores it was trained on; it is no independent
+            judge of those.
     """
 
     name: str
     attributes: tuple[Attribute, ...]
     differentiable: bool = False
     compiles: bool = False
+    common_names: Mapping[str, str] = MappingProxyType({})
+    teachers: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -262,6 +269,7 @@ class Combined(Classifier):
         self.attributes = tuple(a for c in classifiers for a in c.attributes)
         self.differentiable = all(c.differentiable for c in classifiers)
         self.compiles = any(c.compiles for c in classifiers)
+        self.common_names = {a: n for c in classifiers for a, n in c.common_names.items()}
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         if twice:
             raise LatdirError(

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.registry import MEASURES
-from directions.classifiers import load_classifier
 from directions.errors import LatdirError
 from latdir.cache import keeping_scores
 from latdir.options import (
     AttributeNames,
     BankFile,
-    BankModels,
     Flags,
+    JudgedModels,
     attributes_of,
     left_out,
     split_names,
@@ -63,7 +62,7 @@ MeasureCounts = Annotated[
 
 
 def _opened(
-    bank: Path, models: BankModels, attributes: str | None
+    bank: Path, models: JudgedModels, attributes: str | None
 ) -> tuple[DirectionBank, Generator, Classifier, list[str], list[str]]:
     """What a command measures: bank, generator, classifier, attributes, and those left out."""
     loaded, made = models.open(bank)
@@ -80,7 +79,7 @@ def effects(
     count: Annotated[int, typer.Option(help="Held-out codes.")] = 256,
     step: Annotated[float, typer.Option(help="Length of the step, in sigma.")] = 2.0,
     out: Annotated[Path | None, typer.Option(help=".json, .png, .pdf or .svg to write.")] = None,
-    models: BankModels,
+    models: JudgedModels,
     as_json: Json = False,
 ) -> None:
     """Measure the effect of each direction on the attributes, on held-out codes."""
@@ -96,6 +95,7 @@ def effects(
         attributes=names,
         count=count,
         step=step,
+        judge=models.second(),
         rendering=models.rendering(),
     )
     data = measured.as_dict() | {"left_out": rest}
@@ -104,12 +104,18 @@ def effects(
     elif out is not None:
         write_figure(out, plots.plot_effects(measured))
     rows = [
-        [name, *(f"{v:+.2f}" for v in row)]
-        for name, row in zip(measured.directions, measured.standardized.tolist(), strict=True)
+        [name, seen.source.classifier, *(_signed(cells.get(a)) for a in measured.names)]
+        for k, name in enumerate(measured.directions)
+        for seen in filter(None, (measured, measured.judged))
+        for cells in [dict(zip(seen.names, seen.standardized[k].tolist(), strict=True))]
     ]
     title = "Change per sigma, in standard deviations of each attribute"
-    shown = table(title, ["direction", *measured.names], rows)
+    shown = table(title, ["direction", "labels of", *measured.names], rows)
     say(data, shown, left_out(rest), as_json=as_json)
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f}"
 
 
 @keeping_scores
@@ -123,7 +129,7 @@ def evaluate(
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     null: Annotated[int, typer.Option(help="Random directions.", min=3)] = 16,
     measures: MeasureCounts,
-    models: BankModels,
+    models: JudgedModels,
     as_json: Json = False,
 ) -> None:
     """Measure all there is to measure of a bank: effects, leakage, accuracy.
@@ -143,6 +149,7 @@ def evaluate(
         count=count,
         null=null,
         measures=measures,
+        judge=models.second(),
         rendering=models.rendering(),
     )
     columns, data = found.columns(), found.as_dict() | {"left_out": rest}
@@ -177,12 +184,9 @@ def compare(
     change: Annotated[
         float, typer.Option(help="Common change of each target, in its standard deviations.")
     ] = 1.0,
-    judge: Annotated[
-        str | None, typer.Option(help="A second classifier to judge the same images.")
-    ] = None,
     identity: Annotated[bool, typer.Option(help="Measure identity too, if possible.")] = True,
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
-    models: BankModels,
+    models: JudgedModels,
     as_json: Json = False,
 ) -> None:
     """Set banks side by side on the same held-out codes, at equal effect."""
@@ -216,7 +220,7 @@ def compare(
         count=count,
         embed=embedding(scorer) if identity else None,
         rendering=models.rendering(),
-        judge=None if judge is None else load_classifier(judge, device=models.device),
+        judge=models.second(),
     )
     data = found.as_dict()
     for path in out or []:
@@ -238,7 +242,10 @@ def compare(
         (method, "all", None, *(means[metric].get(method) for metric in found.metrics))
         for method in found.methods
     ]
-    title = f"At equal effect, {change:g} standard deviation, on {count} held-out codes"
+    title = (
+        f"At equal effect, {change:g} standard deviation, on {count} held-out codes, labels of "
+        f"{found.labelers}"
+    )
     say(data, table(title, shown, rows), as_json=as_json)
 
 
@@ -251,7 +258,7 @@ def report(
     attributes: AttributeNames = None,
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     measures: MeasureCounts,
-    models: BankModels,
+    models: JudgedModels,
     as_json: Json = False,
 ) -> None:
     """Measure a bank and write one self-contained HTML page about it."""
@@ -265,6 +272,7 @@ def report(
         attributes=names,
         count=count,
         measures=measures,
+        judge=models.second(),
         rendering=models.rendering(),
     )
     found.report(out, made)

@@ -42,7 +42,9 @@ def test_results_are_short_in_a_notebook_and_convert_to_tables(world):
     assert "<td" in found._repr_html_()
     assert len(found.to_frame()) == 3
     effects = found.effects
-    assert repr(effects) == "Effects(planted: 3 directions on 3 attributes, 8 codes, step 2)"
+    assert repr(effects) == (
+        "Effects(planted: 3 directions on 3 attributes, 8 codes, step 2, labels of planted)"
+    )
     assert len(repr(found.null)) < 200
     assert len(repr(effects.curves)) < 1500
     assert f"{float(effects.standardized[2, 1]):+.2f}</td>" in effects._repr_html_()

@@ -21,7 +21,10 @@ def evaluation() -> Evaluation:
     classifier = generator.classifier()
     classifier.embed = classifier.__call__
     flags = {name: 16 for name, entry in MEASURES.items() if entry.flag}
-    return evaluate(true_bank(generator), generator, classifier, count=16, null=3, measures=flags)
+    return evaluate(
+        true_bank(generator), generator, classifier, count=16, null=3, measures=flags,
+        judge=generator.classifier(kind="probability"),
+    )  # fmt: skip
 
 
 def test_all_measures_are_computed_in_the_order_of_the_registry(evaluation):

@@ -25,7 +25,7 @@ from directions import zoo
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.clip import backends as adapters
 from directions.classifiers.clip.protocol import TextImageModel
-from directions.classifiers.clip.templates import FACE_PROMPTS, TEMPLATES
+from directions.classifiers.clip.templates import COMMON_NAMES, FACE_PROMPTS, TEMPLATES
 from directions.classifiers.clip.weights import read_weights
 from directions.classifiers.crop import checked
 from directions.devices import Device, Movable, moved, resolve_device
@@ -371,4 +371,7 @@ def clip_faces() -> ClipClassifier:
     Raises:
         LatdirError: The package `clip` is not installed.
     """
-    return clip_classifier(load_clip(), FACE_PROMPTS)
+    made = clip_classifier(load_clip(), FACE_PROMPTS)
+    # `tinyclip-faces` learned from captions that were made of these scores.
+    made.common_names, made.teachers = COMMON_NAMES, ("faces", "pixels")
+    return made

@@ -7,7 +7,7 @@ their article: "a smiling face", "an old man".
 
 from __future__ import annotations
 
-__all__ = ["FACE_PROMPTS", "TEMPLATES"]
+__all__ = ["COMMON_NAMES", "FACE_PROMPTS", "TEMPLATES"]
 
 TEMPLATES = (
     "{}",
@@ -105,4 +105,20 @@ FACE_PROMPTS: dict[str, tuple[str, str]] = {
         "a face in front of a dark background",
     ),
     "clip_warm": ("a face in warm light", "a face in cold light"),
+}
+
+# Attribute: the name that classifiers of faces and pixels have for it.
+COMMON_NAMES: dict[str, str] = {
+    "clip_smiling": "smiling",
+    "clip_surprised": "surprised",
+    "clip_sad": "sad",
+    "clip_angry": "angry",
+    "clip_man": "male",
+    "clip_old": "age",
+    "clip_open_mouth": "mouth_open",
+    "clip_looking_right": "yaw",
+    "clip_looking_up": "pitch",
+    "clip_bright": "brightness",
+    "clip_bright_background": "background_brightness",
+    "clip_warm": "warmth",
 }

@@ -8,7 +8,7 @@ from analysis import attribute_dependency, identity_preservation, measure_curves
 from analysis.comparison import Cost, EqualEffect, compare_methods
 from analysis.comparison.compare import AMOUNTS
 from analysis.plots import plot_comparison
-from directions import LatdirError
+from directions import LatdirError, condition
 from directions.classifiers import Attribute, Renamed
 from directions.direction import Calibration
 from directions.planted.world import planted
@@ -155,6 +155,7 @@ def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
     assert [a.get_xlabel().split("\n")[0] for a in figure.axes] == [
         "effect of one sigma",
         "leakage",
+        "signed leakage",
         "identity kept",
         "cost",
     ]
@@ -164,7 +165,7 @@ def test_the_figure_has_a_panel_for_each_metric_and_a_mark_for_each_row():
     assert marks[1] == [pytest.approx(found.row("part", "factor_1").leakage.mean)]
     figure.draw_without_rendering()
     bare = plot_comparison(dataclasses.replace(found, costs={"truth": Cost(), "part": Cost()}))
-    assert len(bare.axes) == 3
+    assert len(bare.axes) == 4
 
 
 def test_a_judge_has_panels_of_its_own():
@@ -175,7 +176,9 @@ def test_a_judge_has_panels_of_its_own():
     )  # fmt: skip
     figure = plot_comparison(found)
     titles = [axes.get_xlabel().split("\n")[0] for axes in figure.axes]
-    assert titles[-2:] == ["effect to the judge", "leakage to the judge"]
+    assert titles[-3:] == [
+        "effect to the judge", "leakage to the judge", "signed leakage to the judge",
+    ]  # fmt: skip
     marks = figure.axes[titles.index("effect to the judge")].containers[0][0].get_xdata()
     assert list(marks) == [pytest.approx(found.row("truth", "smiling").judged.mean)]
 
@@ -285,3 +288,27 @@ def test_differences_to_a_reference_and_means_over_attributes():
     assert columns["method"] == ["truth"] * 4 + ["rough"] * 4 + ["part"] * 4
     assert columns["leakage"][:4] == [found.row("truth", n).leakage.mean for n in generator.names]
     assert columns["amount"][8] is None
+
+
+def test_signed_leakage_falls_with_conditioning_where_that_of_single_images_does_not():
+    generator = planted(factors=4, dim=16, cosine=0.3)
+    exact, bank = generator.classifier(), true_bank(generator)
+    random = torch.Generator().manual_seed(0)
+    noisy = Altered(exact, lambda s: s + 2 * torch.randn(s.shape, generator=random))
+    banks = {"plain": bank, "conditioned": condition(bank, on=list(bank))}
+    found = compare_methods(
+        generator, noisy, banks, attributes=generator.names, count=512, judge=exact,
+        at=EqualEffect(change=0.7),
+    )  # fmt: skip
+    for name in generator.names:
+        plain, clean = (found.row(method, name) for method in banks)
+        # Along t_0 the others change by cos(t_0, t_j) of its own change, in its spread.
+        assert plain.judged_drift.mean == pytest.approx(0.3, rel=0.1)
+        assert clean.judged_drift.mean == pytest.approx(0, abs=1e-3)
+        assert plain.drift.low < 0.3 < plain.drift.high
+        assert clean.drift.mean < 0.5 * plain.drift.mean
+        assert found.difference("conditioned", "plain", attribute=name, metric="drift").high < 0
+        assert clean.leakage.mean > 0.8 * plain.leakage.mean
+    assert {"drift", "judged_drift"} <= set(found.metrics)
+    assert "judged by planted" in repr(found)
+    assert "labels of altered, judged by planted" in plot_comparison(found).get_suptitle()

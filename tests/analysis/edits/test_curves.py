@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from analysis.edits.curves import measure_curves
+from analysis.edits.effects import measure_effects
 from analysis.edits.targets import amounts_reaching, between, match_targets
 from directions import Calibration, Direction, DirectionBank, LatdirError, Rendering
 from directions.planted.world import planted
@@ -171,8 +172,6 @@ def _nan(scores):
         ({"amounts": (0.0,)}, r"amounts \[0.0\] move nothing"),
         ({"amounts": (math.inf,)}, "give finite amounts"),
         ({"attributes": ["glasses"]}, "has no attribute 'glasses'"),
-        ({"targets": {"factor_0": "glasses"}}, "no attribute 'glasses' was measured"),
-        ({"targets": {"smile": "factor_0"}}, "no direction 'smile' in this bank"),
         ({"seed": 4}, "the bank was found with codes of seed 4: measured on the same codes"),
     ],
 )
@@ -182,6 +181,18 @@ def test_refusals(settings, text):
     bank = DirectionBank(bank.directions, bank.generator, bank.fingerprint, {"seed": 4})
     with pytest.raises(LatdirError, match=text):
         measure_curves(generator, generator.classifier(), bank, **settings)
+
+
+def test_other_targets_are_named_afterwards():
+    generator = world()
+    measured = measure_effects(generator, generator.classifier(), true_bank(generator), count=3)
+    aimed = measured.aimed({"factor_1": "factor_0"})
+    assert list(aimed.targets.items())[:2] == [("factor_0", "factor_0"), ("factor_1", "factor_0")]
+    assert torch.equal(aimed.mean, measured.mean)
+    with pytest.raises(LatdirError, match="no attribute 'glasses' was measured: there are factor"):
+        measured.aimed({"factor_0": "glasses"})
+    with pytest.raises(LatdirError, match="no direction 'smile' was measured: there are factor_0"):
+        measured.aimed({"smile": "factor_0"})
 
 
 def test_refuses_an_empty_bank_another_generator_and_nan():

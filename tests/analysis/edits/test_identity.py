@@ -68,10 +68,9 @@ def test_faster_directions_are_not_blamed_for_the_same_effect():
         generator.classifier(),
         bank,
         amounts=(0.5, 1.0, 2.0, 3.0, 4.0),
-        targets={"quick": "factor_0", "slow": "factor_0"},
         count=30,
         embed=lambda images: images.flatten(1),
-    )
+    ).aimed({"quick": "factor_0", "slow": "factor_0"})
     identity = identity_preservation(found, changes=(0.5, 1.0))
     torch.testing.assert_close(identity.amounts[1], 2 * identity.amounts[0], atol=0, rtol=1e-3)
     torch.testing.assert_close(identity.kept[0], identity.kept[1], atol=5e-3, rtol=0)

@@ -14,7 +14,7 @@ from analysis import (
     identity_preservation,
     plots,
 )
-from analysis.comparison import Comparison, Cost, Row
+from analysis.comparison import Agreement, Comparison, Cost, Opinions, Row
 from analysis.edits.accuracy import Accuracy
 from analysis.edits.realism import Realism
 from analysis.edits.sweeps import ScoredSweep
@@ -74,10 +74,12 @@ def figure_of(name, names):
     eigen = torch.tensor([3.0, 1.0, 0.1])
     metric = LocalMetric(eigen, torch.eye(3), 4.1, 3)
     steps = torch.ones(4)
+    opinions = [Opinions(n, n, cell, cell, cell, 0.5, 1.0, 0.9, cell, cell) for n in names]
     made = {
         "accuracy": lambda: Accuracy(
             "change", names, attributes, torch.ones(3, 2), noise(3, 2, 9), torch.ones(3)
         ),
+        "agreement": lambda: Agreement(tuple(opinions), names[0], names[1], names, 2.0, 8, 0.95),
         "attribute_dependency": lambda: attribute_dependency(found, changes=(0.5, 1.0)),
         "calibration": lambda: list(calibration_curves(found)),
         "comparison": lambda: compared,

@@ -75,9 +75,8 @@ def measured():
         classifier,
         bank,
         count=20,
-        targets={HOSTILE: "yaw"},
         embed=lambda images: images.flatten(1),
-    )
+    ).aimed({HOSTILE: "yaw"})
     effects = effects_of(curves)
     return generator, bank, effects, random_null(generator, classifier, effects, count=4)
 

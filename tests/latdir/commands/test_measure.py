@@ -111,6 +111,33 @@ def test_the_attributes_are_those_the_bank_is_about(run, generator, tmp_path, co
     assert measured()[1] == []
 
 
+def test_a_judge_sees_what_the_classifier_sees(run, generator, tmp_path: Path) -> None:
+    true_bank(generator).save(tmp_path / "true.safetensors")
+    judged = f"{MINE} --judge mine:judge --count 24 --judge-names yaw=turn"
+    code, out, err = run(f"effects true.safetensors {judged} --json")
+    assert code == 0, err
+    said = json.loads(out)
+    assert [a["name"] for a in said["judge"]["attributes"]] == ["age", "smile"]
+    assert said["judge"]["mean"][1][1] > 0
+    assert "planted" in run(f"effects true.safetensors {judged}")[1]
+    code, out, err = run(f"evaluate true.safetensors {judged} --null 3 --json")
+    assert code == 0, err
+    said = json.loads(out)
+    assert [r["judge_rises"] for r in said["directions"]] == [1.0, 1.0, None]
+    assert said["judge"]["rows"][0]["ratio"] == pytest.approx(1, abs=0.05)
+    code, out, err = run(f"report true.safetensors {judged} --out page.html")
+    assert code == 0, err
+    assert "A second opinion" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    for wrong, said in (
+        ("--judge-names yaw=turn", "--judge-names yaw=turn needs a judge: give --judge NAME too"),
+        ("--judge mine:judge --judge-names yaw", "--judge-names takes old=new"),
+        ("--judge mine:classifier", "which is the labeler or a part of it"),
+    ):
+        code, _, err = run(f"effects true.safetensors {MINE} {wrong}")
+        assert code == 2
+        assert said in " ".join(err.split())
+
+
 def test_compare_writes_one_table_and_one_figure(run, generator, tmp_path: Path) -> None:
     noise = torch.randn(generator.truth.shape, generator=torch.Generator().manual_seed(0))
     rough = generator.truth + 0.6 * noise / 12**0.5

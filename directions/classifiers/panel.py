@@ -1,0 +1,122 @@
+"""Two labelers side by side: one that directions may have been found with, and a judge.
+
+A direction that was fitted to a labeler may have found what pleases that labeler rather than what
+people would call the attribute; so may the conditions it was freed from. A second labeler, of
+other training data and architecture, that no direction was found with, sees the same images.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.classifiers.base import Attribute, Classifier, Combined, check_classifier
+from directions.classifiers.rename import Renamed
+from directions.errors import LatdirError, UnknownNameError
+
+__all__ = ["JUDGED", "Panel"]
+
+JUDGED = "\x1fjudge\x1f"  # before the judge's attributes, which have the labeler's names
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A labeler and a judge, as one classifier that renders nothing twice.
+
+    Attributes:
+        classifier: Both, the judge's attributes under names of their own.
+        labeler: The first.
+        judge: The second.
+        own: Attributes of the labeler that are scored.
+        judged: Attributes of the judge that are scored, under the names that both have.
+    """
+
+    classifier: Classifier
+    labeler: Classifier
+    judge: Classifier
+    own: tuple[str, ...]
+    judged: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, labeler: Classifier, judge: Classifier, names: Sequence[str], *, every: bool = False
+    ) -> Panel:
+        """Put a judge beside a labeler.
+
+        Attributes are matched by name, the judge's by their common names where it has some
+        (`clip_smiling` is `smiling`); where names differ, rename the judge's with
+        `directions.classifiers.Renamed`.
+
+        Args:
+            labeler: Scores the images.
+            judge: Scores the same images; no part of the labeler.
+            names: Attributes of the labeler that are scored.
+            every: Score all attributes of the judge, not only those named.
+
+        Raises:
+            LatdirError: A judge that is the labeler or a part of it, or that has none of the
+                attributes. A judge that was trained on scores of the labeler is logged as a
+                warning.
+
+        Example:
+            >>> from directions import load_classifier
+            >>> faces, pixels = load_classifier("faces"), load_classifier("pixels")
+            >>> Panel.of(faces, Renamed(pixels, {"brightness": "age"}), ["age", "yaw"]).judged
+            ('age',)
+        """
+        check_classifier(judge)
+        parts = {c.fingerprint for c in _parts(labeler)}
+        if same := [c.name for c in _parts(judge) if c.fingerprint in parts]:
+            raise LatdirError(
+                f"the judge {judge.name} holds {same[0]}, which is the labeler or a part of it: a "
+                "second opinion needs another classifier, see directions.classifiers."
+                "available_classifiers()"
+            )
+        if taught := {c.name for c in _parts(labeler)} & {
+            name for c in _parts(judge) for name in c.teachers
+        }:
+            log.warning(
+                "the judge %s was trained on scores of %s: its opinion is not independent",
+                judge.name,
+                ", ".join(sorted(taught)),
+            )
+        common = {a: n for a, n in judge.common_names.items() if n not in judge.names}
+        known = Renamed(judge, common) if common else judge
+        shared = tuple(name for name in names if name in known.names)
+        if not shared:
+            raise UnknownNameError(
+                f"the judge {judge.name} has none of {', '.join(names)}: it has "
+                f"{', '.join(known.names)}; rename them with directions.classifiers.Renamed"
+            )
+        aside = Renamed(known, {name: JUDGED + name for name in known.names})
+        judged = known.names if every else shared
+        return cls(Combined(labeler, aside), labeler, judge, tuple(names), judged)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns scored: the labeler's, then the judge's."""
+        return (*self.own, *(JUDGED + name for name in self.judged))
+
+    def apart(
+        self, attributes: Sequence[Attribute], scores: Float[Tensor, "k t n a"]
+    ) -> Iterator[tuple[Classifier, tuple[Attribute, ...], Float[Tensor, "k t n b"]]]:
+        """The labeler and the judge, each with its attributes and scores, of columns `names`."""
+        count = len(self.own)
+        yield self.labeler, tuple(attributes[:count]), scores[..., :count]
+        plain = (replace(a, name=a.name.removeprefix(JUDGED)) for a in attributes[count:])
+        yield self.judge, tuple(plain), scores[..., count:]
+
+
+def _parts(classifier: Classifier) -> list[Classifier]:
+    """The classifiers that one is made of, without new names."""
+    if isinstance(classifier, Renamed):
+        return _parts(classifier.classifier)
+    if isinstance(classifier, Combined):
+        return [p for part in classifier.parts for p in _parts(part)]
+    return [classifier]
