@@ -12,9 +12,15 @@ import torch
 from torch import Tensor
 
 from analysis.edits.calibration import apply_calibrations, calibration_curves
-from analysis.edits.curves import measure_curves
+from analysis.edits.curves import HeldOut, moves_of
 from analysis.edits.effects import Effects, effects_of
-from analysis.edits.nulls import RandomNull, evident, random_null
+from analysis.edits.nulls import (
+    RandomMoves,
+    RandomNull,
+    curves_beside_random,
+    evident,
+    only_space,
+)
 from analysis.measures.base import Scored, Trial
 from analysis.measures.remarks import Remark
 from analysis.registry import MEASURES, find_measure, remarks
@@ -24,7 +30,7 @@ from directions.classifiers.base import Classifier, Combined
 from directions.errors import UnknownNameError
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
-from directions.seeds import TRIAL_SEED
+from directions.seeds import HELD_OUT_SEED, TRIAL_SEED
 from directions.table import frame, html_table
 
 __all__ = ["Evaluation", "embedding", "evaluate"]
@@ -176,20 +182,23 @@ def evaluate(
         raise UnknownNameError(f"no measure {unknown[0]!r}: there are {', '.join(amounts)}")
     amounts |= measures or {}
     embed = embedding(classifier)
-    curves = measure_curves(
+    held_out = HeldOut.of(
         generator,
         classifier,
         bank,
-        amounts=AMOUNTS,
         attributes=attributes,
         count=count,
+        seed=HELD_OUT_SEED,
         rendering=rendering,
         embed=embed,
         judge=judge,
     )
+    kind = (only_space(d.space for d in bank.directions), None)
+    curves, [randoms] = curves_beside_random(
+        held_out, moves_of(bank, AMOUNTS), RandomMoves(count=null), [kind]
+    )
     effects = effects_of(curves)
     calibrated = apply_calibrations(bank, calibration_curves(curves))
-    randoms = random_null(generator, classifier, effects, count=null)
     scored = Scored(calibrated, effects, randoms)
     results = {}
     for name, amount in amounts.items():

@@ -7,9 +7,10 @@ functions of these scores, so one pass over the images serves all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -22,12 +23,12 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.classifiers.panel import Panel
 from directions.devices import device_name
-from directions.direction import Direction
 from directions.errors import LatdirError, UnknownNameError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.progress import tqdm
 from directions.scoring.held_out import check_held_out
+from directions.scoring.moved import Moves, moved_codes
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
@@ -39,6 +40,7 @@ __all__ = [
     "Scale",
     "Source",
     "measure_curves",
+    "moves_of",
 ]
 
 AMOUNTS = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
@@ -245,22 +247,33 @@ def measure_curves(
             codes, codes that the bank was found with, scores that are not finite, or a judge that
             is no second labeler.
     """
-    check_held_out(generator, bank, count=count, seed=seed)
+    held_out = HeldOut.of(
+        generator,
+        classifier,
+        bank,
+        attributes=attributes,
+        count=count,
+        seed=seed,
+        embed=embed,
+        judge=judge,
+        rendering=rendering,
+    )
+    [found] = held_out.curves(moves_of(bank, amounts))
+    return found
+
+
+def moves_of(bank: DirectionBank, amounts: Sequence[float]) -> Moves:
+    """All directions of a bank by every amount, ascending, 0 among them.
+
+    Raises:
+        LatdirError: Amounts that are not finite, or 0 alone.
+    """
     steps = torch.tensor(sorted({0.0, *map(float, amounts)}), dtype=torch.float64)
     if len(steps) < 2 or not torch.isfinite(steps).all():
         raise LatdirError(
             f"amounts {steps.tolist()} move nothing: give finite amounts in sigma, such as (-2, 2)"
         )
-    names = tuple(classifier.names if attributes is None else attributes)
-    classifier.columns(names)
-    aims = match_targets(bank, names)
-    rendering = rendering.of_bank(bank.provenance)
-    panel = None if judge is None else Panel.of(classifier, judge, names)
-    seen_by = classifier if panel is None else panel.classifier
-    wanted = names if panel is None else panel.names
-    held_out = HeldOut(generator, seen_by, wanted, count, seed, rendering, embed)
-    measured = replace(held_out.curves(bank, steps), targets=aims)
-    return measured if panel is None else _apart(measured, panel)
+    return Moves(bank.directions, steps)
 
 
 def _apart(curves: Curves, panel: Panel) -> Curves:
@@ -293,6 +306,8 @@ class HeldOut:
         seed: Seed of the codes.
         rendering: How images are made.
         embed: Images to embeddings, for identity.
+        targets: The attribute that each direction of the bank is meant to move.
+        panel: The classifier's parts, where it is a labeler and a judge.
         baseline: `[n, a]`, scores of the unmoved codes where they are known already.
     """
 
@@ -303,54 +318,107 @@ class HeldOut:
     seed: int
     rendering: Rendering
     embed: Callable[[Tensor], Tensor] | None = None
+    targets: Mapping[str, str] = field(default_factory=dict)
+    panel: Panel | None = None
     baseline: Float[Tensor, "n a"] | None = None
 
-    def curves(self, bank: DirectionBank, amounts: Float[Tensor, "t"]) -> Curves:
-        """Scores of the codes moved by every amount, ascending with 0, along every direction."""
-        shape = (len(bank), len(amounts), self.count)
-        scores = torch.empty(*shape, len(self.names))
-        identity = torch.where(amounts < 0, torch.nan, 1.0)[:, None].expand(shape).float().clone()
+    @classmethod
+    def of(
+        cls,
+        generator: Generator,
+        classifier: Classifier,
+        bank: DirectionBank,
+        *,
+        attributes: Sequence[str] | None,
+        count: int,
+        seed: int,
+        rendering: Rendering,
+        embed: Callable[[Tensor], Tensor] | None = None,
+        judge: Classifier | None = None,
+    ) -> HeldOut:
+        """Codes to measure a bank on; arguments and errors as of `measure_curves`."""
+        check_held_out(generator, bank, count=count, seed=seed)
+        names = tuple(classifier.names if attributes is None else attributes)
+        classifier.columns(names)
+        panel = None if judge is None else Panel.of(classifier, judge, names)
+        return cls(
+            generator,
+            classifier if panel is None else panel.classifier,
+            names if panel is None else panel.names,
+            count,
+            seed,
+            rendering.of_bank(bank.provenance),
+            embed,
+            match_targets(bank, names),
+            panel,
+        )
+
+    def curves(self, *moves: Moves) -> tuple[Curves, ...]:
+        """Scores of the codes moved along every direction by every amount, in one pass.
+
+        Args:
+            moves: Of the bank first, then of others, whose identity is not measured. Amounts
+                ascend and have 0 among them.
+        """
+        spaces = [[d.acts_in(self.generator.spaces) for d in m.directions] for m in moves]
+        tables = [
+            torch.empty(len(m.directions), len(m.amounts), self.count, len(self.names))
+            for m in moves
+        ]
+        start = torch.where(moves[0].amounts < 0, torch.nan, 1.0)[:, None]
+        identity = start.expand(tables[0].shape[:3]).float().clone()
         identity_baseline = None
-        spaces = [d.acts_in(self.generator.spaces) for d in bank.directions]
         rendering = self.rendering
-        n = len(bank) * len(amounts) * self.count
+        n = sum(table.shape[:3].numel() for table in tables)
         hidden = not rendering.progress
         with tqdm(total=n, desc="moving codes", unit="image", delay=1, disable=hidden) as bar:
-            for space in dict.fromkeys(spaces):
-                mine = [k for k, own in enumerate(spaces) if own == space]
-                scorer = self._scorer(space, rendering, n)
+            for space in dict.fromkeys(chain(*spaces)):
+                mine = [[k for k, own in enumerate(part) if own == space] for part in spaces]
+                # Settings are chosen for the bank: a null beside it does not change its figures.
+                scorer = self._scorer(space, rendering, tables[0].shape[:3].numel())
                 # Settings measured for the first space hold for the others.
                 rendering = scorer.rendering
                 codes = self.generator.sample(
                     self.count, seed=self.seed, space=space, truncation=rendering.psi
                 )
                 unmoved, embedded = self._unmoved(scorer, codes)
-                scores[mine, amounts.tolist().index(0.0)] = unmoved
+                for own, table, only in zip(moves, tables, mine, strict=True):
+                    table[only, own.amounts.tolist().index(0.0)] = unmoved
                 if embedded is not None and identity_baseline is None:
                     identity_baseline = _mean_cosines(embedded)
-                bar.update(len(mine) * self.count)
-                moves = _moves(bank.directions, mine, codes, amounts, scorer.batch_size)
-                for k, t, rows, moved in moves:
-                    ahead = amounts[t] > 0
+                bar.update(sum(map(len, mine)) * self.count)
+                batches = moved_codes(codes, moves, batch_size=scorer.batch_size, only=mine)
+                for moved, (number, k, t, rows) in batches:
+                    ahead = (number == 0) & (moves[0].amounts[t * (number == 0)] > 0)
                     if embedded is None or not ahead.any():
-                        scores[k, t, rows] = scorer.score(moved)
+                        scores = scorer.score(moved)
                     else:
-                        scores[k, t, rows], seen = scorer.score_and_embed(moved, ahead)
+                        scores, seen = scorer.score_and_embed(moved, ahead)
                         before = embedded[rows[ahead].to(embedded.device)]
                         similar = cosine_similarity(seen, before).cpu()
                         identity[k[ahead], t[ahead], rows[ahead]] = similar
+                    for i, table in enumerate(tables):
+                        here = number == i
+                        table[k[here], t[here], rows[here]] = scores[here]
                     bar.update(len(rows))
+        source = self._source(rendering)
+        found, *others = (self._curves(*pair, source) for pair in zip(moves, tables, strict=True))
+        found = replace(found, targets=self.targets)
+        if self.embed is not None:
+            found = replace(found, identity=identity, identity_baseline=identity_baseline)
+        if self.panel is not None:
+            found, *others = (_apart(curves, self.panel) for curves in (found, *others))
+        return found, *others
+
+    def _curves(self, moves: Moves, scores: Tensor, source: Source) -> Curves:
+        columns = self.classifier.columns(self.names)
         return Curves(
-            directions=tuple(bank),
-            attributes=tuple(
-                self.classifier.attributes[c] for c in self.classifier.columns(self.names)
-            ),
-            amounts=amounts.float(),
+            directions=tuple(d.name for d in moves.directions),
+            attributes=tuple(self.classifier.attributes[c] for c in columns),
+            amounts=moves.amounts.float(),
             scores=scores,
-            spaces=tuple(d.space for d in bank.directions),
-            source=self._source(rendering),
-            identity=None if self.embed is None else identity,
-            identity_baseline=identity_baseline,
+            spaces=tuple(d.space for d in moves.directions),
+            source=source,
         )
 
     def _scorer(self, space: str, rendering: Rendering, n: int) -> Scorer:
@@ -384,22 +452,6 @@ class HeldOut:
             rendering,
             device_name(generator.device),
         )
-
-
-def _moves(
-    directions: Sequence[Direction], mine: list[int], codes: Tensor, steps: Tensor, batch: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Full batches of codes moved, forward first, with where each belongs."""
-    n = len(codes)
-    amounts = torch.cat([(steps > 0).nonzero()[:, 0], (steps < 0).nonzero()[:, 0]])
-    jobs = torch.cartesian_prod(amounts, torch.tensor(mine), torch.arange(n))
-    for part in torch.split(jobs, batch):
-        moved = [
-            directions[k].shift(codes[rows.to(codes.device)], steps[t])
-            for t, k in dict.fromkeys(map(tuple, part[:, :2].tolist()))
-            for rows in [part[(part[:, 0] == t) & (part[:, 1] == k), 2]]
-        ]
-        yield part[:, 1], part[:, 0], part[:, 2], torch.cat(moved)
 
 
 def _mean_cosines(embeddings: Tensor) -> Tensor:

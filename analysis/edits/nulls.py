@@ -12,7 +12,7 @@ them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,24 +21,29 @@ from jaxtyping import Bool, Float
 from scipy import stats
 from torch import Tensor
 
-from analysis.edits.curves import HeldOut
+from analysis.edits.curves import Curves, HeldOut, moves_of
 from analysis.edits.effects import Effects, effects_of
 from directions.baselines import random_directions
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 from directions.progress import tqdm
+from directions.scoring.moved import Moves
 
 __all__ = [
     "NullKind",
     "PermutationTest",
+    "RandomMoves",
     "RandomNull",
+    "curves_beside_random",
     "evident",
+    "only_space",
     "permuted_labels",
     "random_null",
 ]
 
 NullKind = Literal["prior", "sphere"]
+Layers = tuple[int, ...] | None
 Estimator = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -139,7 +144,7 @@ def random_null(
     space: str | None = None,
     count: int = 32,
     seed: int = 0,
-    layers: tuple[int, ...] | None = None,
+    layers: Layers = None,
     level: float = 0.95,
     null: NullKind = "prior",
 ) -> RandomNull:
@@ -165,30 +170,16 @@ def random_null(
         LatdirError: Fewer than three directions, a generator other than that of `effects`, or
             no `space` where these come from several.
     """
-    if count < 3:
-        raise LatdirError(f"a null of {count} random directions is too few: take 32 or more")
     source = effects.source
     if generator.fingerprint != source.fingerprint:
         raise LatdirError(
             f"the effects were measured on {source.generator} ({source.fingerprint[:12]}…), "
             f"not on {generator.name} ({generator.fingerprint[:12]}…): give the same generator"
         )
-    spaces = sorted(set(effects.curves.spaces))
-    if space is None and len(spaces) > 1:
-        raise SpaceError(
-            f"the effects are of directions in the spaces {', '.join(spaces)}: "
-            "choose one for the random ones with space=…"
-        )
-    space = space or spaces[0]
-    random = random_directions(
-        generator,
-        space=space,
-        n_directions=count,
-        seed=seed,
-        layers=layers,
-        spread="uniform" if null == "sphere" else "prior",
-    )
-    step, curves = effects.step, effects.curves
+    space = space or only_space(effects.curves.spaces)
+    drawn = RandomMoves(effects.step, effects.symmetric, count, seed, level, null)
+    random = drawn.of(generator, space, layers)
+    curves = effects.curves
     alike = (curves.scale, source.classifier_fingerprint) == ("score", classifier.fingerprint)
     held_out = HeldOut(
         generator,
@@ -199,10 +190,88 @@ def random_null(
         source.rendering,
         baseline=curves.baseline if alike else None,
     )
-    amounts = torch.tensor([-step, 0.0, step] if effects.symmetric else [0.0, step])
-    moved = held_out.curves(random, amounts.double())
-    measured = effects_of(moved, step=step, symmetric=effects.symmetric)
-    return RandomNull(measured, level, null)
+    return drawn.null(*held_out.curves(random))
+
+
+@dataclass(frozen=True)
+class RandomMoves:
+    """Steps along random directions, to be measured for a null.
+
+    Attributes:
+        step: Length of the step, in sigma.
+        symmetric: Whether it is taken both ways.
+        count: Number of directions, at least 3.
+        seed: Their seed.
+        level: Share of random directions inside the interval.
+        kind: `prior` draws them like differences of codes, `sphere` uniformly.
+
+    Raises:
+        LatdirError: Fewer than three directions.
+    """
+
+    step: float = 2.0
+    symmetric: bool = False
+    count: int = 32
+    seed: int = 0
+    level: float = 0.95
+    kind: NullKind = "prior"
+
+    def __post_init__(self) -> None:
+        if self.count < 3:
+            raise LatdirError(
+                f"a null of {self.count} random directions is too few: take 32 or more"
+            )
+
+    def of(self, generator: Generator, space: str, layers: Layers) -> Moves:
+        """The directions in a space, on some layers or all."""
+        random = random_directions(
+            generator,
+            space=space,
+            n_directions=self.count,
+            seed=self.seed,
+            layers=layers,
+            spread="uniform" if self.kind == "sphere" else "prior",
+        )
+        return moves_of(random, (-self.step, self.step) if self.symmetric else (self.step,))
+
+    def null(self, curves: Curves) -> RandomNull:
+        """The null, of the scores of those moves."""
+        effects = effects_of(curves, step=self.step, symmetric=self.symmetric)
+        return RandomNull(effects, self.level, self.kind)
+
+
+def curves_beside_random(
+    held_out: HeldOut, moves: Moves, random: RandomMoves, kinds: Sequence[tuple[str, Layers]]
+) -> tuple[Curves, list[RandomNull]]:
+    """Curves of a bank and effects of random directions, measured in one pass.
+
+    Args:
+        held_out: Codes to move.
+        moves: Of the bank.
+        random: Of the random directions of each kind.
+        kinds: Their spaces and layers.
+
+    Returns:
+        The curves, and the null of each kind.
+    """
+    drawn = [random.of(held_out.generator, space, layers) for space, layers in kinds]
+    curves, *others = held_out.curves(moves, *drawn)
+    return curves, [random.null(other) for other in others]
+
+
+def only_space(spaces: Iterable[str]) -> str:
+    """The space of all directions.
+
+    Raises:
+        SpaceError: There are several.
+    """
+    [space, *others] = sorted(set(spaces))
+    if others:
+        raise SpaceError(
+            f"the effects are of directions in the spaces {', '.join([space, *others])}: "
+            "choose one for the random ones with space=…"
+        )
+    return space
 
 
 @dataclass(frozen=True, eq=False)

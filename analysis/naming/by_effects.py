@@ -25,9 +25,9 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
-from analysis.edits.curves import measure_curves
+from analysis.edits.curves import HeldOut, moves_of
 from analysis.edits.effects import Effects, effects_of
-from analysis.edits.nulls import NullKind, RandomNull, random_null
+from analysis.edits.nulls import NullKind, RandomMoves, RandomNull, curves_beside_random
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
@@ -160,34 +160,34 @@ def name_directions(
     """
     if not 0 < alpha < 1:
         raise LatdirError(f"alpha {alpha} must be in (0, 1): a usual one is 0.01")
-    curves = measure_curves(
+    held_out = HeldOut.of(
         generator,
         classifier,
         bank,
-        amounts=(-step, step),
         attributes=attributes,
         count=count,
         seed=seed,
         rendering=rendering,
     )
-    effects = effects_of(curves, step=step, symmetric=True)
-    scale = torch.full(effects.mean.shape, torch.nan)
-    freedom = torch.zeros(len(bank), 1, dtype=torch.float64)
     kinds = [(d.space, d.layers) for d in bank.directions]
+    moves = moves_of(bank, (-step, step))
+    distinct = list(dict.fromkeys(kinds))
+    if isinstance(null, RandomNull):
+        [curves], nulls = held_out.curves(moves), [null] * len(distinct)
+    else:
+        random = RandomMoves(step, symmetric=True, count=null)
+        curves, nulls = curves_beside_random(held_out, moves, random, distinct)
+    effects = effects_of(curves, step=step, symmetric=True)
     if isinstance(null, RandomNull):
         _check_null(null, effects, kinds)
-    for space, layers in dict.fromkeys(kinds):
-        rows = [k for k, kind in enumerate(kinds) if kind == (space, layers)]
-        chance = (
-            null
-            if isinstance(null, RandomNull)
-            else random_null(generator, classifier, effects, space=space, layers=layers, count=null)
-        )
+    scale = torch.full(effects.mean.shape, torch.nan)
+    freedom = torch.zeros(len(bank), 1, dtype=torch.float64)
+    for kind, chance in zip(distinct, nulls, strict=True):
+        rows = [k for k, own in enumerate(kinds) if own == kind]
         means = chance.logit.effects.mean
         scale[rows] = means.square().mean(0).sqrt()
         freedom[rows] = len(means)
-    kind: NullKind = null.kind if isinstance(null, RandomNull) else "prior"
-    return _named(bank, effects.logit, scale, freedom, kind, alpha=alpha)
+    return _named(bank, effects.logit, scale, freedom, nulls[0].kind, alpha=alpha)
 
 
 def _check_null(null: RandomNull, effects: Effects, kinds: Sequence[tuple[str, object]]) -> None:

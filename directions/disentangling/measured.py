@@ -19,6 +19,7 @@ from directions.disentangling.mixing import disentangle
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.progress import tqdm
+from directions.scoring.moved import Moves, moved_codes
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 
@@ -65,18 +66,18 @@ def step_effects(
     space = bank.check(generator).directions[0].space
     scorer = Scorer(generator, space=space, embed=classifier.logits, rendering=rendering)
 
-    def scores(moved: Tensor) -> Tensor:
-        return scorer.embed(moved).double()
-
-    spread = scores(codes).std(0)
-    rows = []
+    moves = Moves(bank.directions, torch.tensor([-step, step], dtype=torch.float64))
+    spread = scorer.embed(codes).double().std(0)
+    scores = torch.empty(len(bank), 2, len(codes), len(spread)).to(spread)
+    n = 2 * len(bank) * len(codes)
     hidden = not rendering.progress
-    bar = tqdm(bank.directions, desc="effects", unit="direction", delay=1, disable=hidden)
-    for direction in bar:
-        change = scores(direction.shift(codes, step)) - scores(direction.shift(codes, -step))
-        rows.append(change.mean(0) / (2 * step))
-    effects = torch.stack(rows) / torch.where(spread > 0, spread, torch.inf)
-    return effects.float()
+    with tqdm(total=n, desc="effects", unit="image", delay=1, disable=hidden) as bar:
+        batches = moved_codes(codes, [moves], batch_size=scorer.batch_size)
+        for moved, (_, k, t, rows) in batches:
+            scores[k, t, rows] = scorer.embed(moved).to(scores)
+            bar.update(len(rows))
+    effects = (scores[:, 1] - scores[:, 0]).mean(1) / (2 * step)
+    return (effects / torch.where(spread > 0, spread, torch.inf)).float()
 
 
 def independent(

@@ -2,7 +2,16 @@ import pytest
 import torch
 from scipy import stats
 
-from analysis import measure_effects, permuted_labels, random_directions, random_null
+from analysis import (
+    measure_curves,
+    measure_effects,
+    name_directions,
+    permuted_labels,
+    random_directions,
+    random_null,
+)
+from analysis.evaluation import evaluate
+from analysis.registry import MEASURES
 from directions import LatdirError, Rendering
 from directions.planted.world import planted
 from tests.analysis.measured import bank_of, true_bank
@@ -175,3 +184,70 @@ def test_the_null_is_drawn_like_differences_of_codes_unless_asked_otherwise():
     found = measure_effects(generator, classifier, differences, count=16)
     assert 0.01 < float(null.outside(found).float().mean()) < 0.1
     assert float(sphere.outside(found).float().mean()) > 0.12
+
+
+class Watched(Mapped):
+    """Notes the size of every batch of images."""
+
+    def __init__(self, plain):
+        super().__init__(plain)
+        self.batches = []
+
+    def inference(self, **options):
+        render = super().inference(**options)
+
+        def run(codes):
+            self.batches.append(len(codes))
+            return render(codes)
+
+        return run
+
+
+def test_bank_and_null_are_measured_in_one_pass():
+    generator = Watched(world())
+    classifier, bank = generator.classifier(), true_bank(generator)
+    # The bank's images fill 18 batches, so that both ways have the same batches.
+    rendering = Rendering(batch_size=8, precision="float32", progress=False)
+    measures = dict.fromkeys(MEASURES, 0)
+    found = evaluate(
+        bank, generator, classifier, count=6, null=5, measures=measures, rendering=rendering
+    )
+    # 6 unmoved codes, then 4 directions by 6 amounts and 5 random ones by one.
+    moved = 6 * (4 * 6 + 5)
+    assert generator.batches == [6, *[8] * (moved // 8), moved % 8]
+    again = random_null(generator, classifier, found.effects, count=5)
+    assert torch.equal(found.null.effects.curves.scores, again.effects.curves.scores)
+    alone = measure_curves(
+        generator,
+        classifier,
+        bank,
+        amounts=(-2.0, -1.0, -0.5, 0.5, 1.0, 2.0),
+        count=6,
+        rendering=rendering,
+    )
+    assert torch.equal(found.effects.curves.scores, alone.scores)
+    assert found.effects.targets == alone.targets
+
+    generator.batches.clear()
+    named = name_directions(generator, classifier, bank, null=3, count=6, rendering=rendering)
+    moved = 6 * 2 * (4 + 3)
+    assert generator.batches == [6, *[8] * (moved // 8), moved % 8]
+    null = random_null(generator, classifier, measured_like(named, generator, bank), count=3)
+    given = name_directions(generator, classifier, bank, null=null, count=6, rendering=rendering)
+    torch.testing.assert_close(given.t, named.t, rtol=0, atol=0)
+
+
+def test_a_null_does_not_change_how_the_bank_is_rendered():
+    generator = Watched(world())
+    bank, measures = true_bank(generator), dict.fromkeys(MEASURES, 0)
+    evaluate(bank, generator, generator.classifier(), count=64, null=16, measures=measures)
+    # Fewer than 2,048 images of the bank: no settings are measured.
+    assert sum(generator.batches) == 64 * (1 + 4 * 6 + 16)
+
+
+def measured_like(named, generator, bank):
+    source = named.effects.source
+    return measure_effects(
+        generator, generator.classifier(), bank, symmetric=True, count=source.count,
+        seed=source.seed, rendering=source.rendering,
+    )  # fmt: skip
