@@ -28,8 +28,9 @@ if TYPE_CHECKING:
         calibration_curves,
     )
     from analysis.edits.consistency import Consistency, edit_consistency, level_edits, shift_edits
-    from analysis.edits.curves import Curves, measure_curves
+    from analysis.edits.curves import Curves
     from analysis.edits.effects import Effect, Effects, effects_of, measure_effects
+    from analysis.edits.held_out import measure_curves
     from analysis.edits.identity import Identity, identity_preservation
     from analysis.edits.leakage import Leakage, attribute_dependency
     from analysis.edits.linear_range import LinearRange, linear_ranges

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from analysis.edits.calibration import apply_calibrations, calibration_curves
-from analysis.edits.curves import HeldOut, moves_of
 from analysis.edits.effects import Effects, effects_of
+from analysis.edits.held_out import HeldOut, moves_of
 from analysis.edits.nulls import (
     RandomMoves,
     RandomNull,

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.comparison.result import Comparison, Cost, Metric, Row
-from analysis.edits.curves import measure_curves
+from analysis.edits.held_out import measure_curves
 from analysis.edits.identity import kept_identity
 from analysis.edits.leakage import Standardized
 from analysis.edits.targets import amounts_reaching, between, match_targets

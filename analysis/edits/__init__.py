@@ -1,6 +1,7 @@
 """Effects of edits on images: effects, response curves, leakage, identity, realism.
 
-Read `curves` first: one pass of images that most measures are computed from; then `effects`.
+Read `held_out` first: one pass of images, whose scores (`curves`) most measures are computed from;
+then `effects`.
 Import from here.
 """
 
@@ -12,8 +13,9 @@ from analysis.edits.calibration import (
     calibration_curves,
 )
 from analysis.edits.consistency import Consistency, Edit, edit_consistency, level_edits, shift_edits
-from analysis.edits.curves import Curves, Scale, Source, measure_curves
+from analysis.edits.curves import Curves, Scale, Source
 from analysis.edits.effects import Effect, Effects, effects_of, measure_effects
+from analysis.edits.held_out import measure_curves
 from analysis.edits.identity import Identity, identity_preservation
 from analysis.edits.leakage import Leakage, Match, attribute_dependency, reaching
 from analysis.edits.linear_range import LinearRange, linear_ranges, slope_near_zero

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.edits.curves import AMOUNTS, Curves, measure_curves
+from analysis.edits.curves import Curves
+from analysis.edits.held_out import AMOUNTS, measure_curves
 from analysis.edits.linear_range import linear_range, slope_near_zero
 from analysis.edits.targets import match_targets
 from analysis.intervals.mean import mean_interval

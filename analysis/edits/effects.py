@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analysis.edits.curves import Curves, Source, measure_curves
+from analysis.edits.curves import Curves, Source
+from analysis.edits.held_out import measure_curves
 from analysis.intervals.mean import mean_interval
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier

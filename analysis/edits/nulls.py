@@ -21,8 +21,9 @@ from jaxtyping import Bool, Float
 from scipy import stats
 from torch import Tensor
 
-from analysis.edits.curves import Curves, HeldOut, moves_of
+from analysis.edits.curves import Curves
 from analysis.edits.effects import Effects, effects_of
+from analysis.edits.held_out import HeldOut, moves_of
 from directions.baselines import random_directions
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError, SpaceError, UnknownNameError

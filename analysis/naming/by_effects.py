@@ -25,8 +25,8 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
-from analysis.edits.curves import HeldOut, moves_of
 from analysis.edits.effects import Effects, effects_of
+from analysis.edits.held_out import HeldOut, moves_of
 from analysis.edits.nulls import NullKind, RandomMoves, RandomNull, curves_beside_random
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier

@@ -4,7 +4,7 @@ import pytest
 from tqdm.auto import tqdm
 
 from analysis import evaluate, measure_effects
-from analysis.edits import curves, nulls
+from analysis.edits import held_out, nulls
 from analysis.edits.accuracy import Accuracy
 from analysis.naming import by_text
 from directions import LatdirError, Rendering
@@ -65,7 +65,7 @@ def test_bars_can_be_turned_off(world, monkeypatch):
         bars.append(disable)
         return tqdm(*parts, disable=True, **rest)
 
-    for module in (curves, measured, by_text, nulls):
+    for module in (held_out, measured, by_text, nulls):
         monkeypatch.setattr(module, "tqdm", noted)
     bank, classifier = true_bank(world), world.classifier()
     scores, words = world.factors(world.sample(40, seed=0)), prompts_of(["a smile"], neutral="no")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.edits.curves import measure_curves
 from analysis.edits.effects import measure_effects
+from analysis.edits.held_out import measure_curves
 from analysis.edits.targets import amounts_reaching, between, match_targets
 from directions import Calibration, Direction, DirectionBank, LatdirError, Rendering
 from directions.planted.world import planted

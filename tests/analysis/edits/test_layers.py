@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from analysis.edits.curves import measure_curves
+from analysis.edits.held_out import measure_curves
 from analysis.edits.realism import measure_realism
 from analysis.edits.sweeps import scored_sweep
 from analysis.naming.by_effects import name_directions
