@@ -1,13 +1,14 @@
-"""Rebuild the built-in models that come from two packages, verifying every byte.
+"""Rebuild the built-in models that come from three packages, verifying every byte.
 
-    python tools/build_zoo.py                   download both packages, write directions/zoo
+    python tools/build_zoo.py                   download the packages, write directions/zoo
     python tools/build_zoo.py --check           rebuild in memory, compare with directions/zoo
-    python tools/build_zoo.py --wheel W --tarball T [--check]       take packages already here
+    python tools/build_zoo.py --folder F [--check]      take packages that are in a folder already
 
 The archives and each member used are pinned by sha256. Tensors are renamed and their axes put
 in PyTorch's order; values are not touched, except that digiface64's convolution weights are
-rounded to half precision (largest change of a pixel over 512 faces: 0.37 of 1/255). Models that
-were trained here keep their entries in the manifest; their cards name the command that made them.
+rounded to half precision (largest change of a pixel over 512 faces: 0.37 of 1/255), and as
+`tfjs_faces.py` says for mobile-faces. Models that were trained here keep their entries in the
+manifest; their cards name the command that made them.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save
+from tfjs_faces import GRAPHS, convert
 from torch import Tensor
 
 ZOO = Path(__file__).parents[1] / "directions" / "zoo"
 WHEEL = "gan-face-generate==1.1.1"
-TARBALL = "@vladmandic/face-api@1.7.15"
+FACE_API = "@vladmandic/face-api@1.7.15"
+HUMAN = "@vladmandic/human@3.3.6"
 PINS = {
     WHEEL: "24102f4be41d164e44251168ede0458a45e498a888c81493e2aea48529640569",
-    TARBALL: "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+    FACE_API: "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+    HUMAN: "425e9c51dbbca0c8934362b170cb0d54c2529c11c654b3c03092b16e9d6ad3f7",
 }
 NETS = {
     "expression": "face_expression_model",
@@ -74,6 +78,24 @@ MEMBERS = {
     "package/model/face_recognition_model.bin": (
         "b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589"
     ),
+    "package/models/emotion.json": (
+        "56f7e557eb0c863a8b9ab04ac7ccba756e93bf2c27dce135ef0e8712b80b7ad2"
+    ),
+    "package/models/emotion.bin": (
+        "927ac8224f356ab1e68c2bcfbfa07b0c8567047d1bcf817388ba6e38214c4987"
+    ),
+    "package/models/facemesh.json": (
+        "b60ca26f404724f43bd2b1575761d8265180e1f053cc0731caa68462927309e7"
+    ),
+    "package/models/facemesh.bin": (
+        "3826da640b0a3021161605369ee6af293f75d518040355b960ec71a3390c1c0b"
+    ),
+    "package/models/faceres.json": (
+        "5b83d49c0385d2e68a05122441b94226313677cae9fcc40b9587ad50079eb4df"
+    ),
+    "package/models/faceres.bin": (
+        "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b"
+    ),
 }
 
 
@@ -99,9 +121,8 @@ def expect(what: str, data: bytes, sha256: str) -> None:
         )
 
 
-def fetch(command: list[str], folder: Path, pattern: str) -> Path:
+def fetch(command: list[str], folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return next(folder.glob(pattern))
 
 
 def read_wheel(path: Path) -> Package:
@@ -111,12 +132,12 @@ def read_wheel(path: Path) -> Package:
         return Package(WHEEL, {n: archive.read(n) for n in archive.namelist() if n in MEMBERS})
 
 
-def read_tarball(path: Path) -> Package:
+def read_tarball(path: Path, name: str) -> Package:
     data = path.read_bytes()
-    expect(str(path), data, PINS[TARBALL])
+    expect(str(path), data, PINS[name])
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         return Package(
-            TARBALL, {n: archive.extractfile(n).read() for n in archive.getnames() if n in MEMBERS}
+            name, {n: archive.extractfile(n).read() for n in archive.getnames() if n in MEMBERS}
         )
 
 
@@ -185,12 +206,16 @@ def renamed(name: str, separable: set[str]) -> tuple[str, tuple[int, ...]]:
     sys.exit(f"unknown weight {name}")
 
 
-def build(wheel: Package, tarball: Package) -> dict[str, bytes]:
+def build(wheel: Package, face_api: Package, human: Package) -> dict[str, bytes]:
     """Every file of the zoo but the cards, by its path below directions/zoo."""
     weights = {"digiface64": (save(digiface64(wheel)), wheel, ["gan_face_generate/weights.tar"])}
     for net, stem in NETS.items():
         members = [f"package/model/{stem}{end}" for end in ("-weights_manifest.json", ".bin")]
-        weights[f"faces/{net}"] = (save(face_net(tarball, stem)), tarball, members)
+        weights[f"faces/{net}"] = (save(face_net(face_api, stem)), face_api, members)
+    for net, (stem, _) in GRAPHS.items():
+        members = [f"package/models/{stem}{end}" for end in (".json", ".bin")]
+        tensors = convert(net, *(human.member(member) for member in members))
+        weights[f"mobile-faces/{net}"] = (save(tensors), human, members)
     files, manifest = {}, {}
     for name, (data, package, members) in weights.items():
         path = f"{name}.safetensors" if "/" in name else f"{name}/weights.safetensors"
@@ -208,23 +233,29 @@ def build(wheel: Package, tarball: Package) -> dict[str, bytes]:
     trained = {n: entry for n, entry in there.items() if "package" not in entry["source"]}
     files["manifest.json"] = (json.dumps(manifest | trained, indent=2) + "\n").encode()
     files["digiface64/LICENSE"] = wheel.member("gan_face_generate-1.1.1.dist-info/licenses/LICENSE")
-    files["faces/LICENSE"] = tarball.member("package/LICENSE")
+    files["faces/LICENSE"] = face_api.member("package/LICENSE")
+    files["mobile-faces/LICENSE"] = human.member("package/LICENSE")
     return files
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--wheel", type=Path, help=f"{WHEEL}, already downloaded")
-    parser.add_argument("--tarball", type=Path, help=f"{TARBALL}, already downloaded")
+    parser.add_argument("--folder", type=Path, help=f"has {', '.join(PINS)}, already downloaded")
     parser.add_argument("--check", action="store_true", help="compare only, write nothing")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", WHEEL]
-        wheel = read_wheel(options.wheel or fetch(pip, folder, "*.whl"))
-        npm = ["npm", "pack", "--silent", TARBALL]
-        tarball = read_tarball(options.tarball or fetch(npm, folder, "*.tgz"))
-    for path, data in build(wheel, tarball).items():
+        folder = options.folder or Path(name)
+        if not options.folder:
+            fetch([sys.executable, "-m", "pip", "download", "--no-deps", "-q", WHEEL], folder)
+            fetch(["npm", "pack", "--silent", FACE_API, HUMAN], folder)
+        wheel = read_wheel(next(folder.glob("gan_face_generate-*.whl")))
+        face_api, human = (
+            read_tarball(
+                next(folder.glob(f"{name[1:].replace('/', '-').replace('@', '-')}.tgz")), name
+            )
+            for name in (FACE_API, HUMAN)
+        )
+    for path, data in build(wheel, face_api, human).items():
         target = ZOO / path
         same = target.is_file() and target.read_bytes() == data
         if options.check and not same:

@@ -30,6 +30,10 @@ CLASSIFIERS: dict[str, Entry] = {
         "directions.classifiers.faces.classifier:faces",
         "expression, landmarks, age and gender of a face; ships with the package",
     ),
+    "mobile-faces": Entry(
+        "directions.classifiers.mobile_faces.classifier:mobile_faces",
+        "the attributes of faces by networks of other origins: a second opinion",
+    ),
     "pixels": Entry(
         "directions.classifiers.pixels:pixels",
         "brightness, contrast, background, warmth, from pixels alone",
@@ -53,8 +57,8 @@ def load_classifier(name: str, *, device: Device = "cpu") -> Classifier:
         name: Such as `faces+pixels`. Each part is one of `available_classifiers()`, or
             `module:function` or `path/to/file.py:function` of your own, where the function takes
             no arguments and returns a `Classifier`, such as `directions.wrap_classifier(…)`.
-        device: As for `load_generator`. Classifiers without weights, and `faces`, run where the
-            images are.
+        device: As for `load_generator`. Classifiers without weights, `faces` and `mobile-faces` run
+            where the images are.
 
     Raises:
         LatdirError: No classifier of that name, or no such device.
@@ -65,9 +69,9 @@ def load_classifier(name: str, *, device: Device = "cpu") -> Classifier:
         >>> load_classifier("cats")
         Traceback (most recent call last):
         ...
-        directions.errors.UnknownNameError: no classifier 'cats': there are faces, pixels, clip;
-            your own is named 'module:function' or 'file.py:function', where the function returns
-            directions.wrap_classifier(…)
+        directions.errors.UnknownNameError: no classifier 'cats': there are faces, mobile-faces,
+            pixels, clip; your own is named 'module:function' or 'file.py:function', where the
+            function returns directions.wrap_classifier(…)
     """
     from directions.classifiers.base import Classifier, Combined
     from directions.devices import resolve_device

@@ -18,6 +18,7 @@ CLASSIFIERS = {
     "planted_probability": lambda: (PLANTED.classifier(kind="probability"), PLANTED),
     "noisy": lambda: (Noisy(PLANTED.classifier(), noise=0.2), PLANTED),
     "faces": lambda: (load_classifier("faces"), FACES),
+    "mobile-faces": lambda: (load_classifier("mobile-faces"), FACES),
     "pixels": lambda: (load_classifier("pixels"), FACES),
     "faces+pixels": lambda: (load_classifier("faces+pixels"), FACES),
     "clip": lambda: (load_classifier("clip"), FACES),

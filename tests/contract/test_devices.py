@@ -44,6 +44,7 @@ def reader() -> nn.Module:
 CLASSIFIERS = {
     "planted": WORLD.classifier,
     "faces": lambda: load_classifier("faces"),
+    "mobile-faces": lambda: load_classifier("mobile-faces"),
     "pixels": lambda: load_classifier("pixels"),
     "clip": lambda: load_classifier("clip"),
     "renamed": lambda: Renamed(load_classifier("pixels"), {"contrast": "spread"}),

@@ -117,7 +117,7 @@ def test_classifiers_move_their_parts_and_keep_their_fingerprint():
     assert exact.parts[0].classifier.classifier.function[1].weight.dtype == torch.float64
     assert mine.function[1].weight.dtype == torch.float32
     assert both.to("cpu") is both
-    for name in ("faces", "pixels"):
+    for name in ("faces", "mobile-faces", "pixels"):
         classifier = load_classifier(name)
         assert classifier.to("cpu") is classifier
 

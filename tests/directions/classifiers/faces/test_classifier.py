@@ -18,7 +18,7 @@ from directions.classifiers.faces import landmarks as lm
 from directions.classifiers.faces import nets as face_nets
 from directions.classifiers.faces.classifier import FaceClassifier, faces
 from directions.generators.dcgan import digiface64
-from tests.parity import DATA
+from tests.parity import DATA, resized_as_tensorflow_does
 
 REFERENCE = DATA / "face_api.json"
 NET_INPUT = 112
@@ -53,18 +53,6 @@ def reference() -> dict[str, Tensor]:
     pixels = raw.reshape(stored.pop("shape")).permute(0, 3, 1, 2).float()
     answers = {k: torch.tensor(v) for k, v in stored.items() if k != "package"}
     return {"images": pixels / 127.5 - 1, **answers}
-
-
-def resized_as_tensorflow_does(images: Tensor, size: int) -> Tensor:
-    """Bilinear, the first pixel's corner on the first pixel's corner."""
-    for axis in (2, 3):
-        length = images.shape[axis]
-        position = torch.arange(size) * (length / size)
-        low = position.floor().long()
-        part = (position - low).reshape(-1, *[1] * (3 - axis))
-        high = images.index_select(axis, (low + 1).clamp_max(length - 1))
-        images = images.index_select(axis, low) * (1 - part) + high * part
-    return images
 
 
 def test_networks_answer_as_the_package_does(reference: dict[str, Tensor]) -> None:
