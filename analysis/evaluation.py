@@ -25,6 +25,7 @@ from analysis.measures.base import Scored, Trial
 from analysis.measures.remarks import Remark
 from analysis.registry import MEASURES, find_measure, remarks
 from analysis.report.page import write_report
+from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, Combined
 from directions.errors import UnknownNameError
@@ -38,6 +39,7 @@ __all__ = ["Evaluation", "embedding", "evaluate"]
 AMOUNTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """A bank with everything measured on it.
@@ -125,6 +127,7 @@ class Evaluation:
         )
 
 
+@checked
 def evaluate(
     bank: DirectionBank,
     generator: Generator,

@@ -16,9 +16,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions import table
+from directions.arguments import checked, checked_fields
+from directions.classifiers.base import check_unique
 from directions.devices import device_name
 from directions.direction import Calibration, Direction
-from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError, did_you_mean
+from directions.errors import (
+    BankError,
+    LatdirError,
+    SpaceError,
+    UnknownNameError,
+    described,
+    did_you_mean,
+)
 from directions.generators.base import Generator, check_generator
 from directions.storage.container import plain
 
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["DirectionBank"]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class DirectionBank(Mapping[str, Direction]):
     """Directions of one generator, by name and in order.
@@ -91,6 +101,7 @@ class DirectionBank(Mapping[str, Direction]):
         object.__setattr__(self, "directions", tuple(owned))
 
     @classmethod
+    @checked
     def of(
         cls,
         generator: Generator,
@@ -106,6 +117,31 @@ class DirectionBank(Mapping[str, Direction]):
         """
         known = {"device": device_name(generator.device), **provenance}
         return cls(tuple(directions), generator.name, generator.fingerprint, known)
+
+    @classmethod
+    def from_argument(cls, value: Any, name: str, arguments: Mapping[str, Any]) -> DirectionBank:
+        """What stands for a bank in a call: a direction or a list of them, of one generator.
+
+        Raises:
+            BankError: Something else, or directions whose generator is not known.
+        """
+        several = (value,) if isinstance(value, Direction) else value
+        listed = isinstance(several, list | tuple) and len(several) > 0
+        if listed and all(isinstance(d, Direction) for d in several):
+            generator = arguments.get("generator")
+            if isinstance(generator, Generator):
+                return cls.of(generator, [d.check(generator) for d in several])
+            owners = {d.fingerprint for d in several}
+            if len(owners) == 1 and (owner := owners.pop()):
+                return cls(tuple(several), f"generator {owner[:12]}", owner)
+            raise BankError(
+                f"{name} is {described(value)} of no one generator: write "
+                "DirectionBank.of(generator, directions)"
+            )
+        raise BankError(
+            f"{name} is {described(value)}, not a bank of directions: a method's discover(…) "
+            "finds one, DirectionBank.load(path) reads one"
+        )
 
     @cached_property
     def _by_name(self) -> dict[str, Direction]:
@@ -125,18 +161,22 @@ class DirectionBank(Mapping[str, Direction]):
     def __len__(self) -> int:
         return len(self.directions)
 
+    @checked
     def select(self, names: Iterable[str]) -> DirectionBank:
         """The bank of some of the directions, in the requested order.
 
         Raises:
-            LatdirError: A name is not in the bank.
+            LatdirError: A name is not in the bank, or occurs twice.
         """
+        names = tuple(names)
+        check_unique(names, "the names have")
         return self.replaced(self[n] for n in names)
 
     def replaced(self, directions: Iterable[Direction]) -> DirectionBank:
         """A bank of the same generator with other directions."""
         return DirectionBank(tuple(directions), self.generator, self.fingerprint, self.provenance)
 
+    @checked
     def merge(self, other: DirectionBank, *, prefix: str = "") -> DirectionBank:
         """This bank's directions, then the other's, whose names get `prefix`.
 
@@ -170,6 +210,7 @@ class DirectionBank(Mapping[str, Direction]):
             )
         return torch.stack([d.vector.flatten().float().cpu() for d in self.directions])
 
+    @checked
     def check(self, generator: Generator) -> DirectionBank:
         """Return this bank if it belongs to `generator`.
 
@@ -185,6 +226,7 @@ class DirectionBank(Mapping[str, Direction]):
             )
         return self
 
+    @checked
     def transfer(self, generator: Generator) -> DirectionBank:
         """The same directions, declared to belong to another generator of the same shape.
 
@@ -206,6 +248,7 @@ class DirectionBank(Mapping[str, Direction]):
         }
         return DirectionBank(self.directions, generator.name, generator.fingerprint, provenance)
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write the bank to one safetensors file, atomically.
 
@@ -228,6 +271,7 @@ class DirectionBank(Mapping[str, Direction]):
         return Path(path)
 
     @classmethod
+    @checked
     def load(cls, path: str | Path, generator: Generator | None = None) -> DirectionBank:
         """Read a bank file.
 

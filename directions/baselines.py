@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError
@@ -14,6 +15,7 @@ from directions.generators.base import Generator
 __all__ = ["random_directions"]
 
 
+@checked
 def random_directions(
     generator: Generator,
     *,

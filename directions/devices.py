@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, described
 
 __all__ = [
     "Device", "InDtype", "Movable", "available_devices", "device_name", "moved",
@@ -54,6 +54,10 @@ def resolve_device(device: Device) -> torch.device:
         ...
         directions.errors.LatdirError: no device 'gpu': a device is auto, cpu, cuda, cuda:1 or mps
     """
+    if not isinstance(device, str | torch.device):
+        raise LatdirError(
+            f"device is {described(device)}: a device is auto, cpu, cuda, cuda:1 or mps"
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

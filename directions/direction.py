@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError
+from directions.arguments import checked_fields, checked_kinds
+from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError, described
 from directions.space import Space, as_codes
 
 __all__ = ["Amount", "Calibration", "Direction", "as_amount"]
@@ -26,6 +27,7 @@ UNIT_TOLERANCE = 1e-4
 log = logging.getLogger(__name__)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Calibration:
     """Response of an attribute to a direction, measured on held-out codes.
@@ -67,6 +69,7 @@ class Owner(Protocol):
         """sha256 over weights and configuration."""
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Direction:
     """A direction of one latent space, with its scale and its evidence.
@@ -148,6 +151,7 @@ class Direction:
             object.__setattr__(self, "layers", layers)
 
     @classmethod
+    @checked_kinds
     def from_vector(
         cls,
         name: str,
@@ -206,6 +210,22 @@ class Direction:
             sigma=sigma,
             calibration=calibration,
             evidence=evidence or {},
+        )
+
+    @classmethod
+    def from_argument(cls, value: Any, name: str, arguments: Mapping[str, Any]) -> Direction:
+        """What stands for a direction in a call: itself, or a bank of one.
+
+        Raises:
+            LatdirError: Something else.
+        """
+        if isinstance(value, Mapping) and len(value) == 1:
+            only = next(iter(value.values()))
+            if isinstance(only, cls):
+                return only
+        raise LatdirError(
+            f"{name} is {described(value)}, not a direction: take one of a bank, as "
+            "bank['smiling'], or write Direction.from_vector(name, vector, space='z')"
         )
 
     @property
@@ -284,6 +304,7 @@ class Direction:
             )
         return layered
 
+    @checked_kinds
     def check(self, generator: Owner) -> Direction:
         """Return this direction if it may be of `generator`: one of no bank may be of any.
 
@@ -299,6 +320,7 @@ class Direction:
             )
         return self
 
+    @checked_kinds
     def shift(
         self,
         codes: Float[Tensor, "n ..."] | np.ndarray,

@@ -130,7 +130,8 @@ def real_number(value: Any, name: str, *, least: float | None = None) -> float:
     except (TypeError, ValueError, RuntimeError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise LatdirError(f"{name} is a number, not {described(value)}")
+        kind = "a finite number" if scalar else "a number"
+        raise LatdirError(f"{name} is {kind}, not {described(value)}")
     if least is not None and number < least:
         raise LatdirError(f"{name} {number:g} must be at least {least:g}")
     return number

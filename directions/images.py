@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from directions.arguments import checked
 from directions.errors import LatdirError
 from directions.storage.atomic import atomic
 
@@ -99,6 +100,7 @@ def resize(
     )
 
 
+@checked
 def grid(
     images: Float[Tensor, "*rows columns 3 h w"],
     *,
@@ -146,6 +148,8 @@ def grid(
             raise LatdirError(f"{len(labels)} labels for {count} {what}: give one each, or none")
     if marked is not None and not 0 <= marked < n:
         raise LatdirError(f"column {marked} cannot be marked: there are 0 … {n - 1}")
+    if tile is not None and tile < 1:
+        raise LatdirError(f"a tile is at least 1 pixel high, not {tile}: leave it out for a size")
     height = tile or min(max(h, SMALLEST_TILE), LARGEST_TILE)
     width = max(1, round(height * w / h))
     text = min(max(11, height // 9), 18)
@@ -188,6 +192,7 @@ def grid(
     return picture
 
 
+@checked
 def save_png(picture: Image.Image | Float[Tensor, "*one 3 h w"], path: str | Path) -> Path:
     """Write an image as PNG, atomically.
 

@@ -31,6 +31,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import BankError, CheckpointError, LatdirError, SpaceError
@@ -46,6 +47,7 @@ MAX_BYTES = 2**31
 GANSPACE = ("lat_comp", "lat_mean", "lat_stdev", "var_ratio")
 
 
+@checked
 def import_bank(
     path: str | Path, *, generator: Generator, space: str, name: str | None = None
 ) -> DirectionBank:
@@ -114,6 +116,7 @@ def _content(path: Path) -> Any:
         raise BankError(f"{path} is not a readable .pt file: {error}") from error
 
 
+@checked
 def export_bank(bank: DirectionBank, path: str | Path, *, prior: Prior | None = None) -> list[Path]:
     """Write directions in another tool's format.
 

@@ -15,7 +15,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["lazy_names"]
+__all__ = ["lazy_names", "typing_imports"]
+
+
+@cache
+def typing_imports(module: str) -> Mapping[str, str]:
+    """Names that a module imports for type checkers only, to the modules they are in.
+
+    Example:
+        >>> typing_imports("directions")["Space"]
+        'directions.space'
+    """
+    source = Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
+    return {
+        alias.name: statement.module or ""
+        for node in ast.parse(source).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
 
 
 def lazy_names(
@@ -42,17 +61,8 @@ def lazy_names(
     """
     module = sys.modules[package]
 
-    @cache
     def homes() -> dict[str, str]:
-        source = Path(str(module.__file__)).read_text(encoding="utf-8")
-        return dict(more) | {
-            alias.name: statement.module or ""
-            for node in ast.parse(source).body
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            for statement in node.body
-            if isinstance(statement, ast.ImportFrom)
-            for alias in statement.names
-        }
+        return {**more, **typing_imports(package)}
 
     def find(name: str) -> Any:
         home = homes().get(name)

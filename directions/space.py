@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked, checked_fields, checked_values
 from directions.errors import LatdirError, SpaceError
 
 __all__ = ["LowRankPrior", "Prior", "Space", "as_codes"]
@@ -36,6 +37,7 @@ def as_codes(codes: Tensor | np.ndarray) -> Tensor:
     )
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Space:
     """One latent space of a generator.
@@ -107,6 +109,7 @@ class Space:
         return codes
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Prior:
     """Mean and covariance of the codes a space is sampled from.
@@ -143,6 +146,7 @@ class Prior:
         return cls(torch.zeros(size), torch.eye(size))
 
     @classmethod
+    @checked
     def fit(cls, codes: Float[Tensor, "n *shape"]) -> Prior:
         """Estimate mean and covariance from codes, in float64.
 
@@ -151,6 +155,8 @@ class Prior:
         Raises:
             LatdirError: Fewer than two codes.
         """
+        if codes.ndim < 2:
+            raise SpaceError(f"codes of shape {list(codes.shape)} are no batch [n, …] of codes")
         if len(codes) < 2:
             raise LatdirError(f"{len(codes)} codes have no covariance: give at least two")
         flat = codes.flatten(1).double()
@@ -161,6 +167,7 @@ class Prior:
         covariance = centered.T @ centered / (len(flat) - 1)
         return cls(mean.float(), covariance.float())
 
+    @checked_values
     def sigma(self, vector: Float[Tensor, "*shape"]) -> float:
         """Standard deviation of the codes along `vector`, in latent units.
 
@@ -236,7 +243,7 @@ class LowRankPrior(Prior):
                 f"a low-rank prior has a mean [d] and a factor [d, r], not {list(mean.shape)} "
                 f"and {list(factor.shape)}"
             )
-        if not (torch.isfinite(mean).all() and torch.isfinite(factor).all()):
+        if not (torch.isfinite(mean).all() and torch.isfinite(factor.square().sum())):
             raise SpaceError("this prior has NaN or infinite entries: check the codes behind it")
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "factor", factor)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
 
-from directions.errors import LatdirError, UnknownNameError
+from directions.arguments import checked_kinds
+from directions.arguments.kinds import Kind, kind_of
+from directions.errors import LatdirError
 
 if TYPE_CHECKING:
     from directions.bank import DirectionBank
@@ -50,9 +52,10 @@ def tool() -> Any:
 
 def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionBank]:
     """`discover` with models and samples of the right kinds, and attributes as a tuple."""
+    discover = checked_kinds(discover)
 
     @wraps(discover)
-    def checked(self: Method, *args: Any, **given: Any) -> DirectionBank:
+    def call(self: Method, *args: Any, **given: Any) -> DirectionBank:
         from directions.classifiers.base import names_of
 
         if args:
@@ -64,7 +67,7 @@ def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionB
             given["attributes"] = names_of(given["attributes"])
         return discover(self, *args, **given)
 
-    return checked
+    return call
 
 
 def _check_kind(method: Method, name: str, given: object) -> None:
@@ -100,23 +103,20 @@ class Method(ABC):
     needs: ClassVar[tuple[Need, ...]]
 
     def __post_init__(self) -> None:
-        """Check the settings that all methods share, and words against their choices.
+        """Check the kinds of all settings, the counts, and words against their choices.
 
         A method's own checks follow in its `__post_init__`, after `super().__post_init__()`.
 
         Raises:
-            LatdirError: A count below 1.
+            LatdirError: A setting of another kind, or a count below 1.
             UnknownNameError: A word that is not among a field's choices.
         """
+        for name, kind in _kinds(type(self)).items():
+            object.__setattr__(self, name, kind.convert(getattr(self, name), name, {}))
         for name in COUNTS:
             value = getattr(self, name, None)
             if value is not None and value < 1:
                 raise LatdirError(f"{name} is {value}: give at least 1")
-        for name, allowed in _choices(type(self)).items():
-            if getattr(self, name) not in allowed:
-                raise UnknownNameError(
-                    f"no {name} {getattr(self, name)!r}: use one of {', '.join(allowed)}"
-                )
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Check what `discover` is given, in every method alike."""
@@ -251,11 +251,8 @@ FAMILIES: tuple[type[Method], ...] = (LabelMethod, GeneratorMethod, ScoreMethod,
 
 
 @cache
-def _choices(method: type[Method]) -> Mapping[str, tuple[str, ...]]:
-    """The words that a field takes, for every field that takes words only."""
+def _kinds(method: type[Method]) -> Mapping[str, Kind]:
+    """What each setting may be."""
     hints = get_type_hints(method)
-    return {
-        field.name: get_args(hints[field.name])
-        for field in fields(method)
-        if get_origin(hints[field.name]) is Literal
-    }
+    kinds = {field.name: kind_of(hints[field.name]) for field in fields(method)}
+    return {name: kind for name, kind in kinds.items() if kind is not None}

@@ -164,6 +164,8 @@ def find_method(name: str) -> type[Method]:
         directions.errors.UnknownNameError: no method 'magic': there are boundary, ...
     """
     known = {key: entry.location for key, entry in METHODS.items()}
+    if not isinstance(name, str):
+        raise UnknownNameError(f"a method's name is text, such as 'pca', not {name!r:.60}")
     if name not in known:
         known |= _others()
     if name not in known:

@@ -20,6 +20,7 @@ from torch import Tensor
 from analysis.edits.effects import Effects
 from analysis.intervals.delta import delta_method, std_influence
 from analysis.intervals.mean import Estimate, estimate
+from directions.arguments import checked, checked_fields
 from directions.errors import LatdirError, UnknownNameError
 from directions.table import frame, html_table
 
@@ -83,6 +84,7 @@ class Opinions:
 ESTIMATES = ("effect", "judged", "ratio", "leakage", "judged_leakage")
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """Opinions on every direction whose attribute both labelers have.
@@ -155,6 +157,7 @@ class Agreement:
         return html_table(repr(self), [name.replace("_", " ") for name in names], rows)
 
 
+@checked
 def judge_agreement(effects: Effects) -> Agreement:
     """What the labeler and the judge see along each direction, side by side.
 

@@ -15,6 +15,7 @@ much as the others do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from analysis.edits.leakage import Standardized
 from analysis.edits.targets import amounts_reaching, between, match_targets
 from analysis.intervals.delta import delta_method
 from analysis.intervals.mean import estimate
+from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.classifiers.panel import JUDGED, Panel
@@ -44,6 +46,7 @@ AMOUNTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5)
 SEPARATOR = "\x1f"  # between method and direction name: occurs in neither
 
 
+@checked_fields
 @dataclass(frozen=True)
 class EqualEffect:
     """Settings of a comparison: the common change, and the intervals.
@@ -62,13 +65,16 @@ class EqualEffect:
     level: float = 0.95
 
     def __post_init__(self) -> None:
-        if not self.change > 0 or not all(a > 0 for a in self.amounts):
+        if not all(0 < a < math.inf for a in (self.change, *self.amounts)):
             raise LatdirError(
                 f"change {self.change:g} and amounts {list(self.amounts)} must be positive: a "
                 "bank's directions raise their attributes"
             )
+        if not 0 < self.level < 1:
+            raise LatdirError(f"level {self.level:g} must be between 0 and 1, such as 0.95")
 
 
+@checked
 def compare_methods(
     generator: Generator,
     classifier: Classifier,

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.intervals.mean import Estimate, estimate
+from directions.arguments import checked_fields
 from directions.errors import LatdirError, UnknownNameError
 from directions.table import frame, html_table
 
@@ -23,6 +24,7 @@ Metric = Literal[
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Cost:
     """Cost of a method's discovery of its directions.
@@ -99,6 +101,7 @@ class Row:
         return record
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Methods on the same codes at equal effect.

@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration, Direction
@@ -46,6 +47,7 @@ ASKED_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 ASKED_SHARES = (0.25, 0.5, 1.0)
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Accuracy:
     """Requested and achieved changes or values, in the unit of each attribute.
@@ -109,6 +111,7 @@ class Accuracy:
         }
 
 
+@checked
 def editing_accuracy(
     generator: Generator,
     classifier: Classifier,

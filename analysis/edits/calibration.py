@@ -17,6 +17,7 @@ from analysis.edits.held_out import AMOUNTS, measure_curves
 from analysis.edits.linear_range import linear_range, slope_near_zero
 from analysis.edits.targets import match_targets
 from analysis.intervals.mean import mean_interval
+from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration
@@ -30,6 +31,7 @@ __all__ = ["CalibrationCurve", "apply_calibrations", "calibrate", "calibration_c
 log = logging.getLogger(__name__)
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class CalibrationCurve:
     """Mean score of one attribute against the amount moved along one direction.
@@ -82,6 +84,7 @@ class CalibrationCurve:
         return Calibration(self.attribute.name, self.unit, self.slope, low, high)
 
 
+@checked
 def calibration_curves(
     curves: Curves,
     *,
@@ -137,6 +140,7 @@ def calibration_curves(
     return tuple(made)
 
 
+@checked
 def apply_calibrations(
     bank: DirectionBank, calibrations: Sequence[CalibrationCurve]
 ) -> DirectionBank:
@@ -181,6 +185,7 @@ def apply_calibrations(
     return bank.replaced(made)
 
 
+@checked
 def calibrate(
     generator: Generator,
     classifier: Classifier,

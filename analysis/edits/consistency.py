@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.intervals.mean import mean_interval
+from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
 from directions.editing.moves import set_level
@@ -39,6 +40,7 @@ __all__ = ["Consistency", "Edit", "edit_consistency", "level_edits", "shift_edit
 Edit = Callable[[Tensor], Tensor]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Consistency:
     """Several edits applied in several orders to the same codes.
@@ -96,6 +98,7 @@ class Consistency:
         }
 
 
+@checked
 def shift_edits(
     bank: DirectionBank, amounts: Mapping[str, float], *, unit: str = "sigma"
 ) -> dict[str, Edit]:
@@ -115,6 +118,7 @@ def shift_edits(
     return {d.name: partial(d.shift, amount=amount, unit=unit) for d, amount in chosen}
 
 
+@checked
 def level_edits(bank: DirectionBank, levels: Mapping[str, float]) -> dict[str, Edit]:
     """Setting codes to levels along directions, in sigma, as edits.
 
@@ -125,6 +129,7 @@ def level_edits(bank: DirectionBank, levels: Mapping[str, float]) -> dict[str, E
     return {d.name: partial(set_level, direction=d, level=level) for d, level in chosen}
 
 
+@checked
 def edit_consistency(
     generator: Generator,
     classifier: Classifier,
@@ -173,6 +178,8 @@ def edit_consistency(
             f"{len(names)} edits in {orders} orders have no consistency: give at least two of each"
         )
     chosen = _orders(names, orders, seed)
+    if count < 2:
+        raise LatdirError(f"count {count} must be at least 2: 128 codes give useful figures")
     codes = generator.sample(count, seed=seed, space=space, truncation=rendering.psi)
     scorer = Scorer(generator, classifier, space=space, rendering=rendering)
 

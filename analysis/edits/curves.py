@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked_fields
 from directions.classifiers.base import Attribute, logit
 from directions.errors import LatdirError, UnknownNameError
 from directions.fingerprints import Precision
@@ -66,6 +67,7 @@ class Source:
         return plain | {"truncation": self.truncation, "precision": self.precision}
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Curves:
     """Scores of the same codes at several amounts along each direction.

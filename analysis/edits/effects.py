@@ -22,6 +22,7 @@ from torch import Tensor
 from analysis.edits.curves import Curves, Source
 from analysis.edits.held_out import measure_curves
 from analysis.intervals.mean import mean_interval
+from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError, UnknownNameError
@@ -33,6 +34,7 @@ from directions.table import frame, html_table
 __all__ = ["Effect", "Effects", "effects_of", "measure_effects"]
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Effect:
     """One cell of the effect matrix.
@@ -52,6 +54,7 @@ class Effect:
     rises: float
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Effects:
     """Effect of each direction on each attribute, per sigma.
@@ -234,6 +237,7 @@ class Effects:
         }
 
 
+@checked
 def measure_effects(
     generator: Generator,
     classifier: Classifier,
@@ -285,6 +289,7 @@ def measure_effects(
     return effects_of(curves, step=step, symmetric=symmetric)
 
 
+@checked
 def effects_of(
     curves: Curves,
     *,

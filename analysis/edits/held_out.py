@@ -13,6 +13,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from analysis.edits.curves import Curves, Source
 from analysis.edits.targets import match_targets
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.classifiers.panel import Panel
@@ -31,6 +32,7 @@ __all__ = ["AMOUNTS", "HeldOut", "measure_curves", "moves_of"]
 AMOUNTS = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
 
 
+@checked
 def measure_curves(
     generator: Generator,
     classifier: Classifier,

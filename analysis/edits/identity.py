@@ -21,11 +21,13 @@ from analysis.edits.leakage import CHANGES, Standardized, reaching
 from analysis.edits.targets import between
 from analysis.intervals.delta import delta_method, pair_influence
 from analysis.intervals.mean import mean_interval
+from directions.arguments import checked, checked_fields
 from directions.errors import LatdirError
 
 __all__ = ["Identity", "identity_preservation", "kept_identity"]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Identity:
     """Identity kept before and after, at equal change of the targets.
@@ -51,6 +53,7 @@ class Identity:
     baseline: float
 
 
+@checked
 def identity_preservation(
     curves: Curves, *, changes: Sequence[float] = CHANGES, level: float = 0.95
 ) -> Identity:

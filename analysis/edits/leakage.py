@@ -25,6 +25,7 @@ from analysis.edits.curves import Curves
 from analysis.edits.targets import amount_influence, amounts_reaching, between
 from analysis.intervals.delta import delta_method, std_influence
 from analysis.intervals.mean import mean_interval
+from directions.arguments import checked, checked_fields
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 
@@ -36,6 +37,7 @@ Match = Literal["mean", "image"]
 CHANGES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Leakage:
     """Attribute dependency of directions at equal change of their targets.
@@ -84,6 +86,7 @@ class Leakage:
         return self.changes / self.drift.abs().nanmean(2)
 
 
+@checked
 def attribute_dependency(
     curves: Curves,
     *,

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from analysis.edits.curves import Curves
 from analysis.intervals.bootstrap import resamples
+from directions.arguments import checked, checked_fields
 from directions.errors import LatdirError
 
 __all__ = ["LinearRange", "linear_range", "linear_ranges", "slope_near_zero"]
 
 
+@checked_fields
 @dataclass(frozen=True)
 class LinearRange:
     """The amounts over which one attribute responds linearly to one direction.
@@ -124,6 +126,7 @@ def _reach(excess: Tensor, amounts: Tensor) -> Tensor:
     return torch.where(beyond.any(-1), end.squeeze(-1), amounts[-1])
 
 
+@checked
 def linear_ranges(
     curves: Curves,
     *,
@@ -150,6 +153,8 @@ def linear_ranges(
     Raises:
         LatdirError: No measured amount but 0 within `near`, or a tolerance outside (0, 1).
     """
+    if bootstrap < 1:
+        raise LatdirError(f"bootstrap {bootstrap} must be at least 1: 1000 resamples are usual")
     weights = resamples(curves.scores.shape[2], draws=bootstrap, seed=seed)
     ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     made = []

@@ -24,6 +24,7 @@ from torch import Tensor
 from analysis.edits.curves import Curves
 from analysis.edits.effects import Effects, effects_of
 from analysis.edits.held_out import HeldOut, moves_of
+from directions.arguments import checked, checked_fields, checked_values, returned
 from directions.baselines import random_directions
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError, SpaceError, UnknownNameError
@@ -48,6 +49,7 @@ Layers = tuple[int, ...] | None
 Estimator = Callable[[Tensor, Tensor], Tensor]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class RandomNull:
     """Effects of random directions.
@@ -137,6 +139,7 @@ def evident(effects: Effects, null: RandomNull | None = None) -> Bool[Tensor, "k
     return counts if null is None else counts & null.outside(effects)
 
 
+@checked
 def random_null(
     generator: Generator,
     classifier: Classifier,
@@ -275,6 +278,7 @@ def only_space(spaces: Iterable[str]) -> str:
     return space
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class PermutationTest:
     """Whether a supervised direction ranks held-out codes better than shuffled labels allow.
@@ -296,6 +300,7 @@ class PermutationTest:
         return (1 + int((self.null >= self.observed).sum())) / (1 + len(self.null))
 
 
+@checked_values
 def permuted_labels(
     codes: Float[Tensor, "n *shape"],
     scores: Float[Tensor, "n"],
@@ -344,14 +349,26 @@ def permuted_labels(
             f"all {len(scores)} scores are {float(scores[0]):g}: nothing can be learned from a "
             "constant attribute"
         )
-    flat = codes.flatten(1)
+    flat = codes.flatten(1).to(torch.promote_types(codes.dtype, torch.float32))
+    scores = scores.to(flat)
     rng = torch.Generator().manual_seed(seed)
     split = torch.randperm(len(flat), generator=rng).to(flat.device)
     near, far = flat[split[:fitted]], flat[split[fitted:]]
 
     def fit(labels: Tensor) -> tuple[float, Tensor]:
-        vector = estimator(near, labels[:fitted]).flatten()
-        ranked = stats.spearmanr((far @ vector).cpu(), labels[fitted:].cpu()).statistic
+        vector = returned(estimator(near, labels[:fitted]), "the estimator", "*d").flatten()
+        if len(vector) != flat.shape[1] or not 0 < float(vector.norm()) < math.inf:
+            raise LatdirError(
+                f"the estimator returned a vector of size {len(vector)} and norm "
+                f"{float(vector.norm()):g}: codes of size {flat.shape[1]} need one of that size, "
+                "finite and not zero"
+            )
+        predicted = (far @ vector).cpu()
+        if predicted.min() == predicted.max():
+            raise LatdirError(
+                "the held-out codes do not differ along the fitted direction: check the codes"
+            )
+        ranked = stats.spearmanr(predicted, labels[fitted:].cpu()).statistic
         return float(ranked), vector / vector.norm()
 
     labels = scores[split]

@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.errors import LatdirError, require
 from directions.generators.base import Generator
@@ -204,6 +205,7 @@ def _density_around(reference: Tensor, neighbors: int) -> Callable[[Tensor], Ten
     return density
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Realism:
     """Realism of edited images and codes at each amount along each direction.
@@ -250,6 +252,7 @@ class Realism:
         }
 
 
+@checked
 def measure_realism(
     generator: Generator,
     bank: DirectionBank,
@@ -283,6 +286,10 @@ def measure_realism(
             is not installed.
     """
     check_held_out(generator, bank, count=count, seed=seed)
+    if not 1 <= neighbors < reference:
+        raise LatdirError(
+            f"neighbors {neighbors} must be at least 1 and below reference, {reference}"
+        )
     rendering = rendering.of_bank(bank.provenance)
     steps = torch.tensor(sorted({0.0, *map(float, amounts)}), dtype=torch.float64)
     figures = torch.full((5, len(bank), len(steps)), torch.nan)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.intervals.mean import mean_interval
+from directions.arguments import checked, checked_fields, checked_values
 from directions.errors import LatdirError, require
 
 __all__ = ["Backbone", "Perceptual", "Reconstruction", "lpips_distance", "reconstruction_quality"]
@@ -33,6 +34,7 @@ BACKBONES: dict[str, str] = {
 }
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
     """Likeness of each pair of images.
@@ -73,6 +75,7 @@ class Reconstruction:
         return {"count": len(self.mse), **self.summary()}
 
 
+@checked_values
 def reconstruction_quality(
     images: Float[Tensor, "n 3 h w"],
     rebuilt: Float[Tensor, "..."],
@@ -154,6 +157,7 @@ def _distances(perceptual: Perceptual, x: Tensor, y: Tensor) -> Tensor:
     return values
 
 
+@checked
 def lpips_distance(backbone: Backbone | str = "alex") -> Perceptual:
     """LPIPS as a function of two batches of images, from local weights.
 

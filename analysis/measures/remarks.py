@@ -13,6 +13,7 @@ from analysis.edits.calibration import CalibrationCurve
 from analysis.edits.effects import Effects
 from analysis.edits.nulls import RandomNull, evident
 from analysis.measures.tables import hundredths
+from directions.arguments import checked, checked_fields
 
 __all__ = ["Remark", "on_curve", "remarks_on"]
 
@@ -23,6 +24,7 @@ NARROW = 1.0
 FEW = 100
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Remark:
     """One sentence about a measurement.
@@ -38,6 +40,7 @@ class Remark:
     direction: str = ""
 
 
+@checked
 def remarks_on(
     effects: Effects,
     *,

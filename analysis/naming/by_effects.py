@@ -28,6 +28,7 @@ from torch import Tensor
 from analysis.edits.effects import Effects, effects_of
 from analysis.edits.held_out import HeldOut, moves_of
 from analysis.edits.nulls import NullKind, RandomMoves, RandomNull, curves_beside_random
+from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
@@ -84,6 +85,7 @@ class NamedDirection:
     profile: dict[str, float]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Naming:
     """A bank with names, best first.
@@ -117,6 +119,7 @@ class Naming:
         return {"alpha": self.alpha, "null": null, "directions": [asdict(e) for e in self.entries]}
 
 
+@checked
 def name_directions(
     generator: Generator,
     classifier: Classifier,

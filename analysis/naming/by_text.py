@@ -20,6 +20,7 @@ from typing import Any
 from torch.nn.functional import normalize
 
 from analysis.naming.by_effects import Naming, name_directions
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.classifiers.clip.model import ClipModel, clip_classifier
 from directions.classifiers.clip.prompts import Prompt, prompts_of, text_directions
@@ -82,6 +83,7 @@ class Phrase:
     cosine: float
 
 
+@checked
 def nearest_phrases(
     generator: Generator,
     clip: TextImageModel,
@@ -127,7 +129,7 @@ def nearest_phrases(
     """
     if not step > 0 or count < 1:
         raise LatdirError(f"step {step:g} is positive, count {count} is at least 1")
-    vocabulary = _known(clip) if vocabulary is None else vocabulary
+    vocabulary = _vocabulary(vocabulary, clip)
     texts = text_directions(clip, vocabulary)
     named = {}
     scorers: dict[str, Scorer] = {}
@@ -158,6 +160,7 @@ def nearest_phrases(
     return named
 
 
+@checked
 def name_by_text(
     generator: Generator,
     clip: TextImageModel,
@@ -192,7 +195,7 @@ def name_by_text(
     Raises:
         LatdirError: As `nearest_phrases` and `name_directions`.
     """
-    vocabulary = _known(clip) if vocabulary is None else vocabulary
+    vocabulary = _vocabulary(vocabulary, clip)
     text_directions(clip, vocabulary)
     on: dict[str, Any] = {"step": step, "count": count, "seed": seed, "rendering": rendering}
     judge = clip_classifier(clip, {p.text: (p.text, p.neutral) for p in vocabulary})
@@ -205,6 +208,13 @@ def name_by_text(
         for d in naming.bank.directions
     ]
     return replace(naming, bank=naming.bank.replaced(named))
+
+
+def _vocabulary(given: Sequence[Prompt] | None, clip: TextImageModel) -> Sequence[Prompt]:
+    found = _known(clip) if given is None else given
+    if not found:
+        raise LatdirError("the vocabulary is empty: give a phrase, such as 'a smiling face'")
+    return found
 
 
 def _known(clip: TextImageModel) -> tuple[Prompt, ...]:

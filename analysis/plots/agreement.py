@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 from analysis.comparison.agreement import Agreement
 from analysis.plots.parts import canvas, fitted
 from analysis.plots.theme import LIGHT, Theme, dress
+from directions.arguments import checked
 
 __all__ = ["plot_agreement"]
 
 
+@checked
 def plot_agreement(
     agreement: Agreement, *, axes: Axes | None = None, theme: Theme = LIGHT
 ) -> Figure:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure, FigureBase
 from analysis.comparison.result import Comparison, Metric
 from analysis.plots.parts import fitted, panels, title
 from analysis.plots.theme import LIGHT, Theme, dress
+from directions.arguments import checked
 
 __all__ = ["plot_comparison"]
 
@@ -23,6 +24,7 @@ PANELS: dict[Metric, str] = {
 }
 
 
+@checked
 def plot_comparison(
     comparison: Comparison, *, axes: FigureBase | None = None, theme: Theme = LIGHT
 ) -> Figure:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure, FigureBase
 from analysis.comparison.result import Comparison, Metric, Row
 from analysis.plots.parts import cell, contrast, fitted, panels, title
 from analysis.plots.theme import LIGHT, Theme, dress
+from directions.arguments import checked
 from directions.errors import UnknownNameError
 
 __all__ = ["plot_comparison_heatmap"]
@@ -32,6 +33,7 @@ UNWANTED: tuple[Metric, ...] = ("leakage", "worst", "drift", "judged_leakage", "
 CELL = (0.56, 0.25)  # inches
 
 
+@checked
 def plot_comparison_heatmap(
     comparison: Comparison,
     *,

@@ -26,6 +26,7 @@ from analysis.plots.parts import (
     panels,
 )
 from analysis.plots.theme import LIGHT, Theme, dress
+from directions.arguments import checked
 from directions.errors import LatdirError
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 
+@checked
 def plot_calibration(
     calibrations: Sequence[CalibrationCurve],
     *,
@@ -86,6 +88,7 @@ def plot_calibration(
     return fitted(drawn[0])
 
 
+@checked
 def plot_leakage(leakage: Leakage, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
     """Mean attribute dependency against the change of the target.
 
@@ -105,6 +108,7 @@ def plot_leakage(leakage: Leakage, *, axes: Axes | None = None, theme: Theme = L
     return fitted(figure)
 
 
+@checked
 def plot_attribute_dependency(
     leakage: Leakage, *, axes: FigureBase | None = None, theme: Theme = LIGHT
 ) -> Figure:
@@ -135,6 +139,7 @@ def plot_attribute_dependency(
     return fitted(drawn[0])
 
 
+@checked
 def plot_identity(identity: Identity, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
     """Identity kept against the change of the target.
 
@@ -162,6 +167,7 @@ def plot_identity(identity: Identity, *, axes: Axes | None = None, theme: Theme 
     return fitted(figure)
 
 
+@checked
 def plot_convergence(
     counts: Sequence[int],
     angles: Mapping[str, Sequence[float]],
@@ -207,6 +213,7 @@ def plot_convergence(
     return fitted(figure)
 
 
+@checked
 def plot_accuracy(
     accuracy: Accuracy, *, axes: FigureBase | None = None, theme: Theme = LIGHT
 ) -> Figure:
@@ -246,6 +253,7 @@ def plot_accuracy(
     return fitted(drawn[0])
 
 
+@checked
 def plot_realism(
     realism: Realism, *, axes: FigureBase | None = None, theme: Theme = LIGHT
 ) -> Figure:
@@ -273,6 +281,7 @@ def plot_realism(
     return fitted(distance)
 
 
+@checked
 def plot_spectrum(
     values: Mapping[str, Sequence[float]],
     *,
@@ -302,6 +311,8 @@ def plot_spectrum(
             f"a spectrum has values from 0 up, some of them positive; {', '.join(values) or 'none'}"
             " has not: give them as a dict of lists"
         )
+    if null is not None and not null.numel():
+        raise LatdirError(f"null has shape {list(null.shape)}: give one spectrum in each row")
     figure, axes = canvas(axes, 6.6, 4.2, theme)
     if null is not None:
         ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)

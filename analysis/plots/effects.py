@@ -13,11 +13,13 @@ from analysis.edits.effects import Effects
 from analysis.edits.nulls import RandomNull, evident
 from analysis.plots.parts import canvas, cell, contrast, fitted, heat_map
 from analysis.plots.theme import LIGHT, Theme, dress
+from directions.arguments import checked
 from directions.errors import LatdirError
 
 __all__ = ["plot_direction_effects", "plot_effects"]
 
 
+@checked
 def plot_effects(
     effects: Effects,
     *,
@@ -77,6 +79,7 @@ def plot_effects(
     return fitted(figure)
 
 
+@checked
 def plot_direction_effects(
     effects: Effects,
     direction: str,

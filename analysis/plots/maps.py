@@ -14,6 +14,7 @@ from torch import Tensor
 from analysis.plots.parts import band_curve, canvas, cell, check_names, contrast, fitted, heat_map
 from analysis.plots.theme import LIGHT, Theme, dress
 from analysis.spaces.subspaces import SubspaceComparison
+from directions.arguments import checked
 from directions.errors import LatdirError
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@checked
 def plot_cosines(
     cosines: Float[Tensor, "k k"],
     names: Sequence[str],
@@ -62,6 +64,7 @@ def plot_cosines(
     return fitted(figure)
 
 
+@checked
 def plot_principal_angles(
     angles: Float[Tensor, "n n r"],
     names: Sequence[str],
@@ -101,6 +104,7 @@ def plot_principal_angles(
     return fitted(figure)
 
 
+@checked
 def plot_subspace_distances(
     distances: Float[Tensor, "n n"],
     names: Sequence[str],
@@ -137,6 +141,7 @@ def plot_subspace_distances(
     return fitted(figure)
 
 
+@checked
 def plot_subspace_comparisons(
     comparisons: Mapping[str, SubspaceComparison],
     *,

@@ -16,6 +16,7 @@ from analysis.representation.scores import EntanglementSweep
 from analysis.spaces.geodesic import Geodesic
 from analysis.spaces.path_length import PathLength
 from analysis.spaces.pullback import LocalMetric, effective_dimension
+from directions.arguments import checked, checked_values
 from directions.errors import LatdirError
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@checked
 def plot_entanglement(
     sweep: EntanglementSweep, *, axes: FigureBase | None = None, theme: Theme = LIGHT
 ) -> Figure:
@@ -58,6 +60,7 @@ def plot_entanglement(
     return fitted(drawn[0])
 
 
+@checked_values
 def plot_importance(
     importance: Float[Tensor, "d k"],
     attributes: Sequence[str],
@@ -87,11 +90,13 @@ def plot_importance(
             f"a map of {d} codes and {k} attributes needs as many names, not {len(names)} and "
             f"{len(attributes)}"
         )
+    if most < 1:
+        raise LatdirError(f"most {most} must be at least 1: that many codes are shown")
     rows = importance.amax(1).argsort(descending=True)[:most].sort().values
     shown = importance[rows].cpu()
     # Wide rather than tall: codes run along the page.
     figure, axes = canvas(axes, 1.9 + 0.34 * len(rows), 1.5 + 0.34 * k, theme)
-    most_important = float(shown.max())
+    most_important = float(shown.max()) or 1.0
     labels = [names[i] for i in rows.tolist()]
     bar = heat_map(
         axes, shown.T, rows=attributes, columns=labels, colors=theme.diverging,
@@ -104,6 +109,7 @@ def plot_importance(
     return fitted(figure)
 
 
+@checked
 def plot_path_lengths(
     lengths: Mapping[str, PathLength], *, axes: Axes | None = None, theme: Theme = LIGHT
 ) -> Figure:
@@ -142,6 +148,7 @@ def plot_path_lengths(
     return fitted(figure)
 
 
+@checked
 def plot_pullback_spectra(
     metrics: Sequence[LocalMetric], *, axes: Axes | None = None, theme: Theme = LIGHT
 ) -> Figure:
@@ -179,6 +186,7 @@ def plot_pullback_spectra(
     return fitted(figure)
 
 
+@checked
 def plot_geodesic(geodesic: Geodesic, *, axes: Axes | None = None, theme: Theme = LIGHT) -> Figure:
     """Step lengths along the geodesic and along the straight line.
 

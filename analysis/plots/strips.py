@@ -10,6 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from analysis.edits.sweeps import ScoredSweep
 from analysis.plots.parts import fitted, labeled, root, sheet, title
 from analysis.plots.theme import LIGHT, Theme, dress
+from directions.arguments import checked
 from directions.images import to_uint8
 
 __all__ = ["plot_sweep"]
@@ -18,6 +19,7 @@ TRACE_HEIGHT = 0.62  # inches
 PICTURE = 1.0
 
 
+@checked
 def plot_sweep(
     swept: ScoredSweep, *, axes: FigureBase | None = None, theme: Theme = LIGHT
 ) -> Figure:

@@ -24,6 +24,7 @@ from analysis.plots.theme import DARK, LIGHT
 from analysis.registry import CHAPTERS, MEASURES, draw, find_measure, measured, remarks
 from analysis.report.inline import css_colors
 from analysis.report.per_direction import articles, strips, svg
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.editing.grids import AMOUNTS
 from directions.errors import BankError, LatdirError
@@ -33,6 +34,7 @@ from directions.storage.atomic import atomic
 __all__ = ["write_report"]
 
 
+@checked
 def write_report(
     path: str | Path,
     *,

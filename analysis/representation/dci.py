@@ -36,6 +36,7 @@ from torch import Tensor
 from analysis.representation.rows import CLASSES, HeldOut, checked_rows, split_rows
 from analysis.representation.sparse_logistic import sparse_logistic
 from analysis.representation.trees.boosting import Binned, boost
+from directions.arguments import checked_fields, checked_values
 from directions.errors import LatdirError
 from directions.progress import tqdm
 
@@ -51,6 +52,7 @@ PENALTY = 0.01
 EPS = 1e-11
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class DCI:
     """Disentanglement, completeness, informativeness, and their components.
@@ -134,6 +136,7 @@ def dci(
     )
 
 
+@checked_values
 def stylespace_dci(
     codes: Float[Tensor, "n *shape"],
     logits: Float[Tensor, "n k"],

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analysis.representation.rows import CLASSES, as_classes, checked_rows
+from directions.arguments import checked_values
 from directions.errors import LatdirError
 
 __all__ = ["FactorVAEScore", "factorvae_score"]
@@ -54,6 +55,7 @@ class FactorVAEScore:
     active: Bool[Tensor, "d"]
 
 
+@checked_values
 def factorvae_score(
     codes: Float[Tensor, "n *shape"],
     attributes: Tensor,

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from analysis.representation.rows import CLASSES, as_classes, checked_rows
+from directions.arguments import checked_values
 from directions.errors import LatdirError
 
 __all__ = ["MIG", "mig", "mutual_information"]
@@ -89,6 +90,7 @@ def mig(
     return MIG(score, gaps, top.indices[0], information, entropy)
 
 
+@checked_values
 def mutual_information(
     codes: Float[Tensor, "n *shape"],
     attributes: Tensor,

@@ -22,6 +22,7 @@ from analysis.representation.mig import mig
 from analysis.representation.modularity import modularity
 from analysis.representation.rows import CLASSES, as_classes, checked_rows
 from analysis.representation.sap import sap
+from directions.arguments import checked_values
 from directions.errors import UnknownNameError
 from directions.planted.entangled import entangled_world
 
@@ -40,6 +41,7 @@ METRICS = (
 DCI_METRICS = ("disentanglement", "completeness", "informativeness")
 
 
+@checked_values
 def disentanglement_scores(
     codes: Float[Tensor, "n *shape"],
     attributes: Tensor,

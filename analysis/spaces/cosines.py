@@ -10,6 +10,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.errors import SpaceError
 from directions.space import Prior
@@ -17,6 +18,7 @@ from directions.space import Prior
 __all__ = ["cosine_matrix"]
 
 
+@checked
 def cosine_matrix(bank: DirectionBank, *, prior: Prior | None = None) -> Float[Tensor, "k k"]:
     """Cosines between all directions of a bank, `N Nᵀ`.
 

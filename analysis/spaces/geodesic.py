@@ -13,6 +13,7 @@ walked at even speed. It is found by L-BFGS on the inner codes, from the straigh
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked_fields, checked_values, returned
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.scoring.features import Features
@@ -33,6 +35,7 @@ HISTORY = 20
 log = logging.getLogger(__name__)
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Geodesic:
     """A curve of least energy between two codes.
@@ -61,6 +64,7 @@ class Geodesic:
         return self.straight_length / self.length
 
 
+@checked_values
 def find_geodesic(
     function: Callable[[Tensor], Tensor],
     start: Float[Tensor, "*shape"],
@@ -106,15 +110,18 @@ def find_geodesic(
     line = first + weights.reshape(-1, *[1] * first.ndim) * (last - first)
 
     def steps(inner: Tensor) -> Tensor:
-        seen = function(torch.cat([first[None], inner, last[None]])).flatten(1)
+        points = torch.cat([first[None], inner, last[None]])
+        seen: Tensor = returned(function(points), "the function", "n *f").flatten(1)
         return (seen[1:] - seen[:-1]).square().sum(1)
 
     # Bends around the line, scaled so that one is of the size of the ends' distance.
-    scale = float((last - first).norm())
+    scale = float((last - first).double().norm())
     with torch.no_grad():
         straight = steps(line[1:-1])
     if not float(straight.sum()) > 0:
         raise LatdirError("the two ends give the same image: there is no path between them")
+    if not math.isfinite(float(straight.sum())):
+        raise LatdirError("the function's values between the ends are too large to be compared")
     base = float(straight.sum()) * segments
     bend = torch.zeros_like(line[1:-1]).requires_grad_()
     optimizer = torch.optim.LBFGS(
@@ -154,6 +161,7 @@ def find_geodesic(
     )
 
 
+@checked_values
 def geodesic_between(
     generator: Generator,
     start: Float[Tensor, "*shape"],

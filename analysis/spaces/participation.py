@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked_fields
 from directions.bank import DirectionBank
 from directions.errors import SpaceError
 from directions.space import Prior
@@ -20,6 +21,7 @@ from directions.space import Prior
 __all__ = ["Participation", "participation"]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Participation:
     """Participation of directions in a prior's covariance.

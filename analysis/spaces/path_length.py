@@ -32,6 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.intervals.mean import Interval, mean_interval
+from directions.arguments import checked, checked_fields, checked_values, returned
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
@@ -62,6 +63,7 @@ Derivative = Literal["exact", "finite"]
 Sampling = Literal["full", "end"]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class PathLength:
     """A perceptual path length.
@@ -95,6 +97,7 @@ class PathLength:
         )
 
 
+@checked
 def perceptual_path_length(
     generator: Generator,
     *,
@@ -247,6 +250,7 @@ class EditPath:
     unevenness: Float[Tensor, "n"]
 
 
+@checked_values
 def edit_path_length(
     generator: Generator,
     direction: Direction,
@@ -300,6 +304,7 @@ def edit_path_length(
     )
 
 
+@checked
 def lipschitz(
     generator: Generator,
     direction: Direction,
@@ -323,6 +328,8 @@ def lipschitz(
         `[count]`, change of φ per sigma. Its maximum is the constant over these codes, its spread
         measures how unevenly the direction acts.
     """
+    if count < 1:
+        raise LatdirError(f"count {count} must be at least 1: 64 codes show the spread")
     perceive = face_features(device=generator.device) if features is None else features
     space = direction.acts_in(generator.spaces)
     codes = generator.sample(count, seed=seed, space=space)
@@ -340,7 +347,7 @@ def _through(generator: Generator, features: Features, space: str) -> Callable[[
 
 
 def _vectors(features: Tensor) -> Float[Tensor, "n f"]:
-    if features.ndim != 2:
+    if returned(features, "features", "n *f").ndim != 2:
         raise LatdirError(
             f"features are vectors [n, f], not {list(features.shape)}: end with .flatten(1)"
         )

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked_fields, checked_values
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
@@ -36,6 +37,7 @@ OVERSAMPLE = 8
 TOLERANCE = 1e-3
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class LocalMetric:
     """Spectrum of the pullback metric at one code.
@@ -71,6 +73,7 @@ class LocalMetric:
         return float(self.values.log().sum() / 2)
 
 
+@checked_values
 def effective_dimension(values: Float[Tensor, "*batch d"]) -> float:
     """Participation ratio (Σλ)² / Σλ² of a spectrum; the mean over a batch of spectra.
 
@@ -90,6 +93,7 @@ def effective_dimension(values: Float[Tensor, "*batch d"]) -> float:
     return float((exact.sum(-1).square() / exact.square().sum(-1)).mean())
 
 
+@checked_values
 def pullback_metric(
     generator: Generator,
     code: Float[Tensor, "*shape"],

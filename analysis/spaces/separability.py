@@ -26,6 +26,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from analysis.representation.rows import checked_rows
+from directions.arguments import checked, checked_fields, checked_values
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
 from directions.generators.base import Generator
@@ -40,6 +41,7 @@ Fit = Callable[[Rows, NDArray[np.bool_]], tuple[Rows, float]]
 """Codes `[n, d]` and labels `[n]` to the normal `[d]` and the intercept of a hyperplane."""
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Separability:
     """Linear separability and its components.
@@ -63,6 +65,7 @@ class Separability:
     scored_on: str
 
 
+@checked_values
 def linear_separability(
     codes: Float[Tensor, "n *shape"],
     logits: Float[Tensor, "n k"],
@@ -148,6 +151,7 @@ def linear_separability(
     )
 
 
+@checked
 def measure_separability(
     generator: Generator,
     classifier: Classifier,

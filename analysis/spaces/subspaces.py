@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked, checked_values
 from directions.bank import DirectionBank
 from directions.errors import BankError, LatdirError, SpaceError
 
@@ -78,6 +79,7 @@ def span(vectors: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch d k"]:
     return basis
 
 
+@checked_values
 def principal_angles(
     a: Float[Tensor, "*batch d p"], b: Float[Tensor, "*batch e q"]
 ) -> Float[Tensor, "*batch r"]:
@@ -104,6 +106,7 @@ def principal_angles(
             f"subspaces of {a.shape[-2]} and of {b.shape[-2]} dimensions have no angles: "
             "compare directions of one space"
         )
+    a, b = a.double(), b.double()
     if a.shape[-1] < b.shape[-1]:
         a, b = b, a
     product = a.mT @ b
@@ -215,6 +218,7 @@ class SubspaceComparison:
         }
 
 
+@checked_values
 def compare_subspaces(
     a: Float[Tensor, "p d"],
     b: Float[Tensor, "q e"],
@@ -261,6 +265,7 @@ def compare_subspaces(
     return SubspaceComparison(angles.cpu(), null, kind, d)
 
 
+@checked
 def compare_banks(
     a: DirectionBank,
     b: DirectionBank,

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked_fields, checked_kinds
 from directions.devices import Movable
 from directions.errors import LatdirError, SamplesError, UnknownNameError, described, did_you_mean
 from directions.fingerprints import Precision, fingerprint
@@ -31,6 +32,7 @@ __all__ = [
 LOGIT_CLAMP = 1e-6
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Attribute:
     """One column of a classifier's scores.
@@ -64,9 +66,12 @@ def attributes_of(given: Any) -> tuple[Attribute, ...]:
             f"attributes are names or Attribute(…), not a {type(given).__name__}: write "
             "attributes=['smiling', …]"
         )
-    several = list(several)
+    try:
+        several = list(several)
+    except TypeError:
+        several = [given]  # an array without axes
     if wrong := [a for a in several if not isinstance(a, str | Attribute)]:
-        raise LatdirError(f"attributes are names or Attribute(…), not {wrong[0]!r}")
+        raise LatdirError(f"attributes are names or Attribute(…), not {wrong[0]!r:.60}")
     return tuple(Attribute(a) if isinstance(a, str) else a for a in several)
 
 
@@ -132,6 +137,18 @@ class Classifier(Movable, ABC):
     compiles: bool = False
     common_names: Mapping[str, str] = MappingProxyType({})
     teachers: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take arrays for images, in every classifier alike."""
+        super().__init_subclass__(**options)
+        for name in ("__call__", "logits", "logits_of"):
+            if name in vars(cls):
+                setattr(cls, name, checked_kinds(vars(cls)[name]))
+
+    @classmethod
+    def from_argument(cls, value: object, name: str, arguments: object) -> Classifier:
+        """What stands for a classifier in a call: nothing else, and the message says what to do."""
+        return check_classifier(value)
 
     @property
     @abstractmethod

@@ -10,17 +10,17 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 
-__all__ = ["checked", "crop", "crop_matrix"]
+__all__ = ["rgb_images", "crop", "crop_matrix"]
 
 
-def checked(images: Tensor) -> Tensor:
+def rgb_images(images: Tensor) -> Tensor:
     """Return `images` if they are a batch of RGB images.
 
     Raises:
         LatdirError: Another shape, or an integer dtype.
 
     Example:
-        >>> checked(torch.zeros(3, 64, 64))
+        >>> rgb_images(torch.zeros(3, 64, 64))
         Traceback (most recent call last):
         ...
         directions.errors.LatdirError: images have shape [n, 3, height, width], not [3, 64, 64]: add a batch axis with images[None]

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier
-from directions.classifiers.crop import checked
+from directions.classifiers.crop import rgb_images
 from directions.fingerprints import fingerprint
 
 __all__ = ["PixelClassifier", "pixels"]
@@ -51,7 +51,9 @@ class PixelClassifier(Classifier):
         Raises:
             LatdirError: Not a batch of RGB images.
         """
-        unit = (checked(images).float() + 1) / 2
+        unit = (rgb_images(images).float() + 1) / 2
+        if not len(unit):
+            return unit.new_zeros(0, len(self.attributes))
         luma = (unit * unit.new_tensor(LUMA)[:, None, None]).sum(1)
         corner = max(1, round(min(luma.shape[1:]) * BORDER))
         corners = torch.cat((luma[:, :corner, :corner], luma[:, :corner, -corner:]), 2)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from directions.classifiers.base import Attribute, Classifier, attributes_of, check_finite
-from directions.classifiers.crop import checked
+from directions.classifiers.crop import rgb_images
 from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import CachedFingerprint, callable_parts, evaluating, module_of
 
@@ -72,7 +72,7 @@ class WrappedClassifier(Classifier):
                 another shape, are not finite, or leave [0, 1] where a probability is declared.
         """
         with evaluating(self._called):
-            scores = self.function(checked(images))
+            scores = self.function(rgb_images(images))
         if isinstance(scores, np.ndarray) and scores.dtype.kind in "fiub":
             scores = torch.from_numpy(np.ascontiguousarray(scores)).to(images.device)
         if not isinstance(scores, Tensor):

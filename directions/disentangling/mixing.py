@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.disentangling.vectors import (
     LEAST_KEPT,
@@ -63,6 +64,7 @@ class Mixture:
         return cls(steps, torch.linalg.inv(lower).T.contiguous())
 
 
+@checked
 def disentangle(
     bank: DirectionBank,
     *,

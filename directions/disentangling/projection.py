@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.disentangling.mixing import disentangle
@@ -43,6 +44,7 @@ from directions.space import Prior
 __all__ = ["condition", "disentangle", "orthonormalize"]
 
 
+@checked
 def condition(
     bank: DirectionBank,
     *,
@@ -87,8 +89,6 @@ def condition(
         >>> condition(bank, on={"smiling": ["yaw"]})["smiling"].vector
         tensor([1., 0.])
     """
-    if isinstance(on, str):
-        raise LatdirError(f"on is a list of names or a dict of lists: write on=[{on!r}]")
     if not isinstance(on, Mapping):
         listed = [bank[name].name for name in on]
         on = {name: [other for other in listed if other != name] for name in bank}
@@ -139,6 +139,7 @@ def _conditioned(
     )
 
 
+@checked
 def orthonormalize(
     bank: DirectionBank,
     *,

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.editing.moves import space_of, sweep
@@ -29,6 +30,7 @@ AMOUNTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 SIGNS = {"sigma": "σ", "latent": "", "degrees": "°", "probability": ""}
 
 
+@checked
 def edit_grid(
     generator: Generator,
     codes: Float[Tensor, "n *shape"] | np.ndarray,

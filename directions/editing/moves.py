@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.direction import Amount, Direction, as_amount
 from directions.errors import LatdirError, SpaceError
@@ -36,6 +37,7 @@ class HasAmounts(Protocol):
         """Amounts of each direction, in sigma."""
 
 
+@checked
 def move(
     codes: Float[Tensor, "n *shape"] | np.ndarray,
     bank: DirectionBank,
@@ -104,6 +106,7 @@ def space_of(generator: Generator, codes: Tensor, direction: Direction) -> str:
     return name
 
 
+@checked
 def set_level(
     codes: Float[Tensor, "n *shape"],
     direction: Direction,
@@ -157,6 +160,7 @@ def set_level(
     return codes + short / torch.where(gained > 0, gained, torch.ones_like(gained)) * acting
 
 
+@checked
 def sweep(
     codes: Float[Tensor, "n *shape"] | np.ndarray,
     direction: Direction,
@@ -197,6 +201,7 @@ def sweep(
     return moved.reshape(len(steps), *codes.shape)
 
 
+@checked
 def lerp(
     start: Float[Tensor, "n *shape"],
     end: Float[Tensor, "n *shape"],
@@ -224,6 +229,7 @@ def lerp(
     return (1 - t) * start + t * end
 
 
+@checked
 def slerp(
     start: Float[Tensor, "n *shape"],
     end: Float[Tensor, "n *shape"],
@@ -272,6 +278,7 @@ def slerp(
     return first.to(start) * start + second.to(start) * end
 
 
+@checked
 def truncate(
     codes: Float[Tensor, "n *shape"],
     psi: float | Tensor,
@@ -309,7 +316,13 @@ def truncate(
             f"this prior is of codes of size {size}, which does not fit codes of shape "
             f"{list(codes.shape)}: take the prior of their own space"
         )
-    factor = torch.as_tensor(psi).to(codes).reshape(-1, *[1] * (codes.ndim - 1))
+    factor = torch.as_tensor(psi).to(codes)
+    if factor.ndim > 1 or (factor.ndim == 1 and len(factor) not in (1, len(codes))):
+        raise LatdirError(
+            f"psi has shape {list(factor.shape)}: give one number, or one for each of the "
+            f"{len(codes)} codes"
+        )
+    factor = factor.reshape(-1, *[1] * (codes.ndim - 1))
     drawn = mean + factor * (codes - mean)
     if layers is None:
         return drawn

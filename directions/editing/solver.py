@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.disentangling.mixing import BISECTIONS, Mixture, checked_effects, column_numbers
 from directions.disentangling.vectors import RANK_TOLERANCE
@@ -73,6 +74,7 @@ class InfeasibleError(LatdirError):
         self.best = best
 
 
+@checked
 def solve(
     bank: DirectionBank,
     *,

@@ -91,13 +91,12 @@ def load_generator(
     from directions.devices import resolve_device
 
     where = resolve_device(device)
-    try:
-        text = os.fspath(name)
-    except TypeError:
+    if not isinstance(name, str | os.PathLike):
         raise LatdirError(
             f"a generator is loaded by its name or path, not from a {type(name).__name__}: a "
             "module or function of your own is adapted by directions.wrap(…)"
-        ) from None
+        )
+    text = os.fspath(name)
     given = {key: value for key, value in options.items() if value is not None}
     if _is_file(text):
         from directions.generators.checkpoints.families import Options, parse_options

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked, checked_kinds
 from directions.devices import Movable, sent
 from directions.errors import LatdirError, SpaceError, UnknownNameError, described
 from directions.fingerprints import Precision
@@ -44,6 +45,18 @@ class Generator(Movable, ABC):
     name: str
     spaces: Mapping[str, Space]
     image_shape: tuple[int, int, int]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take arrays for codes, in every generator alike."""
+        super().__init_subclass__(**options)
+        for name in ("synthesize", "prior"):
+            if name in vars(cls):
+                setattr(cls, name, checked_kinds(vars(cls)[name]))
+
+    @classmethod
+    def from_argument(cls, value: object, name: str, arguments: object) -> Generator:
+        """What stands for a generator in a call: nothing else, and the message says what to do."""
+        return check_generator(value)
 
     @property
     @abstractmethod
@@ -211,6 +224,7 @@ class Generator(Movable, ABC):
             f"codes of space {space!r} have shape [{expected}], not {list(shape)}{hint}"
         )
 
+    @checked
     def sample(
         self,
         count: int,
@@ -264,6 +278,7 @@ class Generator(Movable, ABC):
         shape = self.space(self.default_space()).shape
         return rng.standard_normal((count, *shape), dtype=np.float32)
 
+    @checked_kinds
     def map(self, codes: Float[Tensor, "n ..."], source: str, target: str) -> Tensor:
         """Carry codes from one space to another.
 
@@ -279,6 +294,7 @@ class Generator(Movable, ABC):
     def _map(self, codes: Tensor, source: str, target: str) -> Tensor:
         raise SpaceError(f"{self.name} has no map from space {source!r} to {target!r}")
 
+    @checked
     def prior(self, space: str | None = None) -> Prior:
         """Mean and covariance of the codes of a space, estimated once and kept.
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from directions.errors import LatdirError, UnknownNameError
+from directions.errors import LatdirError, UnknownNameError, described
 from directions.fingerprints import CachedFingerprint, callable_parts, evaluating, module_of
 from directions.generators.base import Generator
 from directions.generators.checks import check_images
@@ -274,6 +274,8 @@ def wrap(
             f"a code of shape {list(space.shape)} cannot be reshaped to {list(target)}: "
             "input_shape needs as many numbers"
         )
+    if name is not None and not isinstance(name, str):
+        raise LatdirError(f"name is text, not {described(name)}: such as name='mine'")
     owner = module_of(module)
     if owner is None and not name:
         raise LatdirError("a function has no weights to identify it by: give it a name=…")

@@ -17,8 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from directions.arguments import checked
 from directions.classifiers.crop import crop
 from directions.classifiers.faces.nets import folded, normalize, recognition_net
+from directions.devices import resolve_device
 from directions.errors import LatdirError, require
 
 __all__ = [
@@ -41,6 +43,7 @@ STAGES = ("conv32_3", "conv64_3", "conv128_2", "conv256_2")
 EPSILON = 1e-10
 
 
+@checked
 def pixel_features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
     """Pixels themselves: the squared distance is the mean squared difference, pixels in [-1, 1].
 
@@ -49,9 +52,10 @@ def pixel_features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         >>> (a - b).square().sum()
         tensor(0.2500)
     """
-    return images.flatten(1) / math.sqrt(images[0].numel())
+    return images.flatten(1) / math.sqrt(math.prod(images.shape[1:]))
 
 
+@checked
 def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") -> Features:
     """Activations of the built-in face recognition network at four depths, as in LPIPS.
 
@@ -67,7 +71,7 @@ def face_features(*, margin: float = 0.0, device: str | torch.device = "cpu") ->
         torch.Size([2, 69984])
     """
     with torch.inference_mode(False):
-        net = folded(recognition_net()).to(device)
+        net = folded(recognition_net()).to(resolve_device(device))
 
     def features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         x = normalize(crop(images.float(), size=SIZE, margin=margin))
@@ -92,6 +96,7 @@ class _Lpips(Protocol):
     lins: Sequence[nn.Module]
 
 
+@checked
 def lpips_features(network: nn.Module | None = None) -> Features:
     """LPIPS as features: the squared distance of two images is their LPIPS distance.
 

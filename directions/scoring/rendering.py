@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
+from directions.arguments import checked_fields
 from directions.errors import LatdirError, real_number, whole_number
 from directions.fingerprints import Precision
 
 __all__ = ["Rendering"]
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Rendering:
     """Options for rendering codes and scoring images.

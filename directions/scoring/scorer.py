@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from directions.arguments import returned
 from directions.classifiers.base import Classifier, check_classifier, check_finite, names_of
 from directions.devices import device_name
 from directions.errors import LatdirError, SamplesError
@@ -82,6 +83,8 @@ class Scorer:
         self.names = known if names is None else names_of(names)
         if classifier is not None:
             classifier.columns(self.names)
+            if not self.names:
+                raise LatdirError("attributes is empty: name at least one, or leave it out for all")
         self._generator, self._classifier, self._embedding = generator, classifier, embed
         self._rows: dict[KeptScores, tuple[KeptRows | None, KeptRows | None]] = {}
         self.rendering = self._chosen(rendering, n)
@@ -226,7 +229,8 @@ class Scorer:
     def embed_images(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n e"]:
         """Embeddings of images that are made already, as `embed` gives them."""
         with torch.inference_mode():
-            return self._describe(images).float()
+            embedded: Tensor = returned(self._describe(images), "the embedding", "n *e")
+            return embedded.float()
 
     def _checked(self, scores: Tensor) -> Tensor:
         scores = scores.float().cpu()

@@ -35,11 +35,13 @@ def numbers(value: Any, what: str) -> Tensor:
         >>> numbers([True, False], "labels")
         tensor([1., 0.])
     """
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and not value.is_complex():
         return value if value.is_floating_point() else value.float()
     try:
-        return torch.from_numpy(np.array(value, dtype=np.float32))
-    except (TypeError, ValueError) as error:
+        if (found := np.asarray(value)).dtype.kind == "c":
+            raise TypeError("complex ones")
+        return torch.from_numpy(np.array(found, dtype=np.float32))
+    except (TypeError, ValueError, RuntimeError) as error:
         raise SamplesError(
             f"{what} are numbers in an array or a list, not {type(value).__name__} ({error})"
         ) from None

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from directions.arguments import checked, checked_fields
 from directions.classifiers.base import (
     Classifier,
     Combined,
@@ -50,6 +51,7 @@ SHEETS = "_sheets"  # the underscore hides it from readers of Parquet folders
 log = logging.getLogger(__name__)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Auto:
     """Draw in growing rounds until directions are well determined.
@@ -67,9 +69,9 @@ class Auto:
     max_samples: int = 200_000
 
     def __post_init__(self) -> None:
-        if self.max_samples < 1 or not self.cone > 0:
+        if self.max_samples < 1 or not 0 < self.cone < math.inf:
             raise LatdirError(
-                f"max_samples {self.max_samples} and cone {self.cone} must be positive"
+                f"max_samples {self.max_samples} and cone {self.cone} must be positive and finite"
             )
 
 
@@ -85,6 +87,7 @@ class Interrupted(KeyboardInterrupt):
         self.samples = samples
 
 
+@checked
 def sample(
     generator: Generator,
     classifiers: Classifier | Sequence[Classifier],

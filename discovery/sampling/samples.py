@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from directions.arguments import checked, checked_fields
 from directions.classifiers.base import Attribute, attributes_of, check_finite, check_unique
 from directions.errors import SamplesError, UnknownNameError
 from directions.fingerprints import fingerprint
@@ -36,6 +37,7 @@ from discovery.sampling.store import Rows, opened, read
 __all__ = ["Samples"]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Codes of one latent space with the scores of the images they make.
@@ -106,6 +108,11 @@ class Samples:
         for name, value in (("codes", codes), ("scores", scores), ("attributes", attributes)):
             object.__setattr__(self, name, value)
         check_unique(self.names, "samples have attribute")
+        if not (finite := torch.isfinite(codes)).all():
+            raise SamplesError(
+                f"{int((~finite.flatten(1).all(1)).sum())} of {len(codes)} codes are NaN or "
+                "infinite: leave them out"
+            )
         check_finite(self.scores, names=self.names, classifier=self.classifier)
         if self.index is not None:
             self._place(self.index)
@@ -168,6 +175,7 @@ class Samples:
             )
         return self.scores[:, self.names.index(name)]
 
+    @checked
     def rows(self, rows: slice | Sequence[int] | Tensor) -> Samples:
         """The samples of some rows, which keep their places in the seed's sequence.
 
@@ -181,16 +189,24 @@ class Samples:
             (3, tensor([8, 2]))
         """
         known = self.prior is not None or len(self) < 2
+        try:
+            places = torch.arange(len(self))[rows]
+        except (IndexError, TypeError, RuntimeError) as error:
+            raise SamplesError(
+                f"rows are a slice, numbers below {len(self)} or a mask, not {rows!r:.60}"
+            ) from error
+        places = places.reshape(-1)
         return replace(
             self,
-            codes=self.codes[rows],
-            scores=self.scores[rows],
-            index=None if self.seed is None else self.places[rows],
+            codes=self.codes[places],
+            scores=self.scores[places],
+            index=None if self.seed is None else self.places[places],
             prior=self.prior if known else self.population,
             prior_source=self.prior_source if known else "samples",
         )
 
     @classmethod
+    @checked
     def from_arrays(
         cls,
         codes: Any,
@@ -240,6 +256,7 @@ class Samples:
         return cls._of_own(found, generator, truncation)
 
     @classmethod
+    @checked
     def from_frame(
         cls,
         frame: Any,
@@ -320,6 +337,7 @@ class Samples:
         ]
         return html_table(repr(self), ("attribute", "unit", "mean", "std", "min", "max"), rows)
 
+    @checked
     def save(self, folder: str | Path) -> Path:
         """Write the samples to a folder that holds none yet, as Parquet shards and a manifest.
 
@@ -339,6 +357,7 @@ class Samples:
         return path
 
     @classmethod
+    @checked
     def load(cls, folder: str | Path, *, partial: bool = False) -> Samples:
         """Samples of a folder, every shard verified by its checksum.
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.errors import LatdirError
+from directions.errors import ConvergenceError, LatdirError
 from directions.generators.base import Generator
 from directions.paths.neural_walk import NeuralWalk, follow
 from directions.progress import tqdm
@@ -114,7 +114,7 @@ class Walks(GeneratorMethod):
                 config=self.config,
                 evidence={
                     "explained": explained,
-                    "latent_per_unit": float(w.norm()),
+                    "latent_per_unit": float(w.double().norm()),
                     "unit": edit.unit,
                 },
             )
@@ -222,6 +222,10 @@ class _Fit:
                 fractions = 2 * torch.rand(len(part), generator=rng).to(part.device) - 1
                 losses.append(torch.stack(self._losses(edit, move, part, fractions)))
         loss, scale = torch.stack(losses).double().sum(0).tolist()
+        if not math.isfinite(loss):
+            raise ConvergenceError(
+                f"the walk of {edit.name} left all bounds: lower rate, {self.walks.rate:g}"
+            )
         explained = 1 - loss / scale if scale else 0.0
         if explained < MIN_EXPLAINED_VARIANCE:
             log.warning(

@@ -110,8 +110,6 @@ def labeled(
     codes = codes if codes.dtype == torch.float64 else codes.float()
     if n < MIN_SAMPLES:
         raise SamplesError(f"{n} samples are too few for a boundary: label {MIN_SAMPLES} or more")
-    if not torch.isfinite(codes).all():
-        raise SamplesError("some codes are NaN or infinite: sample them again")
     scores = torch.stack([samples.column(name) for name in names]).to(codes)
     cuts, labels = [], []
     for name, s in zip(names, scores, strict=True):

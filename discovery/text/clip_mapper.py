@@ -174,7 +174,7 @@ class ClipMapper(TextMethod):
                 )
                 if not torch.isfinite(loss):
                     raise LatdirError(
-                        f"the mapper's loss is {float(loss)} at step {step}: lower rate"
+                        f"the mapper's loss is {float(loss.detach())} at step {step}: lower rate"
                     )
                 optimizer.zero_grad()
                 torch.autograd.backward(loss, inputs=weights)

@@ -27,7 +27,7 @@ from directions.classifiers.clip import backends as adapters
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.classifiers.clip.templates import COMMON_NAMES, FACE_PROMPTS, TEMPLATES
 from directions.classifiers.clip.weights import read_weights
-from directions.classifiers.crop import checked
+from directions.classifiers.crop import rgb_images
 from directions.devices import Device, Movable, moved, resolve_device
 from directions.errors import LatdirError, UnknownNameError, did_you_mean
 from directions.fingerprints import fingerprint
@@ -121,7 +121,7 @@ class ClipModel(Movable):
         """
         towers = self.towers
         weight = next(towers.module.parameters())
-        if checked(images).device != weight.device:
+        if rgb_images(images).device != weight.device:
             raise LatdirError(
                 f"the images are on {images.device}, {self.name} on {weight.device}: "
                 f"load it with device={str(images.device)!r}, or move it with .to"

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.clip.protocol import TextImageModel
-from directions.errors import LatdirError
+from directions.errors import LatdirError, described
 
 __all__ = ["NEUTRAL", "Prompt", "Texts", "prompts_of", "text_directions"]
 
@@ -37,6 +37,13 @@ class Prompt:
     name: str
     text: str
     neutral: str
+
+    @classmethod
+    def from_argument(cls, value: object, name: str, arguments: object) -> Prompt:
+        """What stands for a prompt in a call: a text, as in `prompts_of`."""
+        if isinstance(value, str):
+            return prompts_of(value)[0]
+        raise LatdirError(f"{name} is a text, such as 'a smiling face', not {described(value)}")
 
 
 def prompts_of(text: Texts, *, neutral: str = NEUTRAL) -> tuple[Prompt, ...]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from directions import zoo
 from directions.classifiers.base import Attribute, Classifier
-from directions.classifiers.crop import checked, crop
+from directions.classifiers.crop import crop, rgb_images
 from directions.classifiers.faces import inference as fast
 from directions.classifiers.faces import landmarks as lm
 from directions.classifiers.faces import nets as face_nets
@@ -215,7 +215,7 @@ class FaceClassifier(Classifier):
 
         def run(images: Tensor) -> Tensor:
             with torch.inference_mode():
-                return fast.tiled(prepared(images.device), checked(images).float())
+                return fast.tiled(prepared(images.device), rgb_images(images).float())
 
         return run
 
@@ -224,7 +224,7 @@ class FaceClassifier(Classifier):
         return _collected({net: self._net(net, images.device)(seen) for net in nets})
 
     def _seen(self, images: Tensor, size: int) -> Tensor:
-        return normalize(crop(checked(images).float(), size=size, margin=self.margin))
+        return normalize(crop(rgb_images(images).float(), size=size, margin=self.margin))
 
     def _net(self, name: Net, device: torch.device) -> nn.Module:
         if (name, device) not in self._nets:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.crop import checked, crop
+from directions.classifiers.crop import crop, rgb_images
 from directions.classifiers.faces.inference import Prepare, fast_recognition, tiled
 from directions.classifiers.faces.nets import RecognitionNet, folded, normalize, recognition_net
 from directions.fingerprints import Precision, fingerprint
@@ -76,9 +76,9 @@ class FaceEmbedding:
 
         def run(images: Tensor) -> Tensor:
             with torch.inference_mode():
-                return tiled(prepared(images.device), checked(images).float())
+                return tiled(prepared(images.device), rgb_images(images).float())
 
         return run
 
     def _seen(self, images: Tensor) -> Float[Tensor, "n 3 150 150"]:
-        return normalize(crop(checked(images).float(), size=SIZE, margin=self.margin))
+        return normalize(crop(rgb_images(images).float(), size=SIZE, margin=self.margin))

@@ -170,7 +170,7 @@ def _nan(scores):
     [
         ({"count": 1}, "count 1 must be at least 2"),
         ({"amounts": (0.0,)}, r"amounts \[0.0\] move nothing"),
-        ({"amounts": (math.inf,)}, "give finite amounts"),
+        ({"amounts": (math.inf,)}, r"amounts\[0\] is a finite number, not inf"),
         ({"attributes": ["glasses"]}, "has no attribute 'glasses'"),
         ({"seed": 4}, "the bank was found with codes of seed 4: measured on the same codes"),
     ],

@@ -37,7 +37,7 @@ def bank(world):
 
 
 def test_the_nearest_phrase_is_the_planted_one(world, clip, bank):
-    found = nearest_phrases(world, clip, bank.select("ab"), WORDS, count=32)
+    found = nearest_phrases(world, clip, bank.select(["a", "b"]), WORDS, count=32)
     assert found["a"][0].text == "age"
     assert found["b"][0].text == "no smile"
     assert found["b"][-1].text == "a smile"
@@ -67,7 +67,7 @@ def test_cosines_are_the_slow_loops(world, clip, bank):
 
 
 def test_names_come_with_their_chance(world, clip, bank):
-    naming = name_by_text(world, clip, bank.select("ab"), WORDS, count=32, null=16)
+    naming = name_by_text(world, clip, bank.select(["a", "b"]), WORDS, count=32, null=16)
     by_origin = {e.found_as: e for e in naming.entries}
     assert by_origin["a"].attribute == "age"
     assert by_origin["b"].attribute in ("a smile", "no smile")

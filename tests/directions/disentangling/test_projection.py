@@ -132,6 +132,15 @@ def test_one_condition_in_a_list_is_left_as_it_is() -> None:
     assert made["d1"] is bank["d1"]
 
 
+def test_one_name_is_a_list_of_one() -> None:
+    bank = bank_of(rows(3, 10, 0))
+    assert torch.equal(condition(bank, on="d1").matrix(), condition(bank, on=["d1"]).matrix())
+    given, listed = (condition(bank, on={"d0": names}).matrix() for names in ("d1", ["d1"]))
+    assert torch.equal(given, listed)
+    with pytest.raises(LatdirError, match="the names have 'd1' twice: leave one out"):
+        condition(bank, on={"d0": ["d1", "d1"]})
+
+
 def test_what_is_no_longer_true_is_dropped() -> None:
     bank = bank_of(rows(2, 6, 0))
     first = bank["d0"].evolve(
@@ -180,7 +189,6 @@ def test_masked_layers_are_projected_where_they_act() -> None:
 @pytest.mark.parametrize(
     ("on", "message"),
     [
-        ("d1", r"write on=\['d1'\]"),
         ({"d0": []}, "'d0' is conditioned on nothing"),
         ({"d0": ["d0"]}, "'d0' cannot be conditioned on itself"),
         ({"d0": ["nope"]}, "no direction 'nope' in this bank"),

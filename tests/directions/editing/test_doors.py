@@ -69,7 +69,7 @@ from directions import Direction, DirectionBank, LatdirError, move
 bank = DirectionBank((Direction("a", torch.tensor([1.0, 0.0]), "z"),), "toy", "0" * 64)
 for codes, amounts in (
     (torch.zeros(1, 2), {"a": "2"}), (torch.zeros(1, 2), {"a": None}),
-    (torch.zeros(1, 2), {"a": True}), (torch.zeros(1, 2), [2.0]), ([[0.0, 0.0]], {"a": 2.0}),
+    (torch.zeros(1, 2), {"a": True}), (torch.zeros(1, 2), [2.0]), ("z", {"a": 2.0}),
 ):
     try:
         move(codes, bank, amounts)
@@ -83,6 +83,7 @@ def test_wrong_kinds_get_one_line() -> None:
     run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     lines = run.stdout.splitlines()
     assert len(lines) == 5
-    assert all("an amount is a number" in line for line in lines[:3])
-    assert "amounts is a dict" in lines[3]
-    assert "codes are a tensor or an array" in lines[4]
+    wanted = "amounts['a'] is a number, a tensor or array or a list of numbers, not "
+    assert lines[:3] == [wanted + given for given in ("'2'", "None", "True")]
+    assert lines[3] == "amounts is a dict or what directions.solve(…) returns, not a list"
+    assert lines[4] == "codes is a tensor or array, not 'z'"

@@ -168,7 +168,7 @@ def test_rounding_is_not_taken_for_reach(sigma: float) -> None:
         ({"targets": {"d0": 1.0}, "hold": ["x"]}, "no effect on 'x' was measured"),
         ({"targets": {"d0": 1.0}, "hold": ["d0"]}, "'d0' cannot be a target and held at once"),
         ({"targets": {"d0": 1.0}, "bound": 0.0}, "the bound is a positive distance, not 0.0"),
-        ({"targets": {"d0": float("nan")}}, "a target is NaN or infinite"),
+        ({"targets": {"d0": float("nan")}}, r"targets\['d0'\] is a finite number, not nan"),
         (
             {"targets": {"d0": torch.zeros(2), "d1": torch.zeros(3)}},
             r"targets have shapes d0 \[2\], d1 \[3\]",

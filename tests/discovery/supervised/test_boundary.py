@@ -412,7 +412,7 @@ def test_unknown_attributes_and_broken_codes_are_refused():
         Boundary().discover(samples, attributes=["smile"])
     with pytest.raises(LatdirError, match="name at least one attribute of a0"):
         Boundary().discover(samples, attributes=[])
-    with pytest.raises(LatdirError, match="some codes are NaN or infinite"):
+    with pytest.raises(LatdirError, match="50 of 50 codes are NaN or infinite: leave them out"):
         Boundary().discover(make_samples(torch.full((50, 4), torch.nan), torch.rand(50, 1)))
 
 

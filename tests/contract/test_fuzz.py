@@ -1,0 +1,293 @@
+"""Public functions given the wrong things: one clear error, or the right result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import analysis
+import directions
+import discovery
+from analysis import plots
+from directions import Direction, DirectionBank, LatdirError
+from tests.fuzzed.functions import functions
+from tests.fuzzed.methods import BOUND, bound, methods
+from tests.fuzzed.records import classes, figures
+from tests.fuzzed.world import world
+from tests.unchecked import unchecked
+
+PACKAGES = {"directions": directions, "discovery": discovery, "analysis": analysis}
+# Errors, constants, a function without arguments, and a context.
+NOT_CALLED = {
+    "LatdirError", "BankError", "CheckpointError", "ConvergenceError", "InfeasibleError",
+    "Interrupted", "SamplesError", "SpaceError", "UnknownNameError", "METHODS", "HELD_OUT_SEED",
+    "NAMING_SEED", "plots", "keep_freed_memory", "keep_scores",
+    # Nested records that only their own functions make; what they are made from is fuzzed.
+    "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
+    "Leakage", "Naming", "Participation", "Realism",
+    # They read weights that are not included, or draw them at random for seconds.
+    "lpips_distance", "lpips_features",
+}  # fmt: skip
+
+
+class Odd:
+    """An object of no kind that anything wants, made by a class that takes anything."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return "Odd()"
+
+
+def three(*args: Any, **given: Any) -> int:
+    return 3
+
+
+class Same:
+    """A value that means the same as the valid one: the result must be the same, too."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+WRONG: tuple[Any, ...] = (
+    None, True, "words", "", b"bytes", 3, -1, 0, 2.5, math.nan, math.inf, 1e20, [], {}, (), [None],
+    ["x", "x"], {"x": 1.0}, {1: "x"}, Odd(), Odd, three, np.float32(0.5), np.zeros(3),
+    np.array("x"), torch.zeros(()), torch.zeros(2, 3), torch.tensor([True]), 1 + 2j,
+    np.zeros((2, 2), object),
+)  # fmt: skip
+
+
+def variants(value: Any, w: Any) -> Iterator[Any]:
+    """What else a caller may write where `value` is right."""
+    yield from WRONG
+    if isinstance(value, Tensor) and value.is_floating_point():
+        yield Same(value.numpy())
+        yield Same(value.tolist())
+        yield value.double()
+        yield value.half()
+        yield value.long()
+        yield value.to(torch.complex64)
+        yield value * 1e20
+        yield value * 0
+        yield value.flatten()
+        yield value[None]
+        yield value[:0]
+        yield value[:1]
+        yield value[0]
+        yield value.mT if value.ndim > 1 else value.flip(0)
+        yield value[:1].expand_as(value)
+        for bad in (math.nan, math.inf):
+            spoiled = value.clone()
+            spoiled.view(-1)[0] = bad
+            yield spoiled
+            yield torch.full_like(value, bad)
+    elif isinstance(value, DirectionBank):
+        yield list(value.directions)
+        yield value.directions[0]
+        yield value.replaced(())
+        yield DirectionBank(value.directions, "other", "f" * 64)
+        yield dict(value)
+        yield [value]
+        yield value.directions[0].vector
+    elif isinstance(value, Direction):
+        yield w.bank
+        yield w.bank.select([value.name])
+        yield [value]
+        yield value.vector
+        yield value.name
+    elif isinstance(value, str):
+        yield value.upper()
+        yield value + "x"
+        yield [value]
+        yield Same(np.str_(value))
+    elif isinstance(value, bool):
+        yield Same(np.bool_(value))
+        yield "yes"
+    elif isinstance(value, int):
+        yield Same(np.int64(value))
+        yield float(value)
+        yield str(value)
+        yield -value - 1
+        yield 1
+    elif isinstance(value, float):
+        yield Same(np.float64(value))
+        yield -value
+        yield str(value)
+        yield [value]
+    elif isinstance(value, Mapping):
+        if value:
+            yield dict.fromkeys(value, None)
+            yield dict.fromkeys(value, "x")
+            yield dict.fromkeys(value, math.nan)
+            yield {f"{key}x": v for key, v in value.items()}
+            yield list(value)
+            yield list(value.items())
+    elif isinstance(value, Sequence):
+        yield list(value) * 2
+        yield value[:1]
+        yield value[::-1]
+        yield [*value, None]
+        yield [*value, Odd()]
+        if all(isinstance(v, float) for v in value):
+            yield Same(np.array(value))
+            yield Same(torch.tensor(value, dtype=torch.float64))
+            yield [math.nan] * len(value)
+            yield [1e20] * len(value)
+    elif is_dataclass(value):
+        yield {f.name: getattr(value, f.name) for f in fields(value)}
+        yield [value]
+        yield type(value)
+    elif not callable(value):
+        yield type(value)
+        yield [value]
+
+
+def numbers(result: Any) -> Iterator[Tensor]:
+    """Every number in a result."""
+    if isinstance(result, Tensor):
+        yield result.detach().double().flatten()
+    elif isinstance(result, bool | int | float):
+        yield torch.tensor([float(result)], dtype=torch.float64)
+    elif is_dataclass(result) and not isinstance(result, type):
+        for field in fields(result):
+            yield from numbers(getattr(result, field.name))
+    elif isinstance(result, Mapping):
+        for value in result.values():
+            yield from numbers(value)
+    elif isinstance(result, list | tuple):
+        for value in result:
+            yield from numbers(value)
+
+
+def flat(result: Any) -> Tensor:
+    return torch.cat([torch.zeros(0, dtype=torch.float64), *numbers(result)])
+
+
+def calls(w: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Every callable by name, and the arguments of a valid call."""
+    for table in (functions(w), classes(w)):
+        for package, cases in table.items():
+            for name, given in cases.items():
+                yield name, getattr(PACKAGES[package], name), given
+    for name, given in figures(w).items():
+        yield name, getattr(plots, name), given
+    for name, (settings, given) in methods(w).items():
+        yield name, discovering(name, tuple(settings)), {**settings, **given}
+    yield from bound(w)
+
+
+def discovering(name: str, settings: Sequence[str]) -> Any:
+    def discover(**given: Any) -> DirectionBank:
+        method = getattr(discovery, name)(**{k: given.pop(k) for k in settings})
+        return method.discover(**given)
+
+    return discover
+
+
+# A function of the caller's own may be anything callable; what it returns is checked.
+FREE = {"config", "evidence", "provenance", "results", "version"}
+# They calculate with the values of codes and pass on what is not finite, as torch does.
+ARITHMETIC = {
+    "move", "sweep", "set_level", "lerp", "slerp", "truncate", "Direction.shift",
+    "Generator.synthesize", "Generator.map", "Classifier", "Classifier.logits", "pixels",
+    "pixel_features",
+}  # fmt: skip
+# Records of results, which are NaN where nothing could be measured.
+RECORDS = {
+    "Accuracy", "Cost", "DCI", "Geodesic", "Identity", "LinearRange", "LocalMetric", "PathLength",
+    "PermutationTest", "RandomNull", "Reconstruction", "Separability",
+}  # fmt: skip
+# NaN is the right figure: a change out of reach, a measure that an attribute has not.
+MEANT = {("identity_preservation", "changes"), ("evaluate", "attributes")}
+NEVER = (b"bytes", 1 + 2j)
+
+
+def agree(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, equal_nan=True, atol=1e-5)
+
+
+def spoiled(result: Any, base: Any) -> bool:
+    return bool(flat(base).isfinite().all()) and not flat(result).isfinite().all()
+
+
+def problem(
+    function_name: str, function: Any, given: dict[str, Any], argument: str, variant: Any, base: Any
+) -> str:
+    """What is wrong with the outcome of a call; empty where nothing is."""
+    same = isinstance(variant, Same)
+    value = variant.value if same else variant
+    try:
+        result = function(**{**given, argument: value})
+    except LatdirError as error:
+        text = str(error)
+        if same:
+            return f"refused what means the same: {text}"
+        return "" if 10 < len(text) < 1500 else f"says little or too much: {text!r}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        plt.close("all")
+    if same and not agree(flat(result), flat(base)):
+        return "another result for what means the same"
+    may_be_nan = function_name in ARITHMETIC | RECORDS or (function_name, argument) in MEANT
+    if argument not in FREE and not may_be_nan and spoiled(result, base):
+        return "NaN or infinite figures, which the right call has none of"
+    never = isinstance(value, Odd) or any(type(value) is type(v) and value == v for v in NEVER)
+    if never and argument not in FREE:
+        return f"took {value!r}"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def w(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with unchecked():
+        made = world(tmp_path_factory.mktemp("fuzz"))
+        made.calls = {name: (function, given) for name, function, given in calls(made)}
+    return made
+
+
+PUBLIC = {name for package in PACKAGES.values() for name in package.__all__}
+NAMES = sorted(PUBLIC - NOT_CALLED) + [n for n in plots.__all__ if n[:5] == "plot_"] + [*BOUND]
+
+
+def test_every_public_callable_is_called(w: Any) -> None:
+    assert sorted(w.calls) == sorted(NAMES)
+
+
+def problems(w: Any, name: str, most: int | None) -> list[str]:
+    """What goes wrong in calls of one function, of all variants or of a few drawn at random."""
+    function, given = w.calls[name]
+    base = function(**given)
+    plt.close("all")
+    tried = [(a, v) for a, value in given.items() for v in variants(value, w)]
+    if most is not None:
+        chosen = np.random.default_rng(len(tried)).permutation(len(tried))[:most]
+        tried = [tried[i] for i in chosen]
+    # A word that is taken for a path makes a file here.
+    with chdir(w.folder):
+        found = [(a, v, problem(name, function, given, a, v, base)) for a, v in tried]
+    return [f"{name}({a}={getattr(v, 'value', v)!r:.60}): {text}" for a, v, text in found if text]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_few_wrong_arguments_get_one_clear_error(name: str, w: Any) -> None:
+    with unchecked():
+        assert problems(w, name, 3) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_arguments_get_one_clear_error(name: str, w: Any) -> None:
+    with unchecked():
+        assert problems(w, name, None) == []

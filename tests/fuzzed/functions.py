@@ -1,0 +1,200 @@
+"""Arguments of one valid call of each public function, fast enough to be repeated."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import torch
+
+import analysis
+from directions.classifiers.clip.prompts import Prompt
+from tests.fuzzed.world import NAMES, QUIET
+
+
+def least_squares(codes, scores):
+    return torch.linalg.lstsq(codes.flatten(1), scores[:, None]).solution[:, 0]
+
+
+def bent(codes):
+    return torch.cat([codes, codes.square()], 1)
+
+
+def mean_pixel(images):
+    return images.flatten(1).mean(1)
+
+
+def net(codes):
+    return torch.tanh(codes[:, :3, None, None]).expand(-1, 3, 8, 8)
+
+
+def functions(w: SimpleNamespace) -> dict[str, dict]:
+    """Arguments of a valid call of each function, by name."""
+    model = {"generator": w.generator, "classifier": w.classifier}
+    measured = {**model, "bank": w.bank, "rendering": QUIET}
+    text = {"generator": w.generator, "clip": w.clip, "bank": w.bank, "rendering": QUIET}
+    words = [Prompt(n, f"a {n}", "nothing") for n in NAMES]
+    long, labels = w.samples.codes, w.samples.scores
+    square = w.noise(12, 3), w.noise(12, 3)
+    strip = {"codes": w.codes, "direction": w.bank["smile"]}
+    ends = {"start": w.codes[:2], "end": w.codes[2:4], "fractions": [0.25, 0.5]}
+    return {
+        "directions": {
+            "wrap": {"module": net, "latent_dim": 12, "name": "mine", "version": "1"},
+            "wrap_classifier": {"function": mean_pixel, "attributes": ["gray"], "name": "mine"},
+            "import_bank": {
+                "path": w.folder / "bank.npy", "generator": w.generator, "space": "z", "name": "up",
+            },
+            "export_bank": {"bank": w.bank, "path": w.folder / "out.npz", "prior": w.prior},
+            "condition": {"bank": w.bank, "on": {"smile": ["age"]}, "prior": w.prior,
+                          "metric": w.prior, "rename": True},
+            "orthonormalize": {"bank": w.bank, "order": "qr", "metric": w.prior, "prior": w.prior},
+            "disentangle": {
+                "bank": w.bank, "effects": torch.eye(3) + 0.1, "attributes": list(NAMES),
+                "targets": {"smile": "smile"}, "hold": ["age"], "ridge": 0.1, "prior": w.prior,
+            },
+            "move": {
+                "codes": w.codes, "bank": w.bank, "amounts": {"smile": 1.0}, "unit": "sigma",
+                "generator": w.generator,
+            },
+            "set_level": {**strip, "level": 0.5, "unit": "latent"},
+            "sweep": {**strip, "amounts": [-1.0, 1.0], "unit": "sigma"},
+            "solve": {
+                "bank": w.bank, "targets": {"smile": 0.5}, "effects": torch.eye(3) + 0.1,
+                "attributes": list(NAMES), "hold": ["age"], "bound": 10.0,
+            },
+            "lerp": ends,
+            "slerp": ends,
+            "truncate": {"codes": w.codes, "psi": 0.7, "prior": w.prior},
+            "grid": {
+                "images": w.images[None, :2], "columns": ["a", "b"], "rows": ["r"], "title": "t",
+                "marked": 1, "tile": 16,
+            },
+            "edit_grid": {
+                "generator": w.generator, "codes": w.codes[:1], "what": w.bank["smile"],
+                "space": "z", "amounts": [-1.0, 1.0], "unit": "sigma", "title": "t", "tile": 16,
+                "rows": ["r"],
+            },
+            "save_png": {"picture": w.images[0], "path": w.folder / "picture.png"},
+            "load_generator": {"name": "planted", "device": "cpu"},
+            "load_classifier": {"name": "pixels", "device": "cpu"},
+        },
+        "discovery": {
+            "find_method": {"name": "pca"},
+            "sample": {
+                "generator": w.generator, "classifiers": w.classifier, "count": 6, "seed": 3,
+                "attributes": ["smile"], "space": "z", "start": 2, "sheets": 0, "rendering": QUIET,
+            },
+        },
+        "analysis": {
+            "apply_calibrations": {
+                "bank": w.bank, "calibrations": analysis.calibration_curves(w.curves),
+            },
+            "attribute_dependency": {
+                "curves": w.curves, "changes": [0.2, 0.4], "match": "mean", "level": 0.9,
+            },
+            "calibrate": {**measured, "targets": {"smile": "smile"}, "amounts": [-1.0, 0.0, 1.0],
+                          "near": 1.0, "tolerance": 0.2, "count": 8, "seed": 4},
+            "calibration_curves": {
+                "curves": w.curves, "near": 1.0, "tolerance": 0.2, "level": 0.9,
+            },
+            "compare_banks": {"a": w.bank, "b": w.bank.select(["smile", "age"]), "count": 2,
+                              "kind": "geodesic", "draws": 5, "seed": 1},
+            "compare_methods": {
+                **model, "banks": {"a": w.bank, "b": w.bank}, "attributes": ["smile"], "count": 6,
+                "seed": 4, "rendering": QUIET,
+            },
+            "compare_subspaces": {"a": w.noise(2, 12), "b": w.noise(3, 12), "kind": "geodesic",
+                                  "draws": 5, "seed": 1},
+            "cosine_matrix": {"bank": w.bank, "prior": w.prior},
+            "disentanglement_scores": {
+                "codes": long, "attributes": labels, "metrics": ["MIG", "SAP"], "model": "trees",
+                "bins": "auto", "classes": 4, "seed": 1,
+            },
+            "edit_consistency": {
+                **model, "edits": analysis.shift_edits(w.bank, {"smile": 1.0, "age": 1.0}),
+                "space": "z", "orders": 2, "count": 6, "seed": 4, "level": 0.9, "rendering": QUIET,
+            },
+            "edit_path_length": {
+                "generator": w.generator, "direction": w.bank["smile"],
+                "amounts": torch.tensor([-1.0, 0.0, 1.0]), "count": 4, "seed": 4, "level": 0.9,
+                "batch_size": 4,
+            },
+            "editing_accuracy": {
+                **model, "bank": analysis.apply_calibrations(
+                    w.bank, analysis.calibration_curves(w.curves)
+                ), "goal": "change", "asked": {"smile": [0.3]}, "count": 6, "seed": 4,
+                "rendering": QUIET,
+            },
+            "effective_dimension": {"values": torch.rand(5)},
+            "effects_of": {"curves": w.curves, "step": 1.0, "symmetric": True, "level": 0.9},
+            "evaluate": {"bank": w.bank, **model, "attributes": ["smile"], "count": 8, "null": 4,
+                         "measures": {}, "rendering": QUIET},
+            "face_features": {"margin": 0.1, "device": "cpu"},
+            "factorvae_score": {"codes": long, "attributes": labels, "batch": 4, "train": 20,
+                                "test": 20, "threshold": 0.05, "classes": 3, "seed": 1},
+            "find_geodesic": {"function": bent, "start": w.codes[0], "end": w.codes[1],
+                              "segments": 3, "rounds": 3, "tolerance": 1e-3},
+            "geodesic_between": {
+                "generator": w.generator, "start": w.codes[0], "end": w.codes[1], "space": "z",
+                "segments": 3, "rounds": 3, "tolerance": 1e-3,
+            },
+            "identity_preservation": {"curves": w.curves, "changes": [0.2, 0.4], "level": 0.9},
+            "judge_agreement": {"effects": analysis.measure_effects(
+                **measured, count=12, judge=w.judge
+            )},
+            "level_edits": {"bank": w.bank, "levels": {"smile": 1.0}},
+            "linear_ranges": {"curves": w.curves, "near": 1.0, "tolerance": 0.2, "bootstrap": 5,
+                              "level": 0.9, "seed": 1},
+            "linear_separability": {"codes": long, "logits": labels, "keep": 0.5, "bootstrap": 5,
+                                    "level": 0.9, "seed": 1},
+            "lipschitz": {"generator": w.generator, "direction": w.bank["smile"], "count": 4,
+                          "seed": 4, "batch_size": 4},
+            "measure_curves": {**measured, "amounts": [-1.0, 0.0, 1.0], "attributes": ["smile"],
+                               "judge": w.judge, "count": 6, "seed": 4},
+            "measure_effects": {**measured, "step": 1.0, "symmetric": True, "count": 6, "seed": 4,
+                                "attributes": ["smile", "age"], "judge": w.judge},
+            "measure_realism": {
+                "generator": w.generator, "bank": w.bank, "features": w.classifier,
+                "amounts": [1.0], "count": 12, "reference": 24, "neighbors": 2, "seed": 4,
+                "rendering": QUIET,
+            },
+            "measure_separability": {
+                "generator": w.generator, "classifier": w.generator.classifier(kind="probability"),
+                "spaces": ["z"], "attributes": ["smile"], "count": 40, "keep": 0.5,
+                "seed": 4, "rendering": QUIET,
+            },
+            "mutual_information": {"codes": long, "attributes": labels, "bins": 4, "classes": 3},
+            "name_by_text": {**text, "vocabulary": words, "alpha": 0.1, "step": 1.0, "null": 4,
+                             "count": 6, "seed": 4},
+            "name_directions": {**measured, "attributes": ["smile"], "alpha": 0.1, "step": 1.0,
+                                "null": 4, "count": 6, "seed": 4},
+            "nearest_phrases": {**text, "vocabulary": words, "step": 1.0, "count": 6, "seed": 4},
+            "perceptual_path_length": {
+                "generator": w.generator, "space": "z", "sampling": "full",
+                "features": analysis.pixel_features, "epsilon": 1e-2, "count": 8, "seed": 4,
+                "trim": 0.01, "rendering": QUIET,
+            },
+            "permuted_labels": {"codes": long, "scores": labels[:, 0], "estimator": least_squares,
+                                "permutations": 3, "train": 0.7, "seed": 1, "progress": False},
+            "pixel_features": {"images": w.images},
+            "principal_angles": {"a": square[0], "b": square[1]},
+            "pullback_metric": {"generator": w.generator, "code": w.codes[0], "space": "z",
+                                "count": 3, "seed": 1},
+            "random_directions": {"generator": w.generator, "space": "z", "n_directions": 3,
+                                  "seed": 1, "spread": "uniform"},
+            "random_null": {**model, "effects": w.effects, "space": "z", "count": 3, "seed": 1,
+                            "level": 0.9, "null": "prior"},
+            "reconstruction_quality": {"images": w.images, "rebuilt": w.images * 0.9,
+                                       "batch_size": 4},
+            "remarks_on": {"effects": w.effects, "null": w.null,
+                           "calibrations": analysis.calibration_curves(w.curves)},
+            "shift_edits": {"bank": w.bank, "amounts": {"smile": 1.0}, "unit": "sigma"},
+            "stylespace_dci": {"codes": long, "logits": labels, "least": 0.05, "extreme": 0.1,
+                               "bins": "auto", "seed": 1},
+            "write_report": {
+                "path": w.folder / "report.html", "bank": w.bank, "effects": w.effects,
+                "generator": w.generator, "null": w.null, "amounts": [-1.0, 1.0], "samples": 1,
+                "title": "t",
+            },
+        },
+    }  # fmt: skip

@@ -1,0 +1,92 @@
+"""Valid discoveries by each method, and calls of the methods of models, banks and samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import directions
+import discovery
+from directions import Direction, DirectionBank
+from discovery.base import Method
+from tests.fuzzed.world import NAMES
+
+BOUND = (
+    "Generator.sample", "Generator.synthesize", "Generator.map", "Generator.prior", "Classifier",
+    "Classifier.logits", "pixels", "Direction.shift", "Direction.check", "Direction.from_vector",
+    "DirectionBank.of", "DirectionBank.select", "DirectionBank.merge", "DirectionBank.check",
+    "DirectionBank.transfer", "DirectionBank.save", "DirectionBank.load", "Prior.fit",
+    "Prior.sigma", "Samples.from_arrays", "Samples.rows", "Samples.save", "Samples.load",
+)  # fmt: skip
+# Settings small enough for a call of some milliseconds; others keep their defaults.
+SMALL = {"n_codes": 16, "steps": 2, "n_directions": 2, "batch_size": 8, "bootstrap": 4}
+SPECIAL = {
+    "StyleSpace": {"n_codes": 60, "verify": 2, "candidates": 3},
+    "ClipOptimize": {"steps": 20, "distance": 0.0, "identity": 0.0, "n_codes": 2},
+    "ClipBoundary": {"n_codes": 120},
+    "Region": {"region": "2,2,6,6", "solver": "alone"},
+    "LocalChannels": {"region": "2,2,6,6"},
+    "Transforms": {"transforms": "zoom", "n_codes": 112},
+    "Walks": {"transforms": "red,green", "reach": 0.1, "steps": 60},
+    "HessianPenalty": {"n_codes": 4},
+    "OroJaR": {"n_codes": 4},
+}
+
+
+def methods(w: SimpleNamespace) -> dict[str, tuple[dict, dict]]:
+    """Settings and arguments of a valid discovery by each method."""
+    found = {}
+    for entry in discovery.METHODS.values():
+        name = entry.location.partition(":")[2]
+        kind: type[Method] = getattr(discovery, name)
+        fields = {f.name: f.default for f in dataclasses.fields(kind)}
+        small = {**SMALL, **SPECIAL.get(name, {})}
+        settings = {f: small.get(f, default) for f, default in fields.items()}
+        given = {"seed": 1, kind.needs[0]: getattr(w, kind.needs[0])}
+        if name == "Transforms":  # needs a layer of pictures
+            given["generator"] = directions.load_generator("digiface64")
+        if "classifier" in kind.needs:
+            given |= {"classifier": w.classifier, "attributes": ["smile"]}
+        if "samples" in kind.needs:
+            given |= {"attributes": ["smile"]}
+        if "text" in kind.needs:
+            given |= {"clip": w.clip, "text": ["a smile"], "neutral": "a face", "without": ["age"]}
+        found[name] = settings, given
+    return found
+
+
+def bound(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
+    """Methods of models, banks, directions and samples, with the arguments of valid calls."""
+    g, up = w.generator, w.bank["smile"]
+    return [
+        ("Generator.sample", g.sample, {"count": 3, "seed": 1, "start": 2, "space": "z",
+                                        "truncation": 0.5}),
+        ("Generator.synthesize", g.synthesize, {"codes": w.codes, "space": "z"}),
+        ("Generator.map", g.map, {"codes": w.codes, "source": "z", "target": "z"}),
+        ("Generator.prior", g.prior, {"space": "z"}),
+        ("Classifier", w.classifier.__call__, {"images": w.images}),
+        ("Classifier.logits", w.classifier.logits, {"images": w.images}),
+        ("pixels", directions.load_classifier("pixels").__call__, {"images": w.images}),
+        ("Direction.shift", up.shift, {"codes": w.codes, "amount": 1.0, "unit": "sigma"}),
+        ("Direction.check", up.check, {"generator": g}),
+        ("Direction.from_vector", Direction.from_vector, {
+            "name": "a", "vector": up.vector, "space": "z", "method": "m", "config": {},
+            "layers": (0,), "offset": 0.5, "sigma": 1.0, "evidence": {}}),
+        ("DirectionBank.of", DirectionBank.of, {"generator": g, "directions": [up]}),
+        ("DirectionBank.select", w.bank.select, {"names": ["smile"]}),
+        ("DirectionBank.merge", w.bank.merge, {"other": w.bank, "prefix": "b."}),
+        ("DirectionBank.check", w.bank.check, {"generator": g}),
+        ("DirectionBank.transfer", w.bank.transfer, {"generator": g}),
+        ("DirectionBank.save", w.bank.save, {"path": w.folder / "bank.safetensors"}),
+        ("DirectionBank.load", DirectionBank.load, {
+            "path": w.folder / "kept.safetensors", "generator": g}),
+        ("Prior.fit", directions.Prior.fit, {"codes": w.codes}),
+        ("Prior.sigma", w.prior.sigma, {"vector": up.vector}),
+        ("Samples.from_arrays", discovery.Samples.from_arrays, {
+            "codes": w.samples.codes, "scores": w.samples.scores, "names": list(NAMES),
+            "generator": g, "space": "z"}),
+        ("Samples.rows", w.samples.rows, {"rows": slice(0, 5)}),
+        ("Samples.save", w.samples.save, {"folder": w.folder / "samples"}),
+        ("Samples.load", discovery.Samples.load, {
+            "folder": w.folder / "kept"}),
+    ]  # fmt: skip

@@ -1,0 +1,56 @@
+"""Everything that a call of a public function may need, of one small planted generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+import analysis
+from directions import Rendering
+from directions.planted.clip import PlantedClip
+from directions.planted.world import planted
+from tests.analysis.measured import true_bank
+from tests.worlds import labeled
+
+QUIET = Rendering(progress=False)
+NAMES = ("smile", "age", "hat")
+
+
+def world(folder: Path) -> SimpleNamespace:
+    """Everything that a call may need, of one planted generator."""
+    generator = planted(factors=3, dim=12, size=12, names=NAMES)
+    classifier = generator.classifier()
+    bank = true_bank(generator)
+    codes = generator.sample(6, seed=5)
+    measured = analysis.measure_curves(
+        generator, classifier, bank, count=12, amounts=(-2, -1, 0, 1, 2),
+embed=lambda i: i.flatten(1),
+        rendering=QUIET,
+    )  # fmt: skip
+    effects = analysis.measure_effects(generator, classifier, bank, count=12, rendering=QUIET)
+    null = analysis.random_null(generator, classifier, effects, count=4)
+    random = torch.Generator().manual_seed(0)
+    np.save(folder / "bank.npy", bank.matrix()[:1].numpy())
+    bank.save(folder / "kept.safetensors")
+    samples = labeled(generator, classifier, 120)
+    samples.save(folder / "kept")
+    return SimpleNamespace(
+        generator=generator,
+        classifier=classifier,
+        judge=generator.classifier(kind="probability"),
+        clip=PlantedClip(generator),
+        bank=bank,
+        codes=codes,
+        images=generator.synthesize(codes),
+        scores=classifier(generator.synthesize(codes)),
+        samples=samples,
+        prior=generator.prior(),
+        curves=measured,
+        effects=effects,
+        null=null,
+        noise=lambda *shape: torch.randn(*shape, generator=random),
+        folder=folder,
+    )
