@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from directions import zoo
 from directions.classifiers.base import Attribute, Classifier
-from directions.classifiers.crop import checked, crop
+from directions.classifiers.crop import crop, rgb_images
 from directions.classifiers.faces import landmarks as lm
 from directions.classifiers.faces.inference import tiled
 from directions.classifiers.mobile_faces import nets
@@ -194,7 +194,7 @@ class MobileFaceClassifier(Classifier):
 
         def run(images: Tensor) -> Tensor:
             with torch.inference_mode():
-                return tiled(prepared(images.device), checked(images).float())
+                return tiled(prepared(images.device), rgb_images(images).float())
 
         return run
 
@@ -221,7 +221,7 @@ def _nets_of(names: Sequence[str]) -> tuple[Net, ...]:
 def _seen(net: Net, images: Tensor) -> Tensor:
     """Images in [-1, 1] as a network takes them."""
     size, margin = SEEN[net]
-    square = crop(checked(images).float(), size=size, margin=margin)
+    square = crop(rgb_images(images).float(), size=size, margin=margin)
     if net == "expression":
         return (square * square.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
     if net == "mesh":
