@@ -11,6 +11,7 @@ from __future__ import annotations
 __all__ = [
     "CHECKPOINT_SEED",
     "HELD_OUT_SEED",
+    "JUDGE_SEED",
     "LEAK_SEED",
     "MAPPER_SEED",
     "NAMING_SEED",
@@ -37,6 +38,9 @@ LEAK_SEED = 0xC11A
 
 PROMPT_SEED = 0xC11B
 """Codes that the effects of text directions are measured on to make them independent."""
+
+JUDGE_SEED = 0xC11C
+"""Codes that a second labeler judges text directions on."""
 
 MAPPER_SEED = 0xC11D
 """Codes that the mean step of a trained mapper is taken over."""

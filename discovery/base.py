@@ -60,7 +60,7 @@ def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionB
 
         if args:
             _check_kind(self, self.needs[0], args[0])
-        for name in ("samples", "generator", "classifier"):
+        for name in ("samples", "generator", "classifier", "judge"):
             if given.get(name) is not None:
                 _check_kind(self, name, given[name])
         if given.get("attributes") is not None:
@@ -81,7 +81,7 @@ def _check_kind(method: Method, name: str, given: object) -> None:
         "generator": (Generator, "a generator: load_generator('digiface64') or wrap(module)"),
         "classifier": (Classifier, "a classifier: load_classifier('faces') or wrap_classifier(…)"),
     }
-    kind, wanted = kinds[name]
+    kind, wanted = kinds["classifier" if name == "judge" else name]
     if not isinstance(given, kind):
         met = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
         raise LatdirError(f"{type(method).__name__}().discover takes {wanted}; not {met}")
@@ -206,12 +206,15 @@ class TextMethod(Method):
         clip: TextImageModel,
         neutral: str = "a face",
         without: Texts = (),
+        judge: Classifier | None = None,
         seed: int = 0,
     ) -> DirectionBank:
         """One direction for each text, in their order.
 
         Evidence, besides the method's own (in its class's docstring): `text`, `neutral` and
-        `labeled_by`, and `disentangled` where something was held still.
+        `labeled_by`, `disentangled` where something was held still, and the figures of
+        `discovery.second_labeler`: `judged_by`, `judged_attribute`, `judged_effect`,
+        `judged_rises`.
 
         Args:
             generator: Makes the images; differentiably, except for `ClipBoundary` and differences
@@ -220,6 +223,9 @@ class TextMethod(Method):
             clip: Embeds images and texts; differentiably where the generator is.
             neutral: Where from.
             without: Texts whose effects are taken out of the directions, such as `a man`.
+            judge: A classifier of another origin than `clip`, which judges directions whose name
+                or words are an attribute of its; by default `faces+pixels` for the built-in
+                generators of faces.
             seed: Seed of the codes and of all random choices.
 
         Raises:
@@ -237,6 +243,7 @@ class TextMethod(Method):
             config=self.config,
             generator=generator,
             clip=clip,
+            judge=judge,
             rendering=Rendering(batch_size=getattr(self, "batch_size", BATCH)),
         )
 

@@ -16,6 +16,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.seeds import PROMPT_SEED
+from discovery.second_labeler import judged, labeler_of
 
 __all__ = ["Wording"]
 
@@ -76,16 +77,19 @@ class Wording:
         config: Mapping[str, Any],
         generator: Generator,
         clip: TextImageModel,
+        judge: Classifier | None,
         rendering: Rendering,
     ) -> DirectionBank:
-        """The requested directions, signed by their method and free of those held fixed.
+        """The requested directions, signed by their method, free of those held fixed, and judged.
 
         Args:
             bank: A direction for each prompt, under its name.
             method: Name of the method that found them, written into them.
             config: Its settings, as `method`.
             generator: Makes the images to measure on.
-            clip: Judges them.
+            clip: Embeds them.
+            judge: A second labeler; by default the built-in one where the images are known to be
+                faces.
             rendering: How they are made.
         """
         signed = [
@@ -95,7 +99,7 @@ class Wording:
                 evidence={
                     "text": p.text,
                     "neutral": p.neutral,
-                    # Accuracies are agreement with this model's own labels.
+                    # Its own accuracies are agreement with this model's labels.
                     "labeled_by": clip.name,
                     **bank[p.name].evidence,
                 },
@@ -104,14 +108,20 @@ class Wording:
         ]
         made = {"clip": clip.name, "clip_fingerprint": clip.fingerprint, **bank.provenance}
         whole = DirectionBank(tuple(signed), bank.generator, bank.fingerprint, made)
-        if len(self.wanted) == len(self.prompts):
-            return whole
-        space = whole.directions[0].space
-        return independent(
+        if len(self.wanted) < len(self.prompts):
+            space = whole.directions[0].space
+            whole = independent(
+                whole,
+                generator=generator,
+                classifier=self.judge(clip),
+                wanted=self.wanted,
+                codes=generator.sample(MEASURED, seed=PROMPT_SEED, space=space),
+                rendering=rendering,
+            )
+        return judged(
             whole,
+            [p for p in self.prompts if p.name in self.wanted],
             generator=generator,
-            classifier=self.judge(clip),
-            wanted=self.wanted,
-            codes=generator.sample(MEASURED, seed=PROMPT_SEED, space=space),
-            rendering=rendering,
+            labeler=labeler_of(generator) if judge is None else judge,
+            batch_size=rendering.batch_size or MEASURED,
         )

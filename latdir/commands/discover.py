@@ -87,6 +87,10 @@ def _classifier(name: str, *, device: str) -> Any:
     return load_classifier(name, device=device)
 
 
+def _judge(name: str | None, *, device: str) -> Any:
+    return None if name is None else _classifier(name, device=device)
+
+
 def _attributes(text: str | None) -> list[str] | None:
     names = split_names(text)
     if names == []:
@@ -114,6 +118,13 @@ INPUTS = {
         "Text to preserve; 'male=a man vs a woman'.",
         lambda given: given or (),
         None,
+    ),
+    "judge": Input(
+        str | None,
+        "A classifier of another origin to judge the directions; faces+pixels where images are "
+        "known to be faces.",
+        _judge,
+        model=True,
     ),
     "attributes": Input(
         str | None, "Attributes wanted, with commas between; all by default.", _attributes
@@ -202,4 +213,11 @@ def _show(bank: DirectionBank, out: Path, *, as_json: bool) -> None:
         {k for d in bank.directions for k, v in d.evidence.items() if isinstance(v, int | float)}
     )
     rows = [[d.name, d.space, *(d.evidence.get(k) for k in keys)] for d in bank.directions]
-    say(data, table(f"{out}", ["direction", "space", *keys], rows), as_json=as_json)
+    by = {
+        d.name: str(d.evidence["judged_by"]) for d in bank.directions if "judged_by" in d.evidence
+    }
+    said = [
+        f"Judged by {labeler}: {', '.join(name for name in by if by[name] == labeler)}"
+        for labeler in sorted(set(by.values()))
+    ]
+    say(data, table(f"{out}", ["direction", "space", *keys], rows), *said, as_json=as_json)
