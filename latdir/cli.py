@@ -39,9 +39,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(130) from error
 
 
-app = typer.Typer(
-    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 bank_app = typer.Typer(help="Inspect and merge bank files, import other tools' files.")
 samples_app = typer.Typer(help="Labeled codes of other origin.")
 list_app = typer.Typer(help="List generators, classifiers and methods.")

@@ -31,6 +31,7 @@ __all__ = [
     "JudgedModels",
     "Models",
     "OwnGenerator",
+    "PictureModel",
     "PrecisionName",
     "Seed",
     "attributes_of",
@@ -116,6 +117,38 @@ class BankModel:
             raise BankError(f"{path} holds no directions")
         generator = load_generator(self.generator or _owner(bank, path), device=self.device)
         return bank.check(generator), generator
+
+
+@dataclass(frozen=True)
+class PictureModel(BankModel):
+    """The generator of a bank file, where it runs, and in which arithmetic it draws.
+
+    Attributes:
+        precision: Of the generator.
+    """
+
+    precision: PrecisionName = None
+
+    def open(self, path: Path) -> tuple[DirectionBank, Generator]:
+        """A bank file and the generator it belongs to; errors as of `BankModel`."""
+        bank, generator = super().open(path)
+        return bank, self.at(generator)
+
+    def made(self, name: str) -> Generator:
+        """The generator of `--generator`, or else that of a name."""
+        from directions import load_generator
+
+        return self.at(load_generator(self.generator or name, device=self.device))
+
+    def at(self, generator: Generator) -> Generator:
+        """The generator in the precision; errors as `rendering_of`."""
+        import torch
+
+        wanted = rendering_of(self.precision).precision
+        if wanted is None:
+            return generator
+        made: Generator = generator.to(dtype=getattr(torch, wanted))
+        return made
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,10 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, logit
 from directions.errors import LatdirError
+from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.progress import tqdm
+from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from discovery.base import ScoreMethod
 from discovery.channels import channel_direction, usable_channels
@@ -50,6 +52,7 @@ class StyleSpace(ScoreMethod):
         rgb: Whether channels of the color layers count.
         space: Latent space whose coordinates are the channels; by default `s` where there is one,
             otherwise the generator's own.
+        precision: Arithmetic of generator and classifier; float32 by default.
 
     Example:
         >>> from directions.planted.world import planted
@@ -66,6 +69,7 @@ class StyleSpace(ScoreMethod):
     verify: int = 16
     rgb: bool = False
     space: str | None = None
+    precision: Precision | None = None
 
     method: ClassVar[str] = "stylespace"
 
@@ -156,11 +160,15 @@ class StyleSpace(ScoreMethod):
         provenance = {"classifier": classifier.name, "samples": self.n_codes, "seed": seed}
         return DirectionBank.of(generator, tuple(made), provenance)
 
+    @property
+    def _rendering(self) -> Rendering:
+        return Rendering(precision=self.precision)
+
     def _population(
         self, generator: Generator, classifier: Classifier, space: str, seed: int
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
         """Codes, flattened, and the logits of their images."""
-        scorer = Scorer(generator, classifier, space=space)
+        scorer = Scorer(generator, classifier, space=space, rendering=self._rendering)
         draw = Draw(generator, space, seed=seed, samples=self.n_codes, chunk=BATCH)
         kept, scores = [], []
         for codes in draw.chunks(note="examples"):
@@ -180,7 +188,7 @@ class StyleSpace(ScoreMethod):
         """Change of every attribute's logit per sigma of each candidate, in its deviations."""
         if not self.verify:
             return {}
-        scorer = Scorer(generator, classifier, space=space)
+        scorer = Scorer(generator, classifier, space=space, rendering=self._rendering)
         start = generator.sample(self.verify, seed=seed, start=self.n_codes, space=space)
         sigmas = generator.prior(space).deviations.flatten()
         unit = scores.std(0).clamp_min(1e-12)

@@ -18,7 +18,9 @@ from typing import ClassVar
 
 from directions.bank import DirectionBank
 from directions.classifiers.clip.protocol import TextImageModel
+from directions.fingerprints import Precision
 from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from discovery.base import TextMethod, tool
 from discovery.sampling.sampler import sample
 from discovery.supervised.boundary import Boundary, Estimator
@@ -38,6 +40,7 @@ class ClipBoundary(TextMethod):
         estimator: What `boundary` takes: `ridge`, `lda`, `logistic`, `squared_hinge`, `hinge`,
             `mean_difference` or `interfacegan`.
         space: Latent space of the codes; by default the generator's first.
+        precision: Arithmetic of generator and model; by default measured on long runs.
         state: Folder for the labeled codes, from which an interrupted run resumes.
 
     Example:
@@ -53,6 +56,7 @@ class ClipBoundary(TextMethod):
     n_codes: int = 4000
     estimator: Estimator = "ridge"
     space: str | None = None
+    precision: Precision | None = None
     state: str | Path | None = tool()
 
     method: ClassVar[str] = "clip_boundary"
@@ -61,6 +65,12 @@ class ClipBoundary(TextMethod):
         self, generator: Generator, words: Wording, clip: TextImageModel, seed: int
     ) -> DirectionBank:
         labeled = sample(
-            generator, words.judge(clip), self.n_codes, seed=seed, out=self.state, space=self.space
+            generator,
+            words.judge(clip),
+            self.n_codes,
+            seed=seed,
+            out=self.state,
+            space=self.space,
+            rendering=Rendering(precision=self.precision),
         )
         return Boundary(estimator=self.estimator).discover(labeled, seed=seed)

@@ -10,7 +10,7 @@ import typer
 
 from directions.errors import LatdirError
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
-from latdir.options import BankModel, Seed, number, with_flags
+from latdir.options import PictureModel, Seed, number, with_flags
 
 if TYPE_CHECKING:
     from directions import DirectionBank
@@ -50,12 +50,12 @@ def edit(
     unit: Annotated[str, typer.Option(help="sigma, latent, attribute, or degrees, …")] = "sigma",
     count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4,
     seed: Seed = 1,
-    model: BankModel,
+    model: PictureModel,
 ) -> None:
     """Move samples along directions and draw the grid: rows are samples."""
     import torch
 
-    from directions import edit_grid, grid, load_generator, move, save_png
+    from directions import edit_grid, grid, move, save_png
     from directions.scoring.scorer import Scorer
 
     text = targets.text
@@ -72,7 +72,7 @@ def edit(
             else "name the bank that the direction is in, or use --text"
         )
     if text:
-        made = load_generator(model.generator or "digiface64", device=model.device)
+        made = model.made("digiface64")
         clip = load_model(targets.clip, device=model.device)
         found = bank_of_texts(made, clip, text, neutral=targets.neutral)
         codes = made.sample(count, seed=seed)

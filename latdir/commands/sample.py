@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import GeneratorName, Models, Seed, split_names, with_flags
+from latdir.options import DeviceName, GeneratorName, Models, Seed, split_names, with_flags
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def import_(
         int | None, typer.Option(help="Seed of the codes, where no column says.")
     ] = None,
     truncation: Annotated[float, typer.Option(help="ψ that the codes were drawn with.")] = 1.0,
+    device: DeviceName = "auto",
     as_json: Json = False,
 ) -> None:
     """Import labels of your own: a table of codes, or of their seed and index."""
@@ -70,7 +71,7 @@ def import_(
 
     made = Samples.from_frame(
         read_table(labels),
-        generator=load_generator(generator),
+        generator=load_generator(generator, device=device),
         names=split_names(attributes),
         space=space,
         seed=seed,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -227,3 +228,20 @@ def test_labels_of_ones_own_become_samples(run, tmp_path: Path) -> None:
     assert (code, "labels are read from .csv and .parquet files" in err) == (2, True)
     code, _, err = run("samples import other.csv --out other")
     assert (code, "other.csv cannot be read" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("typed_so_far", "offered"), [("dis", "discover"), ("discover bou", "boundary")]
+)
+def test_the_shell_completes_commands_and_methods(typed_so_far: str, offered: str) -> None:
+    words = ["latdir", *typed_so_far.split()]
+    asked = {
+        "_LATDIR_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    code = "import sys; sys.argv[0] = 'latdir'; from latdir.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True
+    )
+    assert offered in done.stdout.split()
