@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 # Packages are installed uncompiled: the first import compiles what it needs, once and not every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types imports tests test-slow format docs clean
+.PHONY: demo test lint types imports tests test-slow gpu format docs clean
 
 demo: $(VENV)/.run  ## install, run the main job on the built-in generator, leave a report in out/demo
 	$(BIN)/latdir demo --out out/demo
@@ -29,6 +29,14 @@ tests: $(VENV)/.test  ## unit, contract, doctest, README and notebook tests, one
 
 test-slow: $(VENV)/.test  ## what is too slow for every run
 	$(BIN)/python -m pytest -q -m slow --timeout=3000 || test $$? -eq 5  # 5: there are none
+
+# With the machine's own Python, which needs torch, numpy, scipy, scikit-learn and safetensors: a
+# card's driver belongs to its torch. Nothing is installed. GPU="--out there.json" passes options on.
+gpu:  ## on a machine with a CUDA card: the tests marked `cuda`, then benchmarks/gpu.py
+	@if $(PYTHON) -c "import pytest" 2>/dev/null; then \
+	  $(PYTHON) -m pytest -q -ra -o addopts= -o filterwarnings= --import-mode=importlib --confcutdir=tests/cuda -m cuda tests/cuda; \
+	else echo "no pytest here: the benchmark alone, whose parity part compares the card with the CPU"; fi
+	$(PYTHON) benchmarks/gpu.py $(GPU)
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

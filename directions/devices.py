@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import cached_property
 from types import MethodType
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from directions.errors import LatdirError, described
 
 __all__ = [
-    "Device", "InDtype", "Movable", "available_devices", "device_name", "moved",
+    "Device", "InDtype", "Movable", "available_devices", "device_name", "ieee_float32", "moved",
     "resolve_device", "sent",
 ]  # fmt: skip
 
@@ -259,3 +260,38 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu" and torch.cuda.is_available():
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+@contextmanager
+def ieee_float32() -> Iterator[None]:
+    """Products and convolutions of float32 as IEEE 754 has them, where a card would round to TF32.
+
+    By default PyTorch rounds the inputs of a card's convolutions to the 10 bits of TF32, and
+    `torch.set_float32_matmul_precision("high")` those of its matrix products. Images and scores
+    are made as PyTorch is set; Jacobians, covariances and support vector machines, whose small
+    eigenvalues and margins would be lost, are computed inside this, also as a decorator. The
+    settings are the process's and are put back at the end.
+
+    Example:
+        >>> before = torch.backends.cudnn.conv.fp32_precision
+        >>> with ieee_float32():
+        ...     torch.backends.cudnn.conv.fp32_precision
+        'ieee'
+        >>> torch.backends.cudnn.conv.fp32_precision == before
+        True
+    """
+    products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    # From PyTorch 2.9 on; reading old and new settings together is an error.
+    exact: str | bool
+    if hasattr(cudnn, "conv"):
+        owners, name, exact = (products, cudnn.conv), "fp32_precision", "ieee"
+    else:
+        owners, name, exact = (products, cudnn), "allow_tf32", False
+    before = [getattr(owner, name) for owner in owners]
+    try:
+        for owner in owners:
+            setattr(owner, name, exact)
+        yield
+    finally:
+        for owner, value in zip(owners, before, strict=True):
+            setattr(owner, name, value)

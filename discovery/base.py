@@ -72,16 +72,20 @@ def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionB
 
 def _check_kind(method: Method, name: str, given: object) -> None:
     """Refuse an argument of another kind."""
-    from directions.classifiers.base import Classifier
-    from directions.generators.base import Generator
-    from discovery.sampling.samples import Samples
+    kind: type
+    # Each where it is wanted: samples bring the readers of their files.
+    if name == "samples":
+        from discovery.sampling.samples import Samples
 
-    kinds: dict[str, tuple[type, str]] = {
-        "samples": (Samples, "labeled samples: discovery.sample(…) or Samples.from_arrays(…)"),
-        "generator": (Generator, "a generator: load_generator('digiface64') or wrap(module)"),
-        "classifier": (Classifier, "a classifier: load_classifier('faces') or wrap_classifier(…)"),
-    }
-    kind, wanted = kinds["classifier" if name == "judge" else name]
+        kind, wanted = Samples, "labeled samples: discovery.sample(…) or Samples.from_arrays(…)"
+    elif name == "generator":
+        from directions.generators.base import Generator
+
+        kind, wanted = Generator, "a generator: load_generator('digiface64') or wrap(module)"
+    else:
+        from directions.classifiers.base import Classifier
+
+        kind, wanted = Classifier, "a classifier: load_classifier('faces') or wrap_classifier(…)"
     if not isinstance(given, kind):
         met = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
         raise LatdirError(f"{type(method).__name__}().discover takes {wanted}; not {met}")

@@ -125,7 +125,7 @@ class DCGAN(Generator):
     ) -> Linearized:
         """The image to first order; only the receptive field of the window is computed."""
         self.check(code[None], space or "z")
-        model = linearize_layers(self._chain, code, window=window)
+        model = linearize_layers(self._chain_in(code.dtype), code, window=window)
         return model if len(model.value) == 3 else model.then(lambda x: x.expand(-1, 3, -1, -1))
 
     def linearize_batch(

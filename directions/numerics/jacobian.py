@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.devices import ieee_float32
 from directions.errors import LatdirError, SpaceError
 from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.numerics.linearized import Linearized
@@ -33,6 +34,7 @@ ROUNDING, TINY = 1e-5, 1e-300
 log = logging.getLogger(__name__)
 
 
+@ieee_float32()
 def columns(model: Linearized, *, chunk: int | None = None) -> Float[Tensor, "d ..."]:
     """J by columns: row i is the derivative of the output along coordinate i.
 
@@ -109,6 +111,7 @@ def metric(
     return torch.stack([gram(tangents, w) for w in weights])
 
 
+@ieee_float32()
 def product(
     model: Linearized, vectors: Float[Tensor, "d k"], *, chunk: int | None = None
 ) -> Float[Tensor, "d k"]:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.devices import ieee_float32
 from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import Precision
 from directions.storage.container import FileFormat, read_tensors, write_tensors
@@ -147,6 +148,7 @@ class StreamingCovariance:
         self.scatter.copy_(stored["scatter"])
 
 
+@ieee_float32()
 def column_gram(
     rows: Float[Tensor, "n d"], *, precision: Precision = "float32"
 ) -> Float[Tensor, "d d"]:

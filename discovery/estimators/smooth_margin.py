@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.devices import ieee_float32
 from directions.errors import ConvergenceError
 from discovery.estimators.linear import Hyperplanes, rotate
 
@@ -40,6 +41,7 @@ def _loss(loss: Loss, margin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return short.square(), -2 * short, 2 * (short > 0).to(margin)
 
 
+@ieee_float32()
 def smooth_margin(
     codes: Float[Tensor, "n d"],
     labels: Float[Tensor, "k n"],

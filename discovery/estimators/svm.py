@@ -30,6 +30,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.devices import ieee_float32
 from directions.errors import ConvergenceError, LatdirError
 from discovery.estimators.linear import rotate
 from discovery.estimators.svm_interior_point import interior_point
@@ -102,6 +103,7 @@ def box(
     return C * half * (positive / heights[0][:, None] + negative / heights[1][:, None])
 
 
+@ieee_float32()
 def hinge_svm(
     codes: Float[Tensor, "n d"],
     labels: Float[Tensor, "k n"],

@@ -3,12 +3,18 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from directions import LatdirError, load_classifier, load_generator, wrap, wrap_classifier
 from directions.classifiers import Combined, Mirrored, Renamed
 from directions.classifiers.clip.model import clip_classifier, load_clip
-from directions.devices import available_devices, moved, resolve_device
+from directions.devices import available_devices, ieee_float32, moved, resolve_device
+from directions.numerics.jacobian import columns, product
+from directions.numerics.linearized import linearize
 from directions.paths import NeuralWalk, load_path
+from discovery.decomposition import column_gram
+from discovery.estimators.smooth_margin import smooth_margin
+from discovery.estimators.svm import hinge_svm
 from tests.contract.test_generators import GENERATORS
 
 NO_CARD = not torch.cuda.is_available()
@@ -72,6 +78,19 @@ def test_images_are_computed_in_the_dtype_of_the_codes(name):
             made = generator.synthesize(codes.to(dtype), space)
             assert made.dtype == dtype
             assert (made.double() - images.double()).abs().mean() < near
+
+
+@pytest.mark.parametrize("name", [n for n in GENERATORS if n not in ("wrapped", "mapped")])
+def test_first_order_models_are_computed_in_the_dtype_of_the_code(name):
+    generator = GENERATORS[name]()
+    space = generator.default_space("w")
+    code = generator.sample(1, seed=3, space=space)[0]
+    model, exact = (generator.linearize(c, space=space) for c in (code, code.double()))
+    tangent = torch.ones(1, *code.shape, dtype=torch.float64)
+    assert exact.value.dtype == exact.push(tangent).dtype == torch.float64
+    torch.testing.assert_close(model.value.double(), exact.value, atol=1e-4, rtol=0)
+    pushed = model.push(tangent.float()).double()
+    torch.testing.assert_close(pushed, exact.push(tangent), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", [n for n in GENERATORS if n != "wrapped"])
@@ -162,3 +181,65 @@ def test_shared_modules_stay_shared_and_unmoved_ones_are_the_same():
     assert made[0] is not layer
     assert made[2][0].dtype == torch.float64
     assert moved(twins, "cpu", torch.float32) is twins
+
+
+def tf32() -> tuple[str, str]:
+    return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+
+
+def test_float32_is_not_rounded_for_a_while_only():
+    before, high = tf32(), torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        wanted = tf32()
+        assert wanted == ("tf32", before[1])
+        with ieee_float32():
+            assert tf32() == ("ieee", "ieee")
+        assert tf32() == wanted
+        with pytest.raises(RuntimeError), ieee_float32():
+            torch.ones(2) @ torch.ones(3)
+        assert tf32() == wanted
+    finally:
+        torch.set_float32_matmul_precision(high)
+        torch.backends.cuda.matmul.fp32_precision = before[0]
+    assert tf32() == before
+
+
+def test_before_pytorch_2_9_the_older_settings_are_used(monkeypatch):
+    class Flags:
+        allow_tf32 = True
+
+    for place in ("cuda.matmul", "cudnn"):
+        monkeypatch.setattr(f"torch.backends.{place}", Flags())
+    with ieee_float32():
+        assert not torch.backends.cuda.matmul.allow_tf32
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+
+
+CODES = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+LABELS = CODES[:, :1].T.sign()
+UNROUNDED = {
+    "columns": lambda: columns(linearize(torch.tanh, CODES[0])),
+    "product": lambda: product(linearize(torch.tanh, CODES[0]), torch.eye(3)),
+    "column_gram": lambda: column_gram(CODES),
+    "hinge_svm": lambda: hinge_svm(CODES, LABELS, tolerance=1e-2),
+    "smooth_margin": lambda: smooth_margin(
+        CODES, LABELS, torch.ones_like(LABELS), loss="logistic"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNROUNDED)
+def test_jacobians_covariances_and_margins_are_not_rounded(name):
+    seen = []
+
+    class Watched(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append((func, tf32()))
+            return func(*args, **(kwargs or {}))
+
+    with Watched():
+        UNROUNDED[name]()
+    assert [func for func, state in seen[-5:] if state != ("ieee", "ieee")] == []
