@@ -114,8 +114,14 @@ def hints_of(annotated: Callable[..., Any]) -> Mapping[str, Any]:
         return typing.get_type_hints(annotated)
     except NameError:
         homes = typing_imports(annotated.__module__)
-        found = {name: getattr(importlib.import_module(homes[name]), name) for name in homes}
+        found = {name: _imported(home, name) for name, home in homes.items()}
         return typing.get_type_hints(annotated, localns=found)
+
+
+def _imported(home: str, name: str) -> Any:
+    """What `from home import name` gives: a name of the module, or a submodule not imported yet."""
+    module = importlib.import_module(home)
+    return getattr(module, name, None) or importlib.import_module(f"{home}.{name}")
 
 
 def _checked(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -169,3 +171,9 @@ def test_results_of_functions_are_checked() -> None:
         returned(torch.ones(2), "features", "n f")
     with pytest.raises(LatdirError, match=r"features returned a list, not a tensor \[n, \*f\]"):
         returned([1], "features", "n *f")
+
+
+def test_annotations_of_submodules_that_nobody_has_imported_are_found() -> None:
+    code = "import directions as d, torch; print(d.grid(torch.zeros(1, 2, 3, 16, 16)).size)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("(")
