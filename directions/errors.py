@@ -12,6 +12,7 @@ import importlib
 import math
 import operator
 from collections.abc import Iterable
+from os import PathLike
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "UnknownNameError",
     "described",
     "did_you_mean",
+    "not_a",
     "real_number",
     "require",
     "whole_number",
@@ -71,6 +73,28 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {close[0]!r}? " if close else ""
+
+
+def not_a(noun: str, value: object, *, load: str, wrap: str) -> LatdirError:
+    """The error for something else where a model is wanted; it says how to make one of it.
+
+    Args:
+        noun: What is wanted.
+        value: What was given.
+        load: Function that loads one by name.
+        wrap: Call that makes one of a function.
+
+    Example:
+        >>> load, wrap = "directions.load_generator", "directions.wrap(…, latent_dim=…)"
+        >>> str(not_a("generator", "digiface64", load=load, wrap=wrap))
+        "generator is 'digiface64', not a generator: write directions.load_generator('digiface64')"
+    """
+    way = f"give one from {load}(…) or {wrap.partition('(')[0]}(…)"
+    if isinstance(value, str | PathLike):
+        way = f"write {load}({str(value)!r})"
+    elif callable(value) and not hasattr(value, "attributes"):
+        way = f"write {wrap}"
+    return LatdirError(f"{noun} is {described(value)}, not a {noun}: {way}")
 
 
 def described(value: object) -> str:

@@ -108,8 +108,7 @@ def import_bank(
 def _content(path: Path) -> Any:
     """Content of the file: a tensor, or a dict of them by name."""
     if path.suffix != ".pt":
-        with _readable(path):
-            return _numpy(path) if path.suffix == ".npy" else _ganspace(path)
+        return _numpy(path) if path.suffix == ".npy" else _ganspace(path)
     try:
         return read_value(path)
     except CheckpointError as error:
@@ -169,12 +168,14 @@ def export_bank(bank: DirectionBank, path: str | Path, *, prior: Prior | None = 
 
 def _numpy(path: Path) -> Tensor:
     # Mapping refuses a header that promises more than the file holds, before memory is taken.
-    return _floats(np.load(path, allow_pickle=False, mmap_mode="r"))
+    with _readable(path):
+        held = np.load(path, allow_pickle=False, mmap_mode="r")
+    return _floats(held, path)
 
 
 def _ganspace(path: Path) -> dict[str, Tensor]:
     """The components, their center and scale; the activations are left unread."""
-    with zipfile.ZipFile(path) as archive:
+    with _readable(path), zipfile.ZipFile(path) as archive:
         members = {Path(m.filename).stem: m for m in archive.infolist()}
         missing = [field for field in GANSPACE[:3] if field not in members]
         if missing:
@@ -182,14 +183,15 @@ def _ganspace(path: Path) -> dict[str, Tensor]:
                 f"{path} has no {missing[0]}: a GANSpace file holds {', '.join(GANSPACE)}; "
                 f"this one holds {', '.join(sorted(members)[:8]) or 'nothing'}"
             )
-        fields = {}
+        arrays = {}
         for field in GANSPACE:
             if field not in members:
                 continue
             if members[field].file_size > MAX_BYTES:
                 raise BankError(f"{path}: {field} takes over {MAX_BYTES} bytes")
             with archive.open(members[field]) as stream:
-                fields[field] = _floats(_bounded(stream, members[field].file_size))
+                arrays[field] = _bounded(stream, members[field].file_size)
+    fields = {field: _floats(array, path) for field, array in arrays.items()}
     # The same names as e4e's copy of the decomposition, so that one reader serves both.
     renamed = {"comp": fields["lat_comp"], "mean": fields["lat_mean"], "std": fields["lat_stdev"]}
     return renamed | ({"var_ratio": fields["var_ratio"]} if "var_ratio" in fields else {})
@@ -208,14 +210,22 @@ def _bounded(stream: Any, size: int) -> NDArray[np.generic]:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _floats(array: NDArray[np.generic]) -> Tensor:
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"it holds {array.dtype}, not numbers")
+def _floats(array: object, path: Path) -> Tensor:
+    kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise _unreadable(path, f"it holds {kind}, not numbers")
     return torch.from_numpy(np.array(array, dtype=np.float32))
+
+
+def _unreadable(path: Path, reason: str) -> BankError:
+    return BankError(
+        f"{path} is not a readable {path.suffix} file ({reason}); if it was copied, copy it again"
+    )
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
+    """Around what NumPy and zipfile read, and nothing else."""
     try:
         yield
     except LatdirError:
@@ -223,10 +233,7 @@ def _readable(path: Path) -> Iterator[None]:
     except Exception as error:
         # NumPy and zipfile fail on hostile bytes in every way there is.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BankError(
-            f"{path} is not a readable {path.suffix} file ({reason}); "
-            "if it was copied, copy it again"
-        ) from error
+        raise _unreadable(path, reason) from error
 
 
 def _named(

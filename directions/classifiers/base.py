@@ -14,7 +14,7 @@ from torch import Tensor
 
 from directions.arguments import checked_fields, checked_kinds
 from directions.devices import Movable
-from directions.errors import LatdirError, SamplesError, UnknownNameError, described, did_you_mean
+from directions.errors import LatdirError, SamplesError, UnknownNameError, did_you_mean, not_a
 from directions.fingerprints import Precision, fingerprint
 
 __all__ = [
@@ -358,9 +358,5 @@ def check_classifier(value: object) -> Classifier:
     """
     if isinstance(value, Classifier):
         return value
-    way = "give one from directions.load_classifier(…) or directions.wrap_classifier(…)"
-    if isinstance(value, str):
-        way = f"write directions.load_classifier({value!r})"
-    elif callable(value):
-        way = "write directions.wrap_classifier(…, attributes=[…])"
-    raise LatdirError(f"classifier is {described(value)}, not a classifier: {way}")
+    wrap = "directions.wrap_classifier(…, attributes=[…])"
+    raise not_a("classifier", value, load="directions.load_classifier", wrap=wrap)

@@ -44,9 +44,9 @@ class WrappedClassifier(Classifier):
         self.differentiable = differentiable
         self._version = version
         self._hint = hint
-        owner = module_of(function)
-        if owner is not None or version is not None:
-            self._called = [] if owner is None else [owner]
+        self._module = module_of(function)
+        if self._module is not None or version is not None:
+            self._called = [] if self._module is None else [self._module]
         else:
             self._called = callable_parts(function).modules  # refuses what cannot be hashed
         self._fingerprint = CachedFingerprint()
@@ -60,8 +60,10 @@ class WrappedClassifier(Classifier):
             parts = callable_parts(self.function)
             return self._fingerprint(parts.tensors, {**config, "parts": parts.config})
         state: dict[str, Any] = {}
-        if isinstance(self.function, nn.Module):
-            state = {k: v for k, v in self.function.state_dict().items() if isinstance(v, Tensor)}
+        if self._module is not None:
+            if self._module is not self.function:
+                config["part"] = getattr(self.function, "__name__", "")
+            state = {k: v for k, v in self._module.state_dict().items() if isinstance(v, Tensor)}
         return self._fingerprint(state, {**config, "version": self._version})
 
     def __call__(self, images: Tensor) -> Float[Tensor, "n k"]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from directions.arguments import checked, checked_kinds
 from directions.devices import Movable, sent
-from directions.errors import LatdirError, SpaceError, UnknownNameError, described
+from directions.errors import LatdirError, SpaceError, UnknownNameError, not_a
 from directions.fingerprints import Precision
 from directions.generators.checks import check_seed
 from directions.generators.space_profiles import PROFILE_CODES, SpaceProfiles, readable
@@ -384,9 +383,5 @@ def check_generator(value: object) -> Generator:
     """
     if isinstance(value, Generator):
         return value
-    way = "give one from directions.load_generator(…) or directions.wrap(…)"
-    if isinstance(value, str | PathLike):
-        way = f"write directions.load_generator({str(value)!r})"
-    elif callable(value) and not hasattr(value, "attributes"):
-        way = "write directions.wrap(…, latent_dim=…)"
-    raise LatdirError(f"generator is {described(value)}, not a generator: {way}")
+    wrap = "directions.wrap(…, latent_dim=…)"
+    raise not_a("generator", value, load="directions.load_generator", wrap=wrap)

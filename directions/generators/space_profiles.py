@@ -45,6 +45,7 @@ class SpaceProfiles:
     def __init__(self, draw: Callable[[str], Float[Tensor, "n d"]]) -> None:
         self._draw = draw
         self._made: dict[str, tuple[Tensor, _Axes]] = {}
+        self._means: dict[str, Tensor] = {}
         self._ranges: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
 
     def looks_like(
@@ -61,38 +62,33 @@ class SpaceProfiles:
         if not others or n == 0 or d < (FEWEST if n > 1 else FEWEST_OF_ONE):
             return None
         codes = codes[:ROWS]
+        beyond = self._beyond(codes, claimed, claimed, FAR)
         for other in others:
             # The axes of a white space are arbitrary, so that both spaces' axes are needed.
-            far = self._outside(codes, claimed, (claimed, other), FAR).float().mean()
+            far = (beyond | self._beyond(codes, claimed, other, FAR)).float().mean()
             if far >= QUORUM and self.plausible(codes, other, (claimed,)):
                 return other
         return None
 
     def plausible(self, codes: Float[Tensor, "n d"], space: str, bases: Sequence[str] = ()) -> bool:
         """Whether most codes are within a space's own range, on its axes and those of others."""
-        inside = ~self._outside(codes[:ROWS], space, (space, *bases), NEAR)
-        return bool(inside.float().mean() >= QUORUM)
+        read = codes[:ROWS]
+        beyond = torch.stack([self._beyond(read, space, b, NEAR) for b in (space, *bases)]).any(0)
+        return bool((~beyond).float().mean() >= QUORUM)
 
-    def _outside(
-        self, codes: Tensor, space: str, bases: Sequence[str], factor: float
-    ) -> Bool[Tensor, "n"]:
-        """Rows beyond a space's range by a factor in some group of axes of some basis.
+    def _beyond(self, codes: Tensor, space: str, basis: str, factor: float) -> Bool[Tensor, "n"]:
+        """Rows beyond a space's range by a factor in some group of axes of a basis.
 
         Of several rows, their differences count too: a move that all of them share cancels there.
         """
-        found = torch.zeros(len(codes), dtype=torch.bool)
-        for basis in bases:
-            axes, (low, high) = self._axes(basis), self._range(space, basis)
-            views = [codes - axes.mean]
-            if len(codes) > 1:
-                mean = self._codes(space).mean(0)
-                scale = (len(codes) / (len(codes) - 1)) ** 0.5
-                views.append(scale * (codes - codes.mean(0)) + mean - axes.mean)
-            outside = [
-                ((e < low / factor) | (e > high * factor)).any(1) for e in map(axes.energy, views)
-            ]
-            found |= torch.stack(outside).any(0)
-        return found
+        axes, (low, high) = self._axes(basis), self._range(space, basis)
+        views = [codes]
+        if len(codes) > 1:
+            scale = (len(codes) / (len(codes) - 1)) ** 0.5
+            views.append(scale * (codes - codes.mean(0)) + self._mean(space))
+        energy = axes.energy(torch.cat(views) - axes.mean)
+        outside = ((energy < low / factor) | (energy > high * factor)).any(1)
+        return outside.view(len(views), -1).any(0)
 
     def _range(self, space: str, basis: str) -> tuple[Tensor, Tensor]:
         if (space, basis) not in self._ranges:
@@ -102,6 +98,11 @@ class SpaceProfiles:
             low, high = energy.quantile(torch.tensor([TAIL, 1 - TAIL]), dim=0)
             self._ranges[space, basis] = low, high
         return self._ranges[space, basis]
+
+    def _mean(self, space: str) -> Tensor:
+        if space not in self._means:
+            self._means[space] = self._codes(space).mean(0)
+        return self._means[space]
 
     def _codes(self, space: str) -> Tensor:
         self._axes(space)
@@ -116,11 +117,11 @@ class SpaceProfiles:
 
 @dataclass(frozen=True, eq=False)
 class _Axes:
-    """Principal axes of codes, variances descending."""
+    """Principal axes of codes, variances descending; weights of a mean over each group of them."""
 
     mean: Float[Tensor, "d"]
     axes: Float[Tensor, "d d"]
-    variances: Float[Tensor, "d"]
+    weights: Float[Tensor, "d g"]
 
     @classmethod
     def of(cls, codes: Float[Tensor, "n d"]) -> _Axes:
@@ -128,13 +129,16 @@ class _Axes:
         centered = (codes - mean).double()
         values, axes = torch.linalg.eigh(centered.T @ centered / (len(codes) - 1))
         floor = 1e-9 * values[-1].clamp_min(1e-300)
-        return cls(mean, axes.flip(1).float(), values.flip(0).clamp_min(floor).float())
+        variances = values.flip(0).clamp_min(floor).float()
+        groups = max(1, min(GROUPS, len(variances) // GROUP))
+        parts = torch.eye(groups).repeat_interleave(
+            torch.tensor([len(p) for p in variances.tensor_split(groups)]), 0
+        )
+        return cls(mean, axes.flip(1).float(), parts / parts.sum(0) / variances[:, None])
 
     def energy(self, centered: Float[Tensor, "n d"]) -> Float[Tensor, "n g"]:
         """Squared standardized coordinate, its mean over each group of axes."""
-        squared = (centered @ self.axes).square() / self.variances
-        groups = max(1, min(GROUPS, squared.shape[1] // GROUP))
-        return torch.stack([part.mean(1) for part in squared.tensor_split(groups, 1)], 1)
+        return (centered @ self.axes).square() @ self.weights
 
 
 def readable(codes: Tensor) -> Tensor | None:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
-from discovery.estimators.linear import ridge, ridge_likelihood, rotate
+from discovery.estimators.linear import Rotated, ridge, ridge_likelihood, rotate
 
 __all__ = ["angles", "cone_angle", "posterior_cone", "split_half"]
 
@@ -42,6 +42,7 @@ def posterior_cone(
     draws: int = 400,
     level: float = 0.95,
     seed: int = 0,
+    turned: Rotated | None = None,
 ) -> Float[Tensor, "k"]:
     """Cone of each target's ridge direction from its posterior, for any number of rows.
 
@@ -56,6 +57,7 @@ def posterior_cone(
         draws: Draws from the posterior.
         level: Fraction of draws inside the cone.
         seed: Of the draws.
+        turned: `rotate(codes, exact=True)`, where it is known.
 
     Returns:
         `[k]`, degrees; near 90 nothing is known of the direction.
@@ -74,7 +76,7 @@ def posterior_cone(
     _check(level, draws)
     if n < 3:
         raise LatdirError(f"{n} rows give no cone: label at least 3 samples")
-    turned = rotate(codes, exact=True)
+    turned = turned or rotate(codes, exact=True)
     found = ridge_likelihood(turned, targets)
     r = len(found.spectrum)
     # Uniform in R² = signal / (signal + noise), which is R² (1 − R²) a step of log λ.
@@ -116,6 +118,7 @@ def cone_angle(
     resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,
+    turned: Rotated | None = None,
 ) -> Float[Tensor, "k"]:
     """Bootstrap cone of the least-squares direction of each target, cheap at any n.
 
@@ -132,6 +135,7 @@ def cone_angle(
         resamples: Bootstrap replicates.
         level: Fraction of replicates inside the cone.
         seed: Of the replicates.
+        turned: `rotate(codes, exact=True)`, where it is known.
 
     Returns:
         `[k]`, degrees; near 90 nothing is known of the direction.
@@ -152,8 +156,8 @@ def cone_angle(
             f"{n} rows of {d} coordinates give no cone: label more than {d + 1} samples"
         )
     _check(level, resamples)
-    turned = rotate(codes, exact=True)
-    plane = ridge(codes, targets, penalty=0.0)
+    turned = turned or rotate(codes, exact=True)
+    plane = ridge(codes, targets, penalty=0.0, turned=turned)
     residual = (targets - (plane.weights @ codes.T.to(plane.weights))).to(turned.codes)
     residual = residual - plane.intercepts.to(residual)[:, None]
     influence = turned.codes / turned.spectrum[:, None]

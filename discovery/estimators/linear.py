@@ -155,6 +155,7 @@ def ridge(
     targets: Float[Tensor, "k n"],
     *,
     penalty: float | None = None,
+    turned: Rotated | None = None,
 ) -> Hyperplanes:
     """Least squares of each target on the codes, with an intercept and a squared penalty.
 
@@ -165,6 +166,7 @@ def ridge(
         targets: `[k, n]`, numbers on any scale.
         penalty: At least 0; by default chosen for each target by restricted maximum likelihood
             (`ridge_likelihood`), which costs nothing here.
+        turned: `rotate(codes, exact=True)`, where it is known.
 
     Returns:
         The regression planes; their zero is where the predicted target is 0.
@@ -186,14 +188,18 @@ def ridge(
             f"{n} rows do not determine {d} coordinates without a penalty: leave penalty at "
             "None, which chooses one, or label more samples"
         )
-    turned = rotate(codes, exact=True)
+    turned = turned or rotate(codes, exact=True)
     likelihood = ridge_likelihood(turned, targets)
     chosen = likelihood.best if penalty is None else likelihood.penalties.new_full((1,), penalty)
     return turned.planes(likelihood.coefficients(chosen), targets.double().mean(1), _working(codes))
 
 
 def lda(
-    codes: Float[Tensor, "n d"], labels: Float[Tensor, "k n"], *, balanced: bool = False
+    codes: Float[Tensor, "n d"],
+    labels: Float[Tensor, "k n"],
+    *,
+    balanced: bool = False,
+    turned: Rotated | None = None,
 ) -> Hyperplanes:
     """Fisher's linear discriminant of two classes with a common covariance.
 
@@ -201,6 +207,7 @@ def lda(
         codes: `[n, d]`, with n > d + 2.
         labels: `[k, n]`, +1 or −1, both present.
         balanced: Place the plane for equally frequent classes, not for the observed ones.
+        turned: `rotate(codes, exact=True)`, where it is known.
 
     Returns:
         The log-odds of the positive class.
@@ -220,7 +227,7 @@ def lda(
             f"lda inverts a covariance of {d} coordinates, which {n} rows do not determine: "
             'label more samples, or use estimator="ridge"'
         )
-    turned = rotate(codes, exact=True)
+    turned = turned or rotate(codes, exact=True)
     share = (labels > 0).double().mean(1)
     difference = (labels > 0).double() / (share * n)[:, None]
     difference -= (labels < 0).double() / ((1 - share) * n)[:, None]

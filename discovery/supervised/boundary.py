@@ -28,7 +28,7 @@ from directions.errors import LatdirError, SamplesError
 from discovery.base import LabelMethod
 from discovery.estimators.cones import angles, cone_angle, posterior_cone, split_half
 from discovery.estimators.held_out import evidence
-from discovery.estimators.linear import Hyperplanes, lda, mean_difference, ridge
+from discovery.estimators.linear import Hyperplanes, Rotated, lda, mean_difference, ridge, rotate
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
 from discovery.sampling.samples import Samples
@@ -42,6 +42,7 @@ Estimator = Literal[
 
 log = logging.getLogger(__name__)
 
+CLOSED_FORM = ("ridge", "lda")
 MARGIN = ("logistic", "squared_hinge", "hinge")
 TOLERANCE = 1e-5
 PARITY_TOLERANCE = 1e-8
@@ -148,7 +149,8 @@ class Boundary(LabelMethod):
         warn_of_few(data, samples.population)
         if self.estimator == "interfacegan":
             fitted = self._extremes(data, seed)
-            planes = judged = self._fit(fitted)
+            planes, cones = self._fit_with_cones(fitted, seed)
+            judged = planes
             held = fitted.labels == 0
         else:
             order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
@@ -156,9 +158,8 @@ class Boundary(LabelMethod):
             held = torch.zeros_like(data.labels, dtype=torch.bool)
             held[:, out] = True
             fitted = data
-            planes = self._fit(fitted)
+            planes, cones = self._fit_with_cones(fitted, seed)
             judged = self._fit(data.rows(~held[0])) if len(out) else planes
-        cones = self._cones(fitted, planes, seed)
         source = "samples" if samples.prior is None else samples.prior_source
         if source == "samples":
             log.info(
@@ -201,14 +202,7 @@ class Boundary(LabelMethod):
     ) -> Hyperplanes:
         """Hyperplanes of all targets; a label of 0 leaves a row out of that target's fit."""
         codes, labels = data.codes, data.labels
-        for sign, word in ((1, "above"), (-1, "below")):
-            if not (labels == sign).any(1).all():
-                k = int((~(labels == sign).any(1)).nonzero()[0])
-                name = data.names[k % len(data.names)]  # replicates repeat the targets
-                raise SamplesError(
-                    f"no training row of {name!r} is {word} its threshold: use "
-                    "threshold='median', a smaller validation share, or more samples"
-                )
+        self._check_classes(data)
         if self.estimator == "mean_difference":
             return mean_difference(codes, labels, weights)
         if self.estimator in ("hinge", "interfacegan"):
@@ -228,26 +222,40 @@ class Boundary(LabelMethod):
         if self.estimator in ("logistic", "squared_hinge"):
             bounds = box(labels, weights, C=self.C, balanced=self.balanced)
             return smooth_margin(codes, labels, bounds, loss=self.estimator)
-        if (labels == 0).any():
-            parts = [self._closed_form(data.target(k)) for k in range(len(labels))]
-            return Hyperplanes(*(torch.cat(values) for values in zip(*parts, strict=True)))
-        return self._closed_form(data)
+        return self._closed_form(data)[0]
 
-    def _closed_form(self, data: Labeled) -> Hyperplanes:
-        if self.estimator == "lda":
-            return lda(data.codes, data.labels, balanced=self.balanced)
-        plane = ridge(data.codes, data.targets, penalty=self.penalty)
-        return Hyperplanes(plane.weights, plane.intercepts - data.levels)
-
-    def _cones(self, data: Labeled, planes: Hyperplanes, seed: int) -> list[float | None]:
-        """Cone angles in degrees; None where no bootstrap was requested."""
-        K, n = data.labels.shape
+    def _fit_with_cones(self, data: Labeled, seed: int) -> tuple[Hyperplanes, list[float | None]]:
+        """Hyperplanes and their cone angles in degrees; None where no bootstrap was requested."""
         if self.bootstrap == 0:
-            return [None] * K
-        if self.estimator in ("ridge", "lda"):
-            whole = not (data.labels == 0).any()
-            parts = [data] if whole else [data.target(k) for k in range(K)]
-            return [float(cone) for part in parts for cone in self._cone(part, seed)]
+            return self._fit(data), [None] * len(data.labels)
+        if self.estimator in CLOSED_FORM:
+            self._check_classes(data)
+            planes, cones = self._closed_form(data, seed=seed)
+            return planes, list(cones)
+        planes = self._fit(data)
+        return planes, list(self._cones(data, planes, seed))
+
+    def _closed_form(
+        self, data: Labeled, *, seed: int | None = None
+    ) -> tuple[Hyperplanes, list[float]]:
+        """Hyperplanes, and with a seed their cones: the codes are factorized once."""
+        whole = not (data.labels == 0).any()
+        planes, cones = [], []
+        for part in [data] if whole else [data.target(k) for k in range(len(data.labels))]:
+            turned = rotate(part.codes, exact=True)
+            if self.estimator == "lda":
+                plane = lda(part.codes, part.labels, balanced=self.balanced, turned=turned)
+            else:
+                plane = ridge(part.codes, part.targets, penalty=self.penalty, turned=turned)
+                plane = Hyperplanes(plane.weights, plane.intercepts - part.levels)
+            planes.append(plane)
+            if seed is not None:
+                cones += self._cone(part, turned, seed).tolist()
+        return Hyperplanes(*(torch.cat(values) for values in zip(*planes, strict=True))), cones
+
+    def _cones(self, data: Labeled, planes: Hyperplanes, seed: int) -> list[float]:
+        """Cone angles of the estimators that are fitted step by step."""
+        K, n = data.labels.shape
         generator = torch.Generator().manual_seed(seed)
         if self.estimator != "interfacegan" and n <= data.codes.shape[1] + 1:
             return [self._halved_classes(data.target(k), generator) for k in range(K)]
@@ -265,12 +273,24 @@ class Boundary(LabelMethod):
             turned.append(angles(again.weights.reshape(count, K, -1), planes.weights))
         return [float(q) for q in torch.cat(turned).quantile(CONE_LEVEL, dim=0)]
 
-    def _cone(self, data: Labeled, seed: int) -> Tensor:
+    def _cone(self, data: Labeled, turned: Rotated, seed: int) -> Tensor:
         """Cone angles of the estimators in closed form."""
         if self.estimator == "ridge":
             draws = RIDGE_DRAWS * self.bootstrap
-            return posterior_cone(data.codes, data.targets, draws=draws, seed=seed)
-        return cone_angle(data.codes, data.labels, resamples=self.bootstrap, seed=seed)
+            return posterior_cone(data.codes, data.targets, draws=draws, seed=seed, turned=turned)
+        return cone_angle(
+            data.codes, data.labels, resamples=self.bootstrap, seed=seed, turned=turned
+        )
+
+    def _check_classes(self, data: Labeled) -> None:
+        for sign, word in ((1, "above"), (-1, "below")):
+            if not (data.labels == sign).any(1).all():
+                k = int((~(data.labels == sign).any(1)).nonzero()[0])
+                name = data.names[k % len(data.names)]  # replicates repeat the targets
+                raise SamplesError(
+                    f"no training row of {name!r} is {word} its threshold: use "
+                    "threshold='median', a smaller validation share, or more samples"
+                )
 
     def _halved(self, data: Labeled, generator: torch.Generator, seed: int) -> Tensor:
         """Split-half angle of the recipe, its selection repeated in each half."""

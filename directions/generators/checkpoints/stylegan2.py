@@ -43,6 +43,7 @@ __all__ = ["FAMILY", "stylegan2_from_state", "stylegan2_generator"]
 TITLE = "StyleGAN2"
 TENSORFLOW = "synthesis/4x4/Conv/mod_weight"
 MEAN_SAMPLES = 4096
+LABEL_NUMBERS = 2**24  # of one-hot labels held at once
 
 
 def stylegan2_settings(contents: Contents) -> dict[str, Any]:
@@ -233,11 +234,17 @@ def _mean_w(network: StyleGAN2) -> Tensor:
     """The mean of w over codes of a fixed seed, for networks that never tracked it."""
     draw = torch.Generator().manual_seed(CHECKPOINT_SEED)
     z = torch.randn(MEAN_SAMPLES, network.z_dim, generator=draw)
-    label = None
-    if network.c_dim:
-        label = torch.eye(network.c_dim)[torch.arange(MEAN_SAMPLES) % network.c_dim]
-    with torch.no_grad():
-        return network.mapping(z, label).mean(0)
+    # In parts, so that a file that claims many classes takes no more memory than its weights.
+    total, classes = torch.zeros(network.w_dim), network.c_dim
+    for rows in torch.arange(MEAN_SAMPLES).split(max(1, LABEL_NUMBERS // max(1, classes))):
+        label = (
+            torch.zeros(len(rows), classes).scatter(1, rows[:, None] % classes, 1)
+            if classes
+            else None
+        )
+        with torch.no_grad():
+            total += network.mapping(z[rows], label).sum(0)
+    return total / MEAN_SAMPLES
 
 
 def _taps(left: Weights, sizes: list[int]) -> tuple[float, ...]:

@@ -143,3 +143,27 @@ def test_what_cannot_be_wrapped_is_refused_at_once() -> None:
         wrap_classifier(len, attributes=["a"], name="my net")
     with pytest.raises(LatdirError, match=r"images\[None\]"):
         wrap_classifier(Probe().eval(), attributes=["a", "b"])(IMAGES[0])
+
+
+def test_a_version_stands_for_code_but_not_for_weights():
+    class Judge(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3))
+
+        def redness(self, images):
+            return (images.mean((2, 3)) * self.weight)[:, :1]
+
+        def blueness(self, images):
+            return (images.mean((2, 3)) * self.weight)[:, 2:]
+
+    module = Judge()
+    red, blue = (
+        wrap_classifier(part, attributes=["a"], version="1")
+        for part in (module.redness, module.blueness)
+    )
+    before = red.fingerprint
+    assert before != blue.fingerprint
+    with torch.no_grad():
+        module.weight[0] = 2.0
+    assert red.fingerprint != before

@@ -17,13 +17,15 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 from directions.space import Prior
+from discovery.estimators import cones, linear
 from discovery.estimators.cones import angles, cone_angle, split_half
 from discovery.estimators.held_out import auc, evidence, spearman
-from discovery.estimators.linear import lda, mean_difference, ridge
+from discovery.estimators.linear import lda, mean_difference, ridge, rotate
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
+from discovery.supervised import boundary
 from discovery.supervised.boundary import Boundary
 from discovery.supervised.labels import interfacegan_rows
 from tests.parity import FIXTURES
@@ -504,3 +506,27 @@ def test_too_few_labels_of_a_class_are_warned_of(positives, message, caplog):
     Boundary(bootstrap=0, validation=0.0).discover(samples)
     assert message in caplog.text
     assert bool(caplog.text) == bool(message)
+
+
+@pytest.mark.parametrize("estimator", ["ridge", "lda"])
+@pytest.mark.parametrize(("ambiguous", "times"), [(0.0, 2), (0.2, 4)])
+def test_codes_are_factorized_once_for_planes_and_cones(estimator, ambiguous, times, monkeypatch):
+    codes = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    samples = make_samples(codes, codes[:, :2].clone())
+    method = Boundary(estimator=estimator, ambiguous=ambiguous)
+    expected = method.discover(samples)
+    turned = []
+
+    def counted(*args, **options):
+        turned.append(len(args[0]))
+        return rotate(*args, **options)
+
+    monkeypatch.setattr(boundary, "rotate", counted)
+    for module in (linear, cones):
+        monkeypatch.setattr(module, "rotate", lambda *_, **__: pytest.fail("factorized again"))
+    found = method.discover(samples)
+    # All rows and the training rows, each once, or once for each target of rows of its own.
+    assert len(turned) == times
+    assert torch.equal(found.matrix(), expected.matrix())
+    plane = {d.name: d.evidence["cone_degrees"] for d in expected.directions}
+    assert {d.name: d.evidence["cone_degrees"] for d in found.directions} == plane

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from directions import load_generator
+from directions.generators.checkpoints import stylegan2
 from directions.generators.checkpoints.stylegan2 import stylegan2_from_state
 from directions.generators.stylegan.generator import StyleGenerator
 from tests.directions.generators.checkpoints import written
@@ -209,6 +210,25 @@ def test_a_grown_tensorflow_stylegan2_keeps_its_last_image_layer_only(tmp_path: 
     path = written.dump((network, network, network), tmp_path / "a.pkl")
     expected = {k: v for k, v in state.items() if "torgb" not in k or "b16" in k}
     _same(load_generator(path), expected)
+
+
+@pytest.mark.parametrize("c_dim", [0, 3])
+def test_the_mean_of_w_takes_no_more_labels_at_once_than_allowed(c_dim, monkeypatch) -> None:
+    state = written.stylegan2_state(c_dim=c_dim)
+    del state["mapping.w_avg"]
+    whole = stylegan2_from_state(state)
+    sizes = []
+    mapped = stylegan2.StyleGAN2.mapping
+
+    def noted(self, z, label=None):
+        sizes.append(len(z))
+        return mapped(self, z, label)
+
+    monkeypatch.setattr(stylegan2, "LABEL_NUMBERS", 3000)
+    monkeypatch.setattr(stylegan2.StyleGAN2, "mapping", noted)
+    parts = stylegan2_from_state(state)
+    assert max(sizes) == (1000 if c_dim else 3000)
+    torch.testing.assert_close(parts.w_avg, whole.w_avg, atol=1e-6, rtol=1e-5)
 
 
 def test_labels_looked_up_are_normalized_with_z(tmp_path: Path) -> None:
