@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from analysis.naming.by_effects import Naming, name_directions
     from analysis.naming.by_text import name_by_text, nearest_phrases
     from analysis.report.page import write_report
-    from analysis.representation.dci import DCI, stylespace_dci
+    from analysis.representation.dci import DCI, dci, stylespace_dci
     from analysis.representation.factorvae import factorvae_score
     from analysis.representation.mig import mutual_information
-    from analysis.representation.scores import disentanglement_scores
+    from analysis.representation.scores import disentanglement_scores, entanglement_sweep
     from analysis.spaces.cosines import cosine_matrix
     from analysis.spaces.geodesic import Geodesic, find_geodesic, geodesic_between
     from analysis.spaces.participation import Participation
@@ -73,16 +73,16 @@ __all__ = [
     "Geodesic", "Identity", "Leakage", "LinearRange", "LocalMetric", "Naming", "Participation",
     "PathLength", "PermutationTest", "RandomNull", "Realism", "Reconstruction", "Remark",
     "Separability", "apply_calibrations", "attribute_dependency", "calibrate", "calibration_curves",
-    "compare_banks", "compare_methods", "compare_subspaces", "cosine_matrix",
+    "compare_banks", "compare_methods", "compare_subspaces", "cosine_matrix", "dci",
     "disentanglement_scores", "edit_consistency", "edit_path_length", "editing_accuracy",
-    "effective_dimension", "effects_of", "evaluate", "face_features", "factorvae_score",
-    "find_geodesic", "geodesic_between", "identity_preservation", "judge_agreement", "level_edits",
-    "linear_ranges", "linear_separability", "lipschitz", "lpips_distance", "lpips_features",
-    "measure_curves", "measure_effects", "measure_realism", "measure_separability",
-    "mutual_information", "name_by_text", "name_directions", "nearest_phrases",
-    "perceptual_path_length", "permuted_labels", "pixel_features", "plots", "principal_angles",
-    "pullback_metric", "random_directions", "random_null", "reconstruction_quality", "remarks_on",
-    "shift_edits", "stylespace_dci", "write_report",
+    "effective_dimension", "effects_of", "entanglement_sweep", "evaluate", "face_features",
+    "factorvae_score", "find_geodesic", "geodesic_between", "identity_preservation",
+    "judge_agreement", "level_edits", "linear_ranges", "linear_separability", "lipschitz",
+    "lpips_distance", "lpips_features", "measure_curves", "measure_effects", "measure_realism",
+    "measure_separability", "mutual_information", "name_by_text", "name_directions",
+    "nearest_phrases", "perceptual_path_length", "permuted_labels", "pixel_features", "plots",
+    "principal_angles", "pullback_metric", "random_directions", "random_null",
+    "reconstruction_quality", "remarks_on", "shift_edits", "stylespace_dci", "write_report",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

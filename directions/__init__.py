@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from directions.bank import DirectionBank
     from directions.classifiers import load_classifier
     from directions.classifiers.base import Attribute
+    from directions.classifiers.clip.model import load_clip
     from directions.classifiers.wrap import wrap_classifier
     from directions.direction import Calibration, Direction
     from directions.disentangling.mixing import disentangle
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Attribute", "Calibration", "Direction", "DirectionBank", "LatdirError", "BankError",
     "CheckpointError", "ConvergenceError", "InfeasibleError", "SamplesError", "SpaceError",
-    "UnknownNameError", "Prior", "Rendering", "Space", "load_generator", "load_classifier", "wrap",
-    "wrap_classifier", "import_bank", "export_bank", "condition", "orthonormalize", "disentangle",
-    "move", "set_level", "sweep", "solve", "lerp", "slerp", "truncate", "grid", "edit_grid",
-    "save_png", "keep_freed_memory", "keep_scores",
+    "UnknownNameError", "Prior", "Rendering", "Space", "load_generator", "load_classifier",
+    "load_clip", "wrap", "wrap_classifier", "import_bank", "export_bank", "condition",
+    "orthonormalize", "disentangle", "move", "set_level", "sweep", "solve", "lerp", "slerp",
+    "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,7 +22,10 @@ def tqdm(items: Iterable[Any] | None = None, **options: Any) -> Any:
     """
     if not options.get("disable"):
         try:
-            from tqdm.auto import tqdm as bar
+            with warnings.catch_warnings():
+                # In a notebook without ipywidgets it shows a bar of text, and no warning.
+                warnings.filterwarnings("ignore", "IProgress not found")
+                from tqdm.auto import tqdm as bar
         except ImportError:
             pass  # results do not depend on it
         else:

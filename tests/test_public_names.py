@@ -10,7 +10,7 @@ PINNED = {
     "directions": """
         Calibration Direction DirectionBank LatdirError Prior Space condition disentangle
         edit_grid export_bank grid import_bank keep_freed_memory keep_scores lerp load_classifier
-        load_generator move orthonormalize save_png set_level slerp solve sweep truncate
+        load_clip load_generator move orthonormalize save_png set_level slerp solve sweep truncate
         wrap wrap_classifier
     """,
     "discovery": """
@@ -24,10 +24,10 @@ PINNED = {
         Geodesic HELD_OUT_SEED Identity Leakage LinearRange LocalMetric Naming
         Participation PathLength PermutationTest RandomNull Realism Reconstruction Remark
         Separability apply_calibrations attribute_dependency calibrate calibration_curves
-        compare_banks compare_methods compare_subspaces cosine_matrix
+        compare_banks compare_methods compare_subspaces cosine_matrix dci
         disentanglement_scores edit_consistency edit_path_length editing_accuracy
-        effective_dimension effects_of face_features factorvae_score find_geodesic
-        geodesic_between identity_preservation level_edits linear_ranges
+        effective_dimension effects_of entanglement_sweep face_features factorvae_score
+        find_geodesic geodesic_between identity_preservation level_edits linear_ranges
         linear_separability lipschitz lpips_distance lpips_features measure_curves
         measure_effects measure_realism measure_separability mutual_information
         name_by_text name_directions nearest_phrases perceptual_path_length

@@ -88,7 +88,7 @@ def nearest_phrases(
     generator: Generator,
     clip: TextImageModel,
     bank: DirectionBank,
-    vocabulary: Sequence[Prompt] | None = None,
+    vocabulary: Sequence[Prompt | str] | None = None,
     *,
     step: float = 2.0,
     count: int = 64,
@@ -101,8 +101,8 @@ def nearest_phrases(
         generator: Makes the images.
         clip: Embeds images and phrases.
         bank: Directions of that generator.
-        vocabulary: Phrases and the neutral texts they are measured from, by `prompts_of`; by
-            default those of `FACE_PHRASES` whose words the model knows.
+        vocabulary: Phrases, measured from "a face", or prompts with other neutral texts, by
+            `prompts_of`; by default those of `FACE_PHRASES` whose words the model knows.
         step: Length of the step, in sigma, taken both ways.
         count: Number of codes.
         seed: Seed of the codes.
@@ -129,8 +129,8 @@ def nearest_phrases(
     """
     if not step > 0 or count < 1:
         raise LatdirError(f"step {step:g} is positive, count {count} is at least 1")
-    vocabulary = _vocabulary(vocabulary, clip)
-    texts = text_directions(clip, vocabulary)
+    prompts = _vocabulary(vocabulary, clip)
+    texts = text_directions(clip, prompts)
     named = {}
     scorers: dict[str, Scorer] = {}
     n = 2 * count * len(bank)
@@ -156,7 +156,7 @@ def nearest_phrases(
             )
         cosines = texts @ normalize(moved, dim=0)
         order = cosines.argsort(descending=True).tolist()
-        named[direction.name] = tuple(Phrase(vocabulary[i].text, float(cosines[i])) for i in order)
+        named[direction.name] = tuple(Phrase(prompts[i].text, float(cosines[i])) for i in order)
     return named
 
 
@@ -165,7 +165,7 @@ def name_by_text(
     generator: Generator,
     clip: TextImageModel,
     bank: DirectionBank,
-    vocabulary: Sequence[Prompt] | None = None,
+    vocabulary: Sequence[Prompt | str] | None = None,
     *,
     alpha: float = 0.01,
     step: float = 2.0,
@@ -195,12 +195,12 @@ def name_by_text(
     Raises:
         LatdirError: As `nearest_phrases` and `name_directions`.
     """
-    vocabulary = _vocabulary(vocabulary, clip)
-    text_directions(clip, vocabulary)
+    prompts = _vocabulary(vocabulary, clip)
+    text_directions(clip, prompts)
     on: dict[str, Any] = {"step": step, "count": count, "seed": seed, "rendering": rendering}
-    judge = clip_classifier(clip, {p.text: (p.text, p.neutral) for p in vocabulary})
+    judge = clip_classifier(clip, {p.text: (p.text, p.neutral) for p in prompts})
     naming = name_directions(generator, judge, bank, alpha=alpha, null=null, **on)
-    nearest = nearest_phrases(generator, clip, naming.bank, vocabulary, **on)
+    nearest = nearest_phrases(generator, clip, naming.bank, prompts, **on)
     named = [
         d.evolve(
             evidence={**d.evidence, "phrases": [asdict(p) for p in nearest[d.name][:MAX_SEEN]]}
@@ -210,11 +210,13 @@ def name_by_text(
     return replace(naming, bank=naming.bank.replaced(named))
 
 
-def _vocabulary(given: Sequence[Prompt] | None, clip: TextImageModel) -> Sequence[Prompt]:
+def _vocabulary(given: Sequence[Prompt | str] | None, clip: TextImageModel) -> tuple[Prompt, ...]:
     found = _known(clip) if given is None else given
     if not found:
         raise LatdirError("the vocabulary is empty: give a phrase, such as 'a smiling face'")
-    return found
+    texts = [text for text in found if isinstance(text, str)]
+    read = iter(prompts_of(texts)) if texts else iter(())
+    return tuple(next(read) if isinstance(text, str) else text for text in found)
 
 
 def _known(clip: TextImageModel) -> tuple[Prompt, ...]:
