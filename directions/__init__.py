@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from directions.generators.wrap import wrap
     from directions.images import grid, save_png
     from directions.interop import export_bank, import_bank
+    from directions.inversion.base import Inversion
+    from directions.inversion.invert import invert
     from directions.memory import keep_freed_memory
     from directions.scoring.kept import keep_scores
     from directions.scoring.rendering import Rendering
@@ -46,6 +48,7 @@ __all__ = [
     "load_clip", "wrap", "wrap_classifier", "import_bank", "export_bank", "condition",
     "orthonormalize", "disentangle", "move", "set_level", "sweep", "solve", "lerp", "slerp",
     "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores",
+    "invert", "Inversion",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

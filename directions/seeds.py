@@ -11,6 +11,7 @@ from __future__ import annotations
 __all__ = [
     "CHECKPOINT_SEED",
     "HELD_OUT_SEED",
+    "INVERSION_SEED",
     "JUDGE_SEED",
     "LEAK_SEED",
     "MAPPER_SEED",
@@ -47,6 +48,9 @@ MAPPER_SEED = 0xC11D
 
 CHECKPOINT_SEED = 0
 """What a checkpoint lacks: the mean of w, noise maps. Part of the fingerprints of such networks."""
+
+INVERSION_SEED = 0xC11E
+"""Codes that the start of inversions is fitted to."""
 
 PICTURE_SEED = 11
 """Codes that the demo draws; nothing is measured on them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -100,7 +101,7 @@ def linearize_batch(
             k = len(tangents)
             repeated = points.expand(k, *points.shape).flatten(0, 1)
             moved = directional(function, repeated, tangents.to(points).flatten(0, 1)).derivative
-            return moved.unflatten(0, (k, len(points)))
+            return moved.reshape(k, len(points), *moved.shape[1:])
 
     # One graph serves the value and every product with the transpose.
     with torch.enable_grad():
@@ -154,7 +155,7 @@ def linearize_layers_batch(
             x = moved.to(points).clone().reshape(-1, *moved.shape[len(lead) :])
             for link in chain:
                 x = link(x)
-            return x.contiguous().unflatten(0, lead)
+            return x.contiguous().reshape(*lead, *x.shape[1:])
 
     def push(tangents: Tensor) -> Tensor:
         shaped = tangents.reshape(*tangents.shape[: -points.ndim + 1], *pixels.shape[1:])
@@ -172,7 +173,8 @@ def _gated(gate: Tensor) -> Callable[[Tensor], Tensor]:
 
     def run(t: Tensor) -> Tensor:
         # In place: a fresh feature map costs more than the product.
-        return t.unflatten(0, (-1, len(factors))).mul_(factors).flatten(0, 1)
+        t.view(-1, *factors.shape).mul_(factors)
+        return t
 
     return run
 
@@ -182,13 +184,14 @@ def _forth(step: Gate | Conv) -> Callable[[Tensor], Tensor]:
     if isinstance(step, Gate):
         return _gated(step.factors)
     layer, weight = step.layer, _kernel(step.layer)
+    padding = cast(tuple[int, int], layer.padding)
     if isinstance(layer, nn.ConvTranspose2d):
         return lambda t: functional.conv_transpose2d(
-            _last(t), weight, None, layer.stride, layer.padding, layer.output_padding,
+            _last(t), weight, None, layer.stride, padding, layer.output_padding,
             layer.groups, layer.dilation,
         )  # fmt: skip
     return lambda t: functional.conv2d(
-        _last(t), weight, None, layer.stride, layer.padding, layer.dilation, layer.groups
+        _last(t), weight, None, layer.stride, padding, layer.dilation, layer.groups
     )
 
 
@@ -197,11 +200,12 @@ def _back(step: Gate | Conv) -> Callable[[Tensor], Tensor]:
     if isinstance(step, Gate):
         return _gated(step.factors)
     layer, weight, size = step.layer, _kernel(step.layer), step.size
+    padding = cast(tuple[int, int], layer.padding)
     if isinstance(layer, nn.ConvTranspose2d):
 
         def convolved(u: Tensor) -> Tensor:
             made = functional.conv2d(
-                _last(u), weight, None, layer.stride, layer.padding, layer.dilation, layer.groups
+                _last(u), weight, None, layer.stride, padding, layer.dilation, layer.groups
             )
             # Output padding can leave room for more rows than there were.
             return made[:, :, : size[0], : size[1]]
@@ -211,7 +215,7 @@ def _back(step: Gate | Conv) -> Callable[[Tensor], Tensor]:
     def transposed(u: Tensor) -> Tensor:
         made = [
             (u.shape[2 + axis] - 1) * layer.stride[axis]
-            - 2 * int(layer.padding[axis])
+            - 2 * padding[axis]
             + layer.dilation[axis] * (layer.kernel_size[axis] - 1)
             + 1
             for axis in (0, 1)
@@ -219,7 +223,7 @@ def _back(step: Gate | Conv) -> Callable[[Tensor], Tensor]:
         # Rows that are left over by the stride.
         extra = [size[axis] - made[axis] for axis in (0, 1)]
         return functional.conv_transpose2d(
-            _last(u), weight, None, layer.stride, layer.padding, extra, layer.groups,
+            _last(u), weight, None, layer.stride, padding, extra, layer.groups,
             layer.dilation,
         )  # fmt: skip
 

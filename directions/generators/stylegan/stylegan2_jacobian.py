@@ -76,7 +76,8 @@ def linearize_synthesis(
     def push(tangents: Tensor) -> Tensor:
         with torch.no_grad():
             turned = styles.push(tangents.to(value))
-            return run(turned.reshape(-1, sum(sizes))).contiguous().unflatten(0, turned.shape[:-1])
+            made = run(turned.reshape(-1, sum(sizes))).contiguous()
+            return made.reshape(*turned.shape[:-1], *value.shape[1:])
 
     @lru_cache(maxsize=2)
     def graph(count: int) -> tuple[Tensor, Tensor]:
@@ -89,7 +90,7 @@ def linearize_synthesis(
         given = cotangents.to(value).reshape(-1, *value.shape[1:])
         zeros, made = graph(len(given))
         moved = torch.autograd.grad(made, zeros, given, retain_graph=True)[0]
-        return styles.pull(moved.unflatten(0, cotangents.shape[:-3]))
+        return styles.pull(moved.reshape(*cotangents.shape[:-3], -1))
 
     return LinearizedBatch(value, styles.shape, push, pull)
 
@@ -123,12 +124,14 @@ class _Modulated:
     squares: Tensor | None = None
 
     def __call__(self, tangent: Tensor, turned: Float[Tensor, "k c"]) -> Tensor:
-        lead = (-1, len(self.s))
-        turned = turned.unflatten(0, lead)
+        turned = turned.reshape(-1, *self.s.shape)
         inner = torch.addcmul(
-            self.x * turned[..., None, None], tangent.unflatten(0, lead), self.s[:, :, None, None]
+            self.x * turned[..., None, None],
+            tangent.reshape(-1, *self.x.shape),
+            self.s[:, :, None, None],
         )
-        moved = self.convolve(inner.flatten(0, 1)).unflatten(0, lead) * self.straight
+        moved = self.convolve(inner.flatten(0, 1))
+        moved = moved.reshape(-1, len(self.s), *moved.shape[1:]) * self.straight
         if self.sideways is not None and self.cubes is not None and self.squares is not None:
             scales = (turned * self.s) @ self.squares.T * self.cubes
             moved = torch.addcmul(moved, self.sideways, scales[..., None, None])

@@ -1,0 +1,40 @@
+"""Inversion: from images to codes.
+
+Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
+starts, solves, restarts and judges. `objective` is what is minimized, with the contract of
+degradations; each solver has a file, listed in `registry`. Import the names from here, `invert`
+from `directions`.
+"""
+
+from directions.inversion.base import STATUSES, Inversion, Inverter, Solved
+from directions.inversion.fitted import Fitted, fitted
+from directions.inversion.invert import invert
+from directions.inversion.levenberg_marquardt import LevenbergMarquardt
+from directions.inversion.objective import Degradation, Objective, psnr
+from directions.inversion.registry import SOLVERS, STARTS, find_solver, find_start
+from directions.inversion.starts import Best, Given, Mean, Ridge, Start
+from directions.inversion.typicality import Typicality
+
+__all__ = [
+    "SOLVERS",
+    "STARTS",
+    "STATUSES",
+    "Best",
+    "Degradation",
+    "Fitted",
+    "Given",
+    "Inversion",
+    "Inverter",
+    "LevenbergMarquardt",
+    "Mean",
+    "Objective",
+    "Ridge",
+    "Solved",
+    "Start",
+    "Typicality",
+    "find_solver",
+    "find_start",
+    "fitted",
+    "invert",
+    "psnr",
+]

@@ -1,0 +1,99 @@
+"""What an inversion refuses, each with one line that says what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.errors import LatdirError, described
+from directions.generators.base import Generator
+from directions.inversion.objective import Degradation
+
+__all__ = ["check_differentiable", "check_observed"]
+
+# Images outside [-1, 1] by rounding, or by networks without a bounded last layer.
+OVERSHOOT = 3.0
+
+
+def check_observed(
+    generator: Generator, images: object, degradation: Degradation | None
+) -> Float[Tensor, "n ..."]:
+    """The images on the generator's device, in the form that the degradation returns.
+
+    Raises:
+        LatdirError: No tensor or array of images; none at all; another dtype, size, or range;
+            NaN.
+    """
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(np.ascontiguousarray(images))
+    if not isinstance(images, Tensor):
+        raise LatdirError(
+            f"images are a tensor [n, 3, H, W] in [-1, 1], not {described(images)}: "
+            "directions.images.from_pil(Image.open(path)) makes one of a file"
+        )
+    if not images.is_floating_point():
+        raise LatdirError(
+            f"images are floating point in [-1, 1], not {images.dtype}: "
+            "directions.images.from_uint8(images) converts bytes"
+        )
+    dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+    observed = images.detach().to(generator.device, dtype)
+    shape = tuple(observed.shape)
+    if degradation is None and (observed.ndim != 4 or shape[1:] != generator.image_shape):
+        size = ", ".join(map(str, generator.image_shape))
+        hint = "a degradation= says how they were made smaller"
+        if shape == generator.image_shape:
+            hint = "add a batch axis with images[None]"
+        elif observed.ndim == 4 and shape[1] == 3:
+            side = ", ".join(map(str, generator.image_shape[1:]))
+            hint = f"directions.images.resize(images, ({side})) makes them so"
+        raise LatdirError(f"images for {generator.name} are [n, {size}], not {list(shape)}: {hint}")
+    if not len(observed):
+        raise LatdirError("there are no images to invert: give at least one")
+    finite = observed.flatten(1).isfinite().all(1)
+    if not finite.any():
+        raise LatdirError("the images have NaN or infinite pixels: check how they were read")
+    largest = float(observed[finite].abs().max())
+    if degradation is None and largest > OVERSHOOT:
+        raise LatdirError(
+            f"images are in [-1, 1], and these have pixels as large as {largest:.4g}: "
+            "write images / 127.5 - 1 for 0 … 255"
+        )
+    if degradation is None:
+        return observed
+    observed = degradation.observe(observed)
+    with torch.no_grad():
+        made = degradation(observed.new_zeros(1, *generator.image_shape))
+    if made.shape[1:] != observed.shape[1:]:
+        raise LatdirError(
+            f"this degradation makes {list(made.shape[1:])} of an image of {generator.name}, and "
+            f"the images given are {list(observed.shape[1:])}: give what it makes, or another one"
+        )
+    return observed
+
+
+def check_differentiable(generator: Generator, space: str) -> None:
+    """Refuse a generator through which no gradient flows.
+
+    Raises:
+        LatdirError: There is none; or noise drawn anew for each row of a batch.
+    """
+    noise = getattr(generator, "noise", None)
+    if isinstance(noise, int):
+        raise LatdirError(
+            f"{generator.name} draws noise of a seed by the row of a batch, so that a code alone "
+            "does not make its image: load it with noise 'const' or 'none'"
+        )
+    leaf = generator.sample(1, seed=0, space=space).clone().requires_grad_()
+    with torch.enable_grad():
+        images = generator.synthesize(leaf, space)
+        flows = images.requires_grad
+        if flows:
+            [slope] = torch.autograd.grad(images.sum(), leaf, allow_unused=True)
+            flows = slope is not None
+    if not flows:
+        raise LatdirError(
+            f"no gradient flows through {generator.name}: use solver='cma', which needs none"
+        )

@@ -1,0 +1,209 @@
+"""What is fitted once to a generator's own samples, so that inversions start well.
+
+From a few thousand codes of the prior and their images, degraded as the targets are: ridge
+regression of codes on images, the samples themselves to look up, and JᵀJ averaged over the prior.
+Regression is linear in pixels; the penalty is chosen on samples that were left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from os import PathLike
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+from directions.images import resize
+from directions.inversion.objective import Degradation
+from directions.numerics.linearized_batch import LinearizedBatch
+from directions.seeds import INVERSION_SEED
+from directions.storage.container import FileFormat, read_tensors, write_tensors
+
+__all__ = ["Fitted", "fitted"]
+
+# Samples that choose the penalty, and the penalties, relative to the mean eigenvalue.
+HELD_OUT = 512
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+# Sides of images, and numbers, that are regressed on.
+SIDE, NUMBERS = 32, 4096
+# Coordinates up to which JᵀJ is averaged, and the products with J that are spent on it.
+METRIC_SIZE, METRIC_PRODUCTS = 512, 2400
+BATCH = 32
+KEPT = 8
+FORMAT = FileFormat("latdir.inversion-start", "inversion start", LatdirError)
+
+_memory: OrderedDict[str, Fitted] = OrderedDict()
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A start fitted to one generator, space and degradation.
+
+    Attributes:
+        codes: `[N, *space.shape]`, of the prior.
+        features: `[N, f]`, of their images as observed.
+        weight: `[f, d]`, of the regression of codes on features.
+        metric: `[d, d]`, JᵀJ averaged over the prior, or empty.
+        penalty: That the held-out samples chose.
+        explained: Fraction of the variance of held-out codes that the regression explains.
+    """
+
+    codes: Float[Tensor, "N ..."]
+    features: Float[Tensor, "N f"]
+    weight: Float[Tensor, "f d"]
+    metric: Tensor
+    penalty: float
+    explained: float
+
+    def predicted(self, observed: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Codes by the regression."""
+        center = self.codes.flatten(1).mean(0)
+        offsets = image_features(observed) - self.features.mean(0).to(observed)
+        made = center.to(observed) + offsets @ self.weight.to(observed)
+        return made.reshape(-1, *self.codes.shape[1:])
+
+    def nearest(self, observed: Float[Tensor, "n ..."], *, rank: int = 0) -> Float[Tensor, "n ..."]:
+        """Codes of the samples nearest to what was observed, or of the next nearest."""
+        distances = torch.cdist(image_features(observed), self.features.to(observed))
+        order = distances.topk(rank + 1, largest=False).indices[:, rank]
+        return self.codes.to(observed)[order]
+
+
+def image_features(observed: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
+    """Observed images as the numbers that are regressed on and compared."""
+    if observed.ndim == 4 and max(observed.shape[2:]) > SIDE:
+        height, width = (min(SIDE, side) for side in observed.shape[2:])
+        observed = resize(observed, (height, width))
+    rows = observed.flatten(1)
+    # Of observations that are no images, evenly spaced numbers.
+    return rows[:, :: -(-rows.shape[1] // NUMBERS)]
+
+
+def fitted(
+    generator: Generator,
+    *,
+    space: str,
+    degradation: Degradation | None = None,
+    count: int = 4096,
+    metric: bool = False,
+    folder: str | PathLike[str] | None = None,
+) -> Fitted:
+    """The start of a generator, space and degradation, fitted at the first call.
+
+    Args:
+        generator: Makes the samples.
+        space: Space of the codes.
+        degradation: What the targets have gone through.
+        count: Samples.
+        metric: Whether JᵀJ is averaged over the prior too, for codes of up to 512 coordinates.
+        folder: Where it is kept between runs; by default in memory only.
+
+    Raises:
+        LatdirError: A degradation that differs by image, or a folder that cannot be written.
+    """
+    config = None if degradation is None else dict(degradation.config)
+    identity = [generator.fingerprint, space, config, count]
+    key = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    wanted = metric and generator.space(space).size <= METRIC_SIZE
+    if key not in _memory or (wanted and not _memory[key].metric.numel()):
+        path = None if folder is None else Path(folder) / f"start-{key[:16]}.safetensors"
+        if path is not None and path.is_file():
+            _memory[key] = _read(path)
+        made = _memory.get(key) or _fit(generator, space, degradation, count)
+        if wanted and not made.metric.numel():
+            codes = made.codes[: max(1, METRIC_PRODUCTS // made.codes[0].numel())]
+            made = replace(made, metric=_mean_metric(generator, space, degradation, codes))
+        if path is not None and made is not _memory.get(key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, made)
+        _memory[key] = made
+        while len(_memory) > KEPT:
+            _memory.popitem(last=False)
+    _memory.move_to_end(key)
+    return _memory[key]
+
+
+def _fit(generator: Generator, space: str, degradation: Degradation | None, count: int) -> Fitted:
+    codes = generator.sample(count + HELD_OUT, seed=INVERSION_SEED, space=space)
+    render = generator.inference(space=space)
+    features = []
+    for part in tqdm(torch.split(codes, BATCH), desc="fit of the start", unit="batch", delay=1):
+        with torch.no_grad():
+            images = render(part).clone()
+            features.append(image_features(images if degradation is None else degradation(images)))
+    rows = torch.cat(features)
+    weight, penalty, explained = _regress(rows, codes.flatten(1).to(rows))
+    return Fitted(
+        codes[:count],
+        rows[:count],
+        # In the layout it is read back in, so that a kept fit gives the same bits.
+        weight.contiguous(),
+        codes.new_empty(0, 0),
+        penalty,
+        explained,
+    )
+
+
+def _regress(features: Tensor, codes: Tensor) -> tuple[Tensor, float, float]:
+    """Weights, penalty and explained fraction; the last samples choose the penalty."""
+    x, y = features[:-HELD_OUT], codes[:-HELD_OUT]
+    mean, center = x.mean(0), y.mean(0)
+    x, y = x - mean, y - center
+    gram, right = x.T @ x, x.T @ y
+    rest, truth = features[-HELD_OUT:] - mean, codes[-HELD_OUT:] - center
+    best: tuple[Tensor, float, float] | None = None
+    for penalty in PENALTIES:
+        damped = gram.clone()
+        damped.diagonal().add_(penalty * gram.diagonal().mean() + 1e-12)
+        weight = torch.cholesky_solve(right, torch.linalg.cholesky(damped))
+        explained = float(1 - (rest @ weight - truth).square().sum() / truth.square().sum())
+        if best is None or explained > best[2]:
+            best = weight, penalty, explained
+    assert best is not None
+    return best
+
+
+def _mean_metric(
+    generator: Generator, space: str, degradation: Degradation | None, codes: Tensor
+) -> Tensor:
+    """JᵀJ of what is observed, per number observed, averaged over codes."""
+    d = codes[0].numel()
+    total = torch.zeros(d, d, device=codes.device)
+    basis = torch.eye(d).to(codes).reshape(d, 1, *codes.shape[1:])
+    for code in codes:
+        model: LinearizedBatch = generator.linearize_batch(code[None], space=space)
+        model = model if degradation is None else model.then(degradation)
+        columns = torch.cat([model.push(part) for part in torch.split(basis, BATCH)]).flatten(1)
+        total += columns @ columns.T / columns.shape[1]
+    return total / len(codes)
+
+
+def _write(path: Path, made: Fitted) -> None:
+    tensors = {
+        "codes": made.codes,
+        "features": made.features,
+        "weight": made.weight,
+        "metric": made.metric,
+    }
+    manifest = {"penalty": made.penalty, "explained": made.explained}
+    write_tensors(path, tensors, manifest, format=FORMAT)
+
+
+def _read(path: Path) -> Fitted:
+    manifest, tensors = read_tensors(path, FORMAT)
+    return Fitted(
+        tensors["codes"],
+        tensors["features"],
+        tensors["weight"],
+        tensors["metric"],
+        float(manifest["penalty"]),
+        float(manifest["explained"]),
+    )

@@ -1,0 +1,173 @@
+"""Every solver against solutions that are known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from directions import invert
+from directions.errors import LatdirError
+from directions.generators.wrap import wrap
+from directions.inversion import (
+    SOLVERS,
+    LevenbergMarquardt,
+    Objective,
+    Typicality,
+    find_solver,
+)
+from directions.inversion.lbfgs import LBFGS
+from directions.numerics.linearized_batch import linearize_batch
+from tests.directions.inversion.worlds import bent, linear, pair
+from tests.styles import small_stylegan2
+
+BRIEF = {
+    "levenberg_marquardt": {},
+    "lbfgs": {},
+    "adam": {"steps": 400},
+    "cma": {"steps": 200},
+    "basin_cma": {"steps": 2, "population": 4, "refinement": 10, "final": 300},
+}
+
+
+def objective(world, images, **changes):
+    return Objective(world, "z", images, Typicality.of(world, "z"), **changes)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_linear_generator_is_inverted(name):
+    world = linear()
+    codes, images = pair(world, 3)
+    found = invert(world, images, solver=find_solver(name, **BRIEF[name]), start="mean")
+    near = 2e-2 if name in ("adam", "basin_cma") else 1e-3
+    assert (found.codes - codes).abs().max() < near
+    assert found.record["solver"] == type(find_solver(name)).__name__
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_results_do_not_depend_on_the_batch(name):
+    world = bent()
+    _, images = pair(world, 3)
+    solver = find_solver(name, **BRIEF[name] | {"steps": 6})
+    target = objective(world, images)
+    start = world.sample(3, seed=8)
+    whole = solver.solve(target, start, seed=0)
+    alone = solver.solve(target.of(torch.tensor([1])), start[1:2], seed=0)
+    torch.testing.assert_close(alone.codes[0], whole.codes[1], rtol=1e-3, atol=1e-3)
+    assert int(alone.steps[0]) == int(whole.steps[1])
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_the_best_iterate_is_returned_with_its_cost(name):
+    world = bent()
+    _, images = pair(world, 3)
+    target, start = objective(world, images), world.sample(3, seed=8)
+    found = find_solver(name, **BRIEF[name] | {"steps": 5}).solve(target, start, seed=0)
+    with torch.no_grad():
+        torch.testing.assert_close(target.costs(found.codes), found.costs, rtol=1e-3, atol=1e-9)
+        assert (found.costs <= target.costs(start) + 1e-9).all()
+
+
+def test_lbfgs_is_as_good_as_that_of_scipy():
+    world = bent()
+    _, images = pair(world, 4)
+    target, start = objective(world, images), world.sample(4, seed=8)
+    found = LBFGS(steps=60, target=300.0).solve(target, start, seed=0)
+    for i in range(4):
+        one = target.of(torch.tensor([i]))
+
+        def evaluate(z, one=one):
+            cost, slope = one.gradient(torch.tensor(z, dtype=torch.float32)[None])
+            return float(cost[0]), slope[0].double().numpy()
+
+        best = minimize(
+            evaluate, start[i].numpy(), jac=True, method="L-BFGS-B", options={"maxfun": 60}
+        )
+        assert float(found.costs[i]) <= best.fun * 1.05 + 1e-6
+
+
+@pytest.mark.parametrize("changes", [{"prior": 0.3}, {"features": lambda x: x.flatten(1).tanh()}])
+def test_the_first_order_model_of_the_residuals(changes):
+    world = bent()
+    _, images = pair(world, 3)
+    target, codes = objective(world, images, **changes), world.sample(3, seed=8)
+    model, plain = target.linearize(codes), linearize_batch(target.residuals, codes)
+    tangents = world.sample(3, seed=9)
+    torch.testing.assert_close(model.value, plain.value)
+    torch.testing.assert_close(model.push(tangents), plain.push(tangents), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.pull(plain.value), plain.pull(plain.value), atol=1e-5, rtol=0)
+    costs, slope = target.gradient(codes)
+    torch.testing.assert_close(costs, plain.value.square().sum(1))
+    torch.testing.assert_close(slope, 2 * plain.pull(plain.value), rtol=1e-4, atol=1e-5)
+
+
+def test_a_preconditioner_does_not_change_the_solution():
+    world = linear()
+    codes, images = pair(world, 3)
+    for metric in (None, torch.diag(torch.linspace(0.01, 10, 6))):
+        for explicit in (0, 6):
+            solver = LevenbergMarquardt(explicit=explicit)
+            found = solver.solve(objective(world, images, metric=metric), 0 * codes, seed=0)
+            assert (found.codes - codes).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["levenberg_marquardt", "lbfgs", "adam", "cma"])
+def test_a_radius_is_kept(name):
+    world = bent()
+    codes, images = pair(world, 3)
+    target = objective(world, images, radius=0.5)
+    found = find_solver(name, **BRIEF[name] | {"steps": 30}).solve(target, 0.1 * codes, seed=0)
+    assert (target.typicality.distances(found.codes) < 0.5 + 1e-4).all()
+    assert (found.costs < objective(world, images).costs(0.1 * codes)).all()
+
+
+def test_distances_are_root_mean_squares_in_every_space():
+    generator = small_stylegan2()
+    for space in generator.spaces:
+        near = Typicality.of(generator, space)
+        codes = generator.sample(256, seed=1, space=space)
+        distances = near.distances(codes)
+        assert distances.shape == (256,)
+        # The floor of standard deviations makes codes of flat spaces a little too typical.
+        assert 0.5 < float(distances.square().mean().sqrt()) < 1.3, space
+        drawn = near.within(codes, 0.5)
+        assert (near.distances(drawn) < 0.5 + 1e-3).all()
+        left = near.scaled(codes) * near.standardized(codes)
+        right = codes * near.unscaled(near.standardized(codes))
+        torch.testing.assert_close(left.sum(), right.sum(), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("space", ["z", "w", "w+", "s", "p", "pn", "pn+"])
+def test_every_space_of_a_style_generator(space):
+    generator = small_stylegan2()
+    codes = generator.sample(2, seed=4, space=space)
+    with torch.no_grad():
+        images = generator.synthesize(codes, space)
+    near = codes + 0.05 * (generator.sample(2, seed=5, space=space) - codes)
+    found = invert(generator, images, space=space, start=near)
+    assert (found.psnr > 45).all()
+    assert found.codes.shape == codes.shape
+
+
+def test_a_generator_without_gradients_needs_cma():
+    inner = linear(d=3)
+
+    def blind(z):
+        with torch.no_grad():
+            return inner.synthesize(z)
+
+    world = wrap(blind, latent_dim=3, name="blind")
+    codes, images = pair(world, 2)
+    with pytest.raises(LatdirError, match=r"no gradient flows through blind: use solver='cma'"):
+        invert(world, images)
+    found = invert(world, images, solver="cma")
+    assert (found.codes - codes).abs().max() < 1e-3
+
+
+def test_settings_that_are_refused():
+    with pytest.raises(LatdirError, match="steps 0 must be at least 1"):
+        LevenbergMarquardt(steps=0)
+    with pytest.raises(LatdirError, match="lbfgs has no setting 'products': it has"):
+        find_solver("lbfgs", products=3)
+    with pytest.raises(LatdirError, match="population 2 must be at least 4"):
+        find_solver("cma", population=2)
