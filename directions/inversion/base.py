@@ -139,7 +139,8 @@ class Inversion:
     typical_psnr: Float[Tensor, "n"]
     starts: tuple[str, ...]
     steps: Int[Tensor, "n"]
-    seconds: Float[Tensor, "n"]
+    # Of two equal inversions the times differ.
+    seconds: Float[Tensor, "n"] = field(compare=False)
     record: Mapping[str, Any]
     generator: Generator = field(repr=False)
     degradation: Degradation | None = field(default=None, repr=False)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError, described
+from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.inversion.objective import Degradation
 
@@ -18,28 +17,19 @@ OVERSHOOT = 3.0
 
 
 def check_observed(
-    generator: Generator, images: object, degradation: Degradation | None
+    generator: Generator, images: Tensor, degradation: Degradation | None
 ) -> Float[Tensor, "n ..."]:
     """The images on the generator's device, in the form that the degradation returns.
 
     Raises:
-        LatdirError: No tensor or array of images; none at all; another dtype, size, or range;
-            NaN.
+        LatdirError: No images; another dtype, size, or range; NaN.
     """
-    if isinstance(images, np.ndarray):
-        images = torch.from_numpy(np.ascontiguousarray(images))
-    if not isinstance(images, Tensor):
-        raise LatdirError(
-            f"images are a tensor [n, 3, H, W] in [-1, 1], not {described(images)}: "
-            "directions.images.from_pil(Image.open(path)) makes one of a file"
-        )
     if not images.is_floating_point():
         raise LatdirError(
             f"images are floating point in [-1, 1], not {images.dtype}: "
             "directions.images.from_uint8(images) converts bytes"
         )
-    dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
-    observed = images.detach().to(generator.device, dtype)
+    observed = images.detach().to(generator.device, torch.float32)
     shape = tuple(observed.shape)
     if degradation is None and (observed.ndim != 4 or shape[1:] != generator.image_shape):
         size = ", ".join(map(str, generator.image_shape))

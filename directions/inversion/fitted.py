@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.images import resize
 from directions.inversion.objective import Degradation
 from directions.numerics.linearized_batch import LinearizedBatch
+from directions.progress import tqdm
 from directions.seeds import INVERSION_SEED
 from directions.storage.container import FileFormat, read_tensors, write_tensors
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from directions.arguments import checked_kinds
 from directions.errors import SpaceError, whole_number
 from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_seed
@@ -20,6 +19,7 @@ from directions.inversion.objective import Degradation, Objective
 from directions.inversion.registry import find_solver, find_start
 from directions.inversion.starts import Given, Ridge, Start
 from directions.inversion.typicality import Typicality
+from directions.progress import tqdm
 from directions.scoring.features import Features
 from directions.scoring.rendering import Rendering
 
@@ -34,9 +34,10 @@ TYPICAL, TYPICAL_CODES = 0.95, 512
 TYPICAL_STEPS = 15
 
 
+@checked_kinds
 def invert(
     generator: Generator,
-    images: Tensor | np.ndarray,
+    images: Tensor,
     *,
     space: str | None = None,
     solver: str | Inverter = "auto",

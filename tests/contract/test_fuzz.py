@@ -33,7 +33,7 @@ NOT_CALLED = {
     "NAMING_SEED", "plots", "keep_freed_memory", "keep_scores",
     # Nested records that only their own functions make; what they are made from is fuzzed.
     "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
-    "Leakage", "Naming", "Participation", "Realism",
+    "Inversion", "Leakage", "Naming", "Participation", "Realism",
     # They read weights that are not included, or draw them at random for seconds.
     "lpips_distance", "lpips_features",
 }  # fmt: skip
@@ -160,7 +160,7 @@ def numbers(result: Any) -> Iterator[Tensor]:
     elif isinstance(result, bool | int | float):
         yield torch.tensor([float(result)], dtype=torch.float64)
     elif is_dataclass(result) and not isinstance(result, type):
-        for field in fields(result):
+        for field in [f for f in fields(result) if f.compare]:
             yield from numbers(getattr(result, field.name))
     elif isinstance(result, Mapping):
         for value in result.values():

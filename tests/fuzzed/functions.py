@@ -75,6 +75,11 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "rows": ["r"],
             },
             "save_png": {"picture": w.images[0], "path": w.folder / "picture.png"},
+            "invert": {
+                "generator": w.generator, "images": w.images[:2], "space": "z",
+                "solver": "levenberg_marquardt", "start": "mean", "restarts": 0, "seed": 1,
+                "rendering": QUIET,
+            },
             "load_generator": {"name": "planted", "device": "cpu"},
             "load_classifier": {"name": "pixels", "device": "cpu"},
         },

@@ -155,7 +155,7 @@ def test_a_folder_keeps_the_fit(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ("face.png", r"not 'face\.png': directions\.images\.from_pil"),
+        ("face.png", r"images is a tensor or array, not 'face\.png'"),
         (torch.zeros(2, 3, 4, 4, dtype=torch.uint8), r"from_uint8\(images\) converts bytes"),
         (torch.zeros(3, 4, 4), r"add a batch axis with images\[None\]"),
         (torch.zeros(1, 3, 8, 8), r"not \[1, 3, 8, 8\]: directions\.images\.resize\(images"),
