@@ -56,8 +56,10 @@ class Description:
 
 def described(method: type[Method]) -> Description:
     """The description of a method that is imported."""
-    family = next(kind for kind in FAMILIES if issubclass(method, kind))
-    hints, helps = typing.get_type_hints(method), _helps(inspect.getdoc(method) or "")
+    family = next(base for base in FAMILIES if issubclass(method, base))
+    hints, helps = typing.get_type_hints(method), dict[str, str]()
+    for kind in reversed(method.__mro__):
+        helps |= _helps(inspect.cleandoc(kind.__doc__ or ""))
     return Description(
         family,
         tuple(
@@ -102,7 +104,8 @@ def read_method(location: str) -> Description:
         if family.__name__ == parent:
             return Description(family, own)
     inherited = read_method(f"{_home(module, parent)}:{parent}")
-    return Description(inherited.family, (*inherited.settings, *own))
+    merged = {setting.name: setting for setting in (*inherited.settings, *own)}
+    return Description(inherited.family, tuple(merged.values()))
 
 
 @cache

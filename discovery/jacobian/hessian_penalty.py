@@ -23,13 +23,10 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.numerics.eigen import eigh
-from discovery.base import GeneratorMethod
-from discovery.jacobian.models import metrics
 from discovery.jacobian.rotation_descent import (
     N_EVALUATION_CODES,
     Images,
-    check_rate,
+    RotationMethod,
     descend,
     image_function,
     random_signs,
@@ -40,19 +37,14 @@ __all__ = ["HessianPenalty"]
 
 
 @dataclass(frozen=True)
-class HessianPenalty(GeneratorMethod):
+class HessianPenalty(RotationMethod):
     """The basis whose directions do not modulate each other's effect.
 
+    Its other settings are those of `RotationMethod`.
+
     Attributes:
-        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
-        n_codes: Number of codes that rank the directions and start the descent.
-        space: Latent space; by default `w` where there is one, otherwise the generator's own.
         epsilon: Step of the second difference, in latent units; each of the d directions moves
             by it at once.
-        steps: Of the descent.
-        batch_size: Codes a step of the descent.
-        rate: Learning rate of the descent, in radians.
-        chunk: Tangents at a time; by default as many as memory allows.
 
     Example:
         >>> from directions.generators import load_generator
@@ -60,14 +52,7 @@ class HessianPenalty(GeneratorMethod):
         DirectionBank(planted: hessian_penalty_00, hessian_penalty_01)
     """
 
-    n_directions: int = 20
-    n_codes: int = 20
-    space: str | None = None
     epsilon: float = 0.1
-    steps: int = 300
-    batch_size: int = 8
-    rate: float = 0.02
-    chunk: int | None = None
 
     method: ClassVar[str] = "hessian_penalty"
 
@@ -75,7 +60,6 @@ class HessianPenalty(GeneratorMethod):
         super().__post_init__()
         if not self.epsilon > 0:
             raise LatdirError(f"epsilon is positive, not {self.epsilon}: the paper takes 0.1")
-        check_rate(self.rate)
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
         """Find the basis.
@@ -92,10 +76,7 @@ class HessianPenalty(GeneratorMethod):
         Raises:
             LatdirError: An unknown space, or images that are not finite.
         """
-        space = self.space or generator.default_space("w")
-        codes = generator.sample(self.n_codes, seed=seed, space=space)
-        local = torch.stack([*metrics(generator, codes, space=space, chunk=self.chunk)])
-        start = eigh(local.mean(0)).vectors
+        space, local, start = self._started(generator, seed)
 
         def penalty(images: Images, codes: Tensor, tangents: Tensor) -> Tensor:
             return _hessian_penalty(images, codes, tangents, self.epsilon)

@@ -19,20 +19,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.generators.base import Generator
-from directions.numerics.eigen import eigh
 from directions.numerics.tangents import pushforward
-from discovery.base import GeneratorMethod
 from discovery.decomposition.joint_diagonalization import diagonalize, off_diagonal
-from discovery.jacobian.models import metrics
 from discovery.jacobian.rotation_descent import (
     Images,
-    check_rate,
+    RotationMethod,
     descend,
     ranked_bank,
 )
@@ -41,18 +37,14 @@ __all__ = ["OroJaR"]
 
 
 @dataclass(frozen=True)
-class OroJaR(GeneratorMethod):
+class OroJaR(RotationMethod):
     """The basis whose directions change the image orthogonally, over all codes jointly.
 
+    Its other settings are those of `RotationMethod`.
+
     Attributes:
-        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
         n_codes: Number of codes whose JᵀJ are diagonalized, or that start a sampled descent.
-        space: Latent space; by default `w` where there is one, otherwise the generator's own.
         solver: `exact` joint diagonalization, or `sampled` descent.
-        steps: Of the descent.
-        batch_size: Codes a step of the descent.
-        rate: Learning rate of the descent, in radians.
-        chunk: Tangents at a time; by default as many as memory allows.
 
     Example:
         >>> from directions.generators import load_generator
@@ -60,20 +52,10 @@ class OroJaR(GeneratorMethod):
         DirectionBank(planted: orojar_00, orojar_01)
     """
 
-    n_directions: int = 20
     n_codes: int = 50
-    space: str | None = None
     solver: Literal["exact", "sampled"] = "exact"
-    steps: int = 300
-    batch_size: int = 8
-    rate: float = 0.02
-    chunk: int | None = None
 
     method: ClassVar[str] = "orojar"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rate(self.rate)
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
         """Find the basis.
@@ -90,10 +72,7 @@ class OroJaR(GeneratorMethod):
         Raises:
             LatdirError: An unknown space, or no convergence.
         """
-        space = self.space or generator.default_space("w")
-        codes = generator.sample(self.n_codes, seed=seed, space=space)
-        local = torch.stack([*metrics(generator, codes, space=space, chunk=self.chunk)])
-        start = eigh(local.mean(0)).vectors
+        space, local, start = self._started(generator, seed)
         if self.solver == "exact":
             basis = diagonalize(local, start=start)
         else:

@@ -8,7 +8,7 @@ much it changes the image.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -17,16 +17,16 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.numerics.eigen import Spectrum, signed
+from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.progress import tqdm
-from discovery.jacobian.models import eigen_bank
+from discovery.base import GeneratorMethod
+from discovery.jacobian.models import eigen_bank, metrics
 
 __all__ = [
     "N_EVALUATION_CODES",
     "Images",
     "Penalty",
     "RotationMethod",
-    "check_rate",
     "descend",
     "image_function",
     "random_signs",
@@ -41,24 +41,41 @@ Penalty = Callable[[Images, Tensor, Tensor], Tensor]
 N_EVALUATION_CODES = 64
 
 
-@runtime_checkable
-class RotationMethod(Protocol):
-    """Settings of a descent, as the methods' fields have them."""
+@dataclass(frozen=True)
+class RotationMethod(GeneratorMethod):
+    """Methods that turn the eigenvectors of the mean metric.
 
-    method: ClassVar[str]
+    Attributes:
+        n_directions: Maximum number of directions; fewer where the codes have fewer dimensions.
+        n_codes: Number of codes that rank the directions and start the descent.
+        space: Latent space; by default `w` where there is one, otherwise the generator's own.
+        steps: Of the descent.
+        batch_size: Codes a step of the descent.
+        rate: Learning rate of the descent, in radians.
+        chunk: Tangents at a time; by default as many as memory allows.
+    """
 
-    @property
-    def config(self) -> dict[str, Any]: ...  # noqa: D102
-    @property
-    def n_directions(self) -> int: ...  # noqa: D102
-    @property
-    def n_codes(self) -> int: ...  # noqa: D102
-    @property
-    def steps(self) -> int: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def rate(self) -> float: ...  # noqa: D102
+    n_directions: int = 20
+    n_codes: int = 20
+    space: str | None = None
+    steps: int = 300
+    batch_size: int = 8
+    rate: float = 0.02
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.rate > 0:
+            raise LatdirError(f"rate is positive, not {self.rate}")
+
+    def _started(
+        self, generator: Generator, seed: int
+    ) -> tuple[str, Float[Tensor, "n d d"], Float[Tensor, "d d"]]:
+        """The space, JᵀJ at each code, and the eigenvectors of its mean."""
+        space = self.space or generator.default_space("w")
+        codes = generator.sample(self.n_codes, seed=seed, space=space)
+        local = torch.stack([*metrics(generator, codes, space=space, chunk=self.chunk)])
+        return space, local, eigh(local.mean(0)).vectors
 
 
 def descend(
@@ -166,9 +183,3 @@ def ranked_bank(
             "interaction": after,
         },
     )
-
-
-def check_rate(rate: float) -> None:
-    """Refuse a learning rate that is not positive."""
-    if not rate > 0:
-        raise LatdirError(f"rate is positive, not {rate}")
