@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import json
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from directions import devices, load_classifier, load_generator, wrap_classifier
+from analysis.edits.effects import measure_effects
+from analysis.report.page import write_report
+from directions import Rendering, devices, load_classifier, load_generator, wrap_classifier
 from directions.bank import DirectionBank
 from directions.classifiers import Combined, Mirrored, Renamed
+from directions.classifiers.clip.model import load_clip
 from directions.classifiers.faces.embedding import FaceEmbedding
+from directions.devices import Movable
 from directions.direction import Direction
 from directions.generators.base import Generator
 from directions.paths import InstancePath, MapperPath, NeuralWalk
+from directions.paths.base import KINDS
 from directions.paths.mapper import perceptron
 from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
+from directions.scoring.gradients import score_gradients
+from directions.scoring.scorer import Scorer
+from discovery import sample
+from discovery.base import Method
 from discovery.registry import METHODS, find_method
 from tests.contract.test_generators import GENERATORS
 from tests.pretended import CARD, MixedDevicesError, Pretended, pretended_card
@@ -34,7 +46,10 @@ SETTINGS = {
     "clip_optimize": {"steps": 20, "distance": 0.0, "identity": 0.0},
     "region": {"region": "2,2,6,6", "solver": "alone"},
     "local_channels": {"region": "2,2,6,6"},
+    "transforms": {"transforms": "shift_x,zoom,brightness", "layer": "relu.0", "n_codes": 128},
 }
+# Of methods that read layers, which the planted world has none of.
+OWNERS = {"transforms": "digiface64"}
 
 
 def reader() -> nn.Module:
@@ -151,7 +166,7 @@ def true_bank() -> DirectionBank:
     return DirectionBank(directions, WORLD.name, WORLD.fingerprint)
 
 
-@pytest.mark.parametrize("kind", ["instance", "clip_mapper", "neural_walk"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_path_on_the_card(kind, monkeypatch):
     here = path(kind, WORLD, true_bank())
     with pretended_card(monkeypatch):
@@ -169,12 +184,13 @@ def settings(method: type) -> dict[str, object]:
     return {**found, **SETTINGS.get(method.method, {})}
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if n not in ("transforms",)])
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_on_the_card(name, monkeypatch):
     method = find_method(name)
     options = settings(method)
+    owner = load_generator(OWNERS[name]) if name in OWNERS else WORLD
     with pretended_card(monkeypatch):
-        card = WORLD.to("cuda")
+        card = owner.to("cuda")
         found = method(**options)
         if "samples" in method.needs:
             bank = found.discover(labeled(card, card.classifier(), 200))
@@ -199,3 +215,50 @@ def test_pretended_tensors_copy_as_others(monkeypatch):
 def test_a_built_in_generator_by_its_door(monkeypatch):
     with pretended_card(monkeypatch):
         assert load_generator("planted", device="cuda").device == CARD
+
+
+def test_scores_effects_and_gradients_on_the_card(monkeypatch, tmp_path):
+    bank = true_bank()
+    with pretended_card(monkeypatch):
+        card = WORLD.to("cuda")
+        judge = card.classifier()
+        codes = card.sample(12, seed=1)
+        scores = Scorer(card, judge).score(codes)
+        gradients = score_gradients(card, judge, codes, attributes=["age"], space="z").gradients
+        assert gradients.device == CARD
+        effects = measure_effects(card, judge, bank, count=12, rendering=Rendering(batch_size=5))
+        samples = sample(card, judge, 12, seed=1, out=tmp_path)
+        assert samples.notes["device"] == effects.source.device == "cuda:0"
+        assert samples.rendering.precision == effects.source.precision == "float32"
+    manifest = json.loads((tmp_path / "_manifest.json").read_text("utf-8"))
+    assert manifest["notes"]["device"] == "cuda:0"
+    assert manifest["settings"]["precision"] == "float32"
+    page = write_report(tmp_path / "report.html", bank=bank, effects=effects).read_text("utf-8")
+    assert "float32 on cuda:0, torch" in page
+    here = measure_effects(WORLD, WORLD.classifier(), bank, count=12)
+    expected = Scorer(WORLD, WORLD.classifier()).score(WORLD.sample(12, seed=1))
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(samples.scores, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(effects.mean, here.mean, atol=1e-5, rtol=0)
+
+
+def every_kind(base: type) -> Iterator[type]:
+    """Classes of the packages that derive from one; the tests' own are left out."""
+    for kind in base.__subclasses__():
+        if kind.__module__.startswith(("directions.", "discovery.")):
+            yield kind
+        yield from every_kind(kind)
+
+
+def test_every_model_and_method_is_covered():
+    """Every class of models and every registered method; a new one has to be added above."""
+    made = [*GENERATORS.values(), *CLASSIFIERS.values()]
+    covered = {type(make()) for make in made}
+    covered |= {type(path(kind, WORLD, true_bank())) for kind in KINDS}
+    covered |= {type(load_clip()), PlantedClip}
+    concrete = {kind for kind in every_kind(Movable) if not inspect.isabstract(kind)}
+    assert concrete - covered == set()
+    assert len(concrete) >= 22
+    assert {entry.location.partition(":")[2] for entry in METHODS.values()} == {
+        kind.__name__ for kind in every_kind(Method) if not inspect.isabstract(kind)
+    }
