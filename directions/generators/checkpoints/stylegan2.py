@@ -236,12 +236,11 @@ def _mean_w(network: StyleGAN2) -> Tensor:
     z = torch.randn(MEAN_SAMPLES, network.z_dim, generator=draw)
     # In parts, so that a file that claims many classes takes no more memory than its weights.
     total, classes = torch.zeros(network.w_dim), network.c_dim
-    for rows in torch.arange(MEAN_SAMPLES).split(max(1, LABEL_NUMBERS // max(1, classes))):
-        label = (
-            torch.zeros(len(rows), classes).scatter(1, rows[:, None] % classes, 1)
-            if classes
-            else None
-        )
+    at_once = max(1, LABEL_NUMBERS // max(1, classes))
+    for rows in torch.split(torch.arange(MEAN_SAMPLES), at_once):
+        label = None
+        if classes:
+            label = torch.zeros(len(rows), classes).scatter(1, rows[:, None] % classes, 1)
         with torch.no_grad():
             total += network.mapping(z[rows], label).sum(0)
     return total / MEAN_SAMPLES
