@@ -7,11 +7,20 @@ from torch import Tensor
 
 from directions.errors import LatdirError, whole_number
 
-__all__ = ["check_images", "check_seed"]
+__all__ = ["check_images", "check_pixels", "check_seed"]
 
 
-def check_images(images: object, *, name: str, count: int) -> Tensor:
+def check_images(
+    images: object, *, name: str, count: int, later: list[Tensor] | None = None
+) -> Tensor:
     """Return a generator's output if it is `count` images, `[n, 3, H, W]` and finite.
+
+    Args:
+        images: The output.
+        name: Of the generator.
+        count: Number of codes.
+        later: Where the answer goes, for images on a card, whether all pixels are finite: to
+            read it would wait for the card. `check_pixels` reads all of them at once.
 
     Raises:
         LatdirError: It is something else.
@@ -29,11 +38,30 @@ def check_images(images: object, *, name: str, count: int) -> Tensor:
         what = f"a tensor of shape {list(images.shape)}"
     elif not images.is_floating_point():
         what = f"a tensor of type {images.dtype}, not floating point"
-    elif not torch.isfinite(images).all():
-        what = "NaN or infinite pixels"
     else:
+        finite = torch.isfinite(images).all()
+        if later is not None and images.device.type != "cpu":
+            later.append(finite)
+        else:
+            check_pixels([finite], name=name, count=count)
         return images
-    raise LatdirError(
+    raise LatdirError(_refusal(name, count, what))
+
+
+def check_pixels(finite: list[Tensor], *, name: str, count: int) -> None:
+    """Read answers that `check_images` left on a card, and forget them.
+
+    Raises:
+        LatdirError: Images had NaN or infinite pixels.
+    """
+    wrong = finite and not bool(torch.stack(finite).all())
+    finite.clear()
+    if wrong:
+        raise LatdirError(_refusal(name, count, "NaN or infinite pixels"))
+
+
+def _refusal(name: str, count: int, what: str) -> str:
+    return (
         f"{name} does not make images: {count} codes gave {what}, "
         f"where [{count}, 3, H, W] is wanted"
     )

@@ -22,7 +22,7 @@ from directions.devices import device_name
 from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator, check_generator
-from directions.generators.checks import check_images
+from directions.generators.checks import check_images, check_pixels
 from directions.scoring.kept import KeptRows, KeptScores, kept_scores
 from directions.scoring.looks import Embedding, Reading, read_all
 from directions.scoring.rendering import Rendering
@@ -31,6 +31,9 @@ from directions.scoring.tuning import MEASURE_FROM, choose
 __all__ = ["Scorer"]
 
 Read = TypeVar("Read")
+
+# Batches after which a card is asked whether their images were finite.
+LOOK_EVERY = 64
 
 log = logging.getLogger(__name__)
 
@@ -113,18 +116,19 @@ class Scorer:
 
     def _batches(self, codes: Tensor, read: Callable[[Tensor], Read]) -> Iterator[Read]:
         """What is read of images, batch by batch; in half the batch where memory is short."""
-        done = 0
+        done, name = 0, self._generator.name
+        finite: list[Tensor] = []
         # No codes make one empty batch, so that its shape is known.
         while done < max(1, len(codes)):
             part = codes[done : done + self.batch_size]
             try:
                 images = self._make(part)
-                made = read(check_images(images, name=self._generator.name, count=len(part)))
+                made = read(check_images(images, name=name, count=len(part), later=finite))
             except torch.OutOfMemoryError as error:
                 if len(part) <= 1:
                     raise LatdirError(
                         f"there is not enough memory on {codes.device} for one image of "
-                        f"{self._generator.name} and its scores: {error}"
+                        f"{name} and its scores: {error}"
                     ) from error
                 self.rendering = replace(self.rendering, batch_size=len(part) // 2)
                 log.warning(
@@ -138,8 +142,10 @@ class Scorer:
                 if codes.is_cuda:
                     torch.cuda.empty_cache()
                 continue
-            yield made
             done += max(1, len(part))
+            if len(finite) >= LOOK_EVERY or done >= len(codes):
+                check_pixels(finite, name=name, count=len(codes))
+            yield made
 
     def score(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n a"]:
         """Scores, float32, on the CPU.

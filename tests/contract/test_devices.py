@@ -14,14 +14,24 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from analysis.edits.effects import measure_effects
 from analysis.report.page import write_report
-from directions import Rendering, devices, load_classifier, load_generator, wrap_classifier
+from directions import (
+    LatdirError,
+    Rendering,
+    devices,
+    load_classifier,
+    load_generator,
+    wrap,
+    wrap_classifier,
+)
 from directions.bank import DirectionBank
 from directions.classifiers import Combined, Mirrored, Renamed
 from directions.classifiers.clip.model import load_clip
 from directions.classifiers.faces.embedding import FaceEmbedding
+from directions.classifiers.faces.inference import tiled
 from directions.devices import Movable
 from directions.direction import Direction
 from directions.generators.base import Generator
+from directions.generators.stylegan import stylegan2_inference
 from directions.paths import InstancePath, MapperPath, NeuralWalk
 from directions.paths.base import KINDS
 from directions.paths.mapper import perceptron
@@ -32,6 +42,7 @@ from directions.scoring.scorer import Scorer
 from discovery import sample
 from discovery.base import Method
 from discovery.registry import METHODS, find_method
+from tests import pretended
 from tests.contract.test_generators import GENERATORS
 from tests.pretended import CARD, MixedDevicesError, Pretended, pretended_card
 from tests.worlds import labeled
@@ -240,6 +251,79 @@ def test_scores_effects_and_gradients_on_the_card(monkeypatch, tmp_path):
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(samples.scores, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(effects.mean, here.mean, atol=1e-5, rtol=0)
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """Operations that wait for the card: values read, and copies to the CPU."""
+    found = []
+
+    def noted(func, args, kwargs):
+        name, to = func._schema.name.split("::")[1], str((kwargs or {}).get("device"))
+        if any(isinstance(x, Pretended) for x in args) and (
+            name == "_local_scalar_dense" or (name == "_to_copy" and to == "cpu")
+        ):
+            found.append(name)
+        return run(func, args, kwargs)
+
+    run = pretended.run
+    monkeypatch.setattr(pretended, "run", noted)
+    return found
+
+
+@pytest.mark.parametrize("name", ["digiface64", "styleface64"])
+def test_scoring_waits_for_the_card_once_whatever_the_number_of_batches(name, reads, monkeypatch):
+    generator, judge = load_generator(name), load_classifier("faces")
+    with pretended_card(monkeypatch):
+        card, judge = generator.to("cuda"), judge.to("cuda")
+        space = card.default_space("w")
+        codes = card.sample(6, seed=1, space=space)
+        waits = []
+        for batch in (6, 3, 1):
+            scorer = Scorer(card, judge, space=space, rendering=Rendering(batch_size=batch))
+            scorer.score(codes[:1])
+            reads.clear()
+            scorer.score(codes)
+            waits.append(len(reads))
+    assert 0 < waits[0] == waits[1] == waits[2]
+
+
+def test_images_of_a_card_that_are_not_finite_are_refused(monkeypatch):
+    torn = wrap(lambda z: (z[:, :3, None, None] + 9).log().expand(-1, 3, 8, 8), latent_dim=6,
+                name="torn")  # fmt: skip
+    with pretended_card(monkeypatch):
+        scorer = Scorer(torn.to("cuda"), load_classifier("pixels"),
+                        rendering=Rendering(batch_size=2))  # fmt: skip
+        codes = torch.full((5, 6), -10.0).to("cuda")
+        with pytest.raises(LatdirError, match="5 codes gave NaN or infinite pixels"):
+            scorer.score(codes)
+        with pytest.raises(LatdirError, match="2 codes gave NaN or infinite pixels"):
+            next(scorer.images(codes[:2]))
+
+
+def test_a_card_takes_batches_whole(monkeypatch):
+    small, images = GENERATORS["small_stylegan2"](), WORLD.synthesize(WORLD.sample(40, seed=0))
+    codes = small.sample(3, seed=0)
+    expected = small.inference()(codes)
+
+    def one(*_):
+        raise AssertionError("one image at a time")
+
+    monkeypatch.setattr(stylegan2_inference._Fast, "of", one)
+    seen = []
+
+    def rows(tile):
+        seen.append(len(tile))
+        return tile.flatten(1)
+
+    with pretended_card(monkeypatch):
+        made = small.to("cuda").inference()(codes.to("cuda")).cpu()
+        tiled(rows, images.to("cuda"))
+    tiled(rows, images)
+    torch.testing.assert_close(made, expected, atol=2e-4, rtol=0)
+    assert seen == [40, 16, 16, 16]
+    with pytest.raises(AssertionError, match="one image at a time"):
+        small.inference()(codes)
 
 
 def every_kind(base: type) -> Iterator[type]:

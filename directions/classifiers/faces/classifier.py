@@ -185,7 +185,7 @@ class FaceClassifier(Classifier):
     ) -> Callable[[Tensor], Tensor]:
         """The same function prepared for speed, without gradients.
 
-        Scores of an image are the same to the bit whatever else is in the batch.
+        On a CPU, scores of an image are the same to the bit whatever else is in the batch.
 
         Args:
             precision: `bfloat16` runs the networks in it: about twice as fast on processors

@@ -3,9 +3,9 @@
 The same function as `StyleGAN2.synthesis`, arranged to save time where it is spent:
 
 * activations stay channels-last, where depthwise filters and convolutions are fastest;
-* where a feature map is larger than the weights that read it, images are made one at a time and
-  modulation, demodulation and gain are folded into the weights, so that no pass over the map is
-  spent on them; where the weights are larger, the whole batch shares them and maps are scaled;
+* on a CPU, where a feature map is larger than the weights that read it, images are made one at a
+  time and modulation, demodulation and gain are folded into the weights, so that no pass over the
+  map is spent on them; elsewhere the whole batch shares the weights and maps are scaled;
 * noise, bias and activation work in place: at 1024 pixels a fresh feature map is 128 MB whose
   pages the system has to supply, which costs more than the arithmetic on it;
 * the images of all resolutions add up in float32, whatever the type of the feature maps.
@@ -54,8 +54,8 @@ def prepare(
         for k in range(1, blocks)
         if layers[f"b{4 << k}.conv0"].folds() and layers[f"b{4 << k}.conv1"].folds()
     )
-    # From here on images are made one at a time.
-    single = next(alone, blocks)
+    # From here on images are made one at a time; a card makes the batch at once.
+    single = next(alone, blocks) if network.const.device.type == "cpu" else blocks
 
     @torch.inference_mode()
     def run(styles: Sequence[Tensor]) -> Tensor:
