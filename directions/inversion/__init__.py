@@ -1,12 +1,24 @@
 """Inversion: from images to codes.
 
 Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
-starts, solves, restarts and judges. `objective` is what is minimized, with the contract of
-degradations; each solver has a file, listed in `registry`. Import the names from here, `invert`
-from `directions`.
+starts, solves, restarts and judges. `objective` is what is minimized; `degradations`, what images
+may have gone through before; each solver has a file, listed in `registry`. Import the names from
+here, `invert` from `directions`.
 """
 
 from directions.inversion.base import STATUSES, Inversion, Inverter, Solved
+from directions.inversion.degradations import (
+    KERNELS,
+    Blur,
+    Chain,
+    Crop,
+    Degraded,
+    Gray,
+    Mask,
+    Noise,
+    Shrink,
+    transpose,
+)
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.invert import invert
 from directions.inversion.levenberg_marquardt import LevenbergMarquardt
@@ -16,6 +28,16 @@ from directions.inversion.starts import Best, Given, Mean, Ridge, Start
 from directions.inversion.typicality import Typicality
 
 __all__ = [
+    "KERNELS",
+    "Blur",
+    "Chain",
+    "Crop",
+    "Degraded",
+    "Gray",
+    "Mask",
+    "Noise",
+    "Shrink",
+    "transpose",
     "SOLVERS",
     "STARTS",
     "STATUSES",

@@ -45,7 +45,7 @@ class Adam(Inverter):
 
     def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
         """As `Inverter.solve`; nothing is drawn at random."""
-        goal, found = self.goal(objective), Solved.start(codes)
+        goal, found = self.goal, Solved.start(codes)
         rows = torch.arange(len(codes), device=codes.device)
         spread = self.rate * objective.typicality.spread
         first, second = torch.zeros_like(codes), torch.zeros_like(codes)

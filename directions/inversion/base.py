@@ -101,10 +101,10 @@ class Inverter(ABC):
             seed: Of whatever is drawn at random, the same for every image.
         """
 
-    def goal(self, objective: Objective) -> float:
-        """The cost at which an image is done: that of the target PSNR, or that of the noise."""
-        noise = 0.0 if objective.degradation is None else objective.degradation.noise
-        return max(4 / 10 ** (self.target / 10), noise**2)
+    @property
+    def goal(self) -> float:
+        """The cost at which an image is done, that of the target PSNR."""
+        return 4 / 10 ** (self.target / 10)
 
 
 @dataclass(frozen=True, eq=False)

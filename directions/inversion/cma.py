@@ -55,7 +55,7 @@ class CMA(Inverter):
     def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
         """As `Inverter.solve`; every image has a generator of random numbers of that seed."""
         cmaes = require("cmaes", "inversion")
-        goal, found = self.goal(objective), Solved.start(codes)
+        goal, found = self.goal, Solved.start(codes)
         near = objective.typicality
         center, spread = near.center(codes), near.spread
         searches: list[Any] = [

@@ -95,7 +95,7 @@ def invert(
     chosen = _start(generator, start, name, len(observed))
     objective = Objective(
         generator, name, observed, Typicality.of(generator, name), degradation, features
-    )
+    ).weighed()
     # JᵀJ of pixels says nothing of other features.
     metric = method.preconditioned and features is None
     fit = chosen.prepared(objective, metric=metric)
@@ -224,10 +224,9 @@ class _Job:
         return torch.where(finite, objective.psnr(solved.codes), torch.nan)
 
     def _in_range(self, objective: Objective, solved: Solved, quality: Tensor) -> Tensor:
-        return (quality >= RANGE) | (solved.costs <= self.solver.goal(objective))
+        return (quality >= RANGE) | (solved.costs <= max(self.solver.goal, objective.level))
 
     def _statuses(self, objective: Objective, solved: Solved, quality: Tensor) -> tuple[str, ...]:
-        goal = self.solver.goal(objective)
         inside = self._in_range(objective, solved, quality)
         statuses = []
         for i in range(len(objective)):
@@ -235,7 +234,7 @@ class _Job:
                 statuses.append("failed")
             elif not inside[i]:
                 statuses.append("out of range" if self.restarts else "stagnated")
-            elif solved.costs[i] <= goal or solved.stationary[i]:
+            elif solved.costs[i] <= self.solver.goal or solved.stationary[i]:
                 statuses.append("converged")
             else:
                 statuses.append("unfinished")

@@ -43,7 +43,7 @@ class LBFGS(Inverter):
 
     def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
         """As `Inverter.solve`; nothing is drawn at random."""
-        goal, found = self.goal(objective), Solved.start(codes)
+        goal, found = self.goal, Solved.start(codes)
         rows = torch.arange(len(codes), device=codes.device)
         state = _State(objective, codes, self.memory)
         for _ in range(self.steps):

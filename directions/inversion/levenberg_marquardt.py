@@ -58,7 +58,7 @@ class LevenbergMarquardt(Inverter):
 
     def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
         """As `Inverter.solve`; nothing is drawn at random."""
-        goal, near = self.goal(objective), 4 / 10 ** (self.near / 10)
+        goal, near = self.goal, 4 / 10 ** (self.near / 10)
         found = Solved.start(codes)
         state = _State.at(objective, codes, self.damping)
         for _ in range(self.steps):

@@ -22,7 +22,7 @@ from torch import Tensor
 from directions.generators.base import Generator
 from directions.inversion.typicality import Typicality
 from directions.numerics.linearized_batch import LinearizedBatch
-from directions.scoring.features import Features, pixel_features
+from directions.scoring.features import Features
 
 __all__ = ["Degradation", "Objective", "psnr"]
 
@@ -31,8 +31,7 @@ class Degradation(ABC):
     """What happened to images before they were observed: A, the same for all images of a call.
 
     Attributes:
-        noise: Standard deviation of the noise in observed pixels, images in [-1, 1]; residuals of
-            that size are not fitted further.
+        noise: Standard deviation of the noise in observed pixels, images in [-1, 1].
     """
 
     noise: float = 0.0
@@ -85,16 +84,44 @@ class Objective:
         return replace(self, observed=self.observed[rows])
 
     def _seen(self, images: Tensor) -> Float[Tensor, "n f"]:
-        made = images if self.degradation is None else self.degradation(images)
+        return self._described(images if self.degradation is None else self.degradation(images))
+
+    def _described(self, observed: Tensor) -> Float[Tensor, "n f"]:
         if self.features is not None:
-            return self.features(made)
-        return made.flatten(1) / math.sqrt(made[0].numel())
+            return self.features(observed)
+        # By this scale the squared distance is the mean of squared differences.
+        return observed.flatten(1) / math.sqrt(observed[0].numel())
+
+    @property
+    def level(self) -> float:
+        """What noise of the size given leaves of the cost of the true code, with its spread.
+
+        Costs of a true code, its distance from the prior included, are above it once in thirty
+        thousand images.
+        """
+        if self.degradation is None or not self.degradation.noise:
+            return 0.0
+        seen, coordinates = self.observed[0].numel(), self.typicality.coordinates
+        chance = 1 + 4 * math.sqrt(2 / coordinates)
+        prior = self.prior * chance
+        return self.degradation.noise**2 * (1 + 4 * math.sqrt(2 / seen)) + prior
+
+    def weighed(self) -> Objective:
+        """The same with the weight of the prior that makes the code found the most probable one.
+
+        With noise of deviation σ in N numbers, −(2σ² / N) log p(code | observed) is, up to a
+        constant, the mean squared residual plus (σ² / N) ‖s‖² of d standardized coordinates s.
+        """
+        if self.degradation is None or not self.degradation.noise:
+            return self
+        weight = self.degradation.noise**2 * self.typicality.coordinates
+        return replace(self, prior=weight / self.observed[0].numel())
 
     @property
     def target(self) -> Float[Tensor, "n f"]:
         """φ(x)."""
         with torch.no_grad():
-            return (self.features or pixel_features)(self.observed)
+            return self._described(self.observed)
 
     def seen_at(self, codes: Float[Tensor, "m ..."]) -> Float[Tensor, "m f"]:
         """φ(A(G(code))) of any codes."""

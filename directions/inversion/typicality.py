@@ -64,6 +64,11 @@ class Typicality:
         scale = deviations.clamp_min(FLOOR * float(deviations.max()))
         return cls(shape, prior.mean, (axes / scale).float(), spread)
 
+    @property
+    def coordinates(self) -> int:
+        """Numbers in a code."""
+        return math.prod(self.shape)
+
     def center(self, like: Tensor) -> Float[Tensor, "*shape"]:
         """The prior's mean as one code, in the dtype and on the device of `like`."""
         layers = math.prod(self.shape) // len(self.mean)
