@@ -72,15 +72,15 @@ def from_pil(image: Image.Image) -> Float[Tensor, "1 3 h w"]:
 
 
 def resize(
-    images: Float[Tensor, "n 3 h w"], size: int | tuple[int, int]
-) -> Float[Tensor, "n 3 height width"]:
+    images: Float[Tensor, "n c h w"], size: int | tuple[int, int]
+) -> Float[Tensor, "n c height width"]:
     """Images of another size, by antialiased bilinear interpolation, differentiable.
 
     Shrinking averages all the pixels that fall together, so that no detail aliases; values stay
     within those of the images.
 
     Args:
-        images: `[n, 3, h, w]`.
+        images: `[n, c, h, w]`, three channels or any other number.
         size: Height and width, or one number for both.
 
     Raises:

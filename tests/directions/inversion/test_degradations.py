@@ -151,7 +151,7 @@ def test_images_of_another_size_than_the_degradation_makes_are_refused():
         invert(world, images, degradation=Shrink(2), start="mean")
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # about ten seconds each to fit the start
 @pytest.mark.parametrize(
     ("kind", "least"), [("hole", 42), ("shrink", 40), ("gray", 40), ("noise", 15)]
 )
