@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from directions.disentangling.mixing import disentangle
     from directions.disentangling.projection import condition, orthonormalize
     from directions.editing.grids import edit_grid
-    from directions.editing.moves import lerp, move, set_level, slerp, sweep, truncate
-    from directions.editing.solver import InfeasibleError, solve
+    from directions.editing.levels import set_level
+    from directions.editing.moves import lerp, move, slerp, sweep, truncate
+    from directions.editing.solution import InfeasibleError, Level, Solution
+    from directions.editing.solver import solve
     from directions.errors import (
         BankError,
         CheckpointError,
@@ -48,8 +50,8 @@ __all__ = [
     "UnknownNameError", "Prior", "Rendering", "Space", "load_generator", "load_classifier",
     "load_clip", "wrap", "wrap_classifier", "import_bank", "export_bank", "condition",
     "orthonormalize", "disentangle", "move", "set_level", "sweep", "solve", "lerp", "slerp",
-    "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores",
-    "invert", "Inversion", "open_images",
+    "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores", "invert",
+    "Inversion", "open_images", "Level", "Solution",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

@@ -28,7 +28,7 @@ from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration, Direction
-from directions.editing.moves import set_level
+from directions.editing.levels import set_level
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.scoring.held_out import check_held_out

@@ -28,7 +28,7 @@ from analysis.intervals.mean import mean_interval
 from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, logit
-from directions.editing.moves import set_level
+from directions.editing.levels import set_level
 from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering

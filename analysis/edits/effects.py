@@ -98,6 +98,11 @@ class Effects:
         return self.curves.targets
 
     @property
+    def scale(self) -> str:
+        """`score`, or `logit` where probabilities are given as log-odds."""
+        return self.curves.scale
+
+    @property
     def source(self) -> Source:
         """Provenance of the measurement."""
         return self.curves.source

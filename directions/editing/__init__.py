@@ -1,14 +1,16 @@
 """Edits of codes: moves, levels, sweeps, interpolation, grids of images and joint targets.
 
-Read `moves` first, then `solver`. Import the functions from here; the modules' other names are
-internal.
+Read `moves` first, then `solver`, which predicts from effects (`linear`) or corrects on images
+(`search`). Import the functions from here; the modules' other names are internal.
 """
 
 from directions.editing.grids import edit_grid
-from directions.editing.moves import lerp, move, set_level, slerp, sweep, truncate
-from directions.editing.solver import InfeasibleError, Solution, solve
+from directions.editing.levels import set_level
+from directions.editing.moves import lerp, move, slerp, sweep, truncate
+from directions.editing.solution import InfeasibleError, Level, Solution
+from directions.editing.solver import solve
 
 __all__ = [
-    "InfeasibleError", "Solution", "edit_grid", "lerp", "move", "set_level", "slerp", "solve",
-    "sweep", "truncate",
+    "InfeasibleError", "Level", "Solution", "edit_grid", "lerp", "move", "set_level", "slerp",
+    "solve", "sweep", "truncate",
 ]  # fmt: skip

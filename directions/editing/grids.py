@@ -13,7 +13,7 @@ from torch import Tensor
 from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.editing.moves import space_of, sweep
+from directions.editing.moves import HasAmounts, move, space_of, sweep
 from directions.errors import BankError, LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.images import grid
@@ -37,7 +37,7 @@ def edit_grid(
     what: Direction | DirectionBank | Sequence[Direction],
     *,
     space: str | None = None,
-    amounts: Sequence[float] = AMOUNTS,
+    amounts: Sequence[float] | HasAmounts = AMOUNTS,
     unit: str = "sigma",
     layers: Sequence[int] | None = None,
     rows: Sequence[str] | None = None,
@@ -52,7 +52,8 @@ def edit_grid(
         what: A direction, or a bank or list, whose directions follow one another with n rows each.
         space: Space of the codes, by default the one that the directions move; codes of another
             are carried over to it.
-        amounts: One column each, in order; 0, the original, is added where it is missing.
+        amounts: One column each, in order; 0, the original, is added where it is missing. Or what
+            `solve` found for a bank: each code beside the code moved by it, one row each.
         unit: `sigma`, `latent`, `attribute`, or the unit the directions are calibrated in.
         layers: Move these layers only, instead of those each direction was made for.
         rows: Labels of the rows; by default the directions' names of a bank, else none.
@@ -89,19 +90,26 @@ def edit_grid(
             "draw those of one space at a time"
         )
     scorer = Scorer(generator, space=places.pop())
-    steps = sorted({float(a) for a in amounts} | {0.0})
-    moved = torch.cat(
-        [sweep(codes, d, steps, unit=unit, layers=layers).transpose(0, 1) for d in directions]
-    )
+    if isinstance(amounts, HasAmounts):
+        if not isinstance(what, DirectionBank):
+            raise LatdirError("a solution moves along a bank: give the bank it was found for")
+        moved = torch.stack([codes, move(codes, what, amounts, layers=layers)], 1)
+        steps, labels, named = [0.0], ["original", "solved"], False
+    else:
+        steps = sorted({float(a) for a in amounts} | {0.0})
+        moved = torch.cat(
+            [sweep(codes, d, steps, unit=unit, layers=layers).transpose(0, 1) for d in directions]
+        )
+        labels = ["original" if a == 0 else _amount(a, unit, directions) for a in steps]
     images = torch.cat([part.cpu() for part in scorer.images(moved.flatten(0, 1))])
     images = images.reshape(*moved.shape[:2], *images.shape[1:]).float()
     if rows is None and named:
         rows = [d.name if i == 0 else "" for d in directions for i in range(len(codes))]
     return grid(
         images,
-        columns=["original" if a == 0 else _amount(a, unit, directions) for a in steps],
+        columns=labels,
         rows=rows or (),
-        title=("" if named else directions[0].name) if title is None else title,
+        title=(what.name if isinstance(what, Direction) else "") if title is None else title,
         marked=steps.index(0.0),
         tile=tile,
     )

@@ -1,4 +1,4 @@
-"""Editing codes: move, set to a level, sweep, interpolate, truncate.
+"""Editing codes: move, sweep, interpolate, truncate.
 
 Everything takes and returns batches, on the codes' device and in their dtype, and is
 differentiable. Several attributes are moved at once by `move`; `solver.py` chooses the amounts when
@@ -22,7 +22,7 @@ from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
 from directions.space import Prior, as_codes
 
-__all__ = ["lerp", "move", "set_level", "slerp", "sweep", "truncate"]
+__all__ = ["HasAmounts", "lerp", "move", "slerp", "space_of", "sweep", "truncate"]
 
 # Below this sine of the angle between them, two codes are taken as parallel.
 PARALLEL = 1e-6
@@ -104,60 +104,6 @@ def space_of(generator: Generator, codes: Tensor, direction: Direction) -> str:
         name = layered.name
     generator.check(codes, name)
     return name
-
-
-@checked
-def set_level(
-    codes: Float[Tensor, "n *shape"],
-    direction: Direction,
-    level: float | Tensor,
-    *,
-    unit: str = "sigma",
-) -> Float[Tensor, "n *shape"]:
-    """Set codes to one level along a direction, whatever their initial level.
-
-    `z + (α - (n · z + b)) n`: the signed distance of each code to the hyperplane becomes α, as
-    InterFaceGAN's interpolation does for a boundary without intercept. Codes with a layer axis are
-    set layer by layer for a direction `[d]`; only the layers that the direction acts on move.
-
-    Args:
-        codes: `[n, *shape]` of the direction's space; `[n, layers, d]` for a direction `[d]`.
-        direction: Direction n with offset b, taken as 0 where there is none.
-        level: α, one number or one for each code.
-        unit: `sigma` or `latent`.
-
-    Returns:
-        New codes.
-
-    Raises:
-        LatdirError: Another unit, or codes of another shape.
-
-    Example:
-        >>> up = Direction("up", torch.tensor([0.0, 1.0]), "z", offset=1.0)
-        >>> set_level(torch.tensor([[5.0, 3.0], [6.0, -7.0]]), up, 2.0)
-        tensor([[5., 1.],
-                [6., 1.]])
-    """
-    if unit not in ("sigma", "latent"):
-        raise LatdirError(
-            f"a level is given in 'sigma' or 'latent' units, not {unit!r}: an attribute's own "
-            "scale has no common zero; measure the scores and move by the difference"
-        )
-    wanted = torch.as_tensor(direction.latent_amount(level, unit)).to(codes)
-    if wanted.ndim > 1 or (wanted.ndim == 1 and len(wanted) not in (1, len(codes))):
-        raise LatdirError(
-            f"level has shape {list(wanted.shape)}: give one number, "
-            f"or one for each of the {len(codes)} codes"
-        )
-    # Moves of the zero code show where the direction points, and on which layers it acts.
-    zero = torch.zeros_like(codes[:1])
-    full = direction.evolve(layers=None).shift(zero, 1.0, unit="latent")
-    acting = direction.shift(zero, 1.0, unit="latent")
-    axes = tuple(range(codes.ndim - direction.vector.ndim, codes.ndim))
-    present = (codes * full).sum(axes, keepdim=True) + (direction.offset or 0.0)
-    gained = (acting * full).sum(axes, keepdim=True)
-    short = wanted.reshape(-1, *[1] * (codes.ndim - 1)) - present
-    return codes + short / torch.where(gained > 0, gained, torch.ones_like(gained)) * acting
 
 
 @checked

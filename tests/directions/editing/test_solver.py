@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from scipy import optimize
 from torch import Tensor
 
-from directions import Direction, DirectionBank, LatdirError, move, solve
-from directions.editing.solver import InfeasibleError
+from directions import (
+    Calibration,
+    Direction,
+    DirectionBank,
+    InfeasibleError,
+    LatdirError,
+    Level,
+    move,
+    solve,
+)
 from directions.planted.world import planted
 
 
@@ -47,7 +55,7 @@ def test_planted_factors_change_as_asked() -> None:
     effects = torch.stack([d.sigma * d.vector for d in made]) @ generator.truth.T
     codes = generator.sample(5, seed=0)
     targets = {names[0]: torch.linspace(-2, 2, 5), names[2]: 1.0}
-    found = solve(bank, targets=targets, hold=[names[1], names[3]], effects=effects)
+    found = solve(bank, targets=targets, hold=[names[1], names[3]], effects=effects, bound=None)
     changes = (move(codes, bank, found.amounts, generator=generator) - codes) @ generator.truth.T
     expected = torch.zeros(5, 4)
     expected[:, 0], expected[:, 2] = torch.linspace(-2, 2, 5), 1.0
@@ -60,7 +68,12 @@ def test_the_shortest_way_agrees_with_a_general_optimizer(seed: int, held: int) 
     bank, effects = bank_of(6, seed=seed), draws(6, 4, seed=seed + 1)
     targets = {"a": 1.0, "b": -0.5}
     found = solve(
-        bank, targets=targets, effects=effects, attributes=ATTRIBUTES, hold=["c", "e"][:held]
+        bank,
+        targets=targets,
+        effects=effects,
+        attributes=ATTRIBUTES,
+        hold=["c", "e"][:held],
+        bound=None,
     )
     amounts = torch.stack(list(found.amounts.values()), 1)
     E = effects[:, : 2 + held]
@@ -78,7 +91,7 @@ def test_a_bound_agrees_with_a_general_optimizer() -> None:
     bank, effects = bank_of(5), draws(5, 4, seed=1)
     wanted = np.array([2.0, -1.0])
     arguments = {"targets": {"a": 2.0, "b": -1.0}, "effects": effects, "attributes": ATTRIBUTES}
-    free = solve(bank, hold=["c"], **arguments)
+    free = solve(bank, hold=["c"], bound=None, **arguments)
     bound = 0.5 * float(free.distance)
     with pytest.raises(InfeasibleError) as met:
         solve(bank, hold=["c"], bound=bound, **arguments)
@@ -105,7 +118,7 @@ def test_a_bound_agrees_with_a_general_optimizer() -> None:
 def test_a_bound_that_suffices_changes_nothing() -> None:
     bank, effects = bank_of(5), draws(5, 4, seed=1)
     arguments = {"targets": {"a": 1.0}, "effects": effects, "attributes": ATTRIBUTES}
-    free = solve(bank, **arguments)
+    free = solve(bank, bound=None, **arguments)
     bound = solve(bank, bound=1.01 * float(free.distance), **arguments)
     for name in bank:
         torch.testing.assert_close(bound.amounts[name], free.amounts[name])
@@ -174,6 +187,12 @@ def test_rounding_is_not_taken_for_reach(sigma: float) -> None:
             r"targets have shapes d0 \[2\], d1 \[3\]",
         ),
         ({"targets": {"d0": 1.0}, "effects": torch.ones(2, 2)}, r"effects have shape \[2, 2\]"),
+        ({"targets": {"d0": 1.0}, "effects": None}, "nothing says what the directions do"),
+        ({"targets": {"d0": Level(1.0)}}, "the value of 'd0' is reached on images only"),
+        ({"targets": {"d0": 1.0}, "codes": torch.zeros(1, 10)}, "takes all of codes=, generator="),
+        ({"targets": {"d0": 1.0}, "bound": {"x": (0.0, 1.0)}}, "no direction 'x'"),
+        ({"targets": {"d0": 1.0}, "bound": {"d0": (1.0, 2.0)}}, "the range of 'd0' is 1 … 2 sigma"),
+        ({"targets": {"d0": 1.0}, "bound": float("nan")}, "bound is a finite number, not nan"),
     ],
 )
 def test_what_is_no_question_is_refused(arguments: dict, message: str) -> None:
@@ -190,16 +209,95 @@ class Measured:
     """As `measure_effects` returns them, with one constant attribute."""
 
     standardized = torch.tensor([[0.8, float("nan"), 0.6], [0.0, float("nan"), 1.0]])
+    directions = ("smiling", "yaw")
     names = ("smiling", "constant", "yaw")
 
 
+def flat(**calibrations: Calibration) -> DirectionBank:
+    made = [
+        Direction(n, torch.eye(2)[i], "z", calibration=calibrations.get(n))
+        for i, n in enumerate(("smiling", "yaw"))
+    ]
+    return DirectionBank(tuple(made), "toy", "0" * 64)
+
+
 def test_effects_are_taken_as_they_are_returned(caplog: pytest.LogCaptureFixture) -> None:
-    made = [Direction(n, torch.eye(2)[i], "z") for i, n in enumerate(("smiling", "yaw"))]
-    bank = DirectionBank(tuple(made), "toy", "0" * 64)
+    bank = flat()
     found = solve(bank, targets={"smiling": 1.6}, hold=["yaw"], effects=Measured())
     assert float(found.amounts["smiling"]) == pytest.approx(2.0, rel=1e-5)
     assert not caplog.records
     moved = move(torch.zeros(1, 2), bank, found)
     torch.testing.assert_close(moved, torch.tensor([[2.0, -1.2]]))
-    solve(bank, targets={"smiling": 50.0}, effects=Measured())
-    assert "beyond where effects are linear" in caplog.text
+    turned = bank.select(["yaw", "smiling"])
+    with pytest.raises(LatdirError, match="effects are of smiling, yaw, but the bank has yaw, smi"):
+        solve(turned, targets={"smiling": 1.6}, effects=Measured())
+
+
+def test_absurd_requests_are_refused_and_say_what_stops_them() -> None:
+    with pytest.raises(
+        InfeasibleError,
+        match=r"smiling \+50 cannot be reached, because the range of smiling ends at \+3 sigma: "
+        r"the best is smiling \+2.4; ask for less, correct it on images .*, or go beyond .*=None",
+    ) as met:
+        solve(flat(), targets={"smiling": 50.0}, effects=Measured())
+    assert met.value.best.stopped == ("the range of smiling ends at +3 sigma",)
+    far = solve(flat(), targets={"smiling": 50.0}, effects=Measured(), bound=None)
+    assert float(far.amounts["smiling"]) == pytest.approx(62.5)
+
+
+def test_linear_ranges_of_calibrations_bound_the_amounts() -> None:
+    bank = flat(smiling=Calibration("smiling", "probability", 0.2, -0.9, 1.0))
+    arguments = {"hold": ["yaw"], "effects": Measured()}
+    fits = solve(bank, targets={"smiling": 0.8}, **arguments)
+    assert float(fits.amounts["smiling"]) == pytest.approx(1.0)
+    with pytest.raises(InfeasibleError, match=r"the range of smiling ends at -0[.]9 sigma") as met:
+        solve(bank, targets={"smiling": torch.tensor([-0.4, -1.6])}, **arguments)
+    best = met.value.best
+    assert best.reached.tolist() == [True, False]
+    torch.testing.assert_close(best.changes["yaw"], torch.zeros(2).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(best.changes["smiling"], torch.tensor([-0.4, -0.72]).double())
+    for told in ({"smiling": (-3.0, 3.0)}, [Ranged()]):
+        assert float(solve(bank, targets={"smiling": 1.6}, bound=told, **arguments).distance) > 2
+
+
+class Ranged:
+    """As `linear_ranges` returns them."""
+
+    direction, low, high = "smiling", -3.0, 2.5
+
+
+def test_other_directions_take_over_where_one_ends() -> None:
+    effects = torch.tensor([[1.0], [0.5]])
+    arguments = {"targets": {"a": 2.0}, "effects": effects, "attributes": ["a"]}
+    free = solve(flat(), **arguments)
+    assert float(free.amounts["smiling"]) == pytest.approx(1.6)
+    found = solve(flat(), bound={"smiling": (0.0, 1.0)}, **arguments)
+    assert float(found.amounts["smiling"]) == pytest.approx(1.0)
+    assert float(found.amounts["yaw"]) == pytest.approx(2.0, rel=1e-4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 999))
+def test_ranges_agree_with_a_general_optimizer(seed: int) -> None:
+    bank, effects = bank_of(5, seed=seed), draws(5, 4, seed=seed + 1)
+    arguments = {"targets": {"a": 2.0, "b": -1.0}, "hold": ["c"]}
+    try:
+        ours = solve(
+            bank, effects=effects, attributes=ATTRIBUTES,
+            bound=dict.fromkeys(bank, (-0.5, 0.5)), **arguments,
+        )  # fmt: skip
+    except InfeasibleError as error:
+        ours = error.best
+    c = torch.cat(list(ours.amounts.values())).numpy()
+    E, wanted = effects.numpy(), np.array([2.0, -1.0])
+    assert np.abs(c).max() <= 0.5
+    assert abs(c @ E[:, 2]) < 1e-6
+    reference = optimize.minimize(
+        lambda c: float(((c @ E[:, :2] - wanted) ** 2).sum()),
+        np.zeros(5),
+        bounds=[(-0.5, 0.5)] * 5,
+        constraints=[{"type": "eq", "fun": lambda c: c @ E[:, 2]}],
+        method="SLSQP",
+        options={"maxiter": 500, "ftol": 1e-14},
+    )
+    assert float(((c @ E[:, :2] - wanted) ** 2).sum()) <= reference.fun + 1e-6
