@@ -18,6 +18,7 @@ from latdir.commands.discover import MethodGroup
 from latdir.commands.edit import edit
 from latdir.commands.measure import compare, effects, evaluate, report
 from latdir.commands.sample import import_, sample
+from latdir.commands.solve import solve
 from latdir.messages import in_command
 
 __all__ = ["app", "main"]
@@ -75,7 +76,7 @@ def latdir(
 
 
 GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
-    (app, (demo, sample, edit, effects, evaluate, compare, report)),
+    (app, (demo, sample, edit, solve, effects, evaluate, compare, report)),
     (bank_app, (bank.show, bank.merge, bank.condition, bank.convert)),
     (samples_app, (import_,)),
     (list_app, (listing.generators, listing.classifiers, listing.methods)),

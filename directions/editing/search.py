@@ -109,6 +109,7 @@ def search(
         tuple(reasons),
         {name: best.scores[:, a] for a, name in enumerate(names)},
         dict(zip(names, response.tolerance.tolist(), strict=True)),
+        dict(zip(names, response.std.tolist(), strict=True)),
     )
 
 

@@ -16,6 +16,7 @@ from directions.table import frame, html_table
 __all__ = ["BEYOND_BOUND", "NO_BETTER", "UNREACHABLE", "InfeasibleError", "Level", "Solution"]
 
 BEYOND_BOUND = "the bound on the distance is met"
+MOVED = 0.005  # without a tolerance: changes of what is held that are worth a word
 NO_BETTER = "no better amounts were found near the best"
 UNREACHABLE = "no amounts of these directions do it"
 
@@ -47,6 +48,7 @@ class Solution:
         stopped: For each code, what kept it from its targets; empty where it reached them.
         scores: For each attribute, its `[n]` scores on the images; empty where it was predicted.
         tolerance: For each attribute, the difference that counts as none, in the units of changes.
+        std: For each attribute, what one unit of change is worth on the scale of its scores.
     """
 
     amounts: dict[str, Float[Tensor, "n"]]
@@ -56,6 +58,7 @@ class Solution:
     stopped: tuple[str, ...]
     scores: dict[str, Float[Tensor, "n"]] = field(default_factory=dict)
     tolerance: Mapping[str, float] = field(default_factory=dict)
+    std: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def reached(self) -> Bool[Tensor, "n"]:
@@ -71,7 +74,8 @@ class Solution:
                 came = ", ".join(
                     f"{name} {float(self.changes[name][row]):+.2g} of {float(asked[row]):+.2g}"
                     for name, asked in self.wanted.items()
-                    if float(asked[row]) or abs(float(self.changes[name][row])) > 0.005
+                    if float(asked[row])
+                    or abs(float(self.changes[name][row])) > self.tolerance.get(name, MOVED)
                 )
                 said.append(f"code {row}: {came}; {reason}")
         return tuple(said)

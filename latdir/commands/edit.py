@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from directions import DirectionBank
     from directions.generators import Generator
 
-__all__ = ["edit"]
+__all__ = ["common_space", "edit"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def edit(
     loaded, made = model.open(bank)
     changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
     chosen = loaded.select(changes)
-    space = _common_space(chosen, made)
+    space = common_space(chosen, made)
     codes = made.sample(count, seed=seed, space=space)
     if sweep:
         steps = [number(a, "--amounts") for a in amounts.split(",")]
@@ -100,7 +100,7 @@ def edit(
     typer.echo(f"{out}")
 
 
-def _common_space(bank: DirectionBank, generator: Generator) -> str:
+def common_space(bank: DirectionBank, generator: Generator) -> str:
     """The space whose codes all directions move; codes with layers take those of all layers too."""
     spaces = {d.acts_in(generator.spaces) for d in bank.directions}
     [space, *others] = sorted(s for s in spaces if f"{s}+" not in spaces)

@@ -61,6 +61,7 @@ def test_the_lists_above_name_commands_that_exist():
 RUNS = {
     "sample": f"sample {MODELS} --count 40 --out two",
     "edit": "edit b.safetensors --sweep red --generator mine:generator --out red.png",
+    "solve": f"solve b.safetensors --set red=1 --count 2 --out solved.png {MODELS}",
     "effects": f"effects b.safetensors --count 8 {MODELS}",
     "evaluate": f"evaluate b.safetensors --count 8 --null 3 {MODELS}",
     "compare": f"compare b.safetensors --count 8 {MODELS}",
