@@ -30,6 +30,8 @@ TINY = 1e-30
 SHRINK, SHRINK_NEAR = 1 / 9, 1e-2
 # An image has stopped whose cost fell by less than this fraction in so many steps.
 GAIN, WINDOW = 0.02, 8
+# Tangents at a time when J is made.
+CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class LevenbergMarquardt(Inverter):
     Attributes:
         steps: Steps at most.
         target: PSNR in decibels at which an image is done.
-        products: Conjugate-gradient iterations a step, at most.
+        products: Conjugate-gradient iterations a step, at most; by default an eighth of the
+            coordinates, within 12 and 24.
         tolerance: Relative residual of the linear system, until J is made.
         explicit: Coordinates of a code up to which J is made.
         near: PSNR in decibels from which J is made.
@@ -50,14 +53,15 @@ class LevenbergMarquardt(Inverter):
 
     steps: int = 60
     target: float = 100.0
-    products: int = 12
+    products: int | None = None
     tolerance: float = 0.1
-    explicit: int = 128
-    near: float = 34.0
+    explicit: int = 256
+    near: float = 46.0
     damping: float = 1e-2
 
     def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
         """As `Inverter.solve`; nothing is drawn at random."""
+        products = self.products or min(24, max(12, codes[0].numel() // 8))
         goal, near = self.goal, 4 / 10 ** (self.near / 10)
         found = Solved.start(codes)
         state = _State.at(objective, codes, self.damping)
@@ -72,7 +76,7 @@ class LevenbergMarquardt(Inverter):
             if codes[0].numel() <= self.explicit:
                 state.sharpen(state.costs <= near)
             tolerance = torch.where(state.exact, self.tolerance / 10, self.tolerance)
-            state = state.step(self.products, tolerance)
+            state = state.step(products, tolerance)
             found.steps[state.rows] += 1
         found.keep(state.rows, state.codes, state.costs)
         return found
@@ -165,7 +169,8 @@ class _State:
         basis = torch.eye(d).to(self.gradient).reshape(d, 1, *self.codes.shape[1:])
         for i in (near & ~self.exact).nonzero()[:, 0]:
             row = i[None]
-            columns = self.objective.of(row).linearize(self.codes[row]).push(basis)[:, 0]
+            push = self.objective.of(row).linearize(self.codes[row]).push
+            columns = torch.cat([push(part) for part in torch.split(basis, CHUNK)])[:, 0]
             values, axes = torch.linalg.eigh(columns @ columns.T)
             if values.isfinite().all():
                 self.values[i], self.axes[i] = values.clamp_min(0), axes

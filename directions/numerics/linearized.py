@@ -187,7 +187,9 @@ def deconvolutions(
         inputs, outputs, side, _ = kernel.shape
         # On the meta device nothing is initialized, so that no random number is drawn.
         layer = nn.ConvTranspose2d(inputs, outputs, side, stride, padding, device="meta")
-        layer.weight = nn.Parameter(kernel.detach(), requires_grad=False)
+        # As convolutions of channels-last images read it, so that it is copied once only.
+        laid_out = kernel.detach().contiguous(memory_format=torch.channels_last)
+        layer.weight = nn.Parameter(laid_out, requires_grad=False)
         layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
         layers += [nn.ReLU(), layer] if layers else [layer]
     return [*layers, nn.Tanh()]
@@ -254,6 +256,10 @@ def linear_steps(
             scale = (layer.running_var + layer.eps).rsqrt()
             scale = scale if layer.weight is None else scale * layer.weight.detach()
             gate = scale[:, None, None].expand(value.shape)
+        elif isinstance(layer, nn.ReLU):
+            gate = (after > 0).to(after.dtype)
+        elif isinstance(layer, nn.Tanh):
+            gate = 1 - after.square()
         elif isinstance(layer, ELEMENTWISE):
             with torch.enable_grad():
                 given = value.detach().requires_grad_()

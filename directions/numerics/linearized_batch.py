@@ -144,7 +144,7 @@ def linearize_layers_batch(
     pixels = points.detach()
     pixels = pixels[:, :, None, None] if points.ndim == 2 else pixels
     with torch.no_grad():
-        steps, value = linear_steps(layers, pixels)
+        steps, value = linear_steps(layers, _last(pixels))
         forth = [_forth(step) for step in steps]
         back = [_back(step) for step in reversed(steps)]
 
@@ -185,6 +185,8 @@ def _forth(step: Gate | Conv) -> Callable[[Tensor], Tensor]:
         return _gated(step.factors)
     layer, weight = step.layer, _kernel(step.layer)
     padding = cast(tuple[int, int], layer.padding)
+    if _spreads(step):
+        return _spread(weight)[0]
     if isinstance(layer, nn.ConvTranspose2d):
         return lambda t: functional.conv_transpose2d(
             _last(t), weight, None, layer.stride, padding, layer.output_padding,
@@ -201,6 +203,8 @@ def _back(step: Gate | Conv) -> Callable[[Tensor], Tensor]:
         return _gated(step.factors)
     layer, weight, size = step.layer, _kernel(step.layer), step.size
     padding = cast(tuple[int, int], layer.padding)
+    if _spreads(step):
+        return _spread(weight)[1]
     if isinstance(layer, nn.ConvTranspose2d):
 
         def convolved(u: Tensor) -> Tensor:
@@ -228,6 +232,30 @@ def _back(step: Gate | Conv) -> Callable[[Tensor], Tensor]:
         )  # fmt: skip
 
     return transposed
+
+
+def _spreads(step: Conv) -> bool:
+    """Whether a step spreads one pixel over a kernel: the first layer of a DCGAN."""
+    layer = step.layer
+    plain = layer.groups == 1 and layer.dilation == (1, 1)
+    plain = plain and layer.output_padding == (0, 0) and layer.padding == (0, 0)
+    return isinstance(layer, nn.ConvTranspose2d) and plain and step.size == (1, 1)
+
+
+def _spread(weight: Tensor) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Such a step as a product with a matrix, and its transpose."""
+    inputs, outputs, height, width = weight.shape
+    matrix = weight.permute(0, 2, 3, 1).reshape(inputs, -1)
+
+    def forth(t: Tensor) -> Tensor:
+        made = t.reshape(-1, inputs) @ matrix
+        return made.reshape(-1, height, width, outputs).permute(0, 3, 1, 2)
+
+    def back(u: Tensor) -> Tensor:
+        rows = u.permute(0, 2, 3, 1).reshape(-1, matrix.shape[1])
+        return (rows @ matrix.T)[:, :, None, None]
+
+    return forth, back
 
 
 def _kernel(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
