@@ -174,7 +174,10 @@ def compare_methods(
             k = curves.directions.index(f"{method}{SEPARATOR}{found}")
             amount, figures = _figures(standardized, k, attribute, at.change, len(classifier.names))
             per_code |= {(method, attribute, metric): v for metric, v in figures.items()}
-            cells = {m: estimate(values, level=at.level) for m, values in figures.items()}
+            cells = {
+                m: estimate(values, level=at.level, bound=1.0 if m == "identity" else None)
+                for m, values in figures.items()
+            }
             rows.append(Row(method, attribute, found, amount, **cells))
     return Comparison(
         tuple(rows),
@@ -215,15 +218,19 @@ def _figures(
     own = between(curves.changes[k, :, :, a], curves.amounts, at)[0]
     figures["success"] = (own > 0).float()
 
-    def moved(columns: list[int], reduce: Callable[[Tensor], Tensor]) -> Tensor:
-        reduced = standardized.moved(k, a, at[0], columns, lambda m: reduce(m)[:, None])
+    def moved(
+        columns: list[int], reduce: Callable[[Tensor], Tensor], *, linear: bool = True
+    ) -> Tensor:
+        reduced = standardized.moved(
+            k, a, at[0], columns, lambda m: reduce(m)[:, None], linear=linear
+        )
         return reduced[:, 0]
 
     varying = [c for c in range(len(std)) if std[c] > 0]
     others = [c for c in varying if c < own_count and c != a]
     if others:
-        figures["leakage"] = moved(others, lambda m: m.abs().mean(1))
-        figures["worst"] = moved(others, lambda m: m.abs().amax(1))
+        figures["leakage"] = moved(others, lambda m: m.abs().mean(1), linear=False)
+        figures["worst"] = moved(others, lambda m: m.abs().amax(1), linear=False)
         figures["drift"] = moved(others, lambda m: _drift(m) / change)
     name = JUDGED + attribute
     judged = curves.names.index(name) if name in curves.names else None
@@ -231,7 +238,7 @@ def _figures(
         figures["judged"] = moved([judged], lambda m: m[:, 0])
         seen = [c for c in varying if c >= own_count and c != judged]
         if seen:
-            figures["judged_leakage"] = moved(seen, lambda m: m.abs().mean(1))
+            figures["judged_leakage"] = moved(seen, lambda m: m.abs().mean(1), linear=False)
             if estimate(figures["judged"]).low > 0:
                 both = [judged, *seen]
                 figures["judged_drift"] = moved(both, lambda m: _ratio(_drift(m[:, 1:]), m[:, 0]))

@@ -88,7 +88,7 @@ def identity_preservation(
         reached.targets,
         reached.changes,
         reached.amounts,
-        *mean_interval(kept, level=level),
+        *mean_interval(kept, level=level, bound=1.0),
         float(curves.identity_baseline.mean()),
     )
 

@@ -147,7 +147,7 @@ def attribute_dependency(
             both = torch.full((3, 2), torch.nan)
             if kept.any():
                 values = (
-                    standardized.moved(k, target, at[x], columns, _mean_and_worst)
+                    standardized.moved(k, target, at[x], columns, _mean_and_worst, linear=False)
                     if match == "mean"
                     else standardized.matched(k, target, levels[x], columns, kept)
                 )
@@ -198,8 +198,14 @@ class Standardized:
         at: Float[Tensor, ""],
         columns: Sequence[int] | Int[Tensor, "c"],
         figures: Callable[[Float[Tensor, "n c"]], Float[Tensor, "n f"]],
+        *,
+        linear: bool = True,
     ) -> Float[Tensor, "n f"]:
         """Figures of changes at the amount of equal effect, as of `delta_method`.
+
+        Figures that are not linear in the changes of single images, such as absolute values, are
+        taken at the measured amounts and interpolated: interpolated changes have less noise
+        between two amounts than at them, so that the figure would depend on where these lie.
 
         Args:
             k: Index of the direction.
@@ -207,6 +213,7 @@ class Standardized:
             at: Its amount.
             columns: Attributes whose changes are taken.
             figures: Changes of every code, in standard deviations, to figures of every code.
+            linear: Whether changes are interpolated, or figures.
         """
         changes = self.curves.changes[k][..., columns].double()
         amounts = self.curves.amounts.double()
@@ -214,9 +221,16 @@ class Standardized:
         influence = torch.cat(
             [self.of_amount(k, target, at)[:, None], self.influence[:, columns]], 1
         )
-        return delta_method(
-            lambda e: figures(between(changes, amounts, e[:1])[0] / e[1:]), estimates, influence
-        )
+        after = int(torch.searchsorted(amounts, at.double()).clamp(1, len(amounts) - 1))
+        near = slice(after - 1, after + 1)
+
+        def found(e: Tensor) -> Tensor:
+            if linear:
+                return figures(between(changes, amounts, e[:1])[0] / e[1:])
+            both = torch.stack([figures(part / e[1:]) for part in changes[near]])
+            return between(both, amounts[near], e[:1])[0]
+
+        return delta_method(found, estimates, influence)
 
     def matched(
         self,

@@ -148,8 +148,11 @@ def amount_influence(
     """
     there = between(change, amounts, at[None])[0]
     mean = there.mean()
-    after = torch.searchsorted(amounts, at[None].contiguous()).clamp(1, len(amounts) - 1)[0]
-    rise = (change[after] - change[after - 1]).mean() / (amounts[after] - amounts[after - 1])
+    after = int(torch.searchsorted(amounts, at[None].contiguous()).clamp(1, len(amounts) - 1)[0])
+    # One amount more on both sides: noise of the labels in two of them would make the slope, and
+    # with it the interval, wide here and narrow there.
+    first, last = max(after - 2, 0), min(after + 1, len(amounts) - 1)
+    rise = (change[last] - change[first]).mean() / (amounts[last] - amounts[first])
     return (mean * unit - (there - mean)) / rise
 
 

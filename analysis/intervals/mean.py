@@ -50,12 +50,17 @@ class Estimate(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def mean_interval(values: Float[Tensor, "n *rest"], *, level: float = 0.95) -> Interval:
+def mean_interval(
+    values: Float[Tensor, "n *rest"], *, level: float = 0.95, bound: float | None = None
+) -> Interval:
     """Mean over the first axis with its Student interval.
 
     Args:
         values: `[n, ...]`, one row per code.
         level: Confidence level of the interval.
+        bound: A value that the means stay below, such as 1 for the identity kept. The interval is
+            then symmetric in the logarithm of the distance to it: where that distance grows with
+            an amount that is itself estimated, its errors are in proportion to it.
 
     Returns:
         Mean, low and high, each `[...]`, of the dtype and device of `values`.
@@ -67,6 +72,9 @@ def mean_interval(values: Float[Tensor, "n *rest"], *, level: float = 0.95) -> I
         >>> interval = mean_interval(torch.tensor([[1.0], [1.0], [1.0]]))
         >>> interval.low, interval.high
         (tensor([1.]), tensor([1.]))
+        >>> one = mean_interval(torch.tensor([0.7, 0.8, 0.9]), bound=1.0)
+        >>> bool(one.high < 1) and bool(one.mean - one.low > one.high - one.mean)
+        True
     """
     n = len(values)
     if n < 2:
@@ -83,17 +91,27 @@ def mean_interval(values: Float[Tensor, "n *rest"], *, level: float = 0.95) -> I
     freedom = (2 * n / (kurtosis - (n - 3) / (n - 1))).clamp(1, n - 1)
     quantile = torch.as_tensor(stats.t.ppf((1 + level) / 2, freedom.cpu().numpy())).to(mean)
     half = quantile * variance.sqrt() / math.sqrt(n - 1)
-    return Interval(*(end.to(values.dtype) for end in (mean, mean - half, mean + half)))
+    low, high = mean - half, mean + half
+    if bound is not None:
+        gap = bound - mean
+        inside = gap > 0
+        factor = torch.exp(half / torch.where(inside, gap, torch.inf))
+        low = torch.where(inside, bound - gap * factor, low)
+        high = torch.where(inside, bound - gap / factor, high)
+    return Interval(*(end.to(values.dtype) for end in (mean, low, high)))
 
 
-def estimate(values: Float[Tensor, "n"], *, level: float = 0.95) -> Estimate:
+def estimate(
+    values: Float[Tensor, "n"], *, level: float = 0.95, bound: float | None = None
+) -> Estimate:
     """Mean of one figure over the codes with its Student interval, as numbers.
 
     Args:
         values: One a code.
         level: Confidence level of the interval.
+        bound: As for `mean_interval`.
 
     Raises:
         LatdirError: As `mean_interval`.
     """
-    return Estimate(*(float(v) for v in mean_interval(values, level=level)))
+    return Estimate(*(float(v) for v in mean_interval(values, level=level, bound=bound)))

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -220,3 +222,21 @@ def test_a_change_that_too_few_images_reach_has_no_figures():
     for figures in (leakage.mean_ad, leakage.max_ad, leakage.max_high, leakage.amounts):
         assert figures[:, 1].isnan().all()
         assert not figures[:, 0].isnan().any()
+
+
+def test_leakage_of_noisy_labels_does_not_depend_on_where_the_amounts_lie():
+    """Between two amounts interpolated changes are less noisy; interpolated leakage is not."""
+    random = torch.Generator().manual_seed(0)
+    n = 4000
+    start = torch.randn(n, generator=random)
+    found = []
+    for amounts in ((0.0, 0.5, 1.0, 1.5), (0.0, 0.75, 1.25)):
+        target = start + torch.tensor(amounts)[:, None]
+        noise = torch.randn(len(amounts), n, generator=random)
+        scores = torch.stack([target, noise], 2)[None]
+        noisy = curves(scores, amounts, attributes=["a", "b"], targets={"d0": "a"})
+        leakage = attribute_dependency(noisy, changes=[1.0])
+        found.append(float(leakage.mean_ad))
+        assert float(leakage.mean_low) < 2 / math.pi**0.5 < float(leakage.mean_high)
+    # Both are the mean absolute difference of two standard normal numbers.
+    assert found == [pytest.approx(2 / math.pi**0.5, rel=0.05)] * 2

@@ -60,3 +60,25 @@ def test_a_column_without_figures_stays_so_and_spoils_no_other():
 def test_refusals(values, settings, text):
     with pytest.raises(LatdirError, match=text):
         mean_interval(values, **settings)
+
+
+def test_below_a_bound_the_interval_is_symmetric_in_the_log_distance_and_covers():
+    """Distances in proportion to an amount that is itself uncertain: lognormal means."""
+    covered, plain, repeats, n = 0.0, 0.0, 400, 12
+    random = torch.Generator().manual_seed(0)
+    for _ in range(repeats):
+        # The error of the mean distance is in proportion to the distance itself.
+        gap = 0.2 * torch.exp(0.3 * torch.randn((), generator=random))
+        noise = torch.randn(n, generator=random).double()
+        noise = (noise - noise.mean()) / noise.std() * 0.3 * n**0.5
+        values = 1 - gap * (1 + noise)
+        low, high = mean_interval(values, bound=1.0)[1:]
+        covered += float(low <= 0.8 <= high) / repeats
+        low, high = mean_interval(values)[1:]
+        plain += float(low <= 0.8 <= high) / repeats
+    assert covered > 0.93
+    assert plain < covered
+    at_bound = mean_interval(torch.ones(4), bound=1.0)
+    assert at_bound == (1, 1, 1)
+    low, high = mean_interval(torch.tensor([0.7, 0.8, 0.9]), bound=1.0)[1:]
+    assert (1 - low) * (1 - high) == pytest.approx(0.2**2, rel=1e-5)
