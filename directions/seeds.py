@@ -15,6 +15,7 @@ __all__ = [
     "JUDGE_SEED",
     "LEAK_SEED",
     "MAPPER_SEED",
+    "MIXING_SEED",
     "NAMING_SEED",
     "PICTURE_SEED",
     "PRIOR_SEED",
@@ -45,6 +46,9 @@ JUDGE_SEED = 0xC11C
 
 MAPPER_SEED = 0xC11D
 """Codes that the mean step of a trained mapper is taken over."""
+
+MIXING_SEED = 0xC11F
+"""Codes that effects are measured on to make a bank's directions independent."""
 
 CHECKPOINT_SEED = 0
 """What a checkpoint lacks: the mean of w, noise maps. Part of the fingerprints of such networks."""

@@ -113,7 +113,7 @@ class Wording:
             whole = independent(
                 whole,
                 generator=generator,
-                classifier=self.judge(clip),
+                labelers=[self.judge(clip)],
                 wanted=self.wanted,
                 codes=generator.sample(MEASURED, seed=PROMPT_SEED, space=space),
                 rendering=rendering,

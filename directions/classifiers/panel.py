@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier, Combined, check_classifier
-from directions.classifiers.rename import Renamed
+from directions.classifiers.rename import Renamed, under_common_names
 from directions.errors import LatdirError, UnknownNameError
 
 __all__ = ["JUDGED", "Panel"]
@@ -86,8 +86,7 @@ class Panel:
                 judge.name,
                 ", ".join(sorted(taught)),
             )
-        common = {a: n for a, n in judge.common_names.items() if n not in judge.names}
-        known = Renamed(judge, common) if common else judge
+        known = under_common_names(judge)
         shared = tuple(name for name in names if name in known.names)
         if not shared:
             raise UnknownNameError(

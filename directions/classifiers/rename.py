@@ -13,7 +13,7 @@ from directions.classifiers.base import Classifier
 from directions.errors import LatdirError
 from directions.fingerprints import Precision, fingerprint
 
-__all__ = ["Renamed"]
+__all__ = ["Renamed", "under_common_names"]
 
 
 class Renamed(Classifier):
@@ -83,3 +83,15 @@ class Renamed(Classifier):
         """The classifier's own fast form."""
         wanted = None if names is None else self._old(names)
         return self.classifier.inference(precision=precision, names=wanted, compile=compile)
+
+
+def under_common_names(classifier: Classifier) -> Classifier:
+    """A classifier with its attributes under the names that other classifiers have for them.
+
+    Example:
+        >>> from directions import load_classifier
+        >>> under_common_names(load_classifier("clip")).names[:5]
+        ('smiling', 'surprised', 'sad', 'angry', 'male')
+    """
+    common = {a: n for a, n in classifier.common_names.items() if n not in classifier.names}
+    return Renamed(classifier, common) if common else classifier

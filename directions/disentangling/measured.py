@@ -1,20 +1,28 @@
 """Disentangling by measured effects: effect matrix first, then the mix.
 
-Text directions orthogonal in the latent space may change the same attributes. Here a bank's
-steps are measured on codes of their own, by any classifier, and `directions.disentangle` mixes
-them until each moves its own attribute and, as measured, no other.
+Directions orthogonal in the latent space may change the same attributes. Here a bank's steps are
+measured on codes of their own, by any classifier, and `directions.disentangle` mixes them until
+each moves its own attribute and, as measured, no other.
+
+What one labeler measures is its own opinion: freed from leakage in that opinion, a direction may
+leak as before to another. Several labelers, of independent origin, see the same images, and the
+mean of their effects is made diagonal: mistakes that they do not share average out. Each one's
+effects are in its own standard deviations. Noise of the labels takes no correction here: it is in
+the responses, not in the codes, so that it averages out over codes and biases no effect's
+direction; it only makes all effects of a labeler smaller by the same factor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.classifiers.base import Classifier
+from directions.classifiers.base import Classifier, check_classifier
+from directions.classifiers.rename import under_common_names
 from directions.disentangling.mixing import disentangle
 from directions.errors import LatdirError
 from directions.generators.base import Generator
@@ -22,8 +30,9 @@ from directions.progress import tqdm
 from directions.scoring.moved import Moves, moved_codes
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
+from directions.seeds import MIXING_SEED
 
-__all__ = ["independent", "step_effects"]
+__all__ = ["independent", "labeler_effects", "step_effects"]
 
 
 def step_effects(
@@ -61,10 +70,59 @@ def step_effects(
         >>> bool(found[0, 0] > 0.8) and bool(found[0, 1].abs() < 1e-3)
         True
     """
+    return _effects(generator, classifier.logits, bank, codes, step, rendering)
+
+
+def labeler_effects(
+    generator: Generator,
+    labelers: Sequence[Classifier],
+    bank: DirectionBank,
+    *,
+    attributes: Sequence[str],
+    codes: Float[Tensor, "n *shape"],
+    step: float = 2.0,
+    rendering: Rendering = Rendering(),
+) -> Float[Tensor, "l k a"]:
+    """`step_effects` by each of several labelers, on one rendering.
+
+    Args:
+        generator: Makes the images.
+        labelers: Classifiers; attributes are matched by name, or by their common names.
+        bank: Directions of one space.
+        attributes: Which effects to measure.
+        codes: Where to measure, at least two.
+        step: Length of the step taken both ways, in sigma.
+        rendering: How images are made.
+
+    Raises:
+        LatdirError: No labelers, an attribute that one of them lacks, or as `step_effects`.
+    """
+    if not labelers:
+        raise LatdirError("give at least one labeler, such as load_classifier('faces')")
+    known = [under_common_names(check_classifier(labeler)) for labeler in labelers]
+    names = list(attributes)
+    for labeler in known:
+        labeler.columns(names)
+
+    def logits(images: Tensor) -> Tensor:
+        return torch.cat([labeler.logits_of(images, names) for labeler in known], 1)
+
+    effects = _effects(generator, logits, bank, codes, step, rendering)
+    return effects.reshape(-1, len(known), len(names)).transpose(0, 1)
+
+
+def _effects(
+    generator: Generator,
+    logits: Callable[[Tensor], Tensor],
+    bank: DirectionBank,
+    codes: Tensor,
+    step: float,
+    rendering: Rendering,
+) -> Float[Tensor, "k a"]:
     if len(codes) < 2:
         raise LatdirError(f"effects on {len(codes)} codes have no scale: give at least two")
     space = bank.check(generator).directions[0].space
-    scorer = Scorer(generator, space=space, embed=classifier.logits, rendering=rendering)
+    scorer = Scorer(generator, space=space, embed=logits, rendering=rendering)
 
     moves = Moves(bank.directions, torch.tensor([-step, step], dtype=torch.float64))
     spread = scorer.embed(codes).double().std(0)
@@ -84,9 +142,9 @@ def independent(
     bank: DirectionBank,
     *,
     generator: Generator,
-    classifier: Classifier,
-    wanted: Sequence[str],
-    codes: Float[Tensor, "n *shape"],
+    labelers: Sequence[Classifier],
+    wanted: Sequence[str] | None = None,
+    codes: Float[Tensor, "n *shape"] | int = 512,
     ridge: float = 0.0,
     rendering: Rendering = Rendering(),
 ) -> DirectionBank:
@@ -95,14 +153,15 @@ def independent(
     Args:
         bank: Directions of one space; those not wanted are only held fixed.
         generator: Makes the images.
-        classifier: Scores them; it has an attribute of each direction's name.
-        wanted: Names of the directions to keep.
-        codes: Where effects are measured.
+        labelers: Score them, one or several of independent origin; each has an attribute of each
+            direction's name, or of the common name. The mean of their effects is made diagonal.
+        wanted: Names of the directions to keep; by default all.
+        codes: Where effects are measured; or how many codes to draw, of a seed of their own.
         ridge: Leakage tolerated, as in `directions.disentangle`.
         rendering: How images are made.
 
     Returns:
-        The wanted directions, with `evidence["disentangled"]`.
+        The wanted directions, with `evidence["disentangled"]`; its `labelers` are named there.
 
     Raises:
         LatdirError: A name without an attribute, or a direction of which nothing is left.
@@ -112,18 +171,32 @@ def independent(
         >>> from discovery import Gradient
         >>> world = planted(factors=2, dim=8, cosine=0.6)
         >>> found = Gradient(n_codes=64).discover(world, classifier=world.classifier())
-        >>> clean = independent(found, generator=world, classifier=world.classifier(),
-        ...                     wanted=["factor_0"], codes=world.sample(64, seed=1))
+        >>> clean = independent(found, generator=world, labelers=[world.classifier()],
+        ...                     wanted=["factor_0"], codes=64)
         >>> bool((clean["factor_0"].vector @ world.truth[1]).abs() < 0.01)
         True
     """
-    columns = classifier.columns(list(bank))
-    effects = step_effects(generator, classifier, bank, codes=codes, rendering=rendering)
+    names = list(bank if wanted is None else wanted)
+    space = bank.check(generator).directions[0].space
+    if isinstance(codes, int):
+        psi = rendering.of_bank(bank.provenance).psi
+        codes = generator.sample(codes, seed=MIXING_SEED, space=space, truncation=psi)
+    effects = labeler_effects(
+        generator, labelers, bank, attributes=list(bank), codes=codes, rendering=rendering
+    )
     mixed = disentangle(
         bank,
-        effects=effects[:, columns],
-        targets={name: name for name in wanted},
+        effects=effects.mean(0),
+        targets={name: name for name in names},
         ridge=ridge,
-        prior=generator.prior(bank.directions[0].space),
+        prior=generator.prior(space),
     )
-    return mixed.select(wanted)
+    by = [labeler.name for labeler in labelers]
+    return mixed.replaced(
+        d.evolve(
+            evidence={**d.evidence, "disentangled": {**d.evidence["disentangled"], "labelers": by}}
+        )
+        if d.name in names
+        else d
+        for d in mixed.directions
+    ).select(names)
