@@ -13,13 +13,15 @@ from directions.plugins import Entry, build, installed
 
 if TYPE_CHECKING:
     from directions.classifiers.base import Attribute, Classifier, Combined
+    from directions.classifiers.ensemble import Ensemble
     from directions.classifiers.mirror import Mirrored
+    from directions.classifiers.reliability import Reliability, measure_reliability
     from directions.classifiers.rename import Renamed
     from directions.devices import Device
 
 __all__ = [
-    "CLASSIFIERS", "Attribute", "Classifier", "Combined", "Mirrored", "Renamed",
-    "available_classifiers", "load_classifier",
+    "CLASSIFIERS", "Attribute", "Classifier", "Combined", "Ensemble", "Mirrored", "Reliability",
+    "Renamed", "available_classifiers", "load_classifier", "measure_reliability",
 ]  # fmt: skip
 
 GROUP = "latdir.classifiers"
@@ -33,6 +35,10 @@ CLASSIFIERS: dict[str, Entry] = {
     "mobile-faces": Entry(
         "directions.classifiers.mobile_faces.classifier:mobile_faces",
         "the attributes of faces by networks of other origins: a second opinion",
+    ),
+    "face-ensemble": Entry(
+        "directions.classifiers.face_ensemble:face_ensemble",
+        "faces, mobile-faces and mirror images of both, averaged; for digiface64",
     ),
     "pixels": Entry(
         "directions.classifiers.pixels:pixels",
@@ -70,8 +76,8 @@ def load_classifier(name: str, *, device: Device = "cpu") -> Classifier:
         Traceback (most recent call last):
         ...
         directions.errors.UnknownNameError: no classifier 'cats': there are faces, mobile-faces,
-            pixels, clip; your own is named 'module:function' or 'file.py:function', where the
-            function returns directions.wrap_classifier(…)
+            face-ensemble, pixels, clip; your own is named 'module:function' or 'file.py:function',
+            where the function returns directions.wrap_classifier(…)
     """
     from directions.classifiers.base import Classifier, Combined
     from directions.devices import resolve_device

@@ -25,6 +25,7 @@ __all__ = [
     "check_classifier",
     "check_finite",
     "check_unique",
+    "from_logit",
     "logit",
     "names_of",
 ]
@@ -115,6 +116,19 @@ def logit(scores: Float[Tensor, "n k"], attributes: Sequence[Attribute]) -> Floa
     """
     probability = torch.tensor([a.kind == "probability" for a in attributes], device=scores.device)
     return torch.where(probability, scores.clamp(LOGIT_CLAMP, 1 - LOGIT_CLAMP).logit(), scores)
+
+
+def from_logit(
+    logits: Float[Tensor, "n k"], attributes: Sequence[Attribute]
+) -> Float[Tensor, "n k"]:
+    """The inverse of `logit`: probabilities of log-odds, values unchanged.
+
+    Example:
+        >>> from_logit(torch.tensor([[0.0, 3.0]]), [Attribute("a", "probability"), Attribute("b")])
+        tensor([[0.5000, 3.0000]])
+    """
+    probability = torch.tensor([a.kind == "probability" for a in attributes], device=logits.device)
+    return torch.where(probability, logits.sigmoid(), logits)
 
 
 class Classifier(Movable, ABC):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.base import Attribute, Classifier, logit
+from directions.classifiers.base import Classifier, from_logit, logit
 from directions.fingerprints import Precision, fingerprint
 
 __all__ = ["Mirrored"]
@@ -67,7 +67,7 @@ class Mirrored(Classifier):
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Scores, `[n, k]`."""
-        return _scores(self.logits(images), self.attributes)
+        return from_logit(self.logits(images), self.attributes)
 
     def inference(
         self,
@@ -85,12 +85,6 @@ class Mirrored(Classifier):
 
         def run(images: Tensor) -> Tensor:
             here, there = (logit(score(part), kept) for part in (images, images.flip(3)))
-            return _scores((here + sign.to(images.device) * there) / 2, kept)
+            return from_logit((here + sign.to(images.device) * there) / 2, kept)
 
         return run
-
-
-def _scores(mean: Tensor, attributes: Sequence[Attribute]) -> Tensor:
-    """The inverse of `logit`: probabilities of log-odds, values unchanged."""
-    probability = torch.tensor([a.kind == "probability" for a in attributes], device=mean.device)
-    return torch.where(probability, mean.sigmoid(), mean)

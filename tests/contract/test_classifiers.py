@@ -19,6 +19,7 @@ CLASSIFIERS = {
     "noisy": lambda: (Noisy(PLANTED.classifier(), noise=0.2), PLANTED),
     "faces": lambda: (load_classifier("faces"), FACES),
     "mobile-faces": lambda: (load_classifier("mobile-faces"), FACES),
+    "face-ensemble": lambda: (load_classifier("face-ensemble"), FACES),
     "pixels": lambda: (load_classifier("pixels"), FACES),
     "faces+pixels": lambda: (load_classifier("faces+pixels"), FACES),
     "clip": lambda: (load_classifier("clip"), FACES),

@@ -71,6 +71,7 @@ CLASSIFIERS = {
     "planted": WORLD.classifier,
     "faces": lambda: load_classifier("faces"),
     "mobile-faces": lambda: load_classifier("mobile-faces"),
+    "face-ensemble": lambda: load_classifier("face-ensemble"),
     "pixels": lambda: load_classifier("pixels"),
     "clip": lambda: load_classifier("clip"),
     "renamed": lambda: Renamed(load_classifier("pixels"), {"contrast": "spread"}),
