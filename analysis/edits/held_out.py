@@ -29,6 +29,8 @@ from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["AMOUNTS", "HeldOut", "measure_curves", "moves_of"]
 
+# Batches that a card makes before the next scores are waited for.
+AHEAD = 16
 AMOUNTS = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
 
 
@@ -214,7 +216,8 @@ class HeldOut:
                 if embedded is not None and identity_baseline is None:
                     identity_baseline = _mean_cosines(embedded)
                 bar.update(sum(map(len, mine)) * self.count)
-                batches = moved_codes(codes, moves, batch_size=scorer.batch_size, only=mine)
+                size = scorer.batch_size * (1 if codes.device.type == "cpu" else AHEAD)
+                batches = moved_codes(codes, moves, batch_size=size, only=mine)
                 for moved, (number, k, t, rows) in batches:
                     ahead = (number == 0) & (moves[0].amounts[t * (number == 0)] > 0)
                     if embedded is None or not ahead.any():

@@ -289,6 +289,21 @@ def test_scoring_waits_for_the_card_once_whatever_the_number_of_batches(name, re
     assert 0 < waits[0] == waits[1] == waits[2]
 
 
+def test_effects_wait_for_the_card_once_for_many_batches(reads, monkeypatch):
+    bank = true_bank()
+    with pretended_card(monkeypatch):
+        card = WORLD.to("cuda")
+        waits, found = [], []
+        for batch in (36, 4):  # 36 moved images, 12 unmoved
+            reads.clear()
+            rendering = Rendering(batch_size=batch, progress=False)
+            effects = measure_effects(card, card.classifier(), bank, count=12, rendering=rendering)
+            waits.append(len(reads))
+            found.append(effects.mean)
+    assert 0 < waits[0] == waits[1]
+    torch.testing.assert_close(*found, atol=1e-6, rtol=0)
+
+
 def test_images_of_a_card_that_are_not_finite_are_refused(monkeypatch):
     torn = wrap(lambda z: (z[:, :3, None, None] + 9).log().expand(-1, 3, 8, 8), latent_dim=6,
                 name="torn")  # fmt: skip
