@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from directions.arguments import checked_fields
 from directions.errors import LatdirError
 from directions.table import frame, html_table
 
@@ -21,6 +22,7 @@ NO_BETTER = "no better amounts were found near the best"
 UNREACHABLE = "no amounts of these directions do it"
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Level:
     """An attribute's own value as a target, instead of a change: age 50, smiling .9.

@@ -33,7 +33,7 @@ NOT_CALLED = {
     "NAMING_SEED", "plots", "keep_freed_memory", "keep_scores",
     # Nested records that only their own functions make; what they are made from is fuzzed.
     "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
-    "Inversion", "Leakage", "Naming", "Participation", "Realism",
+    "Inversion", "Leakage", "Naming", "Participation", "Realism", "Solution",
     # They read weights that are not included, or draw them at random for seconds.
     "lpips_distance", "lpips_features",
 }  # fmt: skip

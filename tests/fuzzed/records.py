@@ -34,6 +34,7 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
             },
             "DirectionBank": {"directions": w.bank.directions, "generator": "g",
                               "fingerprint": w.bank.fingerprint, "provenance": {}},
+            "Level": {"value": 50.0, "unit": "years"},
             "Prior": {"mean": torch.zeros(3), "covariance": torch.eye(3)},
             "Rendering": {"truncation": 0.7, "precision": "float32", "batch_size": 4,
                           "compile": False, "progress": False},
