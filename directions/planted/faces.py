@@ -106,7 +106,8 @@ class PlantedFaces(Generator):
 
     def factors(self, codes: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         """The factors of codes: the truth."""
-        return codes @ self.truth.to(codes).T
+        levels: Tensor = codes @ self.truth.to(codes).T
+        return levels
 
     def effects(self, steps: Float[Tensor, "m d"]) -> Float[Tensor, "m k"]:
         """True change of every factor along steps, such as `sigma * vector` of a direction."""
