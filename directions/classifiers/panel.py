@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Attribute, Classifier, Combined, check_classifier
+from directions.classifiers.ensemble import Ensemble
+from directions.classifiers.mirror import Mirrored
 from directions.classifiers.rename import Renamed, under_common_names
 from directions.errors import LatdirError, UnknownNameError
 
@@ -113,9 +115,12 @@ class Panel:
 
 
 def _parts(classifier: Classifier) -> list[Classifier]:
-    """The classifiers that one is made of, without new names."""
-    if isinstance(classifier, Renamed):
+    """The classifiers that one is made of, without new names, mirror images or averages."""
+    if isinstance(classifier, Renamed | Mirrored):
         return _parts(classifier.classifier)
+    inner: tuple[Classifier, ...] = ()
     if isinstance(classifier, Combined):
-        return [p for part in classifier.parts for p in _parts(part)]
-    return [classifier]
+        inner = classifier.parts
+    elif isinstance(classifier, Ensemble):
+        inner = classifier.members
+    return [p for part in inner for p in _parts(part)] or [classifier]

@@ -142,6 +142,8 @@ def test_refusals(world):
     text = r"classifier is 'clip', not a classifier: write direc"
     with unchecked(), pytest.raises(LatdirError, match=text):
         measure_effects(world, labeler, bank, count=4, judge="clip")
+    with pytest.raises(LatdirError, match="the judge faces holds faces, which is the labeler or"):
+        Panel.of(load_classifier("face-ensemble"), load_classifier("faces"), ["age"])
     other = Altered(labeler, lambda s: s, tuple(Attribute(n) for n in ("a", "b", "c")))
     with pytest.raises(LatdirError, match="has none of smiling, age, yaw: it has a, b, c; rename"):
         measure_effects(world, labeler, bank, count=4, judge=other)
