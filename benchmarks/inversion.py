@@ -76,7 +76,7 @@ def lbfgs(generator: Generator, image: Tensor, start: Tensor, space: str, steps:
         leaf = torch.tensor(flat, dtype=torch.float32).reshape(start.shape).requires_grad_()
         loss = (generator.synthesize(leaf, space) - image).square().mean()
         [slope] = torch.autograd.grad(loss, leaf)
-        return float(loss), slope.double().flatten().numpy()
+        return float(loss.detach()), slope.double().flatten().numpy()
 
     options = {"maxfun": steps, "maxiter": steps, "ftol": 1e-14, "gtol": 1e-12}
     made = minimize(evaluate, start.flatten().numpy(), jac=True, method="L-BFGS-B", options=options)

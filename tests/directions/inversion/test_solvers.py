@@ -13,10 +13,11 @@ from directions.inversion import (
     SOLVERS,
     LevenbergMarquardt,
     Objective,
+    Solved,
     Typicality,
     find_solver,
 )
-from directions.inversion.lbfgs import LBFGS
+from directions.inversion.lbfgs import LBFGS, _State
 from directions.numerics.linearized_batch import linearize_batch
 from tests.directions.inversion.worlds import bent, linear, pair
 from tests.styles import small_stylegan2
@@ -87,18 +88,25 @@ def test_lbfgs_is_as_good_as_that_of_scipy():
 
 
 @pytest.mark.parametrize("changes", [{"prior": 0.3}, {"features": lambda x: x.flatten(1).tanh()}])
-def test_the_first_order_model_of_the_residuals(changes):
-    world = bent()
-    _, images = pair(world, 3)
-    target, codes = objective(world, images, **changes), world.sample(3, seed=8)
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_the_first_order_model_of_the_residuals(changes, space):
+    world = bent() if space == "z" else small_stylegan2()
+    codes, tangents = (world.sample(3, seed=seed, space=space) for seed in (8, 9))
+    with torch.no_grad():
+        images = world.synthesize(tangents, space)
+    target = Objective(world, space, images, Typicality.of(world, space), **changes)
     model, plain = target.linearize(codes), linearize_batch(target.residuals, codes)
-    tangents = world.sample(3, seed=9)
-    torch.testing.assert_close(model.value, plain.value)
-    torch.testing.assert_close(model.push(tangents), plain.push(tangents), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(model.pull(plain.value), plain.pull(plain.value), atol=1e-5, rtol=0)
+    cotangents = plain.value
     costs, slope = target.gradient(codes)
-    torch.testing.assert_close(costs, plain.value.square().sum(1))
-    torch.testing.assert_close(slope, 2 * plain.pull(plain.value), rtol=1e-4, atol=1e-5)
+    for got, expected in (
+        (model.value, plain.value),
+        (costs, plain.value.square().sum(1)),
+        (model.push(tangents), plain.push(tangents)),
+        (model.pull(cotangents), plain.pull(cotangents)),
+        (slope, 2 * plain.pull(cotangents)),
+    ):
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(got, expected, rtol=0, atol=2e-5 * scale)
 
 
 def test_a_preconditioner_does_not_change_the_solution():
@@ -171,3 +179,35 @@ def test_settings_that_are_refused():
         find_solver("lbfgs", products=3)
     with pytest.raises(LatdirError, match="population 2 must be at least 4"):
         find_solver("cma", population=2)
+
+
+def test_an_iterate_is_kept_only_where_it_is_better():
+    found = Solved.start(torch.zeros(3, 2))
+    rows = torch.tensor([0, 2])
+    found.keep(rows, torch.ones(2, 2), torch.tensor([1.0, 2.0]))
+    found.keep(rows, 2 * torch.ones(2, 2), torch.tensor([3.0, 0.5]))
+    found.keep(rows, 3 * torch.ones(2, 2), torch.tensor([torch.nan, torch.inf]))
+    assert found.codes[:, 0].tolist() == [1.0, 0.0, 2.0]
+    assert found.costs.tolist() == [1.0, torch.inf, 0.5]
+
+
+def test_codes_within_a_radius_stay_as_they_are():
+    world = linear()
+    near = Typicality.of(world, "z")
+    codes = torch.stack([torch.full((6,), 0.5), torch.full((6,), 4.0)])
+    drawn = near.within(codes, 1.0)
+    assert torch.equal(drawn[0], codes[0])
+    torch.testing.assert_close(drawn[1], torch.ones(6))
+
+
+def test_a_step_of_lbfgs_never_raises_a_cost():
+    world = bent()
+    _, images = pair(world, 16)
+    state = _State(objective(world, images), 4 * world.sample(16, seed=8), 10)
+    rejected = 0
+    for _ in range(40):
+        before = state.costs
+        state.step()
+        assert (state.costs <= before).all()
+        rejected += int((state.length < 1).sum())
+    assert rejected > 0
