@@ -333,10 +333,15 @@ def _write_ganspace(
         raise BankError(
             "a GANSpace file stores the codes' mean and spread: give prior=generator.prior(space)"
         )
+    total = float(prior.deviations.double().square().sum())
+    if not 0 < total < math.inf:
+        raise BankError(
+            "this prior does not vary, and a GANSpace file stores how it does: give "
+            "prior=generator.prior(space)"
+        )
     components = vectors[:, None].numpy()
     mean = prior.mean.float().cpu()[None].numpy()
     stdev = np.array([d.sigma for d in bank.directions], dtype=np.float32)
-    total = float(prior.deviations.double().square().sum())
     # The spread along a random direction, which GANSpace estimates from draws.
     random = np.full(len(bank), math.sqrt(total / prior.mean.numel()), dtype=np.float32)
     with atomic(path) as temporary, temporary.open("wb") as stream:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from directions.arguments import checked
 from directions.errors import LatdirError, described
 from directions.images import from_uint8, resize
 
@@ -31,6 +32,7 @@ FEWEST = 8
 Box = Sequence[int]
 
 
+@checked
 def open_images(
     source: Any,
     *,

@@ -100,6 +100,16 @@ class Curves:
     identity_baseline: Float[Tensor, "n"] | None = field(default=None, repr=False)
     judged: Curves | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        steps = self.amounts.diff()
+        if not (torch.isfinite(self.amounts).all() and (steps > 0).all() and 0 in self.amounts):
+            raise LatdirError(
+                f"curves are measured at ascending amounts with 0 among them, not at "
+                f"{self.amounts.tolist()}: analysis.measure_curves(…) makes them"
+            )
+        if not torch.isfinite(self.scores).all():
+            raise LatdirError("these curves have NaN or infinite scores: fix the classifier")
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the attributes."""

@@ -358,5 +358,7 @@ def _check_features(features: Tensor) -> None:
             "needs more rows than columns, and twice as many to mean something; raise count and "
             "reference, or use fewer features"
         )
-    if not torch.isfinite(features).all():
-        raise LatdirError("the features hold NaN or infinite values: check the feature function")
+    if not torch.isfinite(features.float().square().sum()):
+        raise LatdirError(
+            "the features hold NaN, infinite or huge values: check the feature function"
+        )

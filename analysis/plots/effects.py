@@ -117,7 +117,10 @@ def plot_direction_effects(
             low, high = float(ends[0][i]) / std, float(ends[1][i]) / std
             label = "random directions" if y == 0 else None
             axes.barh(y, high - low, left=low, height=0.72, color=theme.grid, label=label)
-        spread = [[(found.mean - found.low) / std], [(found.high - found.mean) / std]]
+        below, above = found.mean - found.low, found.high - found.mean
+        if min(below, above) < 0:
+            raise LatdirError(f"an effect of {direction!r} lies outside its interval")
+        spread = [[below / std], [above / std]]
         axes.errorbar(
             found.standardized,
             y,

@@ -76,6 +76,7 @@ class DCI:
     left_out: Bool[Tensor, "k"]
 
 
+@checked_values
 def dci(
     codes: Float[Tensor, "n *shape"],
     attributes: Tensor,

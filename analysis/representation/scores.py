@@ -22,8 +22,8 @@ from analysis.representation.mig import mig
 from analysis.representation.modularity import modularity
 from analysis.representation.rows import CLASSES, as_classes, checked_rows
 from analysis.representation.sap import sap
-from directions.arguments import checked_values
-from directions.errors import UnknownNameError
+from directions.arguments import checked, checked_values
+from directions.errors import LatdirError, UnknownNameError
 from directions.planted.entangled import entangled_world
 
 __all__ = ["METRICS", "EntanglementSweep", "disentanglement_scores", "entanglement_sweep"]
@@ -127,6 +127,7 @@ class EntanglementSweep:
     scores: dict[str, tuple[Score, ...]]
 
 
+@checked
 def entanglement_sweep(
     levels: Sequence[float],
     *,
@@ -148,6 +149,8 @@ def entanglement_sweep(
         draws: Half-samples for intervals.
         seed: Of the worlds.
     """
+    if count < 2:
+        raise LatdirError(f"count {count} must be at least 2: 2000 codes give useful figures")
     found = []
     for level in levels:
         codes, attributes = entangled_world(count, level=level, seed=seed)

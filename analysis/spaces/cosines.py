@@ -54,4 +54,10 @@ def cosine_matrix(bank: DirectionBank, *, prior: Prior | None = None) -> Float[T
             )
         gram = normals @ prior.covariance.double().cpu() @ normals.T
     norms = gram.diagonal().sqrt()
+    if not (norms > 0).all():
+        name = list(bank)[int((~(norms > 0)).nonzero()[0])]
+        raise SpaceError(
+            f"the prior does not vary along {name!r}, so it has no correlation: use "
+            "generator.prior(space), or leave that direction out"
+        )
     return (gram / norms / norms[:, None]).float()

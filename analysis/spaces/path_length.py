@@ -179,7 +179,7 @@ def perceptual_path_length(
             else:
                 speed = (seen(t + epsilon) - seen(t)) / epsilon
         values.append(speed.double().square().sum(1))
-    found = torch.cat(values)
+    found = _finite(torch.cat(values))
     kept = _trimmed(found, trim)
     named = "face_features" if features is None else getattr(features, "__qualname__", "given")
     return PathLength(
@@ -339,7 +339,16 @@ def lipschitz(
         function = _through(generator, perceive, space)
         with torch.no_grad():
             speeds.append(directional(function, part, tangent).derivative.norm(dim=1))
-    return torch.cat(speeds)
+    return _finite(torch.cat(speeds))
+
+
+def _finite(speeds: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    if not torch.isfinite(speeds).all():
+        raise LatdirError(
+            f"{int((~torch.isfinite(speeds)).sum())} of {len(speeds)} path lengths are NaN or "
+            "infinite: check the images and the features"
+        )
+    return speeds
 
 
 def _through(generator: Generator, features: Features, space: str) -> Callable[[Tensor], Tensor]:

@@ -271,7 +271,7 @@ def _list(of: Kind | None, refused: tuple[type, ...], kept: tuple[type, ...]) ->
         return value if same else made
 
     def fits(value: Any) -> bool:
-        return isinstance(value, kept) and (of is None or all(map(of.fits, value)))
+        return isinstance(value, kept) and all(of is None or of.fits(v) for v in value)
 
     return Kind(wanted, fits, convert)
 

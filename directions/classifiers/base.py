@@ -212,6 +212,12 @@ class Classifier(Movable, ABC):
         def run(images: Tensor) -> Tensor:
             with torch.inference_mode():
                 scores = self(images)
+                if tuple(scores.shape) != (len(images), len(self.attributes)):
+                    raise SamplesError(
+                        f"{self.name} gave scores of shape {list(scores.shape)}, not "
+                        f"{[len(images), len(self.attributes)]}: one row per image, one column "
+                        "per attribute"
+                    )
                 return scores if columns is None else scores[:, columns]
 
         return run

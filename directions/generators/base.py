@@ -67,6 +67,11 @@ class Generator(Movable, ABC):
         """Device of codes and images."""
         return torch.device("cpu")
 
+    @property
+    def follows_codes(self) -> bool:
+        """Whether codes on any device are taken, where the images are then made."""
+        return type(self).device is Generator.device
+
     @abstractmethod
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
         """Images of codes, differentiable.
@@ -165,8 +170,9 @@ class Generator(Movable, ABC):
         be told apart; nor can codes whose values cannot be read, as under `vmap`.
 
         Raises:
-            LatdirError: An unknown space, an integer dtype, another shape, or codes of another
-                space; then it says which of the generator's spaces they look like.
+            LatdirError: An unknown space, an integer dtype, another shape, another device, or
+                codes of another space; then it says which of the generator's spaces they look
+                like.
         """
         codes = as_codes(codes)
         wanted = self.check_shape(codes, space)
@@ -190,10 +196,15 @@ class Generator(Movable, ABC):
         """The space, if the codes have its shape; `check` looks at their values too.
 
         Raises:
-            LatdirError: An unknown space, no tensor, an integer dtype, or another shape.
+            LatdirError: An unknown space, no tensor, an integer dtype, another shape or device.
         """
         wanted = self.space(space)
         shape = tuple(codes.shape)
+        if codes.device not in (self.device, torch.device("meta")) and not self.follows_codes:
+            raise SpaceError(
+                f"codes are on {codes.device}, {self.name} on {self.device}: write "
+                f"codes.to({str(self.device)!r}), or generator.to({str(codes.device)!r})"
+            )
         if wanted.shape in (shape, shape[1:]) or not codes.is_floating_point():
             wanted.check(codes)
             return wanted

@@ -109,6 +109,11 @@ class DCGAN(Generator):
         """Device of the weights."""
         return self._layers[0].weight.device
 
+    @property
+    def follows_codes(self) -> bool:
+        """Yes: the weights go where the codes are."""
+        return True
+
     def synthesize(self, codes: Float[Tensor, "n d"], space: str = "z") -> Tensor:
         """Images of codes, differentiable; gray images are repeated over the three channels."""
         x = self.check(codes, space)[:, :, None, None]

@@ -114,6 +114,11 @@ class WrappedGenerator(Generator):
         return self._home if self._sample_weight is None else self._sample_weight.device
 
     @property
+    def follows_codes(self) -> bool:
+        """Whether it is a function, which has no weights to be beside."""
+        return self._sample_weight is None
+
+    @property
     def _sample_weight(self) -> Tensor | None:
         if self._module is None:
             return None

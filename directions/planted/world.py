@@ -110,6 +110,11 @@ class PlantedGenerator(Generator):
         """The device of the ground truth."""
         return self.truth.device
 
+    @property
+    def follows_codes(self) -> bool:
+        """Yes: the patterns go where the codes are."""
+        return True
+
     def prior(self, space: str | None = None) -> Prior:
         """The codes' mean (zero) and covariance, exactly."""
         if space is not None:

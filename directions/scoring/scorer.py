@@ -267,7 +267,7 @@ class Scorer:
     def _describer(self, precision: Precision) -> Callable[[Tensor], Tensor]:
         if self._embedding is None:
             raise LatdirError("this scorer has no embedding: give it embed=…")
-        if isinstance(self._embedding, Embedding):
+        if isinstance(self._embedding, Embedding) and not isinstance(self._embedding, type):
             return self._embedding.inference(precision=precision)
         return self._embedding
 

@@ -110,6 +110,14 @@ def labeled(
     codes = codes if codes.dtype == torch.float64 else codes.float()
     if n < MIN_SAMPLES:
         raise SamplesError(f"{n} samples are too few for a boundary: label {MIN_SAMPLES} or more")
+    largest = float(codes.abs().max())
+    if not codes.numel() * largest**2 < torch.finfo(codes.dtype).max:
+        raise SamplesError(
+            f"codes as large as {largest:.3g} cannot be squared in {codes.dtype}: are they codes "
+            f"of space {samples.space!r}?"
+        )
+    if (codes == codes[0]).all():
+        raise SamplesError(f"all {n} codes are equal: nothing in them tells the labels apart")
     scores = torch.stack([samples.column(name) for name in names]).to(codes)
     cuts, labels = [], []
     for name, s in zip(names, scores, strict=True):

@@ -30,6 +30,7 @@ from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.classifiers.faces.inference import tiled
 from directions.devices import Movable
 from directions.direction import Direction
+from directions.errors import SpaceError
 from directions.generators.base import Generator
 from directions.generators.stylegan import stylegan2_inference
 from directions.paths import InstancePath, MapperPath, NeuralWalk
@@ -133,8 +134,12 @@ def test_tangents_on_a_fake_card(name, monkeypatch):
             assert form.value.device == CARD
             assert form.push(torch.zeros(3, *code.shape, device=CARD)).device == CARD
         if hasattr(there, "network"):
-            with pytest.raises(RuntimeError, match="device"):
-                there.synthesize(torch.zeros(1, *code.shape), space)
+            mixed = torch.zeros(1, *code.shape)
+            with pytest.raises(SpaceError, match=rf"codes are on cpu, \w+ on {CARD}: write codes"):
+                there.synthesize(mixed, space)
+            # The fast forms look at shape and device alone.
+            with pytest.raises(SpaceError, match=r"codes are on cpu, .* or generator.to\('cpu'\)"):
+                there.check_shape(mixed, space)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

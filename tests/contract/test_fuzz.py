@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import fields, is_dataclass
@@ -18,10 +17,11 @@ import analysis
 import directions
 import discovery
 from analysis import plots
-from directions import Direction, DirectionBank, LatdirError
+from directions import DirectionBank, LatdirError
 from tests.fuzzed.functions import functions
 from tests.fuzzed.methods import BOUND, bound, methods
 from tests.fuzzed.records import classes, figures
+from tests.fuzzed.variants import Odd, Same, variants
 from tests.fuzzed.world import world
 from tests.unchecked import unchecked
 
@@ -37,120 +37,6 @@ NOT_CALLED = {
     # They read weights that are not included, or draw them at random for seconds.
     "lpips_distance", "lpips_features",
 }  # fmt: skip
-
-
-class Odd:
-    """An object of no kind that anything wants, made by a class that takes anything."""
-
-    def __init__(self, *args: Any, **given: Any) -> None:
-        pass
-
-    def __repr__(self) -> str:
-        return "Odd()"
-
-
-def three(*args: Any, **given: Any) -> int:
-    return 3
-
-
-class Same:
-    """A value that means the same as the valid one: the result must be the same, too."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-WRONG: tuple[Any, ...] = (
-    None, True, "words", "", b"bytes", 3, -1, 0, 2.5, math.nan, math.inf, 1e20, [], {}, (), [None],
-    ["x", "x"], {"x": 1.0}, {1: "x"}, Odd(), Odd, three, np.float32(0.5), np.zeros(3),
-    np.array("x"), torch.zeros(()), torch.zeros(2, 3), torch.tensor([True]), 1 + 2j,
-    np.zeros((2, 2), object),
-)  # fmt: skip
-
-
-def variants(value: Any, w: Any) -> Iterator[Any]:
-    """What else a caller may write where `value` is right."""
-    yield from WRONG
-    if isinstance(value, Tensor) and value.is_floating_point():
-        yield Same(value.numpy())
-        yield Same(value.tolist())
-        yield value.double()
-        yield value.half()
-        yield value.long()
-        yield value.to(torch.complex64)
-        yield value * 1e20
-        yield value * 0
-        yield value.flatten()
-        yield value[None]
-        yield value[:0]
-        yield value[:1]
-        yield value[0]
-        yield value.mT if value.ndim > 1 else value.flip(0)
-        yield value[:1].expand_as(value)
-        for bad in (math.nan, math.inf):
-            spoiled = value.clone()
-            spoiled.view(-1)[0] = bad
-            yield spoiled
-            yield torch.full_like(value, bad)
-    elif isinstance(value, DirectionBank):
-        yield list(value.directions)
-        yield value.directions[0]
-        yield value.replaced(())
-        yield DirectionBank(value.directions, "other", "f" * 64)
-        yield dict(value)
-        yield [value]
-        yield value.directions[0].vector
-    elif isinstance(value, Direction):
-        yield w.bank
-        yield w.bank.select([value.name])
-        yield [value]
-        yield value.vector
-        yield value.name
-    elif isinstance(value, str):
-        yield value.upper()
-        yield value + "x"
-        yield [value]
-        yield Same(np.str_(value))
-    elif isinstance(value, bool):
-        yield Same(np.bool_(value))
-        yield "yes"
-    elif isinstance(value, int):
-        yield Same(np.int64(value))
-        yield float(value)
-        yield str(value)
-        yield -value - 1
-        yield 1
-    elif isinstance(value, float):
-        yield Same(np.float64(value))
-        yield -value
-        yield str(value)
-        yield [value]
-    elif isinstance(value, Mapping):
-        if value:
-            yield dict.fromkeys(value, None)
-            yield dict.fromkeys(value, "x")
-            yield dict.fromkeys(value, math.nan)
-            yield {f"{key}x": v for key, v in value.items()}
-            yield list(value)
-            yield list(value.items())
-    elif isinstance(value, Sequence):
-        yield list(value) * 2
-        yield value[:1]
-        yield value[::-1]
-        yield [*value, None]
-        yield [*value, Odd()]
-        if all(isinstance(v, float) for v in value):
-            yield Same(np.array(value))
-            yield Same(torch.tensor(value, dtype=torch.float64))
-            yield [math.nan] * len(value)
-            yield [1e20] * len(value)
-    elif is_dataclass(value):
-        yield {f.name: getattr(value, f.name) for f in fields(value)}
-        yield [value]
-        yield type(value)
-    elif not callable(value):
-        yield type(value)
-        yield [value]
 
 
 def numbers(result: Any) -> Iterator[Tensor]:
@@ -205,11 +91,15 @@ ARITHMETIC = {
 }  # fmt: skip
 # Records of results, which are NaN where nothing could be measured.
 RECORDS = {
-    "Accuracy", "Cost", "DCI", "Geodesic", "Identity", "LinearRange", "LocalMetric", "PathLength",
+    "Accuracy", "Cost", "DCI", "Evaluation", "Geodesic", "Identity", "LinearRange",
+    "LocalMetric", "PathLength",
     "PermutationTest", "RandomNull", "Reconstruction", "Separability",
 }  # fmt: skip
 # NaN is the right figure: a change out of reach, a measure that an attribute has not.
-MEANT = {("identity_preservation", "changes"), ("evaluate", "attributes")}
+MEANT = {
+    ("identity_preservation", "changes"), ("identity_preservation", "curves"),
+    ("evaluate", "attributes"),
+}  # fmt: skip
 NEVER = (b"bytes", 1 + 2j)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 
 import analysis
@@ -81,6 +82,11 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "rendering": QUIET,
             },
             "load_generator": {"name": "planted", "device": "cpu"},
+            "load_clip": {"source": "tinyclip-faces", "device": "cpu"},
+            "open_images": {
+                "source": np.zeros((48, 80), np.uint8), "size": 16, "box": (0, 0, 32, 32),
+                "background": 1.0,
+            },
             "load_classifier": {"name": "pixels", "device": "cpu"},
         },
         "discovery": {
@@ -111,6 +117,10 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
             "compare_subspaces": {"a": w.noise(2, 12), "b": w.noise(3, 12), "kind": "geodesic",
                                   "draws": 5, "seed": 1},
             "cosine_matrix": {"bank": w.bank, "prior": w.prior},
+            "dci": {"codes": long, "attributes": labels, "model": "trees", "bins": "auto",
+                    "penalty": 0.01, "classes": 3, "seed": 1},
+            "entanglement_sweep": {"levels": [0.0, 0.5], "count": 60, "metrics": ["MIG"],
+                                   "model": "trees", "bins": "auto", "draws": 0, "seed": 1},
             "disentanglement_scores": {
                 "codes": long, "attributes": labels, "metrics": ["MIG", "SAP"], "model": "trees",
                 "bins": "auto", "classes": 4, "seed": 1,

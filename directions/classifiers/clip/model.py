@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from directions import zoo
+from directions.arguments import checked
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.clip import backends as adapters
 from directions.classifiers.clip.protocol import TextImageModel
@@ -236,6 +237,7 @@ def prepare(
     return (unit - unit.new_tensor(mean).view(shape)) / unit.new_tensor(std).view(shape)
 
 
+@checked
 def load_clip(
     source: str | Path | nn.Module = BUILT_IN, *, device: Device | None = None
 ) -> ClipModel:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from discovery.estimators.svm import box, hinge_svm
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
 from discovery.supervised import boundary
-from discovery.supervised.boundary import Boundary
+from discovery.supervised.boundary import Boundary, Estimator
 from discovery.supervised.labels import interfacegan_rows
 from tests.parity import FIXTURES
 
@@ -416,6 +417,17 @@ def test_unknown_attributes_and_broken_codes_are_refused():
         Boundary().discover(samples, attributes=[])
     with pytest.raises(LatdirError, match="50 of 50 codes are NaN or infinite: leave them out"):
         Boundary().discover(make_samples(torch.full((50, 4), torch.nan), torch.rand(50, 1)))
+
+
+@pytest.mark.parametrize("estimator", get_args(Estimator))
+def test_codes_that_tell_nothing_are_refused_by_every_estimator(estimator):
+    codes, labels = torch.randn(60, 5), torch.rand(60, 1)
+    method = Boundary(estimator=estimator)
+    for equal in (codes * 0, codes[:1].expand(60, 5)):
+        with pytest.raises(LatdirError, match="all 60 codes are equal: nothing in them tells"):
+            method.discover(make_samples(equal, labels))
+    with pytest.raises(LatdirError, match=r"codes as large as .*e\+20 cannot be squared"):
+        method.discover(make_samples(codes * 1e20, labels))
 
 
 def test_ties_at_the_median_still_leave_two_classes():
