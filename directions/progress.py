@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["tqdm"]
+__all__ = ["progress_bars", "tqdm"]
+
+_SHOWN: ContextVar[bool] = ContextVar("progress_bars", default=True)
+
+
+@contextmanager
+def progress_bars(shown: bool) -> Iterator[None]:
+    """Turn all progress bars off, or leave them as they are, for a while.
+
+    Where a function has `progress=` or a `Rendering` that turns one off, that holds as well.
+
+    Args:
+        shown: Whether bars are shown.
+
+    Example:
+        >>> with progress_bars(False):
+        ...     list(tqdm("ab", delay=0))
+        ['a', 'b']
+    """
+    token = _SHOWN.set(shown and _SHOWN.get())
+    try:
+        yield
+    finally:
+        _SHOWN.reset(token)
 
 
 def tqdm(items: Iterable[Any] | None = None, **options: Any) -> Any:
@@ -20,7 +45,7 @@ def tqdm(items: Iterable[Any] | None = None, **options: Any) -> Any:
         >>> list(tqdm(range(3), disable=True))
         [0, 1, 2]
     """
-    if not options.get("disable"):
+    if _SHOWN.get() and not options.get("disable"):
         try:
             with warnings.catch_warnings():
                 # In a notebook without ipywidgets it shows a bar of text, and no warning.
@@ -49,4 +74,7 @@ class _Hidden:
         pass
 
     def update(self, n: int = 1) -> None:
+        pass
+
+    def close(self) -> None:
         pass

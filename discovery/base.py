@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
 from directions.arguments import checked_kinds
 from directions.arguments.kinds import Kind, kind_of
 from directions.errors import LatdirError
+from directions.progress import progress_bars
 
 if TYPE_CHECKING:
     from directions.bank import DirectionBank
@@ -65,7 +66,8 @@ def _checked(discover: Callable[..., DirectionBank]) -> Callable[..., DirectionB
                 _check_kind(self, name, given[name])
         if given.get("attributes") is not None:
             given["attributes"] = names_of(given["attributes"])
-        return discover(self, *args, **given)
+        with progress_bars(self.progress):
+            return discover(self, *args, **given)
 
     return call
 
@@ -101,10 +103,17 @@ class Method(ABC):
     everywhere: `n_codes` (codes drawn), `n_directions` (directions returned), `batch_size`,
     `space`, `layers`, `steps`. A field made by `tool()` is an object to work with, neither a flag
     nor part of the config.
+
+    Attributes:
+        progress: Whether `discover` shows bars; neither a flag nor in the config.
     """
 
     method: ClassVar[str]
     needs: ClassVar[tuple[Need, ...]]
+
+    progress: bool = field(
+        default=True, kw_only=True, repr=False, compare=False, metadata={TOOL: True}
+    )
 
     def __post_init__(self) -> None:
         """Check the kinds of all settings, the counts, and words against their choices.

@@ -12,7 +12,7 @@ PINNED = {
         edit_grid export_bank grid import_bank keep_freed_memory keep_scores lerp load_classifier
         load_clip load_generator move orthonormalize save_png set_level slerp solve sweep truncate
         Inversion invert open_images
-        Level Solution
+        Level Solution progress_bars
         wrap wrap_classifier
     """,
     "discovery": """

@@ -31,6 +31,7 @@ from directions.direction import Calibration, Direction
 from directions.editing.levels import set_level
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.scoring.held_out import check_held_out
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
@@ -163,7 +164,10 @@ def editing_accuracy(
     rendering = rendering.of_bank(bank.provenance)
     chosen = _calibrated(bank, asked)
     targets, reached, spreads, attributes = [], [], [], []
-    for direction, calibration in chosen:
+    hidden = not rendering.progress
+    for direction, calibration in tqdm(
+        chosen, desc="accuracy", unit="direction", delay=1, disable=hidden
+    ):
         [column] = classifier.columns([calibration.attribute])
         attributes.append(classifier.attributes[column])
         space = direction.acts_in(generator.spaces)

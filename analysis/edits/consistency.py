@@ -31,6 +31,7 @@ from directions.classifiers.base import Attribute, Classifier, logit
 from directions.editing.levels import set_level
 from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
@@ -192,9 +193,12 @@ def edit_consistency(
     if not varies.any():
         raise LatdirError(f"no attribute of {classifier.name} varies over the held-out codes")
     std = std[varies]
-    alone = torch.stack([score(_apply(edits, codes, (n,))) - before for n in names])
     ends = [_apply(edits, codes, order) for order in chosen]
-    scores = torch.stack([score(end) for end in ends])[..., varies]
+    moved = [*(_apply(edits, codes, (n,)) for n in names), *ends]
+    bar = tqdm(moved, desc="consistency", unit="edit", delay=1, disable=not rendering.progress)
+    found = [score(codes) for codes in bar]
+    alone = torch.stack(found[: len(names)]) - before
+    scores = torch.stack(found[len(names) :])[..., varies]
     before, alone = before[:, varies], alone[..., varies]
 
     pairs = list(itertools.combinations(range(len(chosen)), 2))

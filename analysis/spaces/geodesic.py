@@ -24,6 +24,7 @@ from torch import Tensor
 from directions.arguments import checked_fields, checked_values, returned
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.progress import tqdm
 from directions.scoring.features import Features
 
 __all__ = ["Geodesic", "find_geodesic", "geodesic_between"]
@@ -138,7 +139,7 @@ def find_geodesic(
 
     energies = [base]
     converged = False
-    for _ in range(rounds):
+    for _ in tqdm(range(rounds), desc="geodesic", unit="round", delay=1, leave=False):
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             energies.append(float(steps(line[1:-1] + scale * bend).sum()) * segments)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from directions.fingerprints import Precision
+from directions.progress import tqdm
 from directions.scoring.kept import KeptRows, kept_scores
 
 __all__ = ["Batches", "Embedding", "Reading", "read_all"]
@@ -54,7 +55,11 @@ class Reading:
 
 
 def read_all(
-    codes: Float[Tensor, "n *shape"], readings: Sequence[Reading], batches: Batches
+    codes: Float[Tensor, "n *shape"],
+    readings: Sequence[Reading],
+    batches: Batches,
+    *,
+    hidden: bool = True,
 ) -> list[Tensor]:
     """The rows of each reading, one for each code it is wanted of.
 
@@ -62,6 +67,7 @@ def read_all(
         codes: `[n, *shape]`.
         readings: What is wanted.
         batches: Makes images of codes, and reads them.
+        hidden: Whether no bar is shown.
 
     Example:
         >>> def batches(codes, read):
@@ -84,7 +90,7 @@ def read_all(
     for kind in sorted(kind for kind in kinds if any(kind)):
         at = (missing == torch.tensor(kind)).all(1)
         chosen = [j for j, wanted in enumerate(kind) if wanted]
-        made = _made(codes[at.to(codes.device)], [readings[j] for j in chosen], batches)
+        made = _made(codes[at.to(codes.device)], [readings[j] for j in chosen], batches, hidden)
         for j, rows in zip(chosen, made, strict=True):
             found[j] = _filled(found[j], at, rows)
     return [
@@ -97,7 +103,9 @@ def read_all(
     ]
 
 
-def _made(codes: Tensor, readings: Sequence[Reading], batches: Batches) -> list[Tensor]:
+def _made(
+    codes: Tensor, readings: Sequence[Reading], batches: Batches, hidden: bool
+) -> list[Tensor]:
     """Rows of images made now; what there is of them at an interruption is kept."""
     parts: list[Rows] = []
     rows = batch = 0
@@ -105,25 +113,30 @@ def _made(codes: Tensor, readings: Sequence[Reading], batches: Batches) -> list[
 
     def save() -> None:
         nonlocal rows, batch
+        if all(reading.kept is None for reading in readings):
+            return
         new = [torch.cat(column) for column in zip(*parts[batch:], strict=True)]
         for reading, made in zip(readings, new, strict=False):
             if reading.kept is not None and len(made) and bool(torch.isfinite(made).all()):
                 reading.kept.add(codes[rows : rows + len(made)], made)
         rows, batch = rows + (len(new[0]) if new else 0), len(parts)
 
+    bar = tqdm(total=len(codes), desc="scoring", unit="image", delay=1, leave=False, disable=hidden)
     try:
         for part in batches(codes, lambda images: tuple(r.read(images) for r in readings)):
             parts.append(part)
+            bar.update(len(part[0]))
             if time.monotonic() > due:
                 save()
                 due = time.monotonic() + SAVE_EVERY
     except KeyboardInterrupt as error:
+        save()
         if kept_scores() is None:
             error.add_note(UNKEPT)
         raise
     finally:
-        if any(reading.kept is not None for reading in readings):
-            save()
+        bar.close()
+    save()
     # One transfer, so that a device is not made to wait for each batch.
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 

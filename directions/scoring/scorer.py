@@ -147,18 +147,22 @@ class Scorer:
                 check_pixels(finite, name=name, count=len(codes))
             yield made
 
+    def _read_all(self, codes: Tensor, *readings: Reading) -> list[Tensor]:
+        hidden = not self.rendering.progress or len(codes) <= self.batch_size
+        return read_all(codes, readings, self._batches, hidden=hidden)
+
     def score(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n a"]:
         """Scores, float32, on the CPU.
 
         Raises:
             LatdirError: One is not finite.
         """
-        [made] = read_all(codes, [self._scores(codes)], self._batches)
+        [made] = self._read_all(codes, self._scores(codes))
         return self._checked(made)
 
     def embed(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n e"]:
         """Embeddings, float32, on the generator's device."""
-        [made] = read_all(codes, [self._embeddings(_all(codes))], self._batches)
+        [made] = self._read_all(codes, self._embeddings(_all(codes)))
         return made.to(self._generator.device)
 
     def score_and_embed(
@@ -174,7 +178,7 @@ class Scorer:
             LatdirError: A score is not finite.
         """
         seen = self._embeddings(_all(codes) if embedded is None else embedded.cpu())
-        scores, embeddings = read_all(codes, [self._scores(codes), seen], self._batches)
+        scores, embeddings = self._read_all(codes, self._scores(codes), seen)
         return self._checked(scores), embeddings.to(self._generator.device)
 
     def _scores(self, codes: Tensor) -> Reading:

@@ -25,6 +25,7 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError, SamplesError
+from directions.progress import tqdm
 from discovery.base import LabelMethod
 from discovery.estimators.cones import angles, cone_angle, posterior_cone, split_half
 from discovery.estimators.held_out import evidence
@@ -258,14 +259,17 @@ class Boundary(LabelMethod):
         K, n = data.labels.shape
         generator = torch.Generator().manual_seed(seed)
         if self.estimator != "interfacegan" and n <= data.codes.shape[1] + 1:
-            return [self._halved_classes(data.target(k), generator) for k in range(K)]
+            targets = tqdm(range(K), desc="cones", unit="attribute", delay=1, leave=False)
+            return [self._halved_classes(data.target(k), generator) for k in targets]
         if self.estimator == "interfacegan":
-            found = [self._halved(data, generator, seed) for _ in range(self.bootstrap)]
+            draws = tqdm(range(self.bootstrap), desc="cones", delay=1, leave=False)
+            found = [self._halved(data, generator, seed) for _ in draws]
             return [float(angle) for angle in torch.stack(found).median(0).values]
         # The Bayesian bootstrap (Rubin 1981) never loses a class; replicates are more targets.
         batch = max(1, REPLICATE_BUDGET // (K * n))
         turned = []
-        for start in range(0, self.bootstrap, batch):
+        starts = range(0, self.bootstrap, batch)
+        for start in tqdm(starts, desc="cones", unit="batch", delay=1, leave=False):
             count = min(batch, self.bootstrap - start)
             weights = torch.empty(count, n).exponential_(generator=generator).to(data.codes)
             many = data._replace(labels=data.labels.repeat(count, 1))
