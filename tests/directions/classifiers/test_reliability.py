@@ -160,6 +160,7 @@ def test_probabilities_are_averaged_as_log_odds(images: Tensor) -> None:
     both = Ensemble.fit([member(0), member(2)], images, mirror=False)
     assert both.attributes[0].kind == "probability"
     torch.testing.assert_close(both(images[:9]), member(0)(images[:9]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(both.inference()(images[:9]), both(images[:9]))
 
 
 def test_what_cannot_be_measured_or_averaged_is_refused(images: Tensor) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from directions.classifiers import load_classifier
 from directions.classifiers.faces import landmarks
 from directions.classifiers.mobile_faces import MobileFaceClassifier, mobile_faces, nets
+from directions.classifiers.mobile_faces import classifier as module
 from directions.generators.dcgan import digiface64
 from tests.parity import DATA, resized_as_tensorflow_does
 
@@ -68,6 +69,19 @@ def test_networks_answer_as_tensorflow_does(pixels: Tensor, reference: dict[str,
     age, male = nets.age_gender_net()(bgr)
     close(age.softmax(1), reference["age"], atol=1e-5, rtol=0)
     close(male.sigmoid(), reference["male"].flatten(), atol=1e-5, rtol=0)
+
+
+def test_networks_see_the_colors_they_were_trained_on() -> None:
+    orange = torch.tensor([1.0, 0.0, -1.0])[:, None, None].expand(1, 3, 8, 8)  # 255, 127.5, 0
+    expected = torch.tensor([0 - MEAN_BGR[0], 127.5 - MEAN_BGR[1], 255 - MEAN_BGR[2]])
+    seen = module._seen("age_gender", orange)
+    assert seen.shape == (1, 3, 224, 224)
+    torch.testing.assert_close(seen.mean((0, 2, 3)), expected)
+    torch.testing.assert_close(
+        module._seen("mesh", orange)[0, :, 5, 5], orange[0, :, 0, 0] / 2 + 0.5
+    )
+    luma = module._seen("expression", orange)
+    assert float(luma.mean()) == pytest.approx(LUMA[0] - LUMA[2])
 
 
 def test_attributes_are_those_of_faces(classifier: MobileFaceClassifier) -> None:
