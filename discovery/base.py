@@ -237,7 +237,7 @@ class TextMethod(Method):
             neutral: Where from.
             without: Texts whose effects are taken out of the directions, such as `a man`.
             judge: A classifier of another origin than `clip`, which judges directions whose name
-                or words are an attribute of its; by default `faces+pixels` for the built-in
+                or words are an attribute of its; by default `mobile-faces+pixels` for the built-in
                 generators of faces.
             seed: Seed of the codes and of all random choices.
 

@@ -64,7 +64,7 @@ def labeler_of(generator: Generator) -> Classifier | None:
     """The built-in classifiers for a built-in generator of faces; None for any other."""
     if generator.name not in FACES:
         return None
-    return load_classifier("faces+pixels", device=str(generator.device))
+    return load_classifier("mobile-faces+pixels", device=str(generator.device))
 
 
 def attribute_of(prompt: Prompt, names: Sequence[str]) -> tuple[str, int] | None:

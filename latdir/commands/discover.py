@@ -121,8 +121,8 @@ INPUTS = {
     ),
     "judge": Input(
         str | None,
-        "A classifier of another origin to judge the directions; faces+pixels where images are "
-        "known to be faces.",
+        "A classifier of another origin to judge the directions; mobile-faces+pixels where images "
+        "are known to be faces.",
         _judge,
         model=True,
     ),

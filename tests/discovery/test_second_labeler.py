@@ -90,7 +90,7 @@ def test_the_built_in_generators_of_faces_have_a_labeler_and_others_none():
     assert labeler_of(WORLD) is None
     found = labeler_of(load_generator("digiface64"))
     assert found is not None
-    assert found.name == "faces+pixels"
+    assert found.name == "mobile-faces+pixels"
 
 
 @pytest.mark.parametrize("method", [ClipBoundary(n_codes=300), ClipGradient(n_codes=24)])
@@ -111,6 +111,6 @@ def test_words_the_small_model_knows_are_confirmed_by_the_face_classifier():
         generator, text=["a smiling face", "a woman"], clip=clip
     )
     for direction in bank.directions:
-        assert direction.evidence["judged_by"] == "faces+pixels"
+        assert direction.evidence["judged_by"] == "mobile-faces+pixels"
         assert direction.evidence["judged_rises"] > 0.75
         assert direction.evidence["judged_effect"] > 0.2
