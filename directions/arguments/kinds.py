@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -246,7 +246,9 @@ def _one_of(kinds: list[Kind]) -> Kind:
     return Kind(wanted, fits, convert)
 
 
-def _list(of: Kind | None, refused: tuple[type, ...], kept: tuple[type, ...]) -> Kind:
+def _list(
+    of: Kind | None, refused: tuple[type, ...], kept: tuple[type[Collection[Any]], ...]
+) -> Kind:
     """Several of a kind; one stands for a list of one where it is text."""
     each = of.wanted if of else ""
     wanted = (
