@@ -5,10 +5,18 @@ from __future__ import annotations
 import collections.abc
 import sys
 import types
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
+from directions.arguments.containers import (
+    Arguments,
+    Kind,
+    Model,
+    dict_kind,
+    list_kind,
+    one_of,
+    tuple_kind,
+)
 from directions.errors import (
     LatdirError,
     SpaceError,
@@ -28,8 +36,6 @@ LISTS = (
     collections.abc.Collection,
 )
 
-MANY = {"text": "names", "a number": "numbers", "a whole number": "whole numbers"}
-
 ORIGINS = {
     "CalibrationCurve": "analysis.calibration_curves(…)",
     "Comparison": "analysis.compare_methods(…)",
@@ -44,28 +50,6 @@ ORIGINS = {
     "Space": "generator.space(name)",
 }
 """Where values of a class come from, for messages."""
-
-Arguments = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What an argument may be.
-
-    Attributes:
-        wanted: What it is, for messages.
-        fits: Whether a value is of the kind as it stands.
-        convert: A value, its name and all arguments of the call, to a value of the kind.
-    """
-
-    wanted: str
-    fits: Callable[[Any], bool]
-    convert: Callable[[Any, str, Arguments], Any]
-
-
-@dataclass(frozen=True)
-class Model(Kind):
-    """A class that says itself what can stand for it."""
 
 
 def kind_of(hint: Any, *, finite: bool = True) -> Kind | None:
@@ -94,7 +78,7 @@ def kind_of(hint: Any, *, finite: bool = True) -> Kind | None:
     if origin in (Union, types.UnionType):
         kinds = [kind_of(part, finite=finite) for part in parts]
         found = [kind for kind in kinds if kind is not None]
-        return _one_of(found) if len(found) == len(kinds) else None
+        return one_of(found) if len(found) == len(kinds) else None
     if origin is Literal:
         return _word(parts)
     if hint in (bool, int, float, str):
@@ -102,14 +86,14 @@ def kind_of(hint: Any, *, finite: bool = True) -> Kind | None:
     if _is_tensor(hint):
         return _tensor(getattr(hint, "dtypes", None))
     if origin is tuple and parts[-1:] != (...,):
-        return _tuple(tuple(kind_of(part, finite=finite) for part in parts))
+        return tuple_kind(tuple(kind_of(part, finite=finite) for part in parts))
     if origin is tuple or origin in LISTS:
         # A mapping is an iterable of its keys.
         refused = (str, bytes) if origin is collections.abc.Iterable else (str, bytes, Mapping)
         kept = (tuple,) if origin is tuple else (list, tuple)
-        return _list(kind_of(parts[0], finite=finite), refused, kept)
+        return list_kind(kind_of(parts[0], finite=finite), refused, kept)
     if origin in (dict, collections.abc.Mapping):
-        return _dict(*(kind_of(part, finite=finite) for part in parts))
+        return dict_kind(*(kind_of(part, finite=finite) for part in parts))
     if origin is collections.abc.Callable:
         return Kind("a function", callable, _refusing("a function"))
     if isinstance(hint, type) and hint not in (object, Any):
@@ -212,103 +196,6 @@ def _tensor(dtypes: tuple[str, ...] | None) -> Kind:
         return torch.from_numpy(np.ascontiguousarray(array)).reshape(array.shape)
 
     return Kind(wanted, lambda v: isinstance(v, torch.Tensor), convert)
-
-
-def _one_of(kinds: list[Kind]) -> Kind:
-    optional = [kind for kind in kinds if kind.wanted == "None"]
-    others = [kind for kind in kinds if kind.wanted != "None"]
-    # Two ways to write one kind, such as a tensor or an array, are told once.
-    *most, last = dict.fromkeys(kind.wanted for kind in others)
-    wanted = f"{', '.join(most)} or {last}" if most else last
-
-    def convert(value: Any, name: str, arguments: Arguments) -> Any:
-        if value is None and optional:
-            return value
-        for kind in others:
-            if kind.fits(value):
-                return kind.convert(value, name, arguments)
-        problems = []
-        for kind in others:
-            try:
-                return kind.convert(value, name, arguments)
-            except LatdirError as error:
-                problems.append(error)
-        if len({kind.wanted for kind in others}) == 1:
-            raise problems[0]
-        if isinstance(others[0], Model):
-            # One model or several: the message of the model says how to make one.
-            raise problems[-1 if isinstance(value, list | tuple) and value else 0]
-        raise LatdirError(f"{name} is {wanted}, not {described(value)}")
-
-    def fits(value: Any) -> bool:
-        return any(kind.fits(value) for kind in kinds)
-
-    return Kind(wanted, fits, convert)
-
-
-def _list(
-    of: Kind | None, refused: tuple[type, ...], kept: tuple[type[Collection[Any]], ...]
-) -> Kind:
-    """Several of a kind; one stands for a list of one where it is text."""
-    each = of.wanted if of else ""
-    wanted = (
-        f"a list of {MANY[each]}" if each in MANY else f"a list, each {each}" if of else "a list"
-    )
-
-    def convert(value: Any, name: str, arguments: Arguments) -> Any:
-        if isinstance(value, str) and of is not None and of.fits(value):
-            return (value,)
-        if isinstance(value, refused) or not isinstance(value, collections.abc.Iterable):
-            raise LatdirError(f"{name} is {wanted}, not {described(value)}")
-        try:
-            items = value.tolist() if hasattr(value, "tolist") else tuple(value)
-        except (TypeError, RuntimeError):
-            items = None
-        if not isinstance(items, list | tuple):
-            raise LatdirError(f"{name} is {wanted}, not {described(value)}")
-        if of is None:
-            return value if isinstance(value, kept) else tuple(items)
-        made = tuple(of.convert(v, f"{name}[{i}]", arguments) for i, v in enumerate(items))
-        same = isinstance(value, kept) and all(a is b for a, b in zip(made, value, strict=True))
-        return value if same else made
-
-    def fits(value: Any) -> bool:
-        return isinstance(value, kept) and all(of is None or of.fits(v) for v in value)
-
-    return Kind(wanted, fits, convert)
-
-
-def _tuple(of: tuple[Kind | None, ...]) -> Kind:
-    wanted = f"{len(of)} values"
-
-    def convert(value: Any, name: str, arguments: Arguments) -> Any:
-        items = value.tolist() if hasattr(value, "tolist") else value
-        if not isinstance(items, list | tuple) or len(items) != len(of):
-            raise LatdirError(f"{name} is {wanted}, not {described(value)}")
-        return tuple(
-            v if kind is None else kind.convert(v, f"{name}[{i}]", arguments)
-            for i, (v, kind) in enumerate(zip(items, of, strict=True))
-        )
-
-    return Kind(wanted, lambda v: isinstance(v, tuple) and len(v) == len(of), convert)
-
-
-def _dict(key: Kind | None, of: Kind | None) -> Kind:
-    def convert(value: Any, name: str, arguments: Arguments) -> Any:
-        if not isinstance(value, Mapping):
-            raise LatdirError(f"{name} is a dict, not {described(value)}")
-        made = {
-            key.convert(k, f"a key of {name}", arguments) if key else k: of.convert(
-                v, f"{name}[{k!r:.60}]", arguments
-            )
-            if of
-            else v
-            for k, v in value.items()
-        }
-        same = all(k in value and made[k] is value[k] for k in made)
-        return value if same else made
-
-    return Kind("a dict", lambda v: isinstance(v, Mapping), convert)
 
 
 def _class(kind: type) -> Kind:

@@ -26,11 +26,11 @@ from tests.fuzzed.world import world
 from tests.unchecked import unchecked
 
 PACKAGES = {"directions": directions, "discovery": discovery, "analysis": analysis}
-# Errors, constants, a function without arguments, and a context.
+# Errors, constants, a function without arguments, and contexts.
 NOT_CALLED = {
     "LatdirError", "BankError", "CheckpointError", "ConvergenceError", "InfeasibleError",
     "Interrupted", "SamplesError", "SpaceError", "UnknownNameError", "METHODS", "HELD_OUT_SEED",
-    "NAMING_SEED", "plots", "keep_freed_memory", "keep_scores",
+    "NAMING_SEED", "plots", "keep_freed_memory", "keep_scores", "progress_bars",
     # Nested records that only their own functions make; what they are made from is fuzzed.
     "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
     "Inversion", "Leakage", "Naming", "Participation", "Realism", "Solution",
