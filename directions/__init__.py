@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     )
     from directions.generators import load_generator
     from directions.generators.wrap import wrap
-    from directions.images import grid, save_png
+    from directions.images.grids import grid, save_png
+    from directions.images.photographs import open_images
     from directions.interop import export_bank, import_bank
     from directions.inversion.base import Inversion
     from directions.inversion.invert import invert
     from directions.memory import keep_freed_memory
-    from directions.photographs import open_images
     from directions.progress import progress_bars
     from directions.scoring.kept import keep_scores
     from directions.scoring.rendering import Rendering

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from directions.arguments import checked
 from directions.errors import LatdirError, described
-from directions.images import from_uint8, resize
+from directions.images.tensors import from_uint8, resize
 
 if TYPE_CHECKING:
     from PIL import Image

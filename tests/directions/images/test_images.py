@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from directions import Calibration, Direction, DirectionBank, LatdirError, edit_grid, grid, save_png
-from directions.images import ACCENT, PAPER, from_pil, from_uint8, resize, to_pil, to_uint8
+from directions.images import from_pil, from_uint8, resize, to_pil, to_uint8
+from directions.images.grids import ACCENT, PAPER
 from directions.planted.world import planted
 
 
