@@ -31,10 +31,17 @@ class Level:
         value: The value, or one for each code.
         unit: Its unit, which must be the attribute's (`years`, `degrees`, `probability`); not
             checked where it is left out.
+
+    Raises:
+        LatdirError: A value that is not finite.
     """
 
     value: float | Tensor
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        if not torch.as_tensor(self.value).isfinite().all():
+            raise LatdirError(f"a level is a finite number, or one for each code, not {self.value}")
 
 
 @dataclass(frozen=True, eq=False)

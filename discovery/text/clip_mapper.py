@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
+from directions.arguments import returned
 from directions.bank import DirectionBank
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.direction import Direction
@@ -35,7 +36,13 @@ from directions.progress import tqdm
 from directions.seeds import MAPPER_SEED
 from discovery.base import TextMethod, tool
 from discovery.jacobian.region import region_masks
-from discovery.text.clip_optimize import Embed, change_outside, edited_space, with_gradient
+from discovery.text.clip_optimize import (
+    Embed,
+    change_outside,
+    check_embed,
+    edited_space,
+    with_gradient,
+)
 from discovery.wording import Wording
 
 __all__ = ["ClipMapper"]
@@ -95,6 +102,7 @@ class ClipMapper(TextMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_embed(self.embed)
         if not self.rate > 0 or min(self.distance, self.identity, self.outside, self.hidden) < 0:
             raise LatdirError(
                 f"rate {self.rate} is positive; distance {self.distance}, identity "
@@ -231,7 +239,8 @@ class ClipMapper(TextMethod):
         with torch.no_grad():
             before = generator.synthesize(codes, space)
         if embed is not None:
-            other = 1 - cosine_similarity(embed(images), embed(before).detach(), dim=1)
+            made, former = (returned(embed(x), "embed", "n f") for x in (images, before))
+            other = 1 - cosine_similarity(made, former.detach(), dim=1)
             loss = loss + self.identity * other.mean()
         if bounded:
             where = self.region or "mask"

@@ -30,6 +30,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from directions.arguments import returned
 from directions.bank import DirectionBank
 from directions.classifiers.clip.protocol import TextImageModel
 from directions.direction import Direction
@@ -161,6 +162,7 @@ class ClipOptimize(TextMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_embed(self.embed)
         prices = (self.distance, self.identity, self.outside, self.tolerance, self.patience)
         if not self.rate > 0 or min(prices) < 0:
             raise LatdirError(
@@ -238,7 +240,7 @@ class ClipOptimize(TextMethod):
         if embed is not None or inside is not None:
             with torch.no_grad():
                 before = generator.synthesize(start, space)
-                faces = None if embed is None else embed(before)
+                faces = None if embed is None else returned(embed(before), "embed", "n f")
         w = start.clone()
         optimizer = torch.optim.Adam([w], lr=self.rate)
         best, least = start.clone(), torch.full((len(start),), torch.inf).to(start)
@@ -253,7 +255,8 @@ class ClipOptimize(TextMethod):
                 distance = (leaf - start[active]).square().flatten(1).sum(1)
                 other = outside = torch.zeros_like(distance)
                 if embed is not None and faces is not None:
-                    other = 1 - cosine_similarity(embed(images), faces[active], dim=1)
+                    made = returned(embed(images), "embed", "n f")
+                    other = 1 - cosine_similarity(made, faces[active], dim=1)
                 if inside is not None and before is not None:
                     outside = change_outside(images, before[active], inside[active])
                 total = unlike + self.distance * distance + self.identity * other
@@ -318,6 +321,18 @@ class ClipOptimize(TextMethod):
 def edited_space(generator: Generator, wanted: str | None) -> Space:
     """The requested space; otherwise `w+`, where the paper edits, or the first without one."""
     return generator.space(wanted or generator.default_space("w+"))
+
+
+def check_embed(embed: Embed | None) -> None:
+    """Refuse a class, which makes an object of images and no embeddings.
+
+    Raises:
+        LatdirError: It is one.
+    """
+    if isinstance(embed, type):
+        raise LatdirError(
+            f"embed is the class {embed.__name__}, not a function of images: make one of it"
+        )
 
 
 def with_gradient(embeddings: Tensor, clip: TextImageModel, generator: Generator) -> Tensor:
