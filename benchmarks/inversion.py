@@ -27,7 +27,7 @@ from torch import Tensor
 from directions import invert, load_generator
 from directions.generators.base import Generator
 from directions.inversion import LevenbergMarquardt, Ridge, fitted, psnr
-from directions.inversion.adam import schedule
+from directions.inversion.solvers.adam import schedule
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED, NAMING_SEED
 

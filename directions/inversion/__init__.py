@@ -2,7 +2,7 @@
 
 Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
 starts, solves, restarts and judges. `objective` is what is minimized; `degradations`, what images
-may have gone through before; each solver has a file, listed in `registry`. Import the names from
+may have gone through before; `solvers` holds a file for each solver. Import the names from
 here, `invert` from `directions`.
 """
 
@@ -21,10 +21,9 @@ from directions.inversion.degradations import (
 )
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.invert import invert
-from directions.inversion.levenberg_marquardt import LevenbergMarquardt
 from directions.inversion.objective import Degradation, Objective, psnr
-from directions.inversion.registry import SOLVERS, STARTS, find_solver, find_start
-from directions.inversion.starts import Best, Given, Mean, Ridge, Start
+from directions.inversion.solvers import SOLVERS, LevenbergMarquardt, find_solver
+from directions.inversion.starts import STARTS, Best, Given, Mean, Ridge, Start, find_start
 from directions.inversion.typicality import Typicality
 
 __all__ = [

@@ -16,8 +16,8 @@ from directions.generators.checks import check_seed
 from directions.inversion.base import Inversion, Inverter, Solved
 from directions.inversion.checks import check_differentiable, check_observed
 from directions.inversion.objective import Degradation, Objective
-from directions.inversion.registry import find_solver, find_start
-from directions.inversion.starts import Given, Ridge, Start
+from directions.inversion.solvers import find_solver
+from directions.inversion.starts import Given, Ridge, Start, find_start
 from directions.inversion.typicality import Typicality
 from directions.progress import tqdm
 from directions.scoring.features import Features

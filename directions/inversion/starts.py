@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
@@ -11,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import whole_number
+from directions.errors import LatdirError, UnknownNameError, described, did_you_mean, whole_number
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.objective import Objective
 
-__all__ = ["Best", "Given", "Mean", "Ridge", "Start"]
+__all__ = ["STARTS", "Best", "Given", "Mean", "Ridge", "Start", "find_start"]
 
 # Where the cost has no gradient at the mean: the fraction of the way to a sample of the prior.
 OFF_MEAN = 0.5
@@ -155,6 +156,32 @@ class Given(Start):
     def first(self, objective: Objective, *, seed: int) -> Float[Tensor, "n ..."]:
         """As `Start.first`."""
         return self.codes.to(objective.observed)
+
+
+STARTS: Mapping[str, type[Start]] = {"mean": Mean, "best": Best, "ridge": Ridge}
+
+
+def find_start(start: str | Start) -> Start:
+    """A start by its name; one that is made already stays as it is.
+
+    Raises:
+        LatdirError: No start of that name.
+
+    Example:
+        >>> find_start("mean")
+        Mean()
+    """
+    if isinstance(start, Start):
+        return start
+    if not isinstance(start, str):
+        raise LatdirError(
+            f"start is {described(start)}: give a name ({', '.join(STARTS)}), codes, or a Start"
+        )
+    if start not in STARTS:
+        raise UnknownNameError(
+            f"no start {start!r}: {did_you_mean(start, STARTS)}there are {', '.join(STARTS)}"
+        )
+    return STARTS[start]()
 
 
 def _best(objective: Objective, count: int, seed: int, *, rank: int) -> Float[Tensor, "n ..."]:

@@ -1,37 +1,35 @@
-"""Solvers and starts by name; listing them imports none of them."""
+"""Solvers by name; listing them imports none of them."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from directions.errors import LatdirError, UnknownNameError, described, did_you_mean
 from directions.inversion.base import Inverter
-from directions.inversion.starts import Best, Mean, Ridge, Start
 from directions.plugins import Entry
 
-__all__ = ["SOLVERS", "STARTS", "find_solver", "find_start"]
+__all__ = ["SOLVERS", "find_solver"]
 
 SOLVERS: dict[str, Entry] = {
     "levenberg_marquardt": Entry(
-        "directions.inversion.levenberg_marquardt:LevenbergMarquardt",
+        "directions.inversion.solvers.levenberg_marquardt:LevenbergMarquardt",
         "damped Gauss–Newton steps with exact products of the Jacobian",
     ),
     "lbfgs": Entry(
-        "directions.inversion.lbfgs:LBFGS", "quasi-Newton steps, a line search an image"
+        "directions.inversion.solvers.lbfgs:LBFGS", "quasi-Newton steps, a line search an image"
     ),
     "adam": Entry(
-        "directions.inversion.adam:Adam", "first-order steps with the projector's schedule"
+        "directions.inversion.solvers.adam:Adam", "first-order steps with the projector's schedule"
     ),
-    "cma": Entry("directions.inversion.cma:CMA", "an evolution strategy, which needs no gradients"),
+    "cma": Entry(
+        "directions.inversion.solvers.cma:CMA", "an evolution strategy, which needs no gradients"
+    ),
     "basin_cma": Entry(
-        "directions.inversion.cma:BasinCMA", "an evolution strategy over where Adam begins"
+        "directions.inversion.solvers.cma:BasinCMA", "an evolution strategy over where Adam begins"
     ),
 }
-
-STARTS: Mapping[str, type[Start]] = {"mean": Mean, "best": Best, "ridge": Ridge}
 
 
 def find_solver(solver: str | Inverter, **settings: Any) -> Inverter:
@@ -61,26 +59,3 @@ def find_solver(solver: str | Inverter, **settings: Any) -> Inverter:
         if setting not in known:
             raise LatdirError(f"{solver} has no setting {setting!r}: it has {', '.join(known)}")
     return kind(**settings)
-
-
-def find_start(start: str | Start) -> Start:
-    """A start by its name; one that is made already stays as it is.
-
-    Raises:
-        LatdirError: No start of that name.
-
-    Example:
-        >>> find_start("mean")
-        Mean()
-    """
-    if isinstance(start, Start):
-        return start
-    if not isinstance(start, str):
-        raise LatdirError(
-            f"start is {described(start)}: give a name ({', '.join(STARTS)}), codes, or a Start"
-        )
-    if start not in STARTS:
-        raise UnknownNameError(
-            f"no start {start!r}: {did_you_mean(start, STARTS)}there are {', '.join(STARTS)}"
-        )
-    return STARTS[start]()

@@ -19,9 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import real_number, require, whole_number
-from directions.inversion.adam import Adam
 from directions.inversion.base import Inverter, Solved
 from directions.inversion.objective import Objective
+from directions.inversion.solvers.adam import Adam
 
 __all__ = ["CMA", "BasinCMA"]
 

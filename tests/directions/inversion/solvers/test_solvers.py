@@ -17,7 +17,7 @@ from directions.inversion import (
     Typicality,
     find_solver,
 )
-from directions.inversion.lbfgs import LBFGS, _State
+from directions.inversion.solvers.lbfgs import LBFGS, _State
 from directions.numerics.linearized_batch import linearize_batch
 from tests.directions.inversion.worlds import bent, linear, pair
 from tests.styles import small_stylegan2

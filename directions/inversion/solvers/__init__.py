@@ -1,0 +1,10 @@
+"""Ways to minimize the cost of codes: one file a solver, listed in `registry`.
+
+Each is a subclass of `Inverter` (`directions/inversion/base.py`) and knows of what is minimized
+only an `Objective`. Start with `levenberg_marquardt`, the default.
+"""
+
+from directions.inversion.solvers.levenberg_marquardt import LevenbergMarquardt
+from directions.inversion.solvers.registry import SOLVERS, find_solver
+
+__all__ = ["SOLVERS", "LevenbergMarquardt", "find_solver"]
