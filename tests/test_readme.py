@@ -13,7 +13,7 @@ from latdir.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("C*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("C*.md"))]
 WORKFLOW = ROOT / ".github" / "workflows" / "tests.yml"
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -43,10 +43,10 @@ def test_the_readme_is_one_screen_with_ten_lines() -> None:
 
 def test_tables_of_methods_and_measures_follow_the_registries() -> None:
     pages = runpy.run_path(str(ROOT / "tools" / "registry_tables.py"))["pages"]()
-    assert [page.name for page, text in pages.items() if page.read_text("utf-8") != text] == [], (
+    assert [str(page) for page, text in pages.items() if page.read_text("utf-8") != text] == [], (
         "run `make docs`"
     )
-    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "methods" / "index.md").read_text(encoding="utf-8")
     assert [name for name in METHODS if f"`{name}`" not in text] == []
 
 

@@ -23,8 +23,12 @@ def pages() -> dict[Path, str]:
         for name, entry in MEASURES.items()
     ]
     return {
-        DOCS / "methods.md": _filled("methods.md", ("name", "finds", "source"), methods),
-        DOCS / "measures.md": _filled("measures.md", ("name", "computes", "columns"), measures),
+        DOCS / "methods/index.md": _filled(
+            "methods/index.md", ("name", "finds", "source"), methods
+        ),
+        DOCS / "measures/index.md": _filled(
+            "measures/index.md", ("name", "computes", "columns"), measures
+        ),
     }
 
 

@@ -1,8 +1,8 @@
 """The byte format of a bank file: header, tensors and validation.
 
 A bank is a file of tensors as `container` writes them: `vector.0`, `vector.1`, … in the order of
-the bank, float32, beside the JSON of `Manifest`. `docs/bank-format.md` is the specification; a
-golden file pins it in the tests.
+the bank, float32, beside the JSON of `Manifest`. `docs/reference/bank-format.md` is the
+specification; a golden file pins it in the tests.
 """
 
 from __future__ import annotations
