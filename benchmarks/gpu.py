@@ -10,8 +10,8 @@ figures are medians of three turns, the sides taking turns:
 - rates: labeled images a second of generator and face classifier. `plain` is the loop that one
   writes first: float32, the differentiable forms, a fixed batch, scores brought to the CPU after
   each. `float32` and `bfloat16` are the `Scorer`, at the batch it measures as fastest; `chosen` is
-  what it takes by itself. PyTorch lets convolutions of all of them round to TF32 unless told
-  otherwise; `environment` says what was set.
+  what it takes by itself, `graph` that with batches replayed from a CUDA graph. PyTorch lets
+  convolutions of all of them round to TF32 unless told otherwise; `environment` says what was set.
 - methods: seconds on the device and, once, on the CPU.
 - parity: IEEE float32 on the device beside float64 and the plain forms on the CPU: codes, images,
   scores, directions, each with its tolerance. A figure outside makes the exit status 1.

@@ -74,6 +74,9 @@ def rates(device: torch.device, sizes: Sizes) -> list[dict[str, Any]]:
             scorer = Scorer(generator, classifier, space=space, rendering=rendering)
             ways[precision] = scorer.score
             batches[precision] = scorer.batch_size
+        if device.type == "cuda":  # the chosen precision, batches replayed from a CUDA graph
+            scorer = Scorer(generator, classifier, space=space, rendering=chosen, n=sizes.run)
+            ways["graph"], batches["graph"] = scorer.score, scorer.batch_size
         codes = generator.sample(max(64, *batches.values()), seed=SEED, space=space)
         measured = {
             name: {"batch": batches[name], **figures}
@@ -86,7 +89,8 @@ def rates(device: torch.device, sizes: Sizes) -> list[dict[str, Any]]:
             "bfloat16_error_sd": error_in_sd(*(ways[p](codes[:64]) for p in PRECISIONS)),
             "chosen": chosen.precision,
             "times_plain": round(
-                measured[chosen.precision or "float32"]["images_per_second"]
+                measured["graph" if "graph" in measured else chosen.precision or "float32"][
+                    "images_per_second"]
                 / measured["plain"]["images_per_second"], 2),
         }  # fmt: skip
         made.append(row)
@@ -116,7 +120,8 @@ def in_turns(
     memory = {}
     for name, way in ways.items():  # warm
         with peak_memory(codes.device) as taken:
-            way(codes[: batches[name]])
+            for _ in range(2):  # a graph is recorded at the second batch
+                way(codes[: batches[name]])
         memory[name] = taken
     for _ in range(sizes.turns):
         for name, way in ways.items():

@@ -23,6 +23,7 @@ from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_images, check_pixels
+from directions.scoring.graphs import Replayed
 from directions.scoring.kept import KeptRows, KeptScores, kept_scores
 from directions.scoring.looks import Embedding, Reading, read_all
 from directions.scoring.rendering import Rendering
@@ -91,6 +92,7 @@ class Scorer:
         self._generator, self._classifier, self._embedding = generator, classifier, embed
         self._rows: dict[KeptScores, tuple[KeptRows | None, KeptRows | None]] = {}
         self.rendering = self._chosen(rendering, n)
+        self._replays = n >= MEASURE_FROM and generator.device.type == "cuda"
 
     @property
     def precision(self) -> Precision:
@@ -255,7 +257,8 @@ class Scorer:
 
     @cached_property
     def _make(self) -> Callable[[Tensor], Tensor]:
-        return self._generator.inference(precision=self.precision, space=self.space)
+        make = self._generator.inference(precision=self.precision, space=self.space)
+        return Replayed(make) if self._replays else make
 
     @cached_property
     def _read(self) -> Callable[[Tensor], Tensor]:

@@ -8,6 +8,7 @@ import torch
 
 from directions import LatdirError, Rendering, load_classifier, load_generator
 from directions.devices import device_name, ieee_float32, resolve_device, sent
+from directions.scoring.graphs import Replayed
 from directions.scoring.scorer import Scorer
 from directions.scoring.tuning import MEASURE_FROM, agrees
 from discovery.estimators.svm import hinge_svm
@@ -85,6 +86,19 @@ def test_directions_are_those_of_the_cpu(device):
     banks = [PCA(n_directions=4, n_codes=5000).discover(g) for g in (style, style.to(device))]
     near = torch.cosine_similarity(*(bank.matrix() for bank in banks))
     assert (1 - near).max() < 1e-4
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["digiface64", "styleface64"])
+def test_batches_replayed_from_a_graph_have_the_same_bits(name, precision):
+    generator = load_generator(name, device="cuda")
+    run = generator.inference(precision=precision, space=generator.default_space("w"))
+    codes = generator.sample(70, seed=3, space=generator.default_space("w"))
+    fast = Replayed(run)
+    for part in codes.split(16):
+        assert torch.equal(fast(part), run(part))
+    assert fast.recorded
 
 
 @pytest.mark.cuda

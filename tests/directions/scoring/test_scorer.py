@@ -11,6 +11,7 @@ from directions.classifiers import load_classifier
 from directions.classifiers.base import Attribute, Classifier
 from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.generators import load_generator
+from directions.scoring.graphs import Replayed
 from directions.scoring.scorer import Scorer
 from tests.analysis.measured import true_bank
 from tests.worlds import Mapped, world
@@ -181,3 +182,14 @@ def test_no_memory_for_one_image_is_an_error(small):
     scorer = Scorer(small, embed=nothing, rendering=Rendering(batch_size=2))
     with pytest.raises(LatdirError, match=r"not enough memory on cpu for one image of planted"):
         scorer.embed(WORLD.sample(2, seed=3))
+
+
+@pytest.mark.parametrize(("device", "n", "replays"), [
+    ("cuda", 2048, True), ("cuda", 64, False), ("cpu", 2048, False)
+])  # fmt: skip
+def test_long_runs_on_a_card_replay_their_batches(monkeypatch, device, n, replays):
+    generator = world()
+    settled = Rendering(precision="float32", batch_size=16)
+    monkeypatch.setattr(type(generator), "device", torch.device(device))
+    scorer = Scorer(generator, embed=lambda x: x, rendering=settled, n=n)
+    assert isinstance(scorer._make, Replayed) is replays
