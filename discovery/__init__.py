@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from discovery.steerability.walks import Walks
     from discovery.supervised.active_subspace import ActiveSubspace
     from discovery.supervised.boundary import Boundary
+    from discovery.supervised.conditional_mean import ConditionalMean
     from discovery.supervised.gradient import Gradient
     from discovery.supervised.stylespace import StyleSpace
     from discovery.text.clip_boundary import ClipBoundary
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS", "find_method", "Auto", "Interrupted", "sample", "Samples", "ActiveSubspace",
     "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper", "ClipOptimize",
-    "GlobalBasis", "Gradient", "HessianPenalty", "LocalBasis", "LocalChannels", "OroJaR", "PCA",
-    "RandomDirections", "Region", "SeFa", "StyleSpace", "Transforms", "Walks",
+    "ConditionalMean", "GlobalBasis", "Gradient", "HessianPenalty", "LocalBasis", "LocalChannels",
+    "OroJaR", "PCA", "RandomDirections", "Region", "SeFa", "StyleSpace", "Transforms", "Walks",
 ]  # fmt: skip
 
 CLASSES = {

@@ -34,6 +34,11 @@ METHODS: dict[str, MethodEntry] = {
         "normals of linear boundaries between labeled codes",
         "InterFaceGAN, Shen et al. 2020, arXiv:2005.09635",
     ),
+    "conditional_mean": MethodEntry(
+        "discovery.supervised.conditional_mean:ConditionalMean",
+        "changes of the mean code with one attribute, the others held",
+        "Cook 2007; Haufe et al. 2014",
+    ),
     "gradient": MethodEntry(
         "discovery.supervised.gradient:Gradient",
         "mean gradients of scores through the generator",

@@ -17,8 +17,8 @@ PINNED = {
     """,
     "discovery": """
         ActiveSubspace Boundary ClipBoundary ClipGlobal ClipGradient ClipMapper
-        ClipOptimize GlobalBasis Gradient HessianPenalty LocalBasis LocalChannels METHODS
-        OroJaR PCA RandomDirections Region Samples SeFa StyleSpace Transforms Walks
+        ClipOptimize ConditionalMean GlobalBasis Gradient HessianPenalty LocalBasis LocalChannels
+        METHODS OroJaR PCA RandomDirections Region Samples SeFa StyleSpace Transforms Walks
         find_method sample
     """,
     "analysis": """

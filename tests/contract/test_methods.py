@@ -55,6 +55,7 @@ class Case:
 
 CASES = {
     "boundary": Case({"bootstrap": 0}, ordered=None),
+    "conditional_mean": Case(ordered=None),
     "gradient": Case({"n_codes": 64}, ordered=None),
     "active_subspace": Case({"n_codes": 64, "n_directions": 1}, ordered=None),
     "pca": Case({"n_directions": 5, "n_codes": 20_000}),
@@ -139,7 +140,9 @@ def test_other_kinds_of_argument_are_named(name):
             method.discover(generator(), classifier="faces")
 
 
-@pytest.mark.parametrize("name", ["boundary", "gradient", "active_subspace", "stylespace"])
+@pytest.mark.parametrize(
+    "name", ["boundary", "conditional_mean", "gradient", "active_subspace", "stylespace"]
+)
 def test_attributes_are_one_name_or_several(name):
     method = find_method(name)(**CASES[name].settings)
     given = {need: inputs()[need] for need in method.needs}
