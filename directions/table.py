@@ -10,7 +10,7 @@ from typing import Any
 
 from directions.direction import Direction
 
-__all__ = ["columns_of", "frame", "html", "html_table", "text"]
+__all__ = ["columns_of", "evidence_of", "frame", "html", "html_table", "text"]
 
 COLUMNS = ("direction", "space", "method", "sigma", "one sigma changes", "evidence")
 FIGURES = 3
@@ -118,6 +118,23 @@ def columns_of(directions: Sequence[Direction]) -> dict[str, list[Any]]:
     return found | {name: [row.get(name) for row in figures] for name in names}
 
 
+def evidence_of(direction: Direction) -> str:
+    """The first figures of a direction's evidence, and what it was conditioned on, on one line.
+
+    Example:
+        >>> import torch
+        >>> evidence_of(Direction("up", torch.tensor([0.0, 1.0]), "z", evidence={"auc": 0.93}))
+        'auc 0.93'
+    """
+    numbers = _numbers(direction)
+    order = [*(n for n in FIRST if n in numbers), *(n for n in numbers if n not in FIRST)]
+    figures = [f"{name} {numbers[name]:.{FIGURES}g}" for name in order]
+    conditioned = direction.evidence.get("conditioned")
+    if isinstance(conditioned, Mapping):
+        figures.insert(0, "given " + ", ".join(map(str, conditioned.get("on", ()))))
+    return ", ".join(figures[:FIGURES])
+
+
 def _heading(directions: Sequence[Direction], owner: str) -> str:
     return f"{len(directions)} direction{'' if len(directions) == 1 else 's'} of {owner}"
 
@@ -129,12 +146,6 @@ def _row(direction: Direction) -> tuple[str, ...]:
         if scale
         else "not calibrated"
     )
-    numbers = _numbers(direction)
-    order = [*(n for n in FIRST if n in numbers), *(n for n in numbers if n not in FIRST)]
-    figures = [f"{name} {numbers[name]:.{FIGURES}g}" for name in order]
-    conditioned = direction.evidence.get("conditioned")
-    if isinstance(conditioned, Mapping):
-        figures.insert(0, "given " + ", ".join(map(str, conditioned.get("on", ()))))
     space = direction.space
     if direction.layers is not None:
         space += f" layers {_ranges(direction.layers)}"
@@ -144,7 +155,7 @@ def _row(direction: Direction) -> tuple[str, ...]:
         direction.method,
         f"{direction.sigma:.{FIGURES}g}",
         answer,
-        ", ".join(figures[:FIGURES]),
+        evidence_of(direction),
     )
 
 

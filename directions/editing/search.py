@@ -47,11 +47,14 @@ def search(
 ) -> Solution:
     """The best amounts found for each code; arguments as in `solve`.
 
+    For many codes one after another, `effects` may be a `Response` to these directions with the
+    targets and what is held as its attributes: then nothing is measured on codes of the prior.
+
     Raises:
         LatdirError: Effects without units, a level of another unit, codes that do not fit, or
             attributes that the classifier does not have.
     """
-    if effects is not None and not isinstance(effects, ScoredEffects):
+    if effects is not None and not isinstance(effects, ScoredEffects | Response):
         raise LatdirError(
             "on images, effects is what analysis.measure_effects returned for this bank; leave it "
             "out to have them measured"
@@ -66,12 +69,16 @@ def search(
     columns = classifier.columns(names)
     low, high = ranges_of(bank, bound, linear=False)
     scorer = Scorer(generator, classifier, space=space, names=names, rendering=rendering)
-    response = measure_response(
-        generator,
-        scorer,
-        bank,
-        attributes=[classifier.attributes[c] for c in columns],
-        effects=effects,
+    response = (
+        effects
+        if isinstance(effects, Response)
+        else measure_response(
+            generator,
+            scorer,
+            bank,
+            attributes=[classifier.attributes[c] for c in columns],
+            effects=effects,
+        )
     )
     task = Task(
         bank,

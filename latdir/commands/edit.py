@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from directions.errors import LatdirError
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
 from latdir.options import PictureModel, Seed, number, with_flags
+from latdir.spaces import common_space
 
-if TYPE_CHECKING:
-    from directions import DirectionBank
-    from directions.generators import Generator
-
-__all__ = ["common_space", "edit"]
+__all__ = ["edit"]
 
 
 @dataclass(frozen=True)
@@ -98,18 +95,6 @@ def edit(
         picture = grid(images, columns=["original", label], marked=0)
     save_png(picture, out)
     typer.echo(f"{out}")
-
-
-def common_space(bank: DirectionBank, generator: Generator) -> str:
-    """The space whose codes all directions move; codes with layers take those of all layers too."""
-    spaces = {d.acts_in(generator.spaces) for d in bank.directions}
-    [space, *others] = sorted(s for s in spaces if f"{s}+" not in spaces)
-    if others:
-        raise LatdirError(
-            f"directions of {space} and {', '.join(others)} cannot move one code: choose "
-            "directions of one space"
-        )
-    return space
 
 
 def _assignment(text: str) -> tuple[str, float]:

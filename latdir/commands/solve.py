@@ -49,7 +49,7 @@ def solve(
     """
     from directions import Level, edit_grid, save_png
     from directions import solve as solve_
-    from latdir.commands.edit import common_space
+    from latdir.spaces import common_space
 
     targets: dict[str, Any] = {}
     for flag, given in (("--set", change), ("--to", to)):

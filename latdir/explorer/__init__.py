@@ -1,0 +1,5 @@
+"""The explorer: a bank's directions under sliders, on a page or in a notebook.
+
+Read `session` first: the state and its verbs, messages in and answers out, without a browser;
+`host` runs a session on two threads.
+"""

@@ -1,0 +1,65 @@
+"""A small world to explore, and the built-in faces."""
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+
+from directions import Calibration, Direction, DirectionBank
+from directions.classifiers import load_classifier
+from directions.generators import load_generator
+from directions.planted.world import planted
+from discovery import Boundary, sample
+from latdir.explorer.session import Session
+
+NAMES = ["smiling", "yaw", "mouth_open", "male", "age"]
+
+
+@pytest.fixture(scope="session")
+def world():
+    return planted(factors=3, dim=8)
+
+
+@pytest.fixture(scope="session")
+def small_bank(world):
+    """Three directions that move more than their own factor."""
+    mixed = torch.eye(3) + 0.4 * torch.tensor([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    made = [
+        Direction.from_vector(
+            f"factor_{k}",
+            mixed[k] @ world.truth,
+            space="z",
+            calibration=Calibration(f"factor_{k}", "units", 0.9, -1.0, 1.5),
+        )
+        for k in range(3)
+    ]
+    return DirectionBank.of(world, made)
+
+
+@pytest.fixture
+def session(world, small_bank):
+    return Session(small_bank, world, world.classifier())
+
+
+@pytest.fixture(scope="session")
+def faces():
+    """A generator, a bank of five directions and a classifier."""
+    generator, classifier = load_generator("digiface64"), load_classifier("faces+pixels")
+    labels = sample(generator, classifier, 600, seed=0, attributes=NAMES)
+    return Boundary().discover(labels), generator, classifier
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+def worked(session: Session, most: int = 200) -> list[dict]:
+    """All that a session tells when it is left alone."""
+    told = []
+    for _ in range(most):
+        job = session.job()
+        if job is None:
+            return told
+        told += [answer for answer, _ in job.finish(job.run())]
+    raise AssertionError("the session never comes to rest")
