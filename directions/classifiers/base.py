@@ -139,6 +139,8 @@ class Classifier(Movable, ABC):
         attributes: The columns; names differ.
         differentiable: Whether gradients flow from scores to images.
         compiles: Whether `inference` has a compiled form that is faster.
+        concurrent: Whether its functions may run in several threads at once, as they may where
+            they change nothing; then batches are scored at the same time.
         common_names: Own attribute to the name that other classifiers have for the same, so that
             it can judge beside them.
         teachers: Names of the classifiers whose scores it was trained on; it is no independent
@@ -149,6 +151,7 @@ class Classifier(Movable, ABC):
     attributes: tuple[Attribute, ...]
     differentiable: bool = False
     compiles: bool = False
+    concurrent: bool = False
     common_names: Mapping[str, str] = MappingProxyType({})
     teachers: tuple[str, ...] = ()
 
@@ -306,6 +309,7 @@ class Combined(Classifier):
         self.attributes = tuple(a for c in classifiers for a in c.attributes)
         self.differentiable = all(c.differentiable for c in classifiers)
         self.compiles = any(c.compiles for c in classifiers)
+        self.concurrent = all(c.concurrent for c in classifiers)
         self.common_names = {a: n for c in classifiers for a, n in c.common_names.items()}
         twice = sorted({n for n in self.names if self.names.count(n) > 1})
         if twice:

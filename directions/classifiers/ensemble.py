@@ -69,6 +69,7 @@ class Ensemble(Classifier):
         self.name = name
         self.differentiable = all(m.differentiable for m in members)
         self.compiles = any(m.compiles for m in members)
+        self.concurrent = all(m.concurrent for m in members)
         self.attributes = tuple(self._first(attribute) for attribute in weights)
 
     @classmethod

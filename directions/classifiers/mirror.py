@@ -43,6 +43,7 @@ class Mirrored(Classifier):
         self.name = f"{classifier.name}-mirrored"
         self.attributes = classifier.attributes
         self.differentiable = classifier.differentiable
+        self.concurrent = classifier.concurrent
         self.odd = tuple(odd)
         sign = torch.ones(len(self.attributes))
         sign[classifier.columns(self.odd)] = -1

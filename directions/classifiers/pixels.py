@@ -39,6 +39,7 @@ class PixelClassifier(Classifier):
         Attribute("warmth", "value", "luma", "mean of red minus blue"),
     )
     differentiable = True
+    concurrent = True
 
     @property
     def fingerprint(self) -> str:

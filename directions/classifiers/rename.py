@@ -45,6 +45,7 @@ class Renamed(Classifier):
         )
         self.differentiable = classifier.differentiable
         self.compiles = classifier.compiles
+        self.concurrent = classifier.concurrent
         common = classifier.common_names.items()
         self.common_names = {old: new for old, new in common if old not in names}
         twice = sorted({n for n in self.names if self.names.count(n) > 1})

@@ -39,11 +39,14 @@ class Generator(Movable, ABC):
         name: Short name, shown and stored.
         spaces: Latent spaces by name; the first is the default, that of the prior.
         image_shape: (channels, height, width) of one image.
+        concurrent: Whether its functions may run in several threads at once, as they may where
+            they change nothing; then batches are made at the same time.
     """
 
     name: str
     spaces: Mapping[str, Space]
     image_shape: tuple[int, int, int]
+    concurrent: bool = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Take arrays for codes, in every generator alike."""

@@ -249,6 +249,8 @@ class BigGANGenerator(Generator):
         LatdirError: A class it does not have, or a truncation out of range.
     """
 
+    concurrent = True
+
     def __init__(
         self,
         network: BigGANDeep,

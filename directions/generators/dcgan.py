@@ -80,6 +80,8 @@ class DCGAN(Generator):
         torch.Size([2, 3, 64, 64])
     """
 
+    concurrent = True
+
     def __init__(
         self,
         state: Mapping[str, Tensor],

@@ -116,6 +116,8 @@ class ProGAN(Generator):
         LatdirError: A label for an unconditional network, or one out of range.
     """
 
+    concurrent = True
+
     def __init__(self, network: ProGANNetwork, *, name: str, label: int | None = None) -> None:
         c = network.config
         if label is not None and not 0 <= label < c.c_dim:

@@ -6,11 +6,10 @@ the speed that sampling has.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,21 +21,14 @@ from directions.devices import device_name
 from directions.errors import LatdirError, SamplesError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator, check_generator
-from directions.generators.checks import check_images, check_pixels
-from directions.scoring.graphs import Replayed
+from directions.generators.checks import check_images
 from directions.scoring.kept import KeptRows, KeptScores, kept_scores
 from directions.scoring.looks import Embedding, Reading, read_all
+from directions.scoring.renderer import Renderer
 from directions.scoring.rendering import Rendering
 from directions.scoring.tuning import MEASURE_FROM, choose
 
 __all__ = ["Scorer"]
-
-Read = TypeVar("Read")
-
-# Batches after which a card is asked whether their images were finite.
-LOOK_EVERY = 64
-
-log = logging.getLogger(__name__)
 
 
 class Scorer:
@@ -55,7 +47,6 @@ class Scorer:
 
     Attributes:
         names: Names of the attributes.
-        rendering: The options with nothing left open.
 
     Raises:
         LatdirError: An unknown space or attribute; later, images or scores that are not finite.
@@ -91,8 +82,19 @@ class Scorer:
                 raise LatdirError("attributes is empty: name at least one, or leave it out for all")
         self._generator, self._classifier, self._embedding = generator, classifier, embed
         self._rows: dict[KeptScores, tuple[KeptRows | None, KeptRows | None]] = {}
-        self.rendering = self._chosen(rendering, n)
-        self._replays = n >= MEASURE_FROM and generator.device.type == "cuda"
+        readers = [reader for reader in (classifier, embed) if reader is not None]
+        self._renderer = Renderer(
+            generator,
+            self.space,
+            self._chosen(rendering, n),
+            concurrent=all(getattr(reader, "concurrent", False) for reader in readers),
+            replays=n >= MEASURE_FROM,
+        )
+
+    @property
+    def rendering(self) -> Rendering:
+        """The options with nothing left open."""
+        return self._renderer.rendering
 
     @property
     def precision(self) -> Precision:
@@ -102,7 +104,7 @@ class Scorer:
     @property
     def batch_size(self) -> int:
         """Images at a time."""
-        return self.rendering.batch_size or 1
+        return self._renderer.batch_size
 
     def images(self, codes: Float[Tensor, "n *shape"]) -> Iterator[Float[Tensor, "m 3 h w"]]:
         """Images of codes, batch by batch.
@@ -110,48 +112,15 @@ class Scorer:
         Raises:
             LatdirError: Images that are invalid, or no memory for a single one.
         """
-        return self._batches(codes, lambda images: images)
+        return self._renderer.batches(codes, lambda images: images)
 
     def parts(self, codes: Float[Tensor, "n *shape"]) -> Iterator[Float[Tensor, "m a"]]:
         """Scores of codes as `read` gives them, batch by batch."""
-        return self._batches(codes, self.read)
-
-    def _batches(self, codes: Tensor, read: Callable[[Tensor], Read]) -> Iterator[Read]:
-        """What is read of images, batch by batch; in half the batch where memory is short."""
-        done, name = 0, self._generator.name
-        finite: list[Tensor] = []
-        # No codes make one empty batch, so that its shape is known.
-        while done < max(1, len(codes)):
-            part = codes[done : done + self.batch_size]
-            try:
-                images = self._make(part)
-                made = read(check_images(images, name=name, count=len(part), later=finite))
-            except torch.OutOfMemoryError as error:
-                if len(part) <= 1:
-                    raise LatdirError(
-                        f"there is not enough memory on {codes.device} for one image of "
-                        f"{name} and its scores: {error}"
-                    ) from error
-                self.rendering = replace(self.rendering, batch_size=len(part) // 2)
-                log.warning(
-                    "out of memory with %d images at a time: going on with %d",
-                    len(part),
-                    len(part) // 2,
-                )
-                made = None
-            if made is None:
-                # Outside the handler, whose traceback holds the tensors.
-                if codes.is_cuda:
-                    torch.cuda.empty_cache()
-                continue
-            done += max(1, len(part))
-            if len(finite) >= LOOK_EVERY or done >= len(codes):
-                check_pixels(finite, name=name, count=len(codes))
-            yield made
+        return self._renderer.batches(codes, self.read)
 
     def _read_all(self, codes: Tensor, *readings: Reading) -> list[Tensor]:
         hidden = not self.rendering.progress or len(codes) <= self.batch_size
-        return read_all(codes, readings, self._batches, hidden=hidden)
+        return read_all(codes, readings, self._renderer.batches, hidden=hidden)
 
     def score(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n a"]:
         """Scores, float32, on the CPU.
@@ -254,11 +223,6 @@ class Scorer:
         if self._classifier is None:
             raise LatdirError("this scorer has no classifier: it gives embeddings only")
         return self._classifier
-
-    @cached_property
-    def _make(self) -> Callable[[Tensor], Tensor]:
-        make = self._generator.inference(precision=self.precision, space=self.space)
-        return Replayed(make) if self._replays else make
 
     @cached_property
     def _read(self) -> Callable[[Tensor], Tensor]:

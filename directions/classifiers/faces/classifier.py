@@ -105,6 +105,7 @@ class FaceClassifier(Classifier):
     name = "faces"
     attributes = tuple(a for attributes in OF_NET.values() for a in attributes)
     differentiable = True
+    concurrent = True
 
     def __init__(self, *, margin: float) -> None:
         if not -0.4 <= margin <= 1:

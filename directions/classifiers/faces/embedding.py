@@ -34,6 +34,8 @@ class FaceEmbedding:
         torch.Size([1, 128])
     """
 
+    concurrent = True
+
     def __init__(self, *, margin: float = 0.0) -> None:
         self.margin = margin
         self._nets: dict[torch.device, RecognitionNet] = {}

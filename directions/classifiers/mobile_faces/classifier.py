@@ -89,6 +89,7 @@ class MobileFaceClassifier(Classifier):
     name = "mobile-faces"
     attributes = tuple(a for attributes in OF_NET.values() for a in attributes)
     differentiable = True
+    concurrent = True
 
     def __init__(self) -> None:
         self._nets: dict[tuple[Net, torch.device], nn.Module] = {}

@@ -60,6 +60,7 @@ class StyleGenerator(Generator):
         LatdirError: A label for an unconditional network, or one out of range.
     """
 
+    concurrent = True
     _stays = (*Generator._stays, "_whitening")
 
     def __init__(

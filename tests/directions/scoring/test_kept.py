@@ -35,13 +35,13 @@ class Counted:
 
 def counted(scorer: Scorer, count: list[int]) -> Scorer:
     """The scorer, which appends the size of each batch of images it makes."""
-    make = scorer._make
+    make = scorer._renderer.make
 
     def made(codes: Tensor) -> Tensor:
         count.append(len(codes))
         return make(codes)
 
-    scorer.__dict__["_make"] = made
+    scorer._renderer.__dict__["make"] = made
     return scorer
 
 

@@ -192,4 +192,4 @@ def test_long_runs_on_a_card_replay_their_batches(monkeypatch, device, n, replay
     settled = Rendering(precision="float32", batch_size=16)
     monkeypatch.setattr(type(generator), "device", torch.device(device))
     scorer = Scorer(generator, embed=lambda x: x, rendering=settled, n=n)
-    assert isinstance(scorer._make, Replayed) is replays
+    assert isinstance(scorer._renderer.make, Replayed) is replays
