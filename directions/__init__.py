@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from directions.inversion.base import Inversion
     from directions.inversion.invert import invert
     from directions.memory import keep_freed_memory
+    from directions.photographs.photograph import Photograph, open_photograph
     from directions.progress import progress_bars
     from directions.scoring.kept import keep_scores
     from directions.scoring.rendering import Rendering
@@ -52,7 +53,8 @@ __all__ = [
     "load_clip", "wrap", "wrap_classifier", "import_bank", "export_bank", "condition",
     "orthonormalize", "disentangle", "move", "set_level", "sweep", "solve", "lerp", "slerp",
     "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores", "invert",
-    "Inversion", "open_images", "Level", "Solution", "progress_bars",
+    "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
+    "progress_bars",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ def named(pages: list[Path]) -> list[object]:
 @pytest.mark.parametrize("page", named([page for page in PAGES if PYTHON.search(page.read_text())]))
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # The photograph that pages work on, in the current folder as a reader's own would be.
+    shutil.copy(ROOT / "docs" / "images" / "astronaut.jpg", tmp_path)
     namespace: dict[str, object] = {"__name__": page.stem}
     for number, block in enumerate(PYTHON.findall(page.read_text(encoding="utf-8")), 1):
         exec(compile(block, f"{page.name} block {number}", "exec"), namespace)

@@ -45,6 +45,7 @@ NETS = {
     "landmarks": "face_landmark_68_model",
     "age_gender": "age_gender_model",
     "recognition": "face_recognition_model",
+    "detector": "tiny_face_detector_model",
 }
 MEMBERS = {
     "gan_face_generate/weights.tar": (
@@ -77,6 +78,12 @@ MEMBERS = {
     ),
     "package/model/face_recognition_model.bin": (
         "b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589"
+    ),
+    "package/model/tiny_face_detector_model-weights_manifest.json": (
+        "5d1af4849ac48d5b985f4a9b16010c512353ddd6fcc63d50fd0bc9e9e64296e5"
+    ),
+    "package/model/tiny_face_detector_model.bin": (
+        "b7503ce7df31039b1c43316a9b865cab6a70dd748cc602d3fa28b551503c3871"
     ),
     "package/models/emotion.json": (
         "56f7e557eb0c863a8b9ab04ac7ccba756e93bf2c27dce135ef0e8712b80b7ad2"

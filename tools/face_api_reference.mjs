@@ -40,6 +40,7 @@ const expression = await loaded(new faceapi.FaceExpressionNet(), 'face_expressio
 const landmarks = await loaded(new faceapi.FaceLandmark68Net(), 'face_landmark_68_model');
 const ageGender = await loaded(new faceapi.AgeGenderNet(), 'age_gender_model');
 const recognition = await loaded(new faceapi.FaceRecognitionNet(), 'face_recognition_model');
+const detector = await loaded(new faceapi.TinyFaceDetector(), 'tiny_face_detector_model');
 const { age, gender } = ageGender.runNet(input);
 const answers = {
   package: `@vladmandic/face-api@${version}`,
@@ -50,6 +51,8 @@ const answers = {
   gender_logits: rows(gender),
   gender: rows(ageGender.forwardInput(input).gender),
   embedding: rows(recognition.forwardInput(input)),
+  // Asked for images of their own size, so that nothing is resized before the network.
+  detector: rows(detector.forwardInput(input, shape[1])),
 };
 const line = ([key, value]) => `  ${JSON.stringify(key)}: ${JSON.stringify(value)}`;
 const fields = Object.entries({ images, shape, ...answers });

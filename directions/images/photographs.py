@@ -21,7 +21,7 @@ from directions.images.tensors import from_uint8, resize
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "open_images"]
+__all__ = ["SUFFIXES", "named_pictures", "open_images"]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Of a folder, the files that are opened."""
@@ -69,8 +69,8 @@ def open_images(
     """
     shape = (size, size) if isinstance(size, int) else size
     images = []
-    for name, one in _opened(source):
-        pixels = _cut(_pixels(name, one, background), name, box, shape)
+    for name, picture in named_pictures(source, background=background):
+        pixels = _cut(picture, name, box, shape)
         images.append(pixels if shape is None else resize(pixels, shape).clamp(-1, 1))
         if images[-1].shape != images[0].shape:
             first, this = (f"{image.shape[3]}×{image.shape[2]}" for image in (images[0], pixels))
@@ -79,6 +79,14 @@ def open_images(
                 "bring all to one"
             )
     return torch.cat(images)
+
+
+def named_pictures(
+    source: Any, *, background: float = 1.0
+) -> Iterable[tuple[str, Float[Tensor, "1 3 h w"]]]:
+    """Each picture of `open_images` in its own size, with a name for messages."""
+    for name, one in _opened(source):
+        yield name, _pixels(name, one, background)
 
 
 def _opened(source: Any) -> Iterable[tuple[str, Any]]:

@@ -87,6 +87,10 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "source": np.zeros((48, 80), np.uint8), "size": 16, "box": (0, 0, 32, 32),
                 "background": 1.0,
             },
+            "open_photograph": {
+                "source": np.zeros((48, 80, 3), np.uint8), "generator": w.generator,
+                "align": "center", "box": (0, 0, 32, 32), "face": 0,
+            },
             "load_classifier": {"name": "pixels", "device": "cpu"},
         },
         "discovery": {
