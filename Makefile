@@ -42,8 +42,9 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.run  ## tables of methods and measures, from the registries
+docs: $(VENV)/.docs  ## tables of the registries, and the site in build/site/html
 	PYTHONPATH=. $(BIN)/python tools/registry_tables.py
+	PYTHONPATH=. $(BIN)/python tools/site.py
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -52,6 +53,10 @@ $(VENV)/.run: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.run
 	$(PIP) -e '.[test,clip]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	$(PIP) -e '.[docs,clip]'
 	touch $@
 
 clean:

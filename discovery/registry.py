@@ -21,11 +21,13 @@ class MethodEntry:
         location: `module:Class`.
         summary: One-line description of its directions.
         paper: Where it was published.
+        use: When to use it, in a sentence or two.
     """
 
     location: str
     summary: str
     paper: str
+    use: str = ""
 
 
 METHODS: dict[str, MethodEntry] = {
@@ -33,106 +35,146 @@ METHODS: dict[str, MethodEntry] = {
         "discovery.supervised.boundary:Boundary",
         "normals of linear boundaries between labeled codes",
         "InterFaceGAN, Shen et al. 2020, arXiv:2005.09635",
+        "First choice where a classifier, or your own labels, know the attribute: cheap, "
+        "calibrated, with a cone that says how far to trust it.",
     ),
     "conditional_mean": MethodEntry(
         "discovery.supervised.conditional_mean:ConditionalMean",
         "changes of the mean code with one attribute, the others held",
         "Cook 2007; Haufe et al. 2014",
+        "With labels, where other attributes shall stay as they are: each direction holds them by "
+        "construction, without a second step.",
     ),
     "gradient": MethodEntry(
         "discovery.supervised.gradient:Gradient",
         "mean gradients of scores through the generator",
         "Stein 1981; Härdle & Stoker 1989",
+        "Where images are slow to make or codes are scarce, and generator and classifier are "
+        "differentiable.",
     ),
     "active_subspace": MethodEntry(
         "discovery.supervised.active_subspace:ActiveSubspace",
         "directions along which a score changes most, up or down",
         "Constantine, Dow & Wang 2014, arXiv:1304.2070",
+        "Where an attribute changes in several ways, or both up and down: it returns a few "
+        "directions for each.",
     ),
     "pca": MethodEntry(
         "discovery.unsupervised.pca:PCA",
         "principal, independent or sparse components of a latent space or a layer",
         "GANSpace, Härkönen et al. 2020, arXiv:2004.02546",
+        "First look at a generator without labels: the leading components of w, or of a "
+        "layer, are often pose, lighting and gender. Name them afterwards by their measured "
+        "effects.",
     ),
     "sefa": MethodEntry(
         "discovery.unsupervised.sefa:SeFa",
         "directions amplified most by the first weights, in closed form",
         "SeFa, Shen & Zhou 2021, arXiv:2007.06600",
+        "Without labels and without a single image: it reads the weights of a StyleGAN or "
+        "PGGAN in a fraction of a second.",
     ),
     "transforms": MethodEntry(
         "discovery.steerability.transforms:Transforms",
         "shift, zoom, rotation and brightness in closed form from a layer",
         "GAN Steerability without optimization, Spingarn et al. 2021, arXiv:2012.05328",
+        "For brightness, zoom, shift and rotation of a generator that can follow them, "
+        "without training.",
     ),
     "walks": MethodEntry(
         "discovery.steerability.walks:Walks",
         "walks fitted to shifted, zoomed, rotated and tinted images",
         "Steerability of GANs, Jahanian et al. 2020, arXiv:1907.07171",
+        "For an image edit that can be written as a function, where the closed form of "
+        "`transforms` is too coarse.",
     ),
     "global_basis": MethodEntry(
         "discovery.jacobian.global_basis:GlobalBasis",
         "directions of the largest image change, over many codes",
         "Choi et al. 2023, arXiv:2210.05509",
+        "Without labels, for any differentiable generator: directions ranked by how much they "
+        "change the image on average.",
     ),
     "local_basis": MethodEntry(
         "discovery.jacobian.local_basis:LocalBasis",
         "directions of the largest change of the image, or of w, at one code",
         "Local Basis, Choi et al. 2022, arXiv:2106.06959",
+        "For one image: the directions that change it most, and curved paths that stay among "
+        "the codes that occur.",
     ),
     "region": MethodEntry(
         "discovery.jacobian.region:Region",
         "directions that change one region of the image and preserve the rest",
         "LowRankGAN, Zhu et al. 2021, arXiv:2106.04488; ReSeFa, Zhu et al. 2022, arXiv:2202.09649",
+        "To change the eyes or the mouth and nothing else, without labels: a box, or a part "
+        "of a face found by landmarks.",
     ),
     "stylespace": MethodEntry(
         "discovery.supervised.stylespace:StyleSpace",
         "single style channels specific to an attribute",
         "StyleSpace, Wu et al. 2021, arXiv:2011.12799",
+        "In the style space of a StyleGAN: one channel that does one thing, found with few "
+        "positive examples.",
     ),
     "local_channels": MethodEntry(
         "discovery.jacobian.local_channels:LocalChannels",
         "single style channels that change one region of the image",
         "StyleSpace, Wu et al. 2021, arXiv:2011.12799",
+        "In the style space of a StyleGAN, without labels: channels that act inside one "
+        "region of the image only.",
     ),
     "orojar": MethodEntry(
         "discovery.jacobian.orojar:OroJaR",
         "a basis whose directions change the image orthogonally",
         "OroJaR, Wei et al. 2021, arXiv:2108.07668",
+        "Without labels, where directions shall change the image independently of each other; "
+        "needs exact Jacobians of some codes.",
     ),
     "hessian_penalty": MethodEntry(
         "discovery.jacobian.hessian_penalty:HessianPenalty",
         "a basis whose directions do not modulate each other",
         "The Hessian Penalty, Peebles et al. 2020, arXiv:2008.10599",
+        "Without labels, where the effect of one direction shall not depend on the others; "
+        "slower than `orojar`, and usually close to it.",
     ),
     "clip_boundary": MethodEntry(
         "discovery.text.clip_boundary:ClipBoundary",
         "boundaries from text, by a zero-shot classifier's labels",
         "CLIP, Radford et al. 2021, arXiv:2103.00020; InterFaceGAN, arXiv:2005.09635",
+        "First choice from text: any generator, no gradients; agreement with the text model "
+        "is the label.",
     ),
     "clip_gradient": MethodEntry(
         "discovery.text.clip_gradient:ClipGradient",
         "mean gradients of the similarity of an image to a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
+        "From text, with a differentiable generator: a direction from a few hundred codes.",
     ),
     "clip_global": MethodEntry(
         "discovery.text.clip_global:ClipGlobal",
         "style channels that move images toward a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
+        "From text, in the style space of a StyleGAN: few channels, so that little else "
+        "changes. The relevance of channels is measured once and serves every text.",
     ),
     "clip_optimize": MethodEntry(
         "discovery.text.clip_optimize:ClipOptimize",
         "common change of codes optimized toward a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
+        "From text, for particular images: each code is optimized by itself, and their common "
+        "change is the direction.",
     ),
     "clip_mapper": MethodEntry(
         "discovery.text.clip_mapper:ClipMapper",
         "mean steps of networks trained to move each code toward a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
+        "From text, where each image needs its own step, which a trained network predicts.",
     ),
     "random_directions": MethodEntry(
         "discovery.unsupervised.random_directions:RandomDirections",
         "random directions, the baseline of all others",
         "no paper",
+        "As the baseline: what a method finds should beat these in every measure.",
     ),
 }
 

@@ -1,16 +1,20 @@
 """Find, measure and apply directions in the latent space of a generator.
 
-The public names of `directions`, `discovery` and `analysis` are here as well, imported when first
-used; the command `latdir` is a thin shell over them.
+`import latdir as ld` is the door: the public names of `directions`, `discovery` and `analysis` are
+here, imported when first used; the command `latdir` is a thin shell over them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import analysis
-import directions
-import discovery
+from latdir.shadows import refuse_shadows
+
+refuse_shadows("directions", "discovery", "analysis")
+
+import analysis  # noqa: E402
+import directions  # noqa: E402
+import discovery  # noqa: E402
 
 if TYPE_CHECKING:
     from analysis import *
