@@ -3,13 +3,15 @@
 Supervised methods know the attributes; the directions of unsupervised ones are named by
 `analysis.naming.by_effects` on codes of their own. Every named direction is then measured on the
 same held-out codes at equal effect. Random directions go through the same naming: whatever they
-are credited with is what the others' names are worth. Costs are seconds of one processor core, so
-that other work on the machine does not count.
+are credited with is what the others' names are worth. A judge that nothing was found with sees the
+same images. Costs are seconds of one processor core, so that other work on the machine does not
+count.
 
-A finished method is kept in `--out` and not run again while the settings stay the same.
+Labels and finished methods are kept in `--out` and not made again while the settings stay the same,
+so an interrupted run goes on.
 
-    python benchmarks/compare.py --labels 6000
-    python benchmarks/compare.py --labels folder-written-by-latdir-sample --methods sefa,gradient
+    python benchmarks/compare.py --labels 20000 --count 64 --directions 15
+    python benchmarks/compare.py --generator styleface64 --space w --methods ridge,conditioned,sefa
 """
 
 from __future__ import annotations
@@ -24,8 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from compare_tables import markdown, show
 
 from analysis import RandomNull, random_directions
 from analysis.comparison import Comparison, Cost, EqualEffect, Row, compare_methods
@@ -33,8 +34,9 @@ from analysis.edits.effects import measure_effects
 from analysis.intervals.mean import Estimate
 from analysis.naming.by_effects import name_directions
 from analysis.plots import plot_comparison_heatmap
-from directions import DirectionBank, LatdirError, Rendering
+from directions import DirectionBank, LatdirError, Rendering, condition, keep_freed_memory
 from directions.classifiers import Classifier, load_classifier
+from directions.disentangling import independent
 from directions.generators import Generator, load_generator
 from directions.seeds import HELD_OUT_SEED, NAMING_SEED
 from discovery import find_method, sample
@@ -45,16 +47,18 @@ ATTRIBUTES = (
     "yaw,pitch,roll,smiling,mouth_open,eyes_open,male,age,"
     "brightness,contrast,background_brightness,warmth"
 )
-# Each method's settings for digiface64; the number of directions by --directions.
+# Each method's settings; the space and the number of directions come from the command.
 SUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "ridge": ("boundary", {"bootstrap": 0}),
+    "conditioned": ("boundary", {"bootstrap": 0}),
+    "independent": ("boundary", {"bootstrap": 0}),
     "interfacegan": ("boundary", {"estimator": "interfacegan", "bootstrap": 0}),
     "mean_difference": ("boundary", {"estimator": "mean_difference", "bootstrap": 0}),
     "gradient": ("gradient", {"n_codes": 300}),
 }
 UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
-    "pca": ("pca", {"layer": "relu.0", "n_codes": 20_000}),
-    "ica": ("pca", {"layer": "relu.0", "n_codes": 20_000, "estimator": "ica"}),
+    "pca": ("pca", {"n_codes": 20_000}),
+    "ica": ("pca", {"n_codes": 20_000, "estimator": "ica"}),
     "sefa": ("sefa", {}),
     "global_basis": ("global_basis", {"n_codes": 50}),
     "local_basis": ("local_basis", {}),
@@ -66,7 +70,9 @@ UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "walks": ("walks", {"steps": 150}),
     "random": ("random_directions", {}),
 }
-AMOUNTS = (0.5, 1.0, 2.0, 3.5)
+# GANSpace takes components of the first layer where the space itself has a normal prior.
+LAYERS = {"digiface64": "relu.0"}
+AMOUNTS = (0.5, 1.0, 2.0, 3.5, 5.0)
 NAMING_STEP = 2.0
 
 
@@ -94,6 +100,7 @@ def main() -> None:
         seed=HELD_OUT_SEED,
         generator=run.generator.name,
         classifier=run.classifier.name,
+        judge=None if run.judge is None else run.judge.name,
         per_code={},
         level=0.95,
         identity_baseline=next(
@@ -101,14 +108,18 @@ def main() -> None:
         ),
     )
     show(comparison)
-    plot_comparison_heatmap(comparison).savefig(options.out / "comparison.png", dpi=150)
+    shown = ("effect", "drift", "judged_drift", "identity")
+    plot_comparison_heatmap(comparison, metrics=shown).savefig(
+        options.out / "comparison.png", dpi=150
+    )
     table = {
         "settings": run.settings,
         **comparison.as_dict(),
         "naming": {method: one.naming for method, one in done.items() if one.naming},
     }
     (options.out / "comparison.json").write_text(json.dumps(table, indent=1))
-    (options.out / "comparison.md").write_text(markdown(comparison, done))
+    naming = {m: one.naming for m, one in done.items() if one.naming}
+    (options.out / "comparison.md").write_text(markdown(comparison, naming))
 
 
 @dataclass(frozen=True)
@@ -133,8 +144,11 @@ class Run:
         self.options = options
         self.generator: Generator = load_generator(options.generator)
         self.classifier: Classifier = load_classifier(options.classifier)
+        self.judge = load_classifier(options.judge) if options.judge else None
+        self.space: str = options.space
         self.attributes: list[str] = options.attributes.split(",")
-        names = ("labels", "directions", "random", "naming", "count", "attributes", "identity")
+        names = ("space", "labels", "directions", "random", "naming", "count", "attributes",
+                 "identity", "judge")  # fmt: skip
         self.settings = {
             **{name: getattr(options, name) for name in names},
             "generator": self.generator.fingerprint,
@@ -187,6 +201,7 @@ class Run:
             count=self.options.count,
             at=EqualEffect(amounts=AMOUNTS),
             embed=load_classifier(identity).embed if identity else None,
+            judge=self.judge,
             rendering=FAST,
         )
         return found.rows, found.identity_baseline
@@ -197,7 +212,9 @@ class Run:
         measured = measure_effects(
             self.generator,
             self.classifier,
-            random_directions(self.generator, n_directions=self.options.random, spread="prior"),
+            random_directions(
+                self.generator, space=self.space, n_directions=self.options.random, spread="prior"
+            ),
             step=NAMING_STEP,
             symmetric=True,
             attributes=self.attributes,
@@ -210,8 +227,10 @@ class Run:
     def _found(self, name: str) -> tuple[DirectionBank, Cost]:
         registered, settings = (SUPERVISED | UNSUPERVISED)[name]
         kind = find_method(registered)
-        if "n_directions" in kind.__dataclass_fields__:
-            settings = {**settings, "n_directions": self.options.directions}
+        chosen = {"space": self.space, "n_directions": self.options.directions}
+        settings = settings | {k: v for k, v in chosen.items() if k in kind.__dataclass_fields__}
+        if registered == "pca":
+            settings["layer"] = LAYERS.get(self.generator.name)
         given: dict[str, Any] = {}
         for need in kind.needs:
             if need == "samples":
@@ -221,40 +240,49 @@ class Run:
             else:
                 given["generator"] = self.generator
         start = time.process_time()
-        bank = kind(**settings).discover(**given)
+        bank = self._freed(name, kind(**settings).discover(**given))
         spent = time.process_time() - start
+        if (found := bank.directions[0].space) != self.space:
+            raise LatdirError(f"its directions are of the space {found}")
         if "samples" in kind.needs:
             samples, seconds = self._labels
             return bank, Cost(spent + seconds, len(samples), len(samples))
         return bank, Cost(spent)
 
+    def _freed(self, name: str, bank: DirectionBank) -> DirectionBank:
+        """The bank with each direction freed of the others, if the method says so."""
+        if name == "conditioned":
+            return condition(bank, on=list(bank), prior=self.generator.prior(self.space))
+        if name == "independent":
+            return independent(
+                bank, generator=self.generator, labelers=[self.classifier], rendering=FAST
+            )
+        return bank
+
     @cached_property
     def _labels(self) -> tuple[Samples, float]:
         """Labeled samples, and the seconds that as many take."""
-        source = self.options.labels
-        if source.isdigit():
-            start = time.process_time()
-            made = sample(
-                self.generator,
-                self.classifier,
-                int(source),
-                seed=0,
-                attributes=self.attributes,
-                rendering=FAST,
-            )
-            return made, time.process_time() - start
-        made = Samples.load(source, partial=True)
-        few = 1024
+        source, few = self.options.labels, 1024
         start = time.process_time()
-        sample(
+        self._drawn(few, seed=1)
+        spent = time.process_time() - start
+        if source.isdigit():
+            made = self._drawn(int(source), seed=0, out=self.options.out / "labels")
+        else:
+            made = Samples.load(source, partial=True)
+        return made, spent * len(made) / few
+
+    def _drawn(self, count: int, *, seed: int, out: Path | None = None) -> Samples:
+        return sample(
             self.generator,
             self.classifier,
-            few,
-            seed=1,
+            count,
+            seed=seed,
+            out=out,
             attributes=self.attributes,
+            space=self.space,
             rendering=FAST,
         )
-        return made, (time.process_time() - start) * len(made) / few
 
 
 def _figures(record: dict[str, Any]) -> dict[str, Any]:
@@ -262,55 +290,12 @@ def _figures(record: dict[str, Any]) -> dict[str, Any]:
     return {k: Estimate(*v) if isinstance(v, list) else v for k, v in record.items()}
 
 
-def _shown(figure: float | Estimate | None) -> str:
-    if figure is None:
-        return "–"
-    return f"{figure.mean if isinstance(figure, Estimate) else figure:.2f}"
-
-
-def show(comparison: Comparison) -> None:
-    table = Table(title=f"{comparison.count} held-out codes, {comparison.change:g} SD of effect")
-    for column in ("attribute", "method", "sigmas", "effect", "leakage", "identity"):
-        table.add_column(column)
-    for attribute in comparison.attributes:
-        for method in comparison.methods:
-            row = comparison.row(method, attribute)
-            if row.direction is not None:
-                cells = (_shown(v) for v in (row.amount, row.effect, row.leakage, row.identity))
-                table.add_row(attribute, method, *cells)
-        table.add_section()
-    Console(width=100).print(table)
-
-
-def markdown(comparison: Comparison, done: dict[str, Done]) -> str:
-    """Two tables: which method finds which without labels, and every row of the comparison."""
-    attributes = comparison.attributes
-    unsupervised = [m for m, one in done.items() if one.naming]
-    lines = ["| method | seconds | " + " | ".join(attributes) + " |"]
-    lines.append("|---|---:|" + "---:|" * len(attributes))
-    for method in unsupervised:
-        best: dict[str, float] = {}
-        for entry in done[method].credited:
-            best[entry["attribute"]] = max(best.get(entry["attribute"], 0.0), entry["t"])
-        cells = " | ".join(f"{best[a]:.1f}" if a in best else "" for a in attributes)
-        lines.append(f"| {method} | {done[method].cost.seconds or 0:.1f} | {cells} |")
-    columns = ("amount", "effect", "leakage", "worst", "identity")
-    lines += ["", "| attribute | method | " + " | ".join(columns) + " |", "|---|---|" + "---:|" * 5]
-    for attribute in attributes:
-        for method in comparison.methods:
-            row = comparison.row(method, attribute)
-            if row.direction is None:
-                continue
-            values = [getattr(row, column) for column in columns]
-            cells = " | ".join(map(_shown, values))
-            lines.append(f"| {attribute} | {method} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--generator", default="digiface64")
+    parser.add_argument("--space", default="z")
     parser.add_argument("--classifier", default="faces+pixels")
+    parser.add_argument("--judge", default="mobile-faces", help="'' for none")
     parser.add_argument("--attributes", default=ATTRIBUTES)
     parser.add_argument("--methods", default=",".join(SUPERVISED | UNSUPERVISED))
     parser.add_argument("--labels", default="6000", help="how many to draw, or a folder of them")
@@ -319,10 +304,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--naming", type=int, default=64, help="codes to name on")
     parser.add_argument("--count", type=int, default=128, help="held-out codes to compare on")
     parser.add_argument("--identity", help="classifier with embeddings, such as faces; slow")
-    parser.add_argument("--out", type=Path, default=Path("out/benchmarks/compare"))
-    return parser.parse_args()
+    parser.add_argument("--out", type=Path, help="by default out/benchmarks/compare/…")
+    options = parser.parse_args()
+    place = f"{options.generator}-{options.space}"
+    options.out = options.out or Path("out/benchmarks/compare") / place
+    return options
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    keep_freed_memory()
     main()

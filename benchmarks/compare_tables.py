@@ -1,0 +1,116 @@
+"""Tables of `compare.py`: for the terminal, and in Markdown for the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from analysis.comparison import Comparison, Metric
+from analysis.intervals.mean import Estimate
+
+REFERENCE = "ridge"
+SHARES: tuple[Metric, ...] = ("drift", "judged_drift", "leakage")
+
+
+def show(comparison: Comparison) -> None:
+    """Every row, on the terminal."""
+    table = Table(title=f"{comparison.count} held-out codes, {comparison.change:g} SD of effect")
+    columns = ("attribute", "method", "sigmas", "effect", "drift", "judged drift", "leakage",
+               "identity")  # fmt: skip
+    for column in columns:
+        table.add_column(column)
+    for attribute in comparison.attributes:
+        for method in comparison.methods:
+            row = comparison.row(method, attribute)
+            if row.direction is not None:
+                cells = (row.amount, row.effect, row.drift, row.judged_drift, row.leakage)
+                table.add_row(attribute, method, *map(_shown, (*cells, row.identity)))
+        table.add_section()
+    Console(width=110).print(table)
+
+
+def markdown(comparison: Comparison, naming: Mapping[str, Any]) -> str:
+    """Four tables: a summary, names found without labels, signed leakage by labeler and judge."""
+    parts = [_summary(comparison), _names(comparison, naming)]
+    parts += [_matrix(comparison, metric) for metric in ("drift", "judged_drift")]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _summary(comparison: Comparison) -> list[str]:
+    """Methods beside the reference, on the attributes that both change by the common change."""
+    titles = ("method", "seconds", "attributes", "drift", "judged drift", "leakage",
+              "identity kept, minus")  # fmt: skip
+    lines = [_row([*titles[:-1], f"{titles[-1]} {REFERENCE}'s"]), "|---|" + "---:|" * 6]
+    for method in comparison.methods:
+        reached = [a for a in comparison.attributes if comparison.row(method, a).amount is not None]
+        cells = [_ratio(comparison, method, reached, metric) for metric in SHARES]
+        pairs = _pairs(comparison, method, reached, "identity")
+        kept = sum(own - other for own, other in pairs) / len(pairs) if pairs else None
+        seconds = f"{comparison.costs[method].seconds or 0:.1f}"
+        identity = "–" if kept is None else f"{kept:+.2f}"
+        lines.append(_row([method, seconds, str(len(reached)), *cells, identity]))
+    return lines
+
+
+def _ratio(comparison: Comparison, method: str, reached: list[str], metric: Metric) -> str:
+    """Sum of a figure over the reference's, on the attributes that have both."""
+    pairs = _pairs(comparison, method, reached, metric)
+    if not pairs:
+        return "–"
+    return f"{sum(own for own, _ in pairs) / sum(other for _, other in pairs):.2f}×"
+
+
+def _pairs(
+    comparison: Comparison, method: str, reached: list[str], metric: Metric
+) -> list[tuple[float, float]]:
+    if REFERENCE not in comparison.methods:
+        return []
+    both = (
+        (comparison.row(method, a).figure(metric), comparison.row(REFERENCE, a).figure(metric))
+        for a in reached
+    )
+    return [(own.mean, other.mean) for own, other in both if own and other]
+
+
+def _names(comparison: Comparison, naming: Mapping[str, Any]) -> list[str]:
+    """The t of the strongest direction of each name."""
+
+    def cells(method: str) -> list[str]:
+        best: dict[str, float] = {}
+        for entry in naming[method]["directions"]:
+            if entry["attribute"]:
+                best[entry["attribute"]] = max(best.get(entry["attribute"], 0.0), entry["t"])
+        return [f"{best[a]:.1f}" if a in best else "" for a in comparison.attributes]
+
+    return _grid(comparison, list(naming), cells)
+
+
+def _matrix(comparison: Comparison, metric: Metric) -> list[str]:
+    """A figure by method and attribute."""
+
+    def cells(method: str) -> list[str]:
+        rows = [comparison.row(method, a) for a in comparison.attributes]
+        return ["" if r.direction is None else _shown(r.figure(metric)) for r in rows]
+
+    return _grid(comparison, [m for m in comparison.methods if any(cells(m))], cells)
+
+
+def _grid(
+    comparison: Comparison, methods: list[str], cells: Callable[[str], list[str]]
+) -> list[str]:
+    attributes = comparison.attributes
+    lines = [_row(["method", *attributes]), "|---|" + "---:|" * len(attributes)]
+    return lines + [_row([method, *cells(method)]) for method in methods]
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _shown(figure: float | Estimate | None) -> str:
+    if figure is None:
+        return "–"
+    return f"{figure.mean if isinstance(figure, Estimate) else figure:.2f}"
