@@ -114,10 +114,10 @@ class Wording:
                 whole,
                 generator=generator,
                 labelers=[self.judge(clip)],
-                wanted=self.wanted,
+                on={name: [other for other in whole if other != name] for name in self.wanted},
                 codes=generator.sample(MEASURED, seed=PROMPT_SEED, space=space),
                 rendering=rendering,
-            )
+            ).select(self.wanted)
         return judged(
             whole,
             [p for p in self.prompts if p.name in self.wanted],

@@ -37,6 +37,7 @@ from directions.classifiers.panel import JUDGED, Panel
 from directions.direction import Direction
 from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
+from directions.scoring.held_out import warn_of_known_judge
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
@@ -132,6 +133,8 @@ def compare_methods(
     used: dict[tuple[str, str], str] = {}
     for method, bank in banks.items():
         bank.check(generator)
+        if judge is not None:
+            warn_of_known_judge(judge, bank)
         aims = match_targets(bank, attributes)
         for name, attribute in aims.items():
             if (method, attribute) not in used:

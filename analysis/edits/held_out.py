@@ -21,7 +21,7 @@ from directions.devices import device_name
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.progress import tqdm
-from directions.scoring.held_out import check_held_out
+from directions.scoring.held_out import check_held_out, warn_of_known_judge
 from directions.scoring.moved import Moves, moved_codes
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
@@ -170,6 +170,8 @@ class HeldOut:
         names = tuple(classifier.names if attributes is None else attributes)
         classifier.columns(names)
         panel = None if judge is None else Panel.of(classifier, judge, names)
+        if judge is not None:
+            warn_of_known_judge(judge, bank)
         return cls(
             generator,
             classifier if panel is None else panel.classifier,

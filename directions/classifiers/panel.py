@@ -20,7 +20,7 @@ from directions.classifiers.mirror import Mirrored
 from directions.classifiers.rename import Renamed, under_common_names
 from directions.errors import LatdirError, UnknownNameError
 
-__all__ = ["JUDGED", "Panel"]
+__all__ = ["JUDGED", "Panel", "parts_of"]
 
 JUDGED = "\x1fjudge\x1f"  # before the judge's attributes, which have the labeler's names
 
@@ -73,15 +73,15 @@ class Panel:
             ('age',)
         """
         check_classifier(judge)
-        parts = {c.fingerprint for c in _parts(labeler)}
-        if same := [c.name for c in _parts(judge) if c.fingerprint in parts]:
+        parts = {c.fingerprint for c in parts_of(labeler)}
+        if same := [c.name for c in parts_of(judge) if c.fingerprint in parts]:
             raise LatdirError(
                 f"the judge {judge.name} holds {same[0]}, which is the labeler or a part of it: a "
                 "second opinion needs another classifier, see directions.classifiers."
                 "available_classifiers()"
             )
-        if taught := {c.name for c in _parts(labeler)} & {
-            name for c in _parts(judge) for name in c.teachers
+        if taught := {c.name for c in parts_of(labeler)} & {
+            name for c in parts_of(judge) for name in c.teachers
         }:
             log.warning(
                 "the judge %s was trained on scores of %s: its opinion is not independent",
@@ -114,13 +114,17 @@ class Panel:
         yield self.judge, tuple(plain), scores[..., count:]
 
 
-def _parts(classifier: Classifier) -> list[Classifier]:
-    """The classifiers that one is made of, without new names, mirror images or averages."""
+def parts_of(classifier: Classifier) -> list[Classifier]:
+    """The classifiers that one is made of, without new names, mirror images or averages.
+
+    Args:
+        classifier: Any.
+    """
     if isinstance(classifier, Renamed | Mirrored):
-        return _parts(classifier.classifier)
+        return parts_of(classifier.classifier)
     inner: tuple[Classifier, ...] = ()
     if isinstance(classifier, Combined):
         inner = classifier.parts
     elif isinstance(classifier, Ensemble):
         inner = classifier.members
-    return [p for part in inner for p in _parts(part)] or [classifier]
+    return [p for part in inner for p in parts_of(part)] or [classifier]

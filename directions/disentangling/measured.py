@@ -14,7 +14,7 @@ direction; it only makes all effects of a labeler smaller by the same factor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -143,25 +143,27 @@ def independent(
     *,
     generator: Generator,
     labelers: Sequence[Classifier],
-    wanted: Sequence[str] | None = None,
+    on: Mapping[str, Sequence[str]] | None = None,
     codes: Float[Tensor, "n *shape"] | int = 512,
     ridge: float = 0.0,
     rendering: Rendering = Rendering(),
 ) -> DirectionBank:
-    """The wanted directions, mixed with all others to preserve the others' attributes.
+    """Directions mixed with the others of the bank to preserve the others' attributes.
 
     Args:
-        bank: Directions of one space; those not wanted are only held fixed.
+        bank: Directions of one space, ingredients of every mix.
         generator: Makes the images.
         labelers: Score them, one or several of independent origin; each has an attribute of each
             direction's name, or of the common name. The mean of their effects is made diagonal.
-        wanted: Names of the directions to keep; by default all.
+        on: For each direction to change, the names whose attributes it is to leave alone; by
+            default every direction, all others.
         codes: Where effects are measured; or how many codes to draw, of a seed of their own.
         ridge: Leakage tolerated, as in `directions.disentangle`.
         rendering: How images are made.
 
     Returns:
-        The wanted directions, with `evidence["disentangled"]`; its `labelers` are named there.
+        The bank with those directions changed, with `evidence["disentangled"]`, in which
+        `labelers` are their names.
 
     Raises:
         LatdirError: A name without an attribute, or a direction of which nothing is left.
@@ -172,31 +174,28 @@ def independent(
         >>> world = planted(factors=2, dim=8, cosine=0.6)
         >>> found = Gradient(n_codes=64).discover(world, classifier=world.classifier())
         >>> clean = independent(found, generator=world, labelers=[world.classifier()],
-        ...                     wanted=["factor_0"], codes=64)
+        ...                     on={"factor_0": ["factor_1"]}, codes=64)
         >>> bool((clean["factor_0"].vector @ world.truth[1]).abs() < 0.01)
         True
     """
-    names = list(bank if wanted is None else wanted)
+    if on is None:
+        on = {name: [other for other in bank if other != name] for name in bank}
+    plan = {bank[name].name: [bank[o].name for o in held] for name, held in on.items()}
+    about = [n for n in bank if any(n == name or n in held for name, held in plan.items())]
     space = bank.check(generator).directions[0].space
     if isinstance(codes, int):
         psi = rendering.of_bank(bank.provenance).psi
         codes = generator.sample(codes, seed=MIXING_SEED, space=space, truncation=psi)
     effects = labeler_effects(
-        generator, labelers, bank, attributes=list(bank), codes=codes, rendering=rendering
-    )
-    mixed = disentangle(
-        bank,
-        effects=effects.mean(0),
-        targets={name: name for name in names},
-        ridge=ridge,
-        prior=generator.prior(space),
-    )
-    by = [labeler.name for labeler in labelers]
-    return mixed.replaced(
-        d.evolve(
-            evidence={**d.evidence, "disentangled": {**d.evidence["disentangled"], "labelers": by}}
-        )
-        if d.name in names
-        else d
-        for d in mixed.directions
-    ).select(names)
+        generator, labelers, bank, attributes=about, codes=codes, rendering=rendering
+    ).mean(0)
+    by = {"labelers": [labeler.name for labeler in labelers]}
+    made = {}
+    for name, held in plan.items():
+        mixed = disentangle(
+            bank, effects=effects, attributes=about, targets={name: name}, hold=held,
+            ridge=ridge, prior=generator.prior(space),
+        )[name]  # fmt: skip
+        record = {**mixed.evidence["disentangled"], **by}
+        made[name] = mixed.evolve(evidence={**mixed.evidence, "disentangled": record})
+    return bank.replaced(made.get(d.name, d) for d in bank.directions)

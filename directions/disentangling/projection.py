@@ -8,7 +8,8 @@ Three ways, from the cheapest to the most telling:
 * `orthonormalize` makes a whole bank orthogonal, in order (QR) or as little as possible
   (Löwdin 1950).
 * `disentangle` (in `mixing.py`) mixes the bank's directions so that the *measured* effects become
-  diagonal. Small cosines are no evidence of disentangled effects; this works on the evidence.
+  diagonal. Small cosines are no evidence of disentangled effects; this works on the evidence. With
+  `labelers`, `condition` measures the effects itself, by all of them (`measured.py`).
 
 The plain metric is `a · b`. With a `Prior` as metric it is `aᵀ Σ b`, the covariance of the codes'
 projections on a and b: orthogonal directions are then uncorrelated over the prior. For a standard
@@ -27,7 +28,9 @@ import torch
 
 from directions.arguments import checked
 from directions.bank import DirectionBank
+from directions.classifiers.base import Classifier
 from directions.direction import Direction
+from directions.disentangling.measured import independent
 from directions.disentangling.mixing import disentangle
 from directions.disentangling.vectors import (
     LEAST_KEPT,
@@ -39,6 +42,8 @@ from directions.disentangling.vectors import (
     rows,
 )
 from directions.errors import LatdirError, UnknownNameError
+from directions.generators.base import Generator
+from directions.scoring.rendering import Rendering
 from directions.space import Prior
 
 __all__ = ["condition", "disentangle", "orthonormalize"]
@@ -51,13 +56,18 @@ def condition(
     on: Mapping[str, Sequence[str]] | Sequence[str],
     metric: Prior | None = None,
     prior: Prior | None = None,
+    generator: Generator | None = None,
+    labelers: Sequence[Classifier] = (),
+    rendering: Rendering = Rendering(),
     rename: bool = False,
 ) -> DirectionBank:
-    """Remove from directions their components along others.
+    """Remove from directions their components along others, or their effects on others' attributes.
 
     n' = n - Cᵀ (C M Cᵀ)⁻¹ C M n, normalized, where C's rows are the conditions and M is the
     metric (the identity, or the prior's covariance). All conditions are taken unchanged from
-    the bank, before any of them is changed.
+    the bank, before any of them is changed. With labelers, effects take the place of components:
+    each direction is mixed with the bank's others until the mean effect that the labelers measure
+    on each condition's attribute vanishes (`directions.disentangling.independent`).
 
     Args:
         bank: Directions of one space.
@@ -66,16 +76,21 @@ def condition(
         metric: None for the plain metric, a prior for the covariance metric.
         prior: Prior to measure the new sigma with. Not needed where all directions involved have
             the same sigma, as in a standard normal z.
+        generator: Makes the images for the labelers.
+        labelers: Classifiers, best several of independent origin; a judge is none of them.
+        rendering: How the images are made.
         rename: Call the results `smiling | yaw, male`, so that both kinds fit in one bank.
 
     Returns:
         The bank with the directions named changed and the others as they were. Each changed one
         has `evidence["conditioned"]`: `on`, `kept` (norm that remained, in the metric; one minus
-        nothing shared), `cosine` to the original, and the conditions' `condition_number`.
+        nothing shared), `cosine` to the original, and the conditions' `condition_number`. With
+        labelers it has the evidence `disentangled` of `disentangle`, and `labelers` in it.
 
     Raises:
         LatdirError: An unknown name, conditions that depend on one another, a direction of which
-            nothing remains, or the new sigma cannot be determined.
+            nothing remains, or the new sigma cannot be determined; labelers without a generator
+            or with a metric, or the reverse.
 
     Example:
         >>> bank = DirectionBank(
@@ -93,11 +108,44 @@ def condition(
         listed = [bank[name].name for name in on]
         on = {name: [other for other in listed if other != name] for name in bank}
         on = {name: others for name, others in on.items() if others}
+    for name, others in on.items():
+        _check_conditions(bank[name].name, [bank[other].name for other in others])
+    if labelers or generator is not None:
+        if metric is not None:
+            raise LatdirError("labelers measure effects, where a metric has no part: leave it out")
+        measured = _measured(bank, on, generator, labelers, rendering)
+        names = {d: f"{d} | {', '.join(others)}" for d, others in on.items() if rename}
+        return measured.replaced(
+            d.evolve(name=names.get(d.name, d.name)) for d in measured.directions
+        )
     made = {
         name: _conditioned(bank[name], bank.select(others), metric, prior, rename)
         for name, others in on.items()
     }
     return bank.replaced(made.get(d.name, d) for d in bank.directions)
+
+
+def _check_conditions(name: str, others: Sequence[str]) -> None:
+    if not others:
+        raise LatdirError(f"{name!r} is conditioned on nothing: name at least one")
+    if name in others:
+        raise LatdirError(f"{name!r} cannot be conditioned on itself: take it off the list")
+
+
+def _measured(
+    bank: DirectionBank,
+    on: Mapping[str, Sequence[str]],
+    generator: Generator | None,
+    labelers: Sequence[Classifier],
+    rendering: Rendering,
+) -> DirectionBank:
+    if generator is None or not labelers:
+        given, lacking = ("labelers", "generator") if labelers else ("a generator", "labelers")
+        raise LatdirError(
+            f"{given} without {lacking}: give both to condition on measured effects, such as "
+            "generator=generator, labelers=[load_classifier('face-ensemble')]; or neither"
+        )
+    return independent(bank, generator=generator, labelers=labelers, on=on, rendering=rendering)
 
 
 def _conditioned(
@@ -108,12 +156,6 @@ def _conditioned(
     rename: bool,
 ) -> Direction:
     names = list(conditions)
-    if not names:
-        raise LatdirError(f"{direction.name!r} is conditioned on nothing: name at least one")
-    if direction.name in names:
-        raise LatdirError(
-            f"{direction.name!r} cannot be conditioned on itself: take it off the list"
-        )
     n = rows([direction], direction)[0]
     C = rows(conditions.directions, direction)
     inner = in_metric(metric, direction.space, n.numel())

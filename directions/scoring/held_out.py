@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from directions.bank import DirectionBank
+from directions.classifiers.base import Classifier
+from directions.classifiers.panel import parts_of
 from directions.errors import BankError, LatdirError, described, whole_number
 from directions.generators.base import Generator
 from directions.generators.checks import check_seed
 
-__all__ = ["check_held_out"]
+__all__ = ["check_held_out", "warn_of_known_judge"]
+
+log = logging.getLogger(__name__)
 
 
 def check_held_out(generator: Generator, bank: DirectionBank, *, count: int, seed: int) -> None:
@@ -31,4 +37,23 @@ def check_held_out(generator: Generator, bank: DirectionBank, *, count: int, see
         raise LatdirError(
             f"the bank was found with codes of seed {seed}: measured on the same codes it would "
             "look better than it is; choose another seed"
+        )
+
+
+def warn_of_known_judge(judge: Classifier, bank: DirectionBank) -> None:
+    """Warn of a judge that a bank was found with, or conditioned by: it agrees with itself.
+
+    Args:
+        judge: The second labeler.
+        bank: What it is to judge.
+    """
+    known = set(str(bank.provenance.get("classifier", "")).split("+"))
+    for direction in bank.directions:
+        known |= set(direction.evidence.get("disentangled", {}).get("labelers", ()))
+    if found := sorted(known & {judge.name, *(part.name for part in parts_of(judge))}):
+        log.warning(
+            "the judge %s is what this bank was found with or conditioned by (%s): its opinion is "
+            "not independent, take a labeler that had no part",
+            judge.name,
+            ", ".join(found),
         )

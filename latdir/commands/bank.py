@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import BankFile, BankModel, DeviceName, OwnGenerator, split_names, with_flags
+from latdir.options import (
+    BankFile,
+    BankModel,
+    DeviceName,
+    OwnGenerator,
+    PrecisionName,
+    rendering_of,
+    split_names,
+    with_flags,
+)
 from latdir.output import Json, say, table
 
 __all__ = ["condition", "convert", "merge", "show"]
@@ -73,22 +82,44 @@ def condition(
     on: Annotated[
         str | None, typer.Option(help="Names to take out, with commas; all others by default.")
     ] = None,
+    labelers: Annotated[
+        str | None,
+        typer.Option(
+            help="Classifiers with commas, such as faces,mobile-faces: take out the mean of the "
+            "effects that they measure, in place of components."
+        ),
+    ] = None,
+    precision: PrecisionName = None,
     model: BankModel,
     as_json: Json = False,
 ) -> None:
-    """Disentangle: remove from directions their components along others."""
+    """Disentangle: remove from directions their components along others, or their effects."""
     from directions import condition as conditioned
+    from directions import load_classifier
 
     loaded, owner = model.open(bank)
     listed = split_names(on) or list(loaded)
     plan = {d: [o for o in listed if o != d] for d in direction or loaded}
     on_others = {d: others for d, others in plan.items() if others}
-    made = conditioned(loaded, on=on_others, prior=owner.prior(loaded.directions[0].space))
+    given = [load_classifier(name, device=model.device) for name in split_names(labelers) or []]
+    made = conditioned(
+        loaded,
+        on=on_others,
+        prior=owner.prior(loaded.directions[0].space),
+        generator=owner if given else None,
+        labelers=given,
+        rendering=rendering_of(precision),
+    )
     made.save(out)
-    kept = {name: made[name].evidence["conditioned"]["kept"] for name in on_others}
+    key, figure, title = (
+        ("disentangled", "effect_kept", "effect kept")
+        if given
+        else ("conditioned", "kept", "length kept")
+    )
+    kept = {name: made[name].evidence[key][figure] for name in on_others}
     rows = [[name, share] for name, share in kept.items()]
-    data = {"bank": str(out), "kept": kept}
-    say(data, table(f"{out}", ["direction", "length kept"], rows), as_json=as_json)
+    data = {"bank": str(out), "kept": kept, "labelers": [c.name for c in given]}
+    say(data, table(f"{out}", ["direction", title], rows), as_json=as_json)
 
 
 def convert(

@@ -47,7 +47,7 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
             },
             "export_bank": {"bank": w.bank, "path": w.folder / "out.npz", "prior": w.prior},
             "condition": {"bank": w.bank, "on": {"smile": ["age"]}, "prior": w.prior,
-                          "metric": w.prior, "rename": True},
+                          "metric": w.prior, "rename": True, "rendering": QUIET},
             "orthonormalize": {"bank": w.bank, "order": "qr", "metric": w.prior, "prior": w.prior},
             "disentangle": {
                 "bank": w.bank, "effects": torch.eye(3) + 0.1, "attributes": list(NAMES),

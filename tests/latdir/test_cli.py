@@ -69,6 +69,13 @@ def test_the_main_job_with_a_generator_of_ones_own(run, bank: Path, tmp_path: Pa
     own = "--generator mine:generator"
     code, _, err = run(f"bank condition found.safetensors --out clean.safetensors {own}")
     assert code == 0, err
+    measured = f"bank condition found.safetensors --out seen.safetensors {own} --json"
+    code, out, err = run(f"{measured} --labelers mine:classifier --direction smile --on yaw")
+    assert code == 0, err
+    assert json.loads(out)["labelers"] == ["planted"]
+    assert json.loads(out)["kept"]["smile"] > 0.8
+    freed = DirectionBank.load(tmp_path / "seen.safetensors")["smile"].evidence["disentangled"]
+    assert freed["held"] == ["yaw"]
     code, out, err = run(
         f"effects clean.safetensors {own} --classifier mine:classifier --count 32 --json"
     )

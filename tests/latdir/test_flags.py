@@ -20,7 +20,7 @@ FILES_ONLY = {
     "bank show", "bank merge", "list generators", "list classifiers", "list methods",
 }  # fmt: skip
 # What loads a generator without making an image: codes, priors, weights.
-NO_IMAGES = {"bank condition", "bank convert", "samples import"}
+NO_IMAGES = {"bank convert", "samples import"}
 # Methods that score images without derivatives, or multiply large matrices; others run in the
 # precision of the weights.
 CHOOSING = {"clip_boundary", "clip_global", "pca", "stylespace"}

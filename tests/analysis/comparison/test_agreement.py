@@ -5,9 +5,16 @@ import json
 import pytest
 import torch
 
-from analysis import effects_of, evaluate, judge_agreement, measure_curves, measure_effects
+from analysis import (
+    compare_methods,
+    effects_of,
+    evaluate,
+    judge_agreement,
+    measure_curves,
+    measure_effects,
+)
 from analysis.plots import plot_agreement
-from directions import LatdirError, load_classifier
+from directions import DirectionBank, LatdirError, condition, load_classifier
 from directions.classifiers import Attribute, Combined, Renamed
 from directions.classifiers.panel import Panel
 from directions.planted.world import planted
@@ -168,3 +175,19 @@ def test_a_student_of_the_labeler_is_no_independent_judge(caplog):
     assert Renamed(clip, {"clip_old": "years"}).common_names == {
         k: v for k, v in clip.common_names.items() if k != "clip_old"
     }
+
+
+def test_a_judge_that_had_a_part_in_the_bank_is_warned_of(caplog, world):
+    labeler, judge = world.classifier(), Altered(world.classifier(), lambda s: s * 2)
+    bank = true_bank(world)
+    freed = condition(bank, on=list(bank), generator=world, labelers=[judge])
+    found = DirectionBank(bank.directions, bank.generator, bank.fingerprint,
+                          {"classifier": "other+altered"})  # fmt: skip
+    for given, warned in ((bank, False), (freed, True), (found, True)):
+        caplog.clear()
+        with caplog.at_level("WARNING"):
+            measure_effects(world, labeler, given, count=4, judge=judge)
+            compare_methods(world, labeler, {"one": given}, attributes=list(bank), count=4,
+                            judge=judge)  # fmt: skip
+        text = "the judge altered is what this bank was found with or conditioned by (altered)"
+        assert caplog.text.count(text) == 2 * warned

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from directions import LatdirError
+from directions import LatdirError, condition
 from directions.classifiers import Renamed
 from directions.disentangling import independent, labeler_effects, step_effects
 from directions.planted.world import planted
@@ -65,8 +65,42 @@ def test_each_labeler_s_effects_are_those_it_measures_alone(world):
         torch.testing.assert_close(seen, alone[:, [2, 0]], atol=1e-4, rtol=1e-4)
 
 
+def test_conditioning_by_labelers_changes_those_named_and_leaves_alone_what_is_named(world):
+    bank = true_bank(world)
+    labelers = [mistaken(world, 0.3), mistaken(world, -0.3)]
+    made = condition(bank, on={"age": ["smiling"]}, generator=world, labelers=labelers, rename=True)
+    assert list(made) == ["smiling", "age | smiling", "yaw"]
+    assert torch.equal(made["smiling"].vector, bank["smiling"].vector)
+    assert torch.equal(made["yaw"].vector, bank["yaw"].vector)
+    steps = torch.stack([d.sigma * d.vector for d in made.directions])
+    true = steps @ world.truth.T
+    assert abs(float(true[1, 0])) < 0.05
+    # What is not named may change: ages turn the head as before.
+    assert float(true[1, 2]) > 0.2
+    record = made["age | smiling"].evidence["disentangled"]
+    assert record["held"] == ["smiling"]
+    assert record["labelers"] == ["altered", "altered"]
+
+
+def test_conditioning_by_labelers_frees_all_of_all_by_a_list(world):
+    bank = true_bank(world)
+    labelers = [world.classifier()]
+    made = condition(bank, on=list(NAMES), generator=world, labelers=labelers)
+    assert leaks(made, world).max() < 0.02
+    few = condition(bank, on=["yaw"], generator=world, labelers=labelers)
+    assert torch.equal(few["yaw"].vector, bank["yaw"].vector)
+    assert leaks(few, world)[:2, 2].max() < 0.02 < leaks(few, world)[0, 1]
+
+
 def test_refusals(world):
     bank = true_bank(world)
+    both = {"on": list(NAMES), "labelers": [world.classifier()]}
+    with pytest.raises(LatdirError, match=r"labelers without generator: give both to condition on"):
+        condition(bank, **both)
+    with pytest.raises(LatdirError, match="a generator without labelers: give both"):
+        condition(bank, on=list(NAMES), generator=world)
+    with pytest.raises(LatdirError, match="a metric has no part: leave it out"):
+        condition(bank, **both, generator=world, metric=world.prior())
     with pytest.raises(LatdirError, match="give at least one labeler"):
         independent(bank, generator=world, labelers=[])
     lacking = Renamed(world.classifier(), {"yaw": "turn"})
