@@ -26,7 +26,7 @@ from torch import Tensor
 
 from directions import invert, load_generator
 from directions.generators.base import Generator
-from directions.inversion import LevenbergMarquardt, Ridge, fitted, psnr
+from directions.inversion import Hybrid, Ridge, fitted, psnr
 from directions.inversion.solvers.adam import schedule
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED, NAMING_SEED
@@ -128,7 +128,7 @@ def main() -> None:
         taken, level = statistics.median(times), statistics.median(reached)
         low, high = min(reached), max(reached)
         print(f"{name:10s} {level:6.1f} dB ({low:.1f} … {high:.1f}) in {taken:7.2f} s an image")
-        solver = LevenbergMarquardt(target=level)
+        solver = Hybrid(target=level)
         alone = []
         for i in range(options.images):
             begun = time.perf_counter()

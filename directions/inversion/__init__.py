@@ -22,7 +22,7 @@ from directions.inversion.degradations import (
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.invert import invert
 from directions.inversion.objective import Degradation, Objective, psnr
-from directions.inversion.solvers import SOLVERS, LevenbergMarquardt, find_solver
+from directions.inversion.solvers import SOLVERS, Hybrid, LevenbergMarquardt, find_solver
 from directions.inversion.starts import STARTS, Best, Given, Mean, Ridge, Start, find_start
 from directions.inversion.typicality import Typicality
 
@@ -44,6 +44,7 @@ __all__ = [
     "Degradation",
     "Fitted",
     "Given",
+    "Hybrid",
     "Inversion",
     "Inverter",
     "LevenbergMarquardt",

@@ -59,7 +59,7 @@ def invert(
             of such. A tensor, or an array.
         space: Space of the codes; by default w where the generator has it, else its first.
         solver: A name from `directions.inversion.SOLVERS` or an `Inverter`. `auto` is
-            Levenberg–Marquardt.
+            `hybrid`: L-BFGS, then Levenberg–Marquardt.
         start: `ridge` (a regression fitted once to the generator's own samples, the default),
             `best`, `mean`, a `Start`, or codes `[n, *space.shape]`.
         degradation: What the images have gone through, such as a mask; by default nothing.
@@ -89,7 +89,7 @@ def invert(
     whole_number(restarts, "restarts", least=0)
     name = generator.space(space or generator.default_space("w")).name
     observed = check_observed(generator, images, degradation)
-    method = find_solver("levenberg_marquardt" if solver == "auto" else solver)
+    method = find_solver("hybrid" if solver == "auto" else solver)
     if method.gradients:
         check_differentiable(generator, name)
     chosen = _start(generator, start, name, len(observed))

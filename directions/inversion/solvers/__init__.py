@@ -1,10 +1,11 @@
 """Ways to minimize the cost of codes: one file a solver, listed in `registry`.
 
 Each is a subclass of `Inverter` (`directions/inversion/base.py`) and knows of what is minimized
-only an `Objective`. Start with `levenberg_marquardt`, the default.
+only an `Objective`. Start with `hybrid`, the default.
 """
 
+from directions.inversion.solvers.hybrid import Hybrid
 from directions.inversion.solvers.levenberg_marquardt import LevenbergMarquardt
 from directions.inversion.solvers.registry import SOLVERS, find_solver
 
-__all__ = ["SOLVERS", "LevenbergMarquardt", "find_solver"]
+__all__ = ["SOLVERS", "Hybrid", "LevenbergMarquardt", "find_solver"]

@@ -2,12 +2,14 @@
 
 Liu & Nocedal 1989: On the limited memory BFGS method for large scale optimization. All images of
 a batch are evaluated together; one that rejects a trial shortens its step while the others go on,
-so that a step of the batch is one evaluation and no image waits for another.
+so that a step of the batch is one evaluation and no image waits for another. Where JᵀJ averaged
+over the prior is known, twice that, damped, is the first guess of the Hessian matrix.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -25,6 +27,8 @@ SUFFICIENT = 1e-4
 SHORTEST, LONGEST = 0.1, 0.5
 # An image has stopped whose cost fell by less than this fraction in so many evaluations.
 GAIN, WINDOW = 1e-3, 40
+# Added to the mean JᵀJ, relative to its mean eigenvalue.
+DAMPING = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class LBFGS(Inverter):
         target: PSNR in decibels at which an image is done.
         memory: Pairs of differences that are kept.
     """
+
+    preconditioned: ClassVar[bool] = True
 
     steps: int = 500
     target: float = 100.0
@@ -71,9 +77,16 @@ class _State:
         self.moves = codes.new_zeros(n, memory, d)
         self.turns = codes.new_zeros(n, memory, d)
         self.history = codes.new_full((n, WINDOW), torch.inf)
-        # The first step is that to a cost of 0 along the gradient.
-        square = self.gradient.square().sum(1, keepdim=True)
-        self.direction = -self.gradient * (2 * self.costs[:, None] / (square + TINY))
+        self.inverse: Tensor | None = None
+        if objective.metric is not None:
+            hessian = 2 * objective.metric.to(codes)
+            hessian.diagonal().add_(DAMPING * hessian.diagonal().mean())
+            self.inverse = torch.linalg.inv(hessian)
+            self.direction = -self.gradient @ self.inverse
+        else:
+            # The first step is that to a cost of 0 along the gradient.
+            square = self.gradient.square().sum(1, keepdim=True)
+            self.direction = -self.gradient * (2 * self.costs[:, None] / (square + TINY))
         self.length = codes.new_ones(n)
 
     def stopped(self) -> Tensor:
@@ -126,9 +139,12 @@ class _State:
             )
             q = q - weight[:, None] * self.turns[:, i]
             weights.append(weight)
-        size = self.turns[:, -1].square().sum(1)
-        scale = torch.where(known[:, -1], inner[:, -1] / (size + TINY), 1.0)
-        q = scale[:, None] * q
+        if self.inverse is None:
+            size = self.turns[:, -1].square().sum(1)
+            scale = torch.where(known[:, -1], inner[:, -1] / (size + TINY), 1.0)
+            q = scale[:, None] * q
+        else:
+            q = q @ self.inverse
         for i, weight in enumerate(reversed(weights)):
             back = torch.where(known[:, i], (self.turns[:, i] * q).sum(1) / (inner[:, i] + TINY), 0)
             q = q + torch.where(known[:, i], weight - back, 0)[:, None] * self.moves[:, i]

@@ -13,6 +13,10 @@ from directions.plugins import Entry
 __all__ = ["SOLVERS", "find_solver"]
 
 SOLVERS: dict[str, Entry] = {
+    "hybrid": Entry(
+        "directions.inversion.solvers.hybrid:Hybrid",
+        "L-BFGS far from the solution, Levenberg–Marquardt near it",
+    ),
     "levenberg_marquardt": Entry(
         "directions.inversion.solvers.levenberg_marquardt:LevenbergMarquardt",
         "damped Gauss–Newton steps with exact products of the Jacobian",

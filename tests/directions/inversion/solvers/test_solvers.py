@@ -23,6 +23,7 @@ from tests.directions.inversion.worlds import bent, linear, pair
 from tests.styles import small_stylegan2
 
 BRIEF = {
+    "hybrid": {},
     "levenberg_marquardt": {},
     "lbfgs": {},
     "adam": {"steps": 400},
@@ -211,3 +212,30 @@ def test_a_step_of_lbfgs_never_raises_a_cost():
         assert (state.costs <= before).all()
         rejected += int((state.length < 1).sum())
     assert rejected > 0
+
+
+def test_a_good_preconditioner_saves_evaluations():
+    world = linear()
+    codes, images = pair(world, 3)
+    basis = torch.eye(6)
+    columns = world.synthesize(basis).flatten(1) - world.synthesize(0 * basis[:1]).flatten(1)
+    metric = (columns @ columns.T / columns.shape[1]).detach()
+    exact = LBFGS(target=80.0).solve(objective(world, images, metric=metric), 0 * codes, seed=0)
+    plain = LBFGS(target=80.0).solve(objective(world, images), 0 * codes, seed=0)
+    assert (exact.costs <= 4e-8).all()
+    assert (plain.costs <= 4e-8).all()
+    assert exact.steps.float().mean() < plain.steps.float().mean()
+
+
+def test_the_hybrid_ends_near_what_lbfgs_alone_does_not_reach():
+    world = bent()
+    _, images = pair(world, 4)
+    target, start = objective(world, images), world.sample(4, seed=8)
+    hybrid = find_solver("hybrid", evaluations=60, near=20.0)
+    found = hybrid.solve(target, start, seed=0)
+    far = LBFGS(steps=60, target=20.0).solve(target, start, seed=0)
+    assert (found.costs <= far.costs).all()
+    reached = far.costs <= 0.04
+    assert reached.any()
+    assert (found.costs[reached] <= hybrid.goal).all()
+    assert (found.steps[reached] > far.steps[reached]).all()
