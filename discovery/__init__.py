@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from discovery.jacobian.local_channels import LocalChannels
     from discovery.jacobian.orojar import OroJaR
     from discovery.jacobian.region import Region
+    from discovery.learned.conditional_flow import ConditionalFlow
     from discovery.sampling.sampler import Auto, Interrupted, sample
     from discovery.sampling.samples import Samples
     from discovery.steerability.transforms import Transforms
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS", "find_method", "Auto", "Interrupted", "sample", "Samples", "ActiveSubspace",
     "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper", "ClipOptimize",
-    "ConditionalMean", "GlobalBasis", "Gradient", "HessianPenalty", "LocalBasis", "LocalChannels",
-    "OroJaR", "PCA", "RandomDirections", "Region", "SeFa", "StyleSpace", "Transforms", "Walks",
+    "ConditionalFlow", "ConditionalMean", "GlobalBasis", "Gradient", "HessianPenalty", "LocalBasis",
+    "LocalChannels", "OroJaR", "PCA", "RandomDirections", "Region", "SeFa", "StyleSpace",
+    "Transforms", "Walks",
 ]  # fmt: skip
 
 CLASSES = {

@@ -45,6 +45,12 @@ METHODS: dict[str, MethodEntry] = {
         "With labels, where other attributes shall stay as they are: each direction holds them by "
         "construction, without a second step.",
     ),
+    "conditional_flow": MethodEntry(
+        "discovery.learned.conditional_flow:ConditionalFlow",
+        "mean steps of curved paths that change one attribute and hold the others",
+        "StyleFlow, Abdal et al. 2021, arXiv:2008.02401; DeCurvEd, Aoshima & Matsubara 2023, "
+        "arXiv:2211.14573",
+    ),
     "gradient": MethodEntry(
         "discovery.supervised.gradient:Gradient",
         "mean gradients of scores through the generator",

@@ -17,9 +17,9 @@ PINNED = {
     """,
     "discovery": """
         ActiveSubspace Boundary ClipBoundary ClipGlobal ClipGradient ClipMapper
-        ClipOptimize ConditionalMean GlobalBasis Gradient HessianPenalty LocalBasis LocalChannels
-        METHODS OroJaR PCA RandomDirections Region Samples SeFa StyleSpace Transforms Walks
-        find_method sample
+        ClipOptimize ConditionalFlow ConditionalMean GlobalBasis Gradient HessianPenalty LocalBasis
+        LocalChannels METHODS OroJaR PCA RandomDirections Region Samples SeFa StyleSpace Transforms
+        Walks find_method sample
     """,
     "analysis": """
         Accuracy CalibrationCurve Comparison Consistency Cost Curves DCI Effect Effects

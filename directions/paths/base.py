@@ -32,6 +32,7 @@ FORMAT = FileFormat("latdir.path", "path", BankError)
 
 KINDS = {
     "clip_mapper": "directions.paths.mapper:MapperPath",
+    "flow": "directions.paths.flow:FlowPath",
     "instance": "directions.paths.instance:InstancePath",
     "neural_walk": "directions.paths.neural_walk:NeuralWalk",
 }

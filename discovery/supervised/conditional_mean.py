@@ -33,7 +33,7 @@ from discovery.estimators.held_out import spearman
 from discovery.sampling.samples import Samples
 from discovery.supervised.labels import Scale, labeled, warn_of_few
 
-__all__ = ["ConditionalMean", "InverseRegression", "inverse_regression"]
+__all__ = ["ConditionalMean", "InverseRegression", "inverse_regression", "refuse_collinear"]
 
 # Share of an attribute that the others leave; below it least squares cannot tell them apart.
 LEAST_LEFT = 1e-4
@@ -104,7 +104,7 @@ def inverse_regression(
     c = c - c.mean(1, keepdim=True)
     c = c / c.square().mean(1, keepdim=True).sqrt()
     gram = c @ c.T / n
-    _refuse_collinear(gram, names)
+    refuse_collinear(gram, names)
     inverse = torch.linalg.inv(gram)
     inflation = inverse.diagonal()
     slopes = inverse @ (c @ x) / n
@@ -211,7 +211,7 @@ class ConditionalMean(LabelMethod):
         return DirectionBank(tuple(made), samples.generator, samples.fingerprint, provenance)
 
 
-def _refuse_collinear(gram: Tensor, names: Sequence[str]) -> None:
+def refuse_collinear(gram: Tensor, names: Sequence[str]) -> None:
     """Name the attributes of the combination that is closest to constant, if it is one.
 
     Args:

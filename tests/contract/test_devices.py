@@ -34,8 +34,9 @@ from directions.errors import SpaceError
 from directions.generators.base import Generator
 from directions.generators.stylegan import stylegan2_inference
 from directions.images import resize
-from directions.paths import InstancePath, MapperPath, NeuralWalk
+from directions.paths import FlowPath, InstancePath, MapperPath, NeuralWalk
 from directions.paths.base import KINDS
+from directions.paths.couplings import Couplings
 from directions.paths.mapper import perceptron
 from directions.planted.clip import PlantedClip
 from directions.planted.faces import PlantedFaces
@@ -186,6 +187,10 @@ def path(kind: str, generator, bank):
     if kind == "clip_mapper":
         network = perceptron([size, size]).requires_grad_(False)
         return MapperPath("smile", "z", (size,), ((0, 1),), (network,), 1.0, 1.0, "toy", "0" * 64)
+    if kind == "flow":
+        flow = Couplings.started(size - 1, 1, hidden=2, layers=2, seed=0)
+        chart = torch.zeros(size), torch.eye(size), torch.eye(size)
+        return FlowPath("smile", "z", ("smile",), "x", 1.0, 1.0, *chart, flow, "toy", "0" * 64)
     field = [torch.ones(size), torch.ones(2, size), torch.ones(2), torch.ones(size, 2)]
     return NeuralWalk("smile", "pixels", "z", *field, 1.0, 1.0, 0.5, "toy", "0" * 64)
 

@@ -56,6 +56,7 @@ class Case:
 CASES = {
     "boundary": Case({"bootstrap": 0}, ordered=None),
     "conditional_mean": Case(ordered=None),
+    "conditional_flow": Case({"steps": 60, "hidden": 16}, ordered=None),
     "gradient": Case({"n_codes": 64}, ordered=None),
     "active_subspace": Case({"n_codes": 64, "n_directions": 1}, ordered=None),
     "pca": Case({"n_directions": 5, "n_codes": 20_000}),
@@ -141,7 +142,15 @@ def test_other_kinds_of_argument_are_named(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["boundary", "conditional_mean", "gradient", "active_subspace", "stylespace"]
+    "name",
+    [
+        "boundary",
+        "conditional_flow",
+        "conditional_mean",
+        "gradient",
+        "active_subspace",
+        "stylespace",
+    ],
 )
 def test_attributes_are_one_name_or_several(name):
     method = find_method(name)(**CASES[name].settings)
