@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from directions.classifiers.base import Attribute, Classifier, Combined
     from directions.classifiers.ensemble import Ensemble
     from directions.classifiers.mirror import Mirrored
+    from directions.classifiers.onnx_file import OnnxInput, load_onnx
     from directions.classifiers.reliability import Reliability, measure_reliability
     from directions.classifiers.rename import Renamed
     from directions.devices import Device
 
 __all__ = [
-    "CLASSIFIERS", "Attribute", "Classifier", "Combined", "Ensemble", "Mirrored", "Reliability",
-    "Renamed", "available_classifiers", "load_classifier", "measure_reliability",
+    "CLASSIFIERS", "Attribute", "Classifier", "Combined", "Ensemble", "Mirrored", "OnnxInput",
+    "Reliability", "Renamed", "available_classifiers", "load_classifier", "load_onnx",
+    "measure_reliability",
 ]  # fmt: skip
 
 GROUP = "latdir.classifiers"
@@ -60,9 +62,11 @@ def load_classifier(name: str, *, device: Device = "cpu") -> Classifier:
     """A classifier by name; several joined by `+` are combined.
 
     Args:
-        name: Such as `faces+pixels`. Each part is one of `available_classifiers()`, or
-            `module:function` or `path/to/file.py:function` of your own, where the function takes
-            no arguments and returns a `Classifier`, such as `directions.wrap_classifier(…)`.
+        name: Such as `faces+pixels`. Each part is one of `available_classifiers()`; an ONNX file
+            with the names of its outputs, `model.onnx?labels=smiling,age`, to which `output` and
+            the fields of `OnnxInput` may be appended with `&`; or `module:function` or
+            `path/to/file.py:function` of your own, where the function takes no arguments and
+            returns a `Classifier`, such as `directions.wrap_classifier(…)`.
         device: As for `load_generator`. Classifiers without weights, `faces` and `mobile-faces` run
             where the images are.
 
@@ -88,8 +92,13 @@ def load_classifier(name: str, *, device: Device = "cpu") -> Classifier:
             "function of your own is adapted by directions.wrap_classifier(…)"
         )
     where = resolve_device(device)
-    parts = []
+    parts: list[Classifier] = []
     for part in name.split("+"):
+        if part.partition("?")[0].lower().endswith(".onnx"):
+            from directions.classifiers.onnx_file import named_in
+
+            parts.append(named_in(part))
+            continue
         made = build(
             part, CLASSIFIERS, kind="classifier", wrap="directions.wrap_classifier", group=GROUP
         )

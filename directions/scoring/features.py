@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal, Protocol, cast
 
 import torch
@@ -22,6 +23,7 @@ from directions.classifiers.crop import crop
 from directions.classifiers.faces.nets import folded, normalize, recognition_net
 from directions.devices import resolve_device
 from directions.errors import LatdirError, require
+from directions.weight_files.downloads import fetched
 
 __all__ = [
     "Features",
@@ -37,6 +39,7 @@ Features = Callable[[Tensor], Tensor]
 
 Reference = Literal["tensorflow", "pytorch"]
 
+VGG = "vgg16-397923af.pth"
 SIZE = 150
 STAGES = ("conv32_3", "conv64_3", "conv128_2", "conv256_2")
 # Positions without any activation have no direction to scale.
@@ -105,10 +108,19 @@ def lpips_features(network: nn.Module | None = None) -> Features:
             backbone the package downloads unless torchvision has it already.
 
     Raises:
-        LatdirError: The package `lpips` is not installed.
+        LatdirError: The package `lpips` is not installed, or its backbone neither here nor to be
+            had.
     """
     if network is None:
-        network = require("lpips", "lpips").LPIPS(net="vgg", verbose=False)
+        package = require("lpips", "lpips")
+        file = Path(torch.hub.get_dir()) / "checkpoints" / VGG
+        network = fetched(
+            lambda online: package.LPIPS(net="vgg", verbose=False),
+            what="the weights of LPIPS's backbone",
+            host="download.pytorch.org",
+            remedy=f"fetch https://download.pytorch.org/models/{VGG} and put it into {file.parent}",
+            file=file,
+        )
     model = cast(_Lpips, network.eval().requires_grad_(False))
     weights = [cast(Tensor, cast(nn.Sequential, lin.model)[-1].weight) for lin in model.lins]
 

@@ -6,10 +6,12 @@ installed. None of them is imported before it is needed.
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from directions.errors import CheckpointError, LatdirError, require
+from directions.weight_files.downloads import fetched
 
 __all__ = [
     "MEAN",
@@ -36,6 +39,7 @@ __all__ = [
 # Of the images CLIP was trained on, per channel in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+HOSTS = {"clip": "openaipublic.azureedge.net", "hub": "huggingface.co"}
 ROWS = "token_embedding.rows"
 EMBEDDING = "token_embedding.weight"
 
@@ -86,13 +90,16 @@ def from_name(name: str, device: torch.device) -> Towers:
     Raises:
         LatdirError: It could not be fetched.
     """
-    try:
-        module, _ = clip_package().load(name, device=torch.device("cpu"))
-    except OSError as error:
-        raise CheckpointError(
-            f"the weights of {name!r} could not be fetched ({error}): fetch them where there is "
-            "a network, and name the model by the path of the file"
-        ) from error
+    package = clip_package()
+    url = package.clip._MODELS[name]
+    cache = Path("~/.cache/clip").expanduser()
+    module, _ = fetched(
+        lambda online: package.load(name, device=torch.device("cpu")),
+        what=f"the weights of {name!r}",
+        host=HOSTS["clip"],
+        remedy=f"fetch {url} and put it into {cache}, or name the model by the path of the file",
+        file=cache / Path(url).name,
+    )
     return from_module(module.float().requires_grad_(False).to(device))
 
 
@@ -225,9 +232,32 @@ def from_open_clip(name: str, device: torch.device) -> Towers:
             "such as open_clip:ViT-B-32/laion2b_s34b_b79k"
         )
     package = require("open_clip", "open-clip")
-    module = package.create_model(model, pretrained=pretrained)
+    module = fetched(
+        lambda online: _local(online, lambda: package.create_model(model, pretrained=pretrained)),
+        what=f"the weights of 'open_clip:{name}'",
+        host=HOSTS["hub"],
+        remedy="fetch its file of weights (open_clip_model.safetensors) where there is a network, "
+        "copy it here, and name the model "
+        f"'open_clip:{model}/PATH'",
+        file=Path(pretrained),
+    )
     module = module.float().eval().requires_grad_(False).to(device)
     return _open_clip(package.get_tokenizer(model), module)
+
+
+def _local(online: bool, load: Callable[[], Any]) -> Any:
+    """What a package loads through huggingface_hub, from its cache alone where it is offline."""
+    if online:
+        return load()
+    try:
+        constants: Any = importlib.import_module("huggingface_hub.constants")
+    except ModuleNotFoundError:
+        return load()
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        return load()
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _open_clip(tokenizer: Any, module: Any) -> Towers:
@@ -261,10 +291,17 @@ def from_transformers(name: str, device: torch.device) -> Towers:
         LatdirError: The package is missing.
     """
     package = require("transformers", "transformers")
-    module = package.CLIPModel.from_pretrained(name)
+    parts = (package.CLIPModel, package.CLIPTokenizerFast, package.CLIPImageProcessor)
+    module, tokenizer, processor = fetched(
+        lambda online: [part.from_pretrained(name, local_files_only=not online) for part in parts],
+        what=f"the weights of 'transformers:{name}'",
+        host=HOSTS["hub"],
+        remedy=f"fetch the folder where there is a network (huggingface-cli download {name} "
+        "--local-dir FOLDER), copy it here, and name the model 'transformers:FOLDER'",
+        file=Path(name) / "config.json",
+    )
     module = module.float().eval().requires_grad_(False).to(device)
-    tokenizer = package.CLIPTokenizerFast.from_pretrained(name)
-    return _transformers(tokenizer, package.CLIPImageProcessor.from_pretrained(name), module)
+    return _transformers(tokenizer, processor, module)
 
 
 def _transformers(tokenizer: Any, processor: Any, module: Any) -> Towers:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+import time
 import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from directions import LatdirError, UnknownNameError
+from directions import CheckpointError, LatdirError, UnknownNameError
 from directions.classifiers.clip import backends as adapters
 from directions.classifiers.clip.model import (
     TEMPLATES,
@@ -31,6 +34,8 @@ from directions.classifiers.clip.protocol import TextImageModel
 from directions.classifiers.clip.templates import FACE_PROMPTS
 from directions.classifiers.clip.weights import read_weights
 from directions.images import from_pil
+from directions.scoring.features import lpips_features
+from directions.weight_files import downloads
 
 package = adapters.clip_package()
 
@@ -233,14 +238,51 @@ def test_sources_that_are_none_are_refused(monkeypatch) -> None:
     with pytest.raises(LatdirError, match=r"'transformers': pip install 'latdir\[transformers\]'"):
         load_clip("transformers:openai/clip-vit-base-patch32")
 
-    def unreachable(name: str, **_: object) -> None:
-        raise OSError(f"no route to {name}")
 
-    monkeypatch.setattr(package, "load", unreachable)
-    with pytest.raises(
-        LatdirError, match=r"'ViT-B/32' could not be fetched \(no route to ViT-B/32"
-    ):
-        load_clip("ViT-B/32")
+class Absent(ModuleType):
+    """A package, or its classes, whose every loader finds nothing and no network."""
+
+    clip = CLIPModel = CLIPTokenizerFast = CLIPImageProcessor = property(lambda self: self)
+    _MODELS: ClassVar[dict[str, str]] = {"ViT-B/32": "https://there/ViT-B-32.pt"}
+
+    def available_models(self) -> list[str]:
+        return ["ViT-B/32"]
+
+    def load(self, *_: object, **__: object) -> None:
+        raise OSError("no route")
+
+    create_model = from_pretrained = LPIPS = load
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ViT-B/32", "fetch https://there/ViT-B-32.pt and put it into .*/.cache/clip, or name"),
+        ("open_clip:ViT-B-32/laion2b", "fetch its file of weights .* 'open_clip:ViT-B-32/PATH'"),
+        ("transformers:openai/clip", "huggingface-cli download openai/clip --local-dir FOLDER"),
+        ("lpips", "fetch https://download.pytorch.org/models/vgg16-397923af.pth and put it into "),
+    ],
+)
+@pytest.mark.parametrize("online", [False, True])
+def test_weights_that_are_not_to_be_had_are_asked_for(
+    name: str, text: str, online: bool, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(downloads, "reachable", lambda host: online)
+    absent = Absent("absent")
+    for package_name in ("clip", "open_clip", "transformers", "lpips"):
+        monkeypatch.setitem(sys.modules, package_name, absent)
+    why = "could not be fetched from" if online else "are not on this machine, and .* not answer"
+    with pytest.raises(CheckpointError, match=f"^the weights of .*{why}.*no route.*: .*{text}"):
+        lpips_features() if name == "lpips" else load_clip(name)
+
+
+def test_a_host_that_never_answers_is_given_up_in_time(monkeypatch) -> None:
+    monkeypatch.setattr(downloads.socket, "create_connection", lambda *_, **__: time.sleep(9))
+    start = time.perf_counter()
+    assert not downloads.reachable("slow.invalid", timeout=0.2)
+    assert time.perf_counter() - start < 2
 
 
 def test_a_cut_vocabulary_is_made_whole_with_one_row_for_all_other_words() -> None:
