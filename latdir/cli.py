@@ -16,6 +16,7 @@ from latdir.commands import bank, listing
 from latdir.commands.demo import demo
 from latdir.commands.discover import MethodGroup
 from latdir.commands.edit import edit
+from latdir.commands.invert import invert
 from latdir.commands.measure import compare, effects, evaluate, report
 from latdir.commands.sample import import_, sample
 from latdir.commands.solve import solve
@@ -76,7 +77,7 @@ def latdir(
 
 
 GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
-    (app, (demo, sample, edit, solve, effects, evaluate, compare, report)),
+    (app, (demo, sample, edit, solve, invert, effects, evaluate, compare, report)),
     (bank_app, (bank.show, bank.merge, bank.condition, bank.convert)),
     (samples_app, (import_,)),
     (list_app, (listing.generators, listing.classifiers, listing.methods)),

@@ -167,26 +167,36 @@ def _of_box(box: Sequence[int], name: str, picture: Tensor, size: tuple[int, int
 
 
 def _of_face(picture: Tensor, name: str, generator: Generator, face: int | None) -> Similarity:
+    places = find_faces(picture)
+    if not places:
+        raise _no_face(name)
     framing = Framing.of(generator)
     size: tuple[int, int] = (generator.image_shape[1], generator.image_shape[2])
     found = []
-    for place in find_faces(picture):
+    for place in places:
         brought, trust = _brought(picture, place, framing, size)
         if trust > LEAST_TRUST:
             found.append((place, brought))
     if not found:
-        raise LatdirError(
-            f'no face is found in {name}: say where it is by a box, or align="center" where it '
-            "fills the picture"
-        )
+        raise _no_face(name)
     if face is None and len(found) > 1:
-        places = "; ".join(f"{i} at {_center(box)}" for i, (box, _) in enumerate(found))
+        where = "; ".join(f"{i} at {_center(box)}" for i, (box, _) in enumerate(found))
         raise LatdirError(
-            f"{name} shows {len(found)} faces: choose one, such as face=0, the largest ({places})"
+            f"{name} shows {len(found)} faces: choose one, such as face=0, the largest ({where})"
         )
     if not 0 <= (face or 0) < len(found):
-        raise LatdirError(f"{name} shows {len(found)} faces: no face {face}, the first is 0")
+        raise LatdirError(
+            f"there is no face {face} in {name}: the largest of {len(found)} is face 0, the "
+            f"smallest face {len(found) - 1}"
+        )
     return found[face or 0][1]
+
+
+def _no_face(name: str) -> LatdirError:
+    return LatdirError(
+        f'no face is found in {name}: say where it is by a box, or align="center" where it fills '
+        "the picture"
+    )
 
 
 def _brought(

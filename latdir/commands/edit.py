@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from directions.errors import LatdirError
+from latdir.commands.invert import Framed, verdict
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
 from latdir.options import PictureModel, Seed, number, with_flags
 from latdir.spaces import common_space
+
+if TYPE_CHECKING:
+    from directions import DirectionBank
+    from directions.generators import Generator
 
 __all__ = ["edit"]
 
@@ -33,6 +38,28 @@ class Targets:
     clip: Annotated[str, typer.Option(help=MODEL_HELP)] = MODEL
 
 
+@dataclass(frozen=True)
+class Edited:
+    """What is edited: samples, or a photograph.
+
+    Attributes:
+        count: Samples.
+        seed: Of the samples.
+        image: A photograph instead.
+        whole: Whether the generator's image is pasted back, or what the edit changed.
+    """
+
+    count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4
+    seed: Seed = 1
+    image: Annotated[
+        Path | None, typer.Option(help="A photograph to edit, instead of samples.")
+    ] = None
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Paste the generator's whole image, not only the change."),
+    ] = False
+
+
 @with_flags
 def edit(
     *,
@@ -45,17 +72,21 @@ def edit(
     targets: Targets,
     amounts: Annotated[str, typer.Option(help="Amounts with commas between.")] = "-3,-2,-1,0,1,2,3",
     unit: Annotated[str, typer.Option(help="sigma, latent, attribute, or degrees, …")] = "sigma",
-    count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4,
-    seed: Seed = 1,
+    edited: Edited,
+    framed: Framed,
     model: PictureModel,
 ) -> None:
-    """Move samples along directions and draw the grid: rows are samples."""
+    """Move samples along directions and draw the grid: rows are samples.
+
+    With --image a photograph is edited instead: its face is brought to the generator's framing and
+    inverted, the code moved, and the change pasted back at the size of the photograph.
+    """
     import torch
 
     from directions import edit_grid, grid, move, save_png
     from directions.scoring.scorer import Scorer
 
-    text = targets.text
+    text, count, seed = targets.text, edited.count, edited.seed
     ways = [bool(change), bool(sweep), bool(text)]
     if sum(ways) != 1:
         raise LatdirError(
@@ -68,6 +99,8 @@ def edit(
             if text
             else "name the bank that the direction is in, or use --text"
         )
+    if text and edited.image is not None:
+        raise LatdirError("--image goes with --set or --sweep of a bank, not with --text")
     if text:
         made = model.made("digiface64")
         clip = load_model(targets.clip, device=model.device)
@@ -82,19 +115,61 @@ def edit(
     changes = dict(_assignment(c) for c in change or [f"{sweep}=0"])
     chosen = loaded.select(changes)
     space = common_space(chosen, made)
+    if edited.image is not None:
+        steps = [number(a, "--amounts") for a in amounts.split(",")] if sweep else [1.0]
+        moves = [{sweep: step} for step in steps] if sweep else [changes]
+        _edit_photograph(edited, framed, made, chosen, moves, unit=unit, out=out)
+        return
     codes = made.sample(count, seed=seed, space=space)
     if sweep:
         steps = [number(a, "--amounts") for a in amounts.split(",")]
         picture = edit_grid(made, codes, chosen[sweep], amounts=steps, unit=unit)
     else:
-        edited = move(codes, chosen, changes, unit=unit)
+        moved = move(codes, chosen, changes, unit=unit)
         label = ", ".join(f"{k} {v:+g}" for k, v in changes.items())
-        both = Scorer(made, space=space).images(torch.cat([codes, edited]))
+        both = Scorer(made, space=space).images(torch.cat([codes, moved]))
         images = torch.cat([part.float().cpu() for part in both])
         images = torch.stack(images.chunk(2), 1)
         picture = grid(images, columns=["original", label], marked=0)
     save_png(picture, out)
     typer.echo(f"{out}")
+
+
+def _edit_photograph(
+    edited: Edited,
+    framed: Framed,
+    generator: Generator,
+    bank: DirectionBank,
+    moves: list[dict[str, float]],
+    *,
+    unit: str,
+    out: Path,
+) -> None:
+    """The photograph after each of some moves, side by side, and what its inversion was worth."""
+    import torch
+
+    from directions import grid, invert, move, save_png
+
+    assert edited.image is not None
+    photo = framed.open(edited.image, generator)
+    space = common_space(bank, generator)
+    found = invert(generator, photo.image, space=space)
+    before = None if edited.whole else found.reconstruct()
+    with torch.no_grad():
+        pictures = [
+            photo.paste(
+                generator.synthesize(move(found.codes, bank, amounts, unit=unit), space),
+                instead_of=before,
+            )[0]
+            for amounts in moves
+        ]
+    if len(moves) == 1:
+        save_png(pictures[0], out)
+    else:
+        titles = [f"{name} {amount:+g}" for amounts in moves for name, amount in amounts.items()]
+        save_png(grid(torch.stack(pictures)[None], columns=titles), out)
+    typer.echo(f"{out}")
+    typer.echo(verdict(photo.name, found, 0))
 
 
 def _assignment(text: str) -> tuple[str, float]:

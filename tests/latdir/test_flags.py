@@ -19,8 +19,8 @@ from tests.latdir.test_cache import MODELS, STOPPING
 FILES_ONLY = {
     "bank show", "bank merge", "list generators", "list classifiers", "list methods",
 }  # fmt: skip
-# What loads a generator without making an image: codes, priors, weights.
-NO_IMAGES = {"bank convert", "samples import"}
+# What loads a generator without making an image: codes, priors, weights; inversion is in float32.
+NO_IMAGES = {"bank convert", "samples import", "invert"}
 # Methods that score images without derivatives, or multiply large matrices; others run in the
 # precision of the weights.
 CHOOSING = {"clip_boundary", "clip_global", "pca", "stylespace"}

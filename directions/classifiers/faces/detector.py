@@ -66,8 +66,8 @@ class FaceBox:
 
     def moved(self, step: float) -> FaceBox:
         """The same box so many pixels further right and down."""
-        edges = (edge + step for edge in (self.left, self.top, self.right, self.bottom))
-        return FaceBox(*edges, self.score)
+        left, top, right, bottom = self.left, self.top, self.right, self.bottom
+        return FaceBox(left + step, top + step, right + step, bottom + step, self.score)
 
     def overlap(self, other: FaceBox) -> float:
         """Intersection over union."""
@@ -96,7 +96,7 @@ class DetectorNet(nn.Module):
             # The last pooling keeps the resolution.
         x = F.max_pool2d(pad_same(x, 2, 1, -torch.inf), 2, 1)
         made: Tensor = self.conv8(x).permute(0, 2, 3, 1)
-        return made.unflatten(-1, (len(ANCHORS), 5))
+        return made.reshape(*made.shape[:3], len(ANCHORS), 5)
 
 
 @lru_cache(maxsize=1)

@@ -97,7 +97,7 @@ def test_two_faces_are_chosen_by_size(photo: Photograph):
         open_photograph(both, digiface64())
     first, second = (open_photograph(both, digiface64(), face=i) for i in (0, 1))
     assert abs(first.alignment.factor) < 0.8 * abs(second.alignment.factor)
-    with pytest.raises(LatdirError, match="no face 2"):
+    with pytest.raises(LatdirError, match="no face 2 in the picture: the largest of 2"):
         open_photograph(both, digiface64(), face=2)
 
 

@@ -1,0 +1,154 @@
+"""The command `latdir invert`: photographs become codes, with a verdict on each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from directions.errors import LatdirError
+from latdir.messages import in_command
+from latdir.options import DeviceName, GeneratorName, Seed, split_names, with_flags
+from latdir.output import Json, say, table
+
+if TYPE_CHECKING:
+    from directions import Inversion
+    from directions.generators import Generator
+    from directions.photographs import Photograph
+    from directions.photographs.photograph import Align
+
+__all__ = ["Framed", "invert", "verdict"]
+
+ALIGN = ("face", "center")
+
+
+@dataclass(frozen=True)
+class Framed:
+    """Which part of a photograph a generator is asked for.
+
+    Attributes:
+        align: By its face, or the middle.
+        box: A part by its edges instead.
+        face: Which of several faces.
+    """
+
+    align: Annotated[
+        str, typer.Option(help="face: as the generator's own faces lie; center: the middle.")
+    ] = "face"
+    box: Annotated[
+        str | None, typer.Option(help="Part to take instead: left,top,right,bottom in pixels.")
+    ] = None
+    face: Annotated[int | None, typer.Option(help="Of several faces, which; 0 is the largest.")] = (
+        None
+    )
+
+    def open(self, path: Path, generator: Generator) -> Photograph:
+        """The photograph in the generator's framing.
+
+        Raises:
+            LatdirError: Flags that are none, or as `open_photograph`.
+        """
+        from directions import open_photograph
+
+        if self.align not in ALIGN:
+            raise LatdirError(f"--align is face or center, not {self.align!r}")
+        edges = split_names(self.box)
+        if edges is not None and not all(edge.lstrip("-").isdigit() for edge in edges):
+            raise LatdirError(f"--box takes left,top,right,bottom in pixels, not {self.box!r}")
+        return open_photograph(
+            path,
+            generator,
+            align=cast("Align", self.align),
+            box=None if edges is None else [int(edge) for edge in edges],
+            face=self.face,
+        )
+
+
+@with_flags
+def invert(
+    *,
+    photos: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    out: Annotated[Path, typer.Option(help="PNG: each photograph beside its code's image.")],
+    codes: Annotated[
+        Path | None, typer.Option(help="safetensors file for the codes and their record.")
+    ] = None,
+    framed: Framed,
+    generator: GeneratorName = "digiface64",
+    space: Annotated[
+        str | None, typer.Option(help="Space of the codes; by default w where there is one.")
+    ] = None,
+    solver: Annotated[str, typer.Option(help="auto, or a solver's name.")] = "auto",
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    as_json: Json = False,
+) -> None:
+    """Find the codes of photographs, and say how well the generator can make them.
+
+    A photograph that cannot be opened or shows no face is left out with a line on stderr.
+    """
+    import torch
+
+    from directions import grid, load_generator, save_png
+    from directions import invert as invert_
+
+    made = load_generator(generator, device=device)
+    if space is not None:
+        made.space(space)
+    opened = []
+    refused: list[LatdirError] = []
+    for path in photos:
+        try:
+            opened.append(framed.open(path, made))
+        except LatdirError as error:
+            refused.append(error)
+    if not opened:
+        raise refused[0]
+    for problem in refused:
+        typer.echo(f"latdir: left out: {in_command(str(problem))}", err=True)
+    images = torch.cat([photo.image for photo in opened])
+    found = invert_(made, images, space=space, solver=solver, seed=seed)
+    pairs = torch.stack([images, found.reconstruct()], 1).cpu()
+    names = [photo.name for photo in opened]
+    save_png(grid(pairs, columns=["photograph", found.space], rows=names, tile=128), out)
+    if codes is not None:
+        _write(codes, names, found)
+    keys = ("status", "psnr", "typical_psnr", "distance", "start", "steps", "seconds")
+    rows = [dict(zip(keys, (row[k] for k in keys), strict=True)) for row in found.table()]
+    clean = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+    data = {"photographs": [{"name": n, **row} for n, row in zip(names, clean, strict=True)]}
+    shown = table(
+        f"{out}: {found}",
+        ["photograph", "status", "PSNR", "typical", "distance", "steps"],
+        [
+            [n, r["status"], r["psnr"], "" if r["typical_psnr"] is None else r["typical_psnr"],
+             r["distance"], str(r["steps"])]
+            for n, r in zip(names, clean, strict=True)
+        ],
+        note="PSNR in dB; typical: of the best code as near to the prior as the generator's own",
+    )  # fmt: skip
+    say(data, shown, *(verdict(n, found, i) for i, n in enumerate(names)), as_json=as_json)
+
+
+def verdict(name: str, found: Inversion, row: int) -> str:
+    """One line on what an inversion is worth."""
+    status, reached = found.statuses[row], float(found.psnr[row])
+    line = f"{name}: {status}, {reached:.1f} dB"
+    if status == "out of range":
+        typical = float(found.typical_psnr[row])
+        generator = found.record["generator"]
+        return (
+            f"{line} ({typical:.1f} dB with a typical code): {generator} does not make such an "
+            "image, and edits hold less"
+        )
+    return line
+
+
+def _write(path: Path, names: list[str], found: Inversion) -> None:
+    from directions.storage.container import FileFormat, write_tensors
+
+    manifest = {"names": names, "statuses": list(found.statuses), "record": dict(found.record)}
+    tensors = {"codes": found.codes.cpu(), "psnr": found.psnr.cpu()}
+    kind = FileFormat("latdir.inversion", "inversion", LatdirError)
+    write_tensors(path, tensors, manifest, format=kind)

@@ -1,0 +1,114 @@
+"""The commands `latdir invert` and `latdir edit --image`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from directions import load_generator
+from directions.images import from_pil, save_png
+from tests.analysis.measured import true_bank
+from tests.parity import ROOT
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> torch.Tensor:
+    """Two images of the planted generator as files of twice its size, and a bank."""
+    generator = load_generator("planted")
+    images = generator.synthesize(generator.sample(2, seed=4))
+    for i, image in enumerate(images):
+        save_png(image.repeat_interleave(2, 1).repeat_interleave(2, 2), tmp_path / f"{i}.png")
+    true_bank(generator).save(tmp_path / "bank.safetensors")
+    return images
+
+
+def picture(path: Path) -> torch.Tensor:
+    with Image.open(path) as opened:
+        return from_pil(opened)
+
+
+def test_inverting_photographs(typed, own, tmp_path: Path):
+    (tmp_path / "text.png").write_text("no picture")
+    flags = "--generator planted --align center --json --codes codes.safetensors --out o.png"
+    code, out, err = typed(f"invert 0.png text.png 1.png {flags}")
+    assert code == 0, err
+    assert "left out: text.png is no picture that Pillow reads" in err
+    rows = json.loads(out)["photographs"]
+    assert [row["name"] for row in rows] == ["0.png", "1.png"]
+    assert all(row["psnr"] > 40 and row["status"] != "out of range" for row in rows)
+    generator = load_generator("planted")
+    made = generator.synthesize(load_file(tmp_path / "codes.safetensors")["codes"], "z")
+    torch.testing.assert_close(made, own, atol=0.02, rtol=0)
+    assert picture(tmp_path / "o.png").shape[3] > 256
+
+
+def test_editing_a_photograph(typed, own, tmp_path: Path):
+    bank = "bank.safetensors --generator planted --align center"
+    name = next(iter(true_bank(load_generator("planted"))))
+    code, out, err = typed(f"edit {bank} --image 0.png --set {name}=2 --out two.png")
+    assert code == 0, err
+    assert "0.png: " in out
+    assert " dB" in out
+    before, after = (picture(tmp_path / n) for n in ("0.png", "two.png"))
+    assert before.shape == after.shape
+    assert (before - after).abs().max() > 0.03
+    typed(f"edit {bank} --image 0.png --set {name}=0 --out none.png")
+    # Nothing is changed by a change of nothing, and little by pasting the whole image.
+    assert torch.equal(picture(tmp_path / "none.png"), before)
+    typed(f"edit {bank} --image 0.png --set {name}=0 --whole --out whole.png")
+    assert 0 < (picture(tmp_path / "whole.png") - before).abs().max() < 0.2
+    code, _, err = typed(f"edit {bank} --image 0.png --sweep {name} --amounts=-1,0,1 --out s.png")
+    assert code == 0, err
+    assert picture(tmp_path / "s.png").shape[3] > 3 * 32
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> None:
+    gray = np.full((90, 90, 3), 128, np.uint8)
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    Image.fromarray(gray[:1, :1]).save(tmp_path / "dot.png")
+    Image.new("L", (10_000, 10_000)).save(tmp_path / "vast.png")
+    frames = [Image.new("L", (9, 9), i) for i in (0, 200)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    with Image.open(ROOT / "docs" / "images" / "astronaut.jpg") as one:
+        two = Image.new("RGB", (640, 320))
+        two.paste(one, (0, 0))
+        two.paste(one, (320, 0))
+        two.save(tmp_path / "two.png")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("invert moving.gif", "moving.gif is an animation of 2 frames"),
+        ("invert dot.png", "dot.png is 1×1"),
+        ("invert vast.png", "vast.png is 10000×10000, 100 million pixels"),
+        ("invert absent.png", "cannot read absent.png"),
+        ("invert gray.png", "no face is found in gray.png"),
+        ("invert two.png", "two.png shows 2 faces: choose one"),
+        ("invert gray.png --align nose", "--align is face or center, not 'nose'"),
+        ("invert gray.png --box 1,2,x,4", "--box takes left,top,right,bottom"),
+        ("invert gray.png --box 0,0,100,100", "is not within gray.png, which is 90×90"),
+        ("invert gray.png --space w", "has no space 'w'"),
+        ("invert gray.png --align center --solver newton", "no solver 'newton'"),
+        ("invert gray.png --generator broken.safetensors", "broken.safetensors"),
+    ],
+)
+def test_refusals(typed, pictures, tmp_path: Path, line: str, said: str):
+    (tmp_path / "broken.safetensors").write_bytes(b"\0" * 64)
+    code, out, err = typed(f"{line} --out x.png")
+    assert code == 2
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "x.png").exists()
+    assert not out
+
+
+def test_a_photograph_is_not_edited_by_a_text(typed):
+    code, _, err = typed("edit --image a.jpg --out x.png --text", "a smiling face")
+    assert code == 2
+    assert "--image goes with --set or --sweep" in err
