@@ -29,6 +29,7 @@ from directions.errors import (
     did_you_mean,
 )
 from directions.generators.base import Generator, check_generator
+from directions.sharing.pretrained import Pretrained
 from directions.storage.container import plain
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ __all__ = ["DirectionBank"]
 
 @checked_fields
 @dataclass(frozen=True, eq=False)
-class DirectionBank(Mapping[str, Direction]):
+class DirectionBank(Pretrained, Mapping[str, Direction]):
     """Directions of one generator, by name and in order.
 
     Attributes:

@@ -50,6 +50,8 @@ METHODS: dict[str, MethodEntry] = {
         "mean steps of curved paths that change one attribute and hold the others",
         "StyleFlow, Abdal et al. 2021, arXiv:2008.02401; DeCurvEd, Aoshima & Matsubara 2023, "
         "arXiv:2211.14573",
+        "With labels, in a space whose codes are not normal, such as w: paths bend with the code "
+        "and hold the other attributes along all of their length.",
     ),
     "gradient": MethodEntry(
         "discovery.supervised.gradient:Gradient",

@@ -35,6 +35,7 @@ LINK = re.compile(r"(\]\()(?!https?:|#|<|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 EXAMPLES: dict[str, tuple[str, str, str]] = {
     "pca": ("styleface64", "w", "n_directions=4, n_codes=20_000"),
     "sefa": ("styleface64", "w", "n_directions=4"),
+    "conditional_flow": ("digiface64", "z", "steps=100"),
     "gradient": ("digiface64", "z", "n_codes=64"),
     "active_subspace": ("digiface64", "z", "n_codes=64, n_directions=2"),
     "transforms": ("digiface64", "z", "n_codes=512"),

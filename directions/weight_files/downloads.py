@@ -22,12 +22,11 @@ PATIENCE = 5.0
 T = TypeVar("T")
 
 
-def reachable(host: str, *, port: int = 443, timeout: float = PATIENCE) -> bool:
+def reachable(host: str, *, timeout: float = PATIENCE) -> bool:
     """Whether a host, or the proxy that leads to it, answers within some seconds.
 
     Args:
-        host: Such as `huggingface.co`.
-        port: Of its server.
+        host: Such as `huggingface.co`, or with a port, `localhost:8080`.
         timeout: Seconds, the look-up of its address included.
 
     Example:
@@ -35,14 +34,13 @@ def reachable(host: str, *, port: int = 443, timeout: float = PATIENCE) -> bool:
         False
     """
     proxy = None if proxy_bypass(host) else getproxies().get("https")
-    if proxy:
-        parts = urlsplit(proxy)
-        host, port = parts.hostname or host, parts.port or 80
+    parts = urlsplit(proxy or f"https://{host}")
+    place = parts.hostname or host, parts.port or (80 if parts.scheme == "http" else 443)
     answered = threading.Event()
 
     def call() -> None:
         try:
-            socket.create_connection((host, port), timeout=timeout).close()
+            socket.create_connection(place, timeout=timeout).close()
         except OSError:
             return
         answered.set()
