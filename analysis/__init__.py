@@ -16,9 +16,11 @@ if TYPE_CHECKING:
         Agreement,
         Comparison,
         Cost,
+        Distinguishability,
         EqualEffect,
         compare_methods,
         judge_agreement,
+        measure_distinguishability,
     )
     from analysis.edits.accuracy import Accuracy, editing_accuracy
     from analysis.edits.calibration import (
@@ -69,20 +71,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HELD_OUT_SEED", "NAMING_SEED", "Accuracy", "Agreement", "CalibrationCurve", "Comparison",
-    "Consistency", "Cost", "Curves", "DCI", "Effect", "Effects", "EqualEffect", "Evaluation",
-    "Geodesic", "Identity", "Leakage", "LinearRange", "LocalMetric", "Naming", "Participation",
-    "PathLength", "PermutationTest", "RandomNull", "Realism", "Reconstruction", "Remark",
-    "Separability", "apply_calibrations", "attribute_dependency", "calibrate", "calibration_curves",
-    "compare_banks", "compare_methods", "compare_subspaces", "cosine_matrix", "dci",
-    "disentanglement_scores", "edit_consistency", "edit_path_length", "editing_accuracy",
-    "effective_dimension", "effects_of", "entanglement_sweep", "evaluate", "face_features",
-    "factorvae_score", "find_geodesic", "geodesic_between", "identity_preservation",
-    "judge_agreement", "level_edits", "linear_ranges", "linear_separability", "lipschitz",
-    "lpips_distance", "lpips_features", "measure_curves", "measure_effects", "measure_realism",
-    "measure_separability", "mutual_information", "name_by_text", "name_directions",
-    "nearest_phrases", "perceptual_path_length", "permuted_labels", "pixel_features", "plots",
-    "principal_angles", "pullback_metric", "random_directions", "random_null",
-    "reconstruction_quality", "remarks_on", "shift_edits", "stylespace_dci", "write_report",
+    "Consistency", "Cost", "Curves", "DCI", "Distinguishability", "Effect", "Effects",
+    "EqualEffect", "Evaluation", "Geodesic", "Identity", "Leakage", "LinearRange", "LocalMetric",
+    "Naming", "Participation", "PathLength", "PermutationTest", "RandomNull", "Realism",
+    "Reconstruction", "Remark", "Separability", "apply_calibrations", "attribute_dependency",
+    "calibrate", "calibration_curves", "compare_banks", "compare_methods", "compare_subspaces",
+    "cosine_matrix", "dci", "disentanglement_scores", "edit_consistency", "edit_path_length",
+    "editing_accuracy", "effective_dimension", "effects_of", "entanglement_sweep", "evaluate",
+    "face_features", "factorvae_score", "find_geodesic", "geodesic_between",
+    "identity_preservation", "judge_agreement", "level_edits", "linear_ranges",
+    "linear_separability", "lipschitz", "lpips_distance", "lpips_features", "measure_curves",
+    "measure_distinguishability", "measure_effects", "measure_realism", "measure_separability",
+    "mutual_information", "name_by_text", "name_directions", "nearest_phrases",
+    "perceptual_path_length", "permuted_labels", "pixel_features", "plots", "principal_angles",
+    "pullback_metric", "random_directions", "random_null", "reconstruction_quality", "remarks_on",
+    "shift_edits", "stylespace_dci", "write_report",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

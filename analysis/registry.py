@@ -196,6 +196,15 @@ MEASURES: dict[str, MeasureEntry] = {
         "own.",
         Flag("Codes for measuring realism, such as 512; 0 leaves it out."),
     ),
+    "rca": MeasureEntry(
+        "analysis.measures.distinguishability:TellingApart",
+        "how well a fresh network tells the directions apart in images, beside random ones; "
+        "distinguishability, not meaning",
+        {"told_apart": "share of the moves along the direction that a network tells from others"},
+        "edits",
+        "Telling directions apart",
+        flag=Flag("Codes for telling directions apart (RCA), such as 1024; 0 leaves it out."),
+    ),
 }
 
 

@@ -31,8 +31,8 @@ PINNED = {
         effective_dimension effects_of entanglement_sweep face_features factorvae_score
         find_geodesic geodesic_between identity_preservation level_edits linear_ranges
         linear_separability lipschitz lpips_distance lpips_features measure_curves
-        measure_effects measure_realism measure_separability mutual_information
-        name_by_text name_directions nearest_phrases perceptual_path_length
+        measure_distinguishability measure_effects measure_realism measure_separability
+        mutual_information name_by_text name_directions nearest_phrases perceptual_path_length
         permuted_labels pixel_features plots principal_angles pullback_metric
         random_directions random_null reconstruction_quality remarks_on shift_edits
         stylespace_dci write_report

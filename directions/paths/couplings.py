@@ -12,6 +12,7 @@ computed back from b' with the same network.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -90,27 +91,31 @@ class Couplings(NamedTuple):
     ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n"]]:
         """Latent numbers z = f(x; c) and the log of the volume's change."""
         volume = x.new_zeros(len(x))
-        for i, turn in enumerate(self.turns):
-            a, b = self._halves(x @ turn)
-            scale, shift = self._network(i, a, c)
+        for turn, *weights in zip(*(t.unbind() for t in self), strict=True):
+            a, b = _halves(x @ turn)
+            scale, shift = _network(weights, a, c)
             x = torch.cat([a, b * scale.exp() + shift], 1)
             volume = volume + scale.sum(1)
         return x, volume
 
     def inverse(self, z: Float[Tensor, "n m"], c: Float[Tensor, "n k"]) -> Float[Tensor, "n m"]:
         """The x with f(x; c) = z."""
-        for i in reversed(range(len(self.turns))):
-            a, b = self._halves(z)
-            scale, shift = self._network(i, a, c)
-            z = torch.cat([a, (b - shift) * (-scale).exp()], 1) @ self.turns[i].T
+        for turn, *weights in reversed([*zip(*(t.unbind() for t in self), strict=True)]):
+            a, b = _halves(z)
+            scale, shift = _network(weights, a, c)
+            z = torch.cat([a, (b - shift) * (-scale).exp()], 1) @ turn.T
         return z
 
-    def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        kept = x.shape[1] // 2
-        return x[:, :kept], x[:, kept:]
 
-    def _network(self, i: int, a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        x = silu(torch.cat([a, c], 1) @ self.w1[i] + self.b1[i])
-        x = silu(x @ self.w2[i] + self.b2[i])
-        scale, shift = (x @ self.w3[i] + self.b3[i]).chunk(2, 1)
-        return scale.tanh(), shift
+def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    kept = x.shape[1] // 2
+    return x[:, :kept], x[:, kept:]
+
+
+def _network(weights: Sequence[Tensor], a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-scale and shift of the half that moves."""
+    w1, b1, w2, b2, w3, b3 = weights
+    x = silu(torch.addmm(b1, torch.cat([a, c], 1), w1))
+    x = silu(torch.addmm(b2, x, w2))
+    scale, shift = torch.addmm(b3, x, w3).chunk(2, 1)
+    return scale.tanh(), shift

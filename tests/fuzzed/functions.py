@@ -170,6 +170,10 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                           "seed": 4, "batch_size": 4},
             "measure_curves": {**measured, "amounts": [-1.0, 0.0, 1.0], "attributes": ["smile"],
                                "judge": w.judge, "count": 6, "seed": 4},
+            "measure_distinguishability": {
+                "generator": w.generator, "paths": w.bank, "amount": 1.0, "count": 16, "epochs": 1,
+                "seed": 4, "level": 0.9, "rendering": QUIET,
+            },
             "measure_effects": {**measured, "step": 1.0, "symmetric": True, "count": 6, "seed": 4,
                                 "attributes": ["smile", "age"], "judge": w.judge},
             "measure_realism": {

@@ -56,6 +56,11 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
             "DCI": {"disentanglement": 0.5, "completeness": 0.5, "informativeness": 0.5,
                     "importance": n(4, 3), "accuracy": n(3), "train_accuracy": n(3),
                     "left_out": torch.zeros(3, dtype=torch.bool)},
+            "Distinguishability": {
+                "directions": NAMES, "accuracy": 0.9, "low": 0.8, "high": 1.0, "random": 0.5,
+                "random_low": 0.4, "random_high": 0.6, "chance": 0.25, "confusion": n(3, 3),
+                "moves": 9,
+            },
             "EqualEffect": {"change": 1.0, "amounts": (0.5, 1.0), "level": 0.9},
             "Evaluation": {"bank": w.bank, "effects": w.effects, "null": w.null, "results": {}},
             "Geodesic": {"codes": n(5, 2), "energies": (2.0, 1.0), "length": 4.0,
