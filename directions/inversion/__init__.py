@@ -2,7 +2,8 @@
 
 Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
 starts, solves, restarts and judges. `objective` is what is minimized; `degradations`, what images
-may have gone through before; `solvers` holds a file for each solver. Import the names from
+may have gone through before; `solvers` holds a file for each solver, `recipes`
+one for each published way. Import the names from
 here, `invert` from `directions`.
 """
 
@@ -22,6 +23,7 @@ from directions.inversion.degradations import (
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.invert import invert
 from directions.inversion.objective import Degradation, Objective, psnr
+from directions.inversion.recipes import RECIPES, find_recipe
 from directions.inversion.solvers import SOLVERS, Hybrid, LevenbergMarquardt, find_solver
 from directions.inversion.starts import STARTS, Best, Given, Mean, Ridge, Start, find_start
 from directions.inversion.typicality import Typicality
@@ -37,6 +39,7 @@ __all__ = [
     "Noise",
     "Shrink",
     "transpose",
+    "RECIPES",
     "SOLVERS",
     "STARTS",
     "STATUSES",
@@ -54,6 +57,7 @@ __all__ = [
     "Solved",
     "Start",
     "Typicality",
+    "find_recipe",
     "find_solver",
     "find_start",
     "fitted",

@@ -1,0 +1,53 @@
+"""Recipes by name; listing them imports none of them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import fields
+from typing import Any
+
+from directions.arguments import checked
+from directions.errors import LatdirError, UnknownNameError, did_you_mean
+from directions.inversion.base import Inverter
+from directions.plugins import Entry
+
+__all__ = ["RECIPES", "find_recipe"]
+
+_HERE = "directions.inversion.recipes"
+RECIPES: dict[str, Entry] = {
+    "stylegan2_ada": Entry(
+        f"{_HERE}.stylegan2_ada:StyleGAN2Ada", "the projector: Adam, noise on w that dies away"
+    ),
+    "image2stylegan": Entry(f"{_HERE}.image2stylegan:Image2StyleGAN", "Adam in w+ from the mean"),
+    "ii2s": Entry(f"{_HERE}.image2stylegan:II2S", "the same with the P_N distance as a prior"),
+    "creswell": Entry(f"{_HERE}.creswell:Creswell", "RMSprop in z with the prior's log density"),
+    "stochastic_clipping": Entry(
+        f"{_HERE}.stochastic_clipping:StochasticClipping",
+        "gradient descent; coordinates that leave a box are drawn anew in it",
+    ),
+    "pulse": Entry(f"{_HERE}.pulse:Pulse", "Adam on the sphere that the start lies on"),
+}
+
+
+@checked
+def find_recipe(name: str, **settings: Any) -> Inverter:
+    """A recipe by its name, with settings of its own.
+
+    Raises:
+        LatdirError: No recipe of that name, or a setting that it does not have.
+
+    Example:
+        >>> find_recipe("creswell").config
+        {'solver': 'Creswell', 'steps': 5000, 'target': 100.0, 'rate': 0.01, 'alpha': 0.01}
+    """
+    if name not in RECIPES:
+        raise UnknownNameError(
+            f"no recipe {name!r}: {did_you_mean(name, RECIPES)}there are {', '.join(RECIPES)}"
+        )
+    module, _, kind_name = RECIPES[name].location.partition(":")
+    kind: type[Inverter] = getattr(importlib.import_module(module), kind_name)
+    known = [f.name for f in fields(kind)]
+    for setting in settings:
+        if setting not in known:
+            raise LatdirError(f"{name} has no setting {setting!r}: it has {', '.join(known)}")
+    return kind(**settings)
