@@ -3,8 +3,8 @@
 Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
 starts, solves, restarts and judges. `objective` is what is minimized; `degradations`, what images
 may have gone through before; `solvers` holds a file for each solver, `recipes`
-one for each published way. Import the names from
-here, `invert` from `directions`.
+one for each published way, `losses` parts of costs. Import the names from here, `invert` from
+`directions`.
 """
 
 from directions.inversion.base import STATUSES, Inversion, Inverter, Solved
