@@ -149,19 +149,28 @@ def measure_distinguishability(
             pairs[held:].flatten(0, 1), index[held:].flatten(), len(names), epochs, rng
         )
         with torch.inference_mode():
-            answers = [
-                network(part).argmax(1).cpu() for part in pairs[:held].flatten(0, 1).split(256)
-            ]
+            parts = torch.split(pairs[:held].flatten(0, 1), 256)
+            answers = [network(part).argmax(1).cpu() for part in parts]
         told.append((torch.cat(answers).reshape(held, MOVES), index[:held]))
-    figures = []
-    for answer, truth in told:
-        # Codes are independent, moves of one code are not.
-        found = mean_interval((answer == truth).double().mean(1), level=level)
-        figures += [min(1.0, max(0.0, float(v))) for v in found]
+    # Codes are independent, moves of one code are not.
+    own, random = (
+        mean_interval((answer == truth).double().mean(1), level=level) for answer, truth in told
+    )
     table = torch.zeros(len(names), len(names))
     table.index_put_((told[0][1], told[0][0]), torch.tensor(1.0), accumulate=True)
     table /= table.sum(1, keepdim=True).clamp_min(1)
-    return Distinguishability(names, *figures, 1 / len(names), table, MOVES * (count - held))
+    return Distinguishability(
+        names,
+        float(own.mean),
+        max(0.0, float(own.low)),
+        min(1.0, float(own.high)),
+        float(random.mean),
+        max(0.0, float(random.low)),
+        min(1.0, float(random.high)),
+        1 / len(names),
+        table,
+        MOVES * (count - held),
+    )
 
 
 def _space(generator: Generator, paths: Mapping[str, Direction | CurvedPath]) -> str:
@@ -228,7 +237,7 @@ def _trained(
     size = min(BATCH, len(pairs))
     for _ in range(epochs):
         order = torch.randperm(len(pairs), generator=rng)
-        for rows in order[: len(order) // size * size].split(size):
+        for rows in torch.split(order[: len(order) // size * size], size):
             rows = rows.to(pairs.device)
             loss = cross_entropy(network(pairs[rows]), index.to(pairs.device)[rows])
             adam.zero_grad()
