@@ -65,7 +65,8 @@ class _OnSphere(Stepper):
     ) -> Float[Tensor, "n ..."]:
         offset = self.inner(codes, slope, step, random) - self.center
         length = offset.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-        return self.center + offset * self.radius / length
+        moved: Tensor = self.center + offset * self.radius / length
+        return moved
 
 
 def one_cycle(step: int, steps: int) -> float:
@@ -82,7 +83,7 @@ def one_cycle(step: int, steps: int) -> float:
 
 
 def geocross(codes: Float[Tensor, "n layers d"]) -> Float[Tensor, "n"]:
-    """D / 8 times the mean squared angle between layers, over all ordered pairs.
+    """Mean squared angle between layers over all ordered pairs, times d / 8.
 
     Example:
         >>> geocross(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))  # 2 / 8 · (π / 2)² / 2
