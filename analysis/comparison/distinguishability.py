@@ -153,7 +153,7 @@ def measure_distinguishability(
             answers = [network(part).argmax(1).cpu() for part in parts]
         told.append((torch.cat(answers).reshape(held, MOVES), index[:held]))
     # Codes are independent, moves of one code are not.
-    own, random = (
+    found, random = (
         mean_interval((answer == truth).double().mean(1), level=level) for answer, truth in told
     )
     table = torch.zeros(len(names), len(names))
@@ -161,9 +161,9 @@ def measure_distinguishability(
     table /= table.sum(1, keepdim=True).clamp_min(1)
     return Distinguishability(
         names,
-        float(own.mean),
-        max(0.0, float(own.low)),
-        min(1.0, float(own.high)),
+        float(found.mean),
+        max(0.0, float(found.low)),
+        min(1.0, float(found.high)),
         float(random.mean),
         max(0.0, float(random.low)),
         min(1.0, float(random.high)),
