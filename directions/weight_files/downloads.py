@@ -19,6 +19,7 @@ from directions.errors import CheckpointError, LatdirError
 __all__ = ["fetched", "reachable"]
 
 PATIENCE = 5.0
+SAID = 120  # characters of another package's message
 T = TypeVar("T")
 
 
@@ -88,7 +89,7 @@ def fetched(
     except LatdirError:
         raise
     except Exception as error:
-        said = next(iter(str(error).strip().splitlines()), "") or "without a message"
+        said = next(iter(str(error).strip().splitlines()), "")[:SAID] or "without a message"
         if here:
             why = f"{file} could not be read ({type(error).__name__}: {said})"
         elif online:

@@ -296,7 +296,7 @@ def from_transformers(name: str, device: torch.device) -> Towers:
         lambda online: [part.from_pretrained(name, local_files_only=not online) for part in parts],
         what=f"the weights of 'transformers:{name}'",
         host=HOSTS["hub"],
-        remedy=f"fetch the folder where there is a network (huggingface-cli download {name} "
+        remedy=f"fetch the folder where there is a network (hf download {name} "
         "--local-dir FOLDER), copy it here, and name the model 'transformers:FOLDER'",
         file=Path(name) / "config.json",
     )

@@ -259,7 +259,7 @@ class Absent(ModuleType):
     [
         ("ViT-B/32", "fetch https://there/ViT-B-32.pt and put it into .*/.cache/clip, or name"),
         ("open_clip:ViT-B-32/laion2b", "fetch its file of weights .* 'open_clip:ViT-B-32/PATH'"),
-        ("transformers:openai/clip", "huggingface-cli download openai/clip --local-dir FOLDER"),
+        ("transformers:openai/clip", "hf download openai/clip --local-dir FOLDER"),
         ("lpips", "fetch https://download.pytorch.org/models/vgg16-397923af.pth and put it into "),
     ],
 )
