@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from directions.direction import Calibration, Direction
     from directions.disentangling.mixing import disentangle
     from directions.disentangling.projection import condition, orthonormalize
+    from directions.editing.animation import edit_frames
+    from directions.editing.contact_sheet import contact_sheet, picked
     from directions.editing.grids import edit_grid
     from directions.editing.levels import set_level
     from directions.editing.moves import lerp, move, slerp, sweep, truncate
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     )
     from directions.generators import load_generator
     from directions.generators.wrap import wrap
+    from directions.images.animations import save_animation
     from directions.images.grids import grid, save_png
     from directions.images.photographs import open_images
     from directions.interop import export_bank, import_bank
@@ -54,7 +57,7 @@ __all__ = [
     "orthonormalize", "disentangle", "move", "set_level", "sweep", "solve", "lerp", "slerp",
     "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores", "invert",
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
-    "progress_bars",
+    "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

@@ -19,6 +19,7 @@ from latdir.commands.edit import edit
 from latdir.commands.invert import invert
 from latdir.commands.measure import compare, effects, evaluate, report
 from latdir.commands.sample import import_, sample
+from latdir.commands.sheet import sheet
 from latdir.commands.solve import solve
 from latdir.messages import in_command
 
@@ -77,7 +78,7 @@ def latdir(
 
 
 GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
-    (app, (demo, sample, edit, solve, invert, effects, evaluate, compare, report)),
+    (app, (demo, sample, sheet, edit, solve, invert, effects, evaluate, compare, report)),
     (bank_app, (bank.show, bank.merge, bank.condition, bank.convert)),
     (samples_app, (import_,)),
     (list_app, (listing.generators, listing.classifiers, listing.methods)),

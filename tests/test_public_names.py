@@ -14,6 +14,7 @@ PINNED = {
         Inversion invert open_images Photograph open_photograph
         Level Solution progress_bars
         wrap wrap_classifier
+        contact_sheet edit_frames picked save_animation
     """,
     "discovery": """
         ActiveSubspace Boundary ClipBoundary ClipGlobal ClipGradient ClipMapper

@@ -1,9 +1,11 @@
-"""Edits of codes: moves, levels, sweeps, interpolation, grids of images and joint targets.
+"""Edits of codes: moves, levels, sweeps, interpolation, joint targets, grids, animations.
 
 Read `moves` first, then `solver`, which predicts from effects (`linear`) or corrects on images
 (`search`). Import the functions from here; the modules' other names are internal.
 """
 
+from directions.editing.animation import edit_frames
+from directions.editing.contact_sheet import contact_sheet, picked
 from directions.editing.grids import edit_grid
 from directions.editing.levels import set_level
 from directions.editing.moves import lerp, move, slerp, sweep, truncate
@@ -11,6 +13,6 @@ from directions.editing.solution import InfeasibleError, Level, Solution
 from directions.editing.solver import solve
 
 __all__ = [
-    "InfeasibleError", "Level", "Solution", "edit_grid", "lerp", "move", "set_level", "slerp",
-    "solve", "sweep", "truncate",
+    "InfeasibleError", "Level", "Solution", "contact_sheet", "edit_frames", "edit_grid", "lerp",
+    "move", "picked", "set_level", "slerp", "solve", "sweep", "truncate",
 ]  # fmt: skip

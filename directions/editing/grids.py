@@ -23,7 +23,7 @@ from directions.space import as_codes
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["AMOUNTS", "edit_grid"]
+__all__ = ["AMOUNTS", "amount_label", "edit_grid"]
 
 # Of every strip of images, here and in `analysis`.
 AMOUNTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
@@ -100,7 +100,7 @@ def edit_grid(
         moved = torch.cat(
             [sweep(codes, d, steps, unit=unit, layers=layers).transpose(0, 1) for d in directions]
         )
-        labels = ["original" if a == 0 else _amount(a, unit, directions) for a in steps]
+        labels = ["original" if a == 0 else amount_label(a, unit, directions) for a in steps]
     images = torch.cat([part.cpu() for part in scorer.images(moved.flatten(0, 1))])
     images = images.reshape(*moved.shape[:2], *images.shape[1:]).float()
     if rows is None and named:
@@ -126,7 +126,13 @@ def _directions(what: Direction | DirectionBank | Sequence[Direction]) -> tuple[
     return found
 
 
-def _amount(amount: float, unit: str, directions: Sequence[Direction]) -> str:
+def amount_label(amount: float, unit: str, directions: Sequence[Direction]) -> str:
+    """An amount as it is shown, with its sign and unit.
+
+    Example:
+        >>> amount_label(-1.5, "sigma", ())
+        '−1.5σ'
+    """
     if unit == "attribute":
         own = {d.calibration.unit for d in directions if d.calibration}
         unit = own.pop() if len(own) == 1 else ""

@@ -89,12 +89,13 @@ class Renderer:
             return read(check_images(images, name=name, count=len(part), later=finite))
 
         if (workers := self._workers(len(codes))) > 1:
-            size, make = self.batch_size, self.make  # prepared once, before the threads begin
-            assert make is not None
+            _ = self.make  # prepared once, before the threads begin
+            size = self.batch_size
+            parts = [codes[first : first + size] for first in range(0, len(codes), size)]
             try:
-                for made in side_by_side(of, codes.split(size), workers=workers):
+                for one in side_by_side(of, parts, workers=workers):
                     done += size
-                    yield made
+                    yield one
             except torch.OutOfMemoryError:
                 log.info(
                     "out of memory with %d batches at the same time: going on in turn", workers
@@ -103,7 +104,7 @@ class Renderer:
         while done < max(1, len(codes)):
             part = codes[done : done + self.batch_size]
             try:
-                made = of(part)
+                made: Read | None = of(part)
             except torch.OutOfMemoryError as error:
                 self._halve(len(part), codes.device, error)
                 made = None

@@ -11,7 +11,8 @@ import typer
 from directions.errors import LatdirError
 from latdir.commands.invert import Framed, verdict
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
-from latdir.options import PictureModel, Seed, number, with_flags
+from latdir.options import PictureModel, number, with_flags
+from latdir.samples import DrawnSamples
 from latdir.spaces import common_space
 
 if TYPE_CHECKING:
@@ -39,18 +40,14 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Edited:
+class Edited(DrawnSamples):
     """What is edited: samples, or a photograph.
 
     Attributes:
-        count: Samples.
-        seed: Of the samples.
         image: A photograph instead.
         whole: Whether the generator's image is pasted back, or what the edit changed.
     """
 
-    count: Annotated[int, typer.Option(help="Rows of the grid.", min=1)] = 4
-    seed: Seed = 1
     image: Annotated[
         Path | None, typer.Option(help="A photograph to edit, instead of samples.")
     ] = None
@@ -63,7 +60,7 @@ class Edited:
 @with_flags
 def edit(
     *,
-    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    out: Annotated[Path, typer.Option(help="PNG; with --sweep also an animation, GIF or WebP.")],
     bank: Annotated[Path | None, typer.Argument(help="Bank file; none with --text.")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="name=amount; several move together.")
@@ -78,20 +75,28 @@ def edit(
 ) -> None:
     """Move samples along directions and draw the grid: rows are samples.
 
+    With --sweep and an --out that ends in .gif or .webp the samples, side by side, move from the
+    smallest amount to the largest and back.
+
     With --image a photograph is edited instead: its face is brought to the generator's framing and
     inverted, the code moved, and the change pasted back at the size of the photograph.
     """
     import torch
 
-    from directions import edit_grid, grid, move, save_png
+    from directions import edit_frames, edit_grid, grid, move, save_animation, save_png
+    from directions.images import ANIMATIONS
     from directions.scoring.scorer import Scorer
 
-    text, count, seed = targets.text, edited.count, edited.seed
+    text, animated = targets.text, out.suffix.lower() in ANIMATIONS
     ways = [bool(change), bool(sweep), bool(text)]
     if sum(ways) != 1:
         raise LatdirError(
             "choose an edit: --sweep smiling, --set smiling=2 --set yaw=-1, "
             'or --text "a smiling face"'
+        )
+    if animated and (not sweep or edited.image is not None):
+        raise LatdirError(
+            f"{out.name} is an animation, which takes --sweep NAME and samples: write a .png"
         )
     if bool(text) == (bank is not None):
         raise LatdirError(
@@ -105,7 +110,7 @@ def edit(
         made = model.made("digiface64")
         clip = load_model(targets.clip, device=model.device)
         found = bank_of_texts(made, clip, text, neutral=targets.neutral)
-        codes = made.sample(count, seed=seed)
+        codes = edited.codes(made)
         steps = [number(a, "--amounts") for a in amounts.split(",")]
         save_png(edit_grid(made, codes, found, amounts=steps, unit=unit), out)
         typer.echo(f"{out}")
@@ -120,9 +125,15 @@ def edit(
         moves = [{sweep: step} for step in steps] if sweep else [changes]
         _edit_photograph(edited, framed, made, chosen, moves, unit=unit, out=out)
         return
-    codes = made.sample(count, seed=seed, space=space)
+    codes = edited.codes(made, space)
     if sweep:
         steps = [number(a, "--amounts") for a in amounts.split(",")]
+        if animated:
+            low, high = min(steps), max(steps)
+            frames = edit_frames(made, codes, chosen[sweep], low=low, high=high, unit=unit)
+            save_animation(frames, out)
+            typer.echo(f"{out}")
+            return
         picture = edit_grid(made, codes, chosen[sweep], amounts=steps, unit=unit)
     else:
         moved = move(codes, chosen, changes, unit=unit)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import BankFile, BankModels, Seed, number, split_names, with_flags
+from latdir.options import BankFile, BankModels, number, split_names, with_flags
 from latdir.output import Json, say, table
+from latdir.samples import ManySamples
 
 if TYPE_CHECKING:
     from directions import Solution
@@ -37,8 +38,7 @@ def solve(
         str | None,
         typer.Option(help="Directions with commas, or all; by default those named by the others."),
     ] = None,
-    count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 8,
-    seed: Seed = 1,
+    samples: ManySamples,
     model: BankModels,
     as_json: Json = False,
 ) -> None:
@@ -65,7 +65,7 @@ def solve(
     if using != "all":
         loaded = loaded.select(split_names(using) or named or list(loaded))
     space = common_space(loaded, made)
-    codes = made.sample(count, seed=seed, space=space)
+    codes = samples.codes(made, space)
     scorer = model.scorer()
     found = solve_(
         loaded,
@@ -78,11 +78,11 @@ def solve(
     )
     save_png(edit_grid(made, codes, loaded, amounts=found), out)
     columns = found.columns()
-    rows = [_row(found, row, targets) for row in range(count)]
+    rows = [_row(found, row, targets) for row in range(len(codes))]
     titles = ["code", *(f"{name} asked" for name in targets), *targets]
     titles += [f"{name} drift" for name in held]
     shown = table(
-        f"{out}: {int(found.reached.sum())} of {count} samples as asked",
+        f"{out}: {int(found.reached.sum())} of {len(codes)} samples as asked",
         titles,
         rows,
         note="Scores; drift of what is held in standard deviations",

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from PIL import Image
 
 import analysis
 from directions.classifiers.clip.prompts import Prompt
@@ -74,6 +75,22 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "generator": w.generator, "codes": w.codes[:1], "what": w.bank["smile"],
                 "space": "z", "amounts": [-1.0, 1.0], "unit": "sigma", "title": "t", "tile": 16,
                 "rows": ["r"],
+            },
+            "edit_frames": {
+                "generator": w.generator, "codes": w.codes[:1], "direction": w.bank["smile"],
+                "low": -1.0, "high": 1.0, "count": 2, "unit": "sigma", "tile": 16,
+            },
+            "contact_sheet": {
+                "generator": w.generator, "count": 2, "seed": 1, "start": 3, "truncation": 0.7,
+                "tile": 16,
+            },
+            "picked": {
+                "generator": w.generator, "numbers": [3, 1], "seed": 1, "space": "z",
+                "truncation": 0.7,
+            },
+            "save_animation": {
+                "frames": [Image.new("RGB", (8, 8))] * 2, "path": w.folder / "moving.gif",
+                "seconds": 1.0, "back": True,
             },
             "save_png": {"picture": w.images[0], "path": w.folder / "picture.png"},
             "invert": {

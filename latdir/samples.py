@@ -1,0 +1,63 @@
+"""Flags that say which samples of a generator are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from directions.errors import LatdirError
+from latdir.options import Seed, split_names
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from directions.generators import Generator
+
+__all__ = ["DrawnSamples", "ManySamples"]
+
+Pick = Annotated[
+    str | None,
+    typer.Option("--pick", help="Numbers from the sheet of that seed (latdir sheet), as 3,17,42."),
+]
+
+
+@dataclass(frozen=True)
+class DrawnSamples:
+    """Samples of a seed: the first ones, or those of some numbers.
+
+    Attributes:
+        count: How many of the first.
+        seed: Seed of the codes.
+        pick: Numbers with commas between, instead of the first.
+    """
+
+    count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 4
+    seed: Seed = 1
+    pick: Pick = None
+
+    def codes(self, generator: Generator, space: str | None = None) -> Tensor:
+        """Their codes, `[n, *shape]`, by default in the generator's first space.
+
+        Raises:
+            LatdirError: Something else than numbers.
+        """
+        from directions.editing.contact_sheet import picked
+
+        names = split_names(self.pick)
+        if names is None:
+            return generator.sample(self.count, seed=self.seed, space=space)
+        wrong = [name for name in names if not name.isdecimal()]
+        if wrong or not names:
+            raise LatdirError(
+                f"--pick takes numbers with commas, such as 3,17,42, not {(wrong or [''])[0]!r}"
+            )
+        return picked(generator, [int(name) for name in names], seed=self.seed, space=space)
+
+
+@dataclass(frozen=True)
+class ManySamples(DrawnSamples):
+    """The same, twice as many."""
+
+    count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 8
