@@ -14,12 +14,14 @@ __all__ = [
     "INVERSION_SEED",
     "JUDGE_SEED",
     "LEAK_SEED",
+    "LESSON_SEED",
     "MAPPER_SEED",
     "MIXING_SEED",
     "NAMING_SEED",
     "PICTURE_SEED",
     "PRIOR_SEED",
     "PROMPT_SEED",
+    "TEACHING_SEED",
     "TRIAL_SEED",
 ]
 
@@ -55,6 +57,12 @@ CHECKPOINT_SEED = 0
 
 INVERSION_SEED = 0xC11E
 """Codes that the start of inversions is fitted to."""
+
+TEACHING_SEED = 0xC120
+"""Codes whose images say which directions of a space matter, before a person is asked."""
+
+LESSON_SEED = 0xC121
+"""Codes of the images that a person is asked about; the next two seeds are of the lesson too."""
 
 PICTURE_SEED = 11
 """Codes that the demo draws; nothing is measured on them."""

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from discovery.supervised.conditional_mean import ConditionalMean
     from discovery.supervised.gradient import Gradient
     from discovery.supervised.stylespace import StyleSpace
+    from discovery.supervised.teach import Teach
+    from discovery.teaching.answers import Answers
+    from discovery.teaching.lesson import Lesson
     from discovery.text.clip_boundary import ClipBoundary
     from discovery.text.clip_global import ClipGlobal
     from discovery.text.clip_gradient import ClipGradient
@@ -39,10 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHODS", "find_method", "Auto", "Interrupted", "sample", "Samples", "ActiveSubspace",
-    "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper", "ClipOptimize",
-    "ConditionalFlow", "ConditionalMean", "GlobalBasis", "Gradient", "HessianPenalty", "LocalBasis",
-    "LocalChannels", "OroJaR", "PCA", "RandomDirections", "Region", "SeFa", "StyleSpace",
-    "Transforms", "Walks",
+    "Answers", "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper",
+    "ClipOptimize", "ConditionalFlow", "ConditionalMean", "GlobalBasis", "Gradient",
+    "HessianPenalty", "Lesson", "LocalBasis", "LocalChannels", "OroJaR", "PCA", "RandomDirections",
+    "Region", "SeFa", "StyleSpace", "Teach", "Transforms", "Walks",
 ]  # fmt: skip
 
 CLASSES = {

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from directions.classifiers.clip.protocol import TextImageModel
     from directions.generators.base import Generator
     from discovery.sampling.samples import Samples
+    from discovery.teaching.answers import Answers
     from discovery.wording import Wording
 
 __all__ = [
     "FAMILIES",
+    "AnswerMethod",
     "GeneratorMethod",
     "LabelMethod",
     "Method",
@@ -37,7 +39,7 @@ __all__ = [
     "tool",
 ]
 
-Need = Literal["samples", "generator", "classifier", "text", "clip"]
+Need = Literal["answers", "samples", "generator", "classifier", "text", "clip"]
 
 # Settings of these names mean the same in every method, and are at least 1.
 COUNTS = ("n_codes", "n_directions", "batch_size", "steps", "depth", "probes", "chunk", "rank")
@@ -80,6 +82,10 @@ def _check_kind(method: Method, name: str, given: object) -> None:
         from discovery.sampling.samples import Samples
 
         kind, wanted = Samples, "labeled samples: discovery.sample(…) or Samples.from_arrays(…)"
+    elif name == "answers":
+        from discovery.teaching.answers import Answers
+
+        kind, wanted = Answers, "answers: what Lesson collects, or Answers.from_arrays(…)"
     elif name == "generator":
         from directions.generators.base import Generator
 
@@ -97,7 +103,7 @@ def _check_kind(method: Method, name: str, given: object) -> None:
 class Method(ABC):
     """Base of the methods: a frozen dataclass whose fields are its hyper-parameters.
 
-    A method derives from one of the four families below, sets `method`, its registered name, and
+    A method derives from one of the five families below, sets `method`, its registered name, and
     implements `discover` (of a text, `_find`). Each field has a default and a line in the
     docstring's Attributes: the command's flags are made from them. The same words mean the same
     everywhere: `n_codes` (codes drawn), `n_directions` (directions returned), `batch_size`,
@@ -164,6 +170,22 @@ class LabelMethod(Method):
             samples: Codes of any shape `[n, *shape]` with their scores.
             attributes: Names, in the order wanted; by default all.
             seed: Seed of all random choices; written into each direction's config.
+        """
+
+
+class AnswerMethod(Method):
+    """Methods that start from a person's answers about images."""
+
+    needs = ("answers", "generator")
+
+    @abstractmethod
+    def discover(self, answers: Answers, *, generator: Generator, seed: int = 0) -> DirectionBank:
+        """The direction of one attribute, positive toward more of it.
+
+        Args:
+            answers: About images of the generator.
+            generator: The images' own.
+            seed: Seed of all random choices.
         """
 
 
@@ -267,7 +289,13 @@ class TextMethod(Method):
         """A direction for each prompt of `words`, those held among them, under its name."""
 
 
-FAMILIES: tuple[type[Method], ...] = (LabelMethod, GeneratorMethod, ScoreMethod, TextMethod)
+FAMILIES: tuple[type[Method], ...] = (
+    LabelMethod,
+    AnswerMethod,
+    GeneratorMethod,
+    ScoreMethod,
+    TextMethod,
+)
 
 
 @cache

@@ -67,6 +67,11 @@ METHODS: dict[str, MethodEntry] = {
         "Where an attribute changes in several ways, or both up and down: it returns a few "
         "directions for each.",
     ),
+    "teach": MethodEntry(
+        "discovery.supervised.teach:Teach",
+        "the direction of an attribute that a person was asked about",
+        "Rasmussen & Williams 2006, chapter 2",
+    ),
     "pca": MethodEntry(
         "discovery.unsupervised.pca:PCA",
         "principal, independent or sparse components of a latent space or a layer",

@@ -17,7 +17,7 @@ PINNED = {
         contact_sheet edit_frames picked save_animation
     """,
     "discovery": """
-        ActiveSubspace Boundary ClipBoundary ClipGlobal ClipGradient ClipMapper
+        ActiveSubspace Answers Boundary Lesson Teach ClipBoundary ClipGlobal ClipGradient ClipMapper
         ClipOptimize ConditionalFlow ConditionalMean GlobalBasis Gradient HessianPenalty LocalBasis
         LocalChannels METHODS OroJaR PCA RandomDirections Region Samples SeFa StyleSpace Transforms
         Walks find_method sample

@@ -37,6 +37,7 @@ LISTS = (
 )
 
 ORIGINS = {
+    "Answers": "discovery.Lesson(…).answers or Answers.from_arrays(…)",
     "CalibrationCurve": "analysis.calibration_curves(…)",
     "Comparison": "analysis.compare_methods(…)",
     "Curves": "analysis.measure_curves(…)",

@@ -75,6 +75,12 @@ def _samples(folder: Path) -> Any:
     return Samples.load(folder)
 
 
+def _answers(path: Path) -> Any:
+    from discovery.teaching.answers import Answers
+
+    return Answers.load(path)
+
+
 def _generator(name: str, *, device: str) -> Any:
     from directions import load_generator
 
@@ -100,6 +106,7 @@ def _attributes(text: str | None) -> list[str] | None:
 
 INPUTS = {
     "samples": Input(Path, "Folder written by `latdir sample`.", _samples),
+    "answers": Input(Path, "File of answers, as `latdir teach` keeps them.", _answers),
     "generator": Input(
         str,
         "Name, path of a checkpoint, module:function, or file.py:function.",

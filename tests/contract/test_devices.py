@@ -46,6 +46,7 @@ from directions.scoring.scorer import Scorer
 from discovery import sample
 from discovery.base import Method
 from discovery.registry import METHODS, find_method
+from discovery.teaching.answers import Answers
 from tests import pretended
 from tests.contract.test_generators import GENERATORS
 from tests.pretended import CARD, MixedDevicesError, Pretended, pretended_card
@@ -229,6 +230,11 @@ def test_a_method_on_the_card(name, monkeypatch):
         found = method(**options)
         if "samples" in method.needs:
             bank = found.discover(labeled(card, card.classifier(), 200))
+        elif "answers" in method.needs:
+            codes = card.sample(64, seed=0)
+            has = card.factors(codes)[:, 0] > 0
+            answers = Answers.from_arrays(codes, has, "smile", generator=card)
+            bank = found.discover(answers, generator=card)
         elif "text" in method.needs:
             bank = found.discover(card, text=["a smile"], clip=PlantedClip(WORLD).to("cuda"))
         elif "classifier" in method.needs:

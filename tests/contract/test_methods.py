@@ -10,6 +10,7 @@ from directions.errors import LatdirError
 from directions.generators import load_generator
 from directions.planted.world import PlantedGenerator
 from discovery.registry import METHODS, find_method
+from discovery.teaching.answers import Answers
 from tests.worlds import labeled
 
 FACTORS, DIM = 3, 12
@@ -35,7 +36,10 @@ def generator():
 def inputs():
     classifier = generator().classifier()
     samples = labeled(generator(), classifier, 2000)
-    return {"samples": samples, "generator": generator(), "classifier": classifier}
+    has = samples.column("factor_1") > 0
+    answers = Answers.from_arrays(samples.codes, has, "factor_1", generator=generator())
+    models = {"generator": generator(), "classifier": classifier}
+    return {"samples": samples, "answers": answers, **models}
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ CASES = {
     "conditional_flow": Case({"steps": 60, "hidden": 16}, ordered=None),
     "gradient": Case({"n_codes": 64}, ordered=None),
     "active_subspace": Case({"n_codes": 64, "n_directions": 1}, ordered=None),
+    # Of one attribute: its own tests hold it to an angle.
+    "teach": Case({"features": "pixels", "n_codes": 256}, cosine=None, ordered=None),
     "pca": Case({"n_directions": 5, "n_codes": 20_000}),
     "sefa": Case({"n_directions": 5, "normalize": False}),
     # It needs a layer of pictures, which no planted generator has: its own tests plant one.
@@ -103,7 +109,7 @@ def test_what_was_planted_is_found_in_order(name):
     case = case_of(name)
     for direction in bank.directions:
         assert direction.method == method.method
-        seed = {"seed": 0} if "samples" in method.needs else {}
+        seed = {"seed": 0} if {"samples", "answers"} & set(method.needs) else {}
         assert dict(direction.config) == {**method.config, **seed}
     if name != "transforms":
         bank.check(generator())
@@ -131,10 +137,12 @@ def test_two_runs_are_bit_identical(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_other_kinds_of_argument_are_named(name):
     method = find_method(name)()
-    wrong = generator() if method.needs[0] == "samples" else inputs()["samples"]
+    wrong = inputs()["samples"] if method.needs[0] == "generator" else generator()
     kind = type(method).__name__
     for given in (wrong, "digiface64"):
-        with pytest.raises(LatdirError, match=rf"^{kind}\(\).discover takes (a generator|labeled)"):
+        with pytest.raises(
+            LatdirError, match=rf"^{kind}\(\).discover takes (a generator|labeled|answers)"
+        ):
             method.discover(given)
     if "classifier" in method.needs:
         with pytest.raises(LatdirError, match=r"takes a classifier: .*; not 'faces'"):

@@ -16,7 +16,8 @@ BOUND = (
     "Classifier.logits", "pixels", "Direction.shift", "Direction.check", "Direction.from_vector",
     "DirectionBank.of", "DirectionBank.select", "DirectionBank.merge", "DirectionBank.check",
     "DirectionBank.transfer", "DirectionBank.save", "DirectionBank.load", "Prior.fit",
-    "Prior.sigma", "Samples.from_arrays", "Samples.rows", "Samples.save", "Samples.load",
+    "Prior.sigma", "Answers.of", "Answers.from_arrays", "Samples.from_arrays",
+    "Samples.rows", "Samples.save", "Samples.load",
 )  # fmt: skip
 # Settings small enough for a call of some milliseconds; others keep their defaults.
 SMALL = {"n_codes": 16, "steps": 2, "n_directions": 2, "batch_size": 8, "bootstrap": 4}
@@ -24,6 +25,7 @@ SPECIAL = {
     "StyleSpace": {"n_codes": 60, "verify": 2, "candidates": 3},
     "ClipOptimize": {"steps": 20, "distance": 0.0, "identity": 0.0, "n_codes": 2},
     "ClipBoundary": {"n_codes": 120},
+    "Teach": {"n_codes": 64, "features": "pixels"},
     "Region": {"region": "2,2,6,6", "solver": "alone"},
     "LocalChannels": {"region": "2,2,6,6"},
     "Transforms": {"transforms": "zoom", "n_codes": 112},
@@ -47,6 +49,8 @@ def methods(w: SimpleNamespace) -> dict[str, tuple[dict, dict]]:
             given["generator"] = directions.load_generator("digiface64")
         if "classifier" in kind.needs:
             given |= {"classifier": w.classifier, "attributes": ["smile"]}
+        if "answers" in kind.needs:
+            given |= {"generator": w.generator}
         if "samples" in kind.needs:
             given |= {"attributes": ["smile"]}
         if "text" in kind.needs:
@@ -84,6 +88,10 @@ def bound(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
         ("Prior.sigma", w.prior.sigma, {"vector": up.vector}),
         ("Samples.from_arrays", discovery.Samples.from_arrays, {
             "codes": w.samples.codes, "scores": w.samples.scores, "names": list(NAMES),
+            "generator": g, "space": "z"}),
+        ("Answers.of", discovery.Answers.of, {"name": "a", "generator": g, "space": "z"}),
+        ("Answers.from_arrays", discovery.Answers.from_arrays, {
+            "codes": w.samples.codes, "has": w.samples.column("smile") > 0, "name": "a",
             "generator": g, "space": "z"}),
         ("Samples.rows", w.samples.rows, {"rows": slice(0, 5)}),
         ("Samples.save", w.samples.save, {"folder": w.folder / "samples"}),

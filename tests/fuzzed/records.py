@@ -41,6 +41,11 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
             "Space": {"name": "z", "shape": (4, 2), "layers": ((0, 2), (2, 4))},
         },
         "discovery": {
+            "Answers": {
+                "name": "a", "generator": "g", "fingerprint": "0" * 64, "space": "z",
+                "given": w.answers.given, "confirmed": (3, 12),
+            },
+            "Lesson": {"name": "a", "generator": w.generator, "space": "z", "seed": 3},
             "Auto": {"cone": 10.0, "max_samples": 100},
             "Samples": {
                 "codes": w.samples.codes, "scores": w.samples.scores,

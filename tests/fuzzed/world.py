@@ -12,6 +12,7 @@ import analysis
 from directions import Rendering
 from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
+from discovery import Answers
 from tests.analysis.measured import true_bank
 from tests.worlds import labeled
 
@@ -47,6 +48,9 @@ embed=lambda i: i.flatten(1),
         images=generator.synthesize(codes),
         scores=classifier(generator.synthesize(codes)),
         samples=samples,
+        answers=Answers.from_arrays(
+            samples.codes, samples.column("smile") > 0, "smile", generator=generator
+        ),
         prior=generator.prior(),
         curves=measured,
         effects=effects,
