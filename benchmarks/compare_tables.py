@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +38,18 @@ def markdown(comparison: Comparison, naming: Mapping[str, Any]) -> str:
     parts = [_summary(comparison), _names(comparison, naming)]
     parts += [_matrix(comparison, metric) for metric in ("drift", "judged_drift")]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def with_directions(comparison: Comparison) -> Comparison:
+    """The same without methods that have no direction of any attribute."""
+    kept = [
+        m for m in comparison.methods if any(r.direction for r in comparison.rows if r.method == m)
+    ]
+    return replace(
+        comparison,
+        rows=tuple(r for r in comparison.rows if r.method in kept),
+        costs={m: comparison.costs[m] for m in kept},
+    )
 
 
 def _summary(comparison: Comparison) -> list[str]:

@@ -1,0 +1,59 @@
+"""Methods and command line of `compare.py`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+ATTRIBUTES = (
+    "yaw,pitch,roll,smiling,mouth_open,eyes_open,male,age,"
+    "brightness,contrast,background_brightness,warmth"
+)
+# Each method's settings; the space and the number of directions come from the command.
+SUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
+    "ridge": ("boundary", {"bootstrap": 0}),
+    "conditioned": ("boundary", {"bootstrap": 0}),
+    "independent": ("boundary", {"bootstrap": 0}),
+    "interfacegan": ("boundary", {"estimator": "interfacegan", "bootstrap": 0}),
+    "mean_difference": ("boundary", {"estimator": "mean_difference", "bootstrap": 0}),
+    "conditional_mean": ("conditional_mean", {}),
+    "gradient": ("gradient", {"n_codes": 300}),
+}
+UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
+    "pca": ("pca", {"n_codes": 20_000}),
+    "ica": ("pca", {"n_codes": 20_000, "estimator": "ica"}),
+    "sefa": ("sefa", {}),
+    "global_basis": ("global_basis", {"n_codes": 50}),
+    "local_basis": ("local_basis", {}),
+    "region (mouth)": ("region", {"n_codes": 20}),
+    "region (eyes)": ("region", {"n_codes": 20, "region": "eyes"}),
+    "orojar": ("orojar", {}),
+    "hessian_penalty": ("hessian_penalty", {}),
+    "transforms": ("transforms", {}),
+    "walks": ("walks", {"steps": 150}),
+    "random": ("random_directions", {}),
+}
+# GANSpace takes components of the first layer where the space itself has a normal prior.
+LAYERS = {"digiface64": "relu.0"}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--generator", default="digiface64")
+    parser.add_argument("--space", default="z")
+    parser.add_argument("--classifier", default="faces+pixels")
+    parser.add_argument("--judge", default="mobile-faces", help="'' for none")
+    parser.add_argument("--attributes", default=ATTRIBUTES)
+    parser.add_argument("--methods", default=",".join(SUPERVISED | UNSUPERVISED))
+    parser.add_argument("--labels", default="6000", help="how many to draw, or a folder of them")
+    parser.add_argument("--directions", type=int, default=20, help="of each unsupervised method")
+    parser.add_argument("--random", type=int, default=48, help="random directions of the null")
+    parser.add_argument("--naming", type=int, default=64, help="codes to name on")
+    parser.add_argument("--count", type=int, default=128, help="held-out codes to compare on")
+    parser.add_argument("--identity", help="classifier with embeddings, such as faces; slow")
+    parser.add_argument("--out", type=Path, help="by default out/benchmarks/compare/…")
+    options = parser.parse_args()
+    place = f"{options.generator}-{options.space}"
+    options.out = options.out or Path("out/benchmarks/compare") / place
+    return options
