@@ -1,10 +1,10 @@
 """Inversion: from images to codes.
 
 Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
-starts, solves, restarts and judges. `objective` is what is minimized; `degradations`, what images
-may have gone through before; `solvers` holds a file for each solver, `recipes`
-one for each published way, `losses` parts of costs. Import the names from here, `invert` from
-`directions`.
+starts, solves, restarts and judges; `folders` keeps the results of many pictures, batch by batch.
+`objective` is what is minimized; `degradations`, what images may have gone through before;
+`solvers` holds a file for each solver, `recipes` one for each published way, `losses` parts of
+costs. Import the names from here, `invert` from `directions`.
 """
 
 from directions.inversion.base import STATUSES, Inversion, Inverter, Solved
@@ -21,6 +21,7 @@ from directions.inversion.degradations import (
     transpose,
 )
 from directions.inversion.fitted import Fitted, fitted
+from directions.inversion.folders import invert_folder
 from directions.inversion.invert import invert
 from directions.inversion.objective import Degradation, Objective, psnr
 from directions.inversion.recipes import RECIPES, find_recipe
@@ -62,5 +63,6 @@ __all__ = [
     "find_start",
     "fitted",
     "invert",
+    "invert_folder",
     "psnr",
 ]

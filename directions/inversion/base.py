@@ -128,6 +128,7 @@ class Inversion:
             degradation, seed: with these and the code the image is made again.
         generator: Makes the reconstructions.
         degradation: What the images had gone through, or None.
+        names: Of each image, such as its file's; or empty.
     """
 
     codes: Float[Tensor, "n ..."]
@@ -144,6 +145,7 @@ class Inversion:
     record: Mapping[str, Any]
     generator: Generator = field(repr=False)
     degradation: Degradation | None = field(default=None, repr=False)
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -161,9 +163,10 @@ class Inversion:
         return f"{len(self)} images in {self.space}: {', '.join(found)}; {middle}"
 
     def table(self) -> list[dict[str, Any]]:
-        """One row an image: status, PSNR, distance, and the others of the per-image results."""
+        """One row an image: name, where there are names, and the per-image results."""
         return [
             {
+                **({"name": self.names[i]} if self.names else {}),
                 "status": self.statuses[i],
                 "psnr": float(self.psnr[i]),
                 "typical_psnr": float(self.typical_psnr[i]),

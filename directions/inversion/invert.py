@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.arguments import checked_kinds
-from directions.errors import SpaceError, whole_number
+from directions.errors import LatdirError, SpaceError, whole_number
 from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_seed
 from directions.inversion.base import Inversion, Inverter, Solved
@@ -23,7 +26,9 @@ from directions.progress import tqdm
 from directions.scoring.features import Features
 from directions.scoring.rendering import Rendering
 
-__all__ = ["invert"]
+__all__ = ["BATCH", "described_run", "invert"]
+
+log = logging.getLogger(__name__)
 
 BATCH = 16
 # Below this PSNR an image is not one of the generator's: its own are found far above.
@@ -102,26 +107,9 @@ def invert(
     if metric and fit is not None and fit.metric.numel():
         objective = replace(objective, metric=fit.metric)
     job = _Job(method, restarts, seed)
-    size = rendering.batch_size or BATCH
-    parts = []
-    places = range(0, len(observed), size)
-    for i in tqdm(places, desc="invert", unit="batch", delay=1, disable=not rendering.progress):
-        rows = slice(i, i + size)
-        index = torch.arange(i, min(i + size, len(observed)), device=observed.device)
-        parts.append(job.run(objective.of(index), chosen.of(rows)))
-    record = {
-        "generator": generator.name,
-        "fingerprint": generator.fingerprint,
-        "label": getattr(generator, "label", None),
-        "noise": getattr(generator, "noise", None),
-        "space": name,
-        **method.config,
-        **chosen.config,
-        "features": None if features is None else getattr(features, "__qualname__", "own"),
-        "degradation": None if degradation is None else dict(degradation.config),
-        "restarts": restarts,
-        "seed": seed,
-    }
+    parts = list(_batches(job, objective, chosen, rendering))
+    record = described_run(generator, name, method, chosen, degradation, restarts, seed)
+    record["features"] = None if features is None else getattr(features, "__qualname__", "own")
     return Inversion(
         codes=torch.cat([p.codes for p in parts]),
         space=name,
@@ -137,6 +125,60 @@ def invert(
         generator=generator,
         degradation=degradation,
     )
+
+
+def described_run(
+    generator: Generator,
+    space: str,
+    solver: Inverter,
+    start: Start,
+    degradation: Degradation | None,
+    restarts: int,
+    seed: int,
+) -> dict[str, Any]:
+    """All that decides the code of an image, as JSON values."""
+    return {
+        "generator": generator.name,
+        "fingerprint": generator.fingerprint,
+        "label": getattr(generator, "label", None),
+        "noise": getattr(generator, "noise", None),
+        "space": space,
+        **solver.config,
+        **start.config,
+        "degradation": None if degradation is None else dict(degradation.config),
+        "restarts": restarts,
+        "seed": seed,
+    }
+
+
+def _batches(
+    job: _Job, objective: Objective, start: Start, rendering: Rendering
+) -> Iterator[_Part]:
+    """The results, batch by batch; in half the batch where memory is short."""
+    done, size, n = 0, rendering.batch_size or BATCH, len(objective)
+    bar = tqdm(total=n, desc="invert", unit="image", delay=1, disable=not rendering.progress)
+    with bar:
+        while done < n:
+            end, made = min(done + size, n), None
+            index = torch.arange(done, end, device=objective.observed.device)
+            try:
+                made = job.run(objective.of(index), start.of(slice(done, end)))
+            except torch.OutOfMemoryError as error:
+                if end - done == 1:
+                    raise LatdirError(
+                        f"there is not enough memory on {objective.observed.device} to invert one "
+                        f"image of {objective.generator.name}: {error}"
+                    ) from error
+                size = (end - done) // 2
+                log.warning("out of memory with %d images at a time: now %d", end - done, size)
+            if made is None:
+                # Outside the handler, whose traceback holds the tensors.
+                if objective.observed.is_cuda:
+                    torch.cuda.empty_cache()
+                continue
+            bar.update(end - done)
+            done = end
+            yield made
 
 
 def _start(
