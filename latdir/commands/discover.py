@@ -106,7 +106,7 @@ def _attributes(text: str | None) -> list[str] | None:
 
 INPUTS = {
     "samples": Input(Path, "Folder written by `latdir sample`.", _samples),
-    "answers": Input(Path, "File of answers, as `latdir teach` keeps them.", _answers),
+    "answers": Input(Path, "File of answers, JSON, as `Answers.save` writes it.", _answers),
     "generator": Input(
         str,
         "Name, path of a checkpoint, module:function, or file.py:function.",
