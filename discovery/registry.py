@@ -71,6 +71,7 @@ METHODS: dict[str, MethodEntry] = {
         "discovery.supervised.teach:Teach",
         "the direction of an attribute that a person was asked about",
         "Rasmussen & Williams 2006, chapter 2",
+        "Where no classifier knows the attribute and a person can answer a few dozen questions.",
     ),
     "pca": MethodEntry(
         "discovery.unsupervised.pca:PCA",
