@@ -196,25 +196,26 @@ def posterior(
         raise LatdirError("the noise of every observation is a variance above 0")
     n = len(seen.values)
     H, y, v = seen = seen.compressed()
+    root = v.rsqrt()
     evidence, means, spreads, scales = [], [], [], []
     for prior in priors:
-        gain = prior.times(H)
-        K, M = gain @ H.T, gain @ gain.T
+        # With V = diag v and V^(−1/2) K V^(−1/2) = Q Λ Qᵀ every size is a matter of diagonals.
+        gain = prior.times(H) * root[:, None]
+        values, Q = torch.linalg.eigh(gain @ (root[:, None] * H).T)
+        turned, z = Q.T @ gain, Q.T @ (root * y)
+        lengths = turned.square().sum(1)
         for size in sizes:
-            root = torch.linalg.cholesky(size * K + v.diag())
-            half = torch.linalg.solve_triangular(root, y[:, None], upper=False)
-            misfit, volume = half.square().sum(), root.diagonal().log().sum()
+            variance = size * values.clamp_min(0) + 1
+            misfit, volume = (z.square() / variance).sum(), variance.log().sum() / 2
             if math.isinf(freedom):
                 evidence.append(-misfit / 2 - volume)
                 scales.append(torch.ones_like(misfit))
             else:
                 evidence.append(-(freedom + n) / 2 * (freedom + misfit).log() - volume)
                 scales.append((freedom + misfit) / (freedom + n))
-            alpha = torch.linalg.solve_triangular(root.T, half, upper=True)[:, 0]
-            means.append(size * (alpha @ gain))
+            means.append(size * (z / variance) @ turned)
             # tr(t C − t² C Hᵀ G⁻¹ H C) with tr C = 1.
-            covered = (torch.cholesky_inverse(root) * M).sum()
-            spreads.append(scales[-1] * (size - size**2 * covered))
+            spreads.append(scales[-1] * (size - size**2 * (lengths / variance).sum()))
     weights = torch.stack(evidence).softmax(0)
     centers = torch.stack(means)
     mean = weights @ centers
