@@ -165,3 +165,16 @@ def test_refusals():
         find_recipe("pulze")
     with pytest.raises(LatdirError, match="pulse has no setting 'lr': it has steps, target, rate"):
         find_recipe("pulse", lr=1.0)
+
+
+def test_the_loop_minimizes_the_penalty_too():
+    world = linear()
+    _, images = pair(world, 1)
+    target, start = objective(world, images), 3 * world.sample(1, seed=8)
+    free, bound = (
+        find_recipe("ii2s", steps=200, weight=w, rate=0.05).solve(target, start, seed=0).codes
+        for w in (0.0, 30.0)
+    )
+    best = target.typicality.distances
+    assert best(free) > 0.3
+    assert not torch.allclose(free, bound, atol=0.05)
