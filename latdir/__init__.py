@@ -20,16 +20,21 @@ if TYPE_CHECKING:
     from analysis import *
     from directions import *
     from discovery import *
+    from latdir.explorer.widget import explore
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "explore"]
 __all__ += directions.__all__
 __all__ += discovery.__all__
 __all__ += analysis.__all__
 
 
 def __getattr__(name: str) -> Any:
+    if name == "explore":
+        from latdir.explorer.widget import explore
+
+        return explore
     for package in (directions, discovery, analysis):
         if name in package.__all__:
             return getattr(package, name)

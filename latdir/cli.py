@@ -16,6 +16,7 @@ from latdir.commands import bank, listing
 from latdir.commands.demo import demo
 from latdir.commands.discover import MethodGroup
 from latdir.commands.edit import edit
+from latdir.commands.explore import explore
 from latdir.commands.invert import invert
 from latdir.commands.measure import compare, effects, evaluate, report
 from latdir.commands.sample import import_, sample
@@ -78,7 +79,10 @@ def latdir(
 
 
 GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
-    (app, (demo, sample, sheet, edit, solve, invert, effects, evaluate, compare, report)),
+    (
+        app,
+        (demo, sample, sheet, explore, edit, solve, invert, effects, evaluate, compare, report),
+    ),
     (bank_app, (bank.show, bank.merge, bank.condition, bank.convert)),
     (samples_app, (import_,)),
     (list_app, (listing.generators, listing.classifiers, listing.methods)),

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("directions", "discovery", "analysis", "latdir")
-DATA = ("py.typed", ".html", ".css", ".safetensors", ".md", ".json")
+DATA = ("py.typed", ".html", ".css", ".js", ".safetensors", ".md", ".json")
 
 
 def project() -> dict:

@@ -27,7 +27,17 @@ from latdir.explorer.pictures import Studio
 from latdir.explorer.sliders import Slider
 from latdir.explorer.state import State
 
-__all__ = ["CLOSE", "Effects", "Held", "Locks", "check_locks", "hold", "settled", "unheld"]
+__all__ = [
+    "CLOSE",
+    "Effects",
+    "Held",
+    "Locks",
+    "Measured",
+    "check_locks",
+    "hold",
+    "settled",
+    "unheld",
+]
 
 # Drift of a locked attribute that is left, and that is reported, in standard deviations.
 CLOSE, FAR = 0.07, 0.1
@@ -145,20 +155,32 @@ def check_locks(locks: Sequence[str], names: Sequence[str]) -> None:
 
 
 @dataclass
+class Measured:
+    """What was measured so far."""
+
+    effects: Effects = field(default_factory=Effects)
+
+
+@dataclass
 class Locks:
     """Locked attributes of one session.
 
     Attributes:
         bank: Directions of one space.
         sliders: Theirs.
-        effects: What was measured so far.
+        measured: Effects, which sessions of the same models may share.
     """
 
     bank: DirectionBank
     sliders: Sequence[Slider]
-    effects: Effects = field(default_factory=Effects)
+    measured: Measured
     # What the last search on a picture added to the linear solution, and for what edit.
     _found: tuple[State, dict[str, float]] | None = None
+
+    @property
+    def effects(self) -> Effects:
+        """What was measured so far."""
+        return self.measured.effects
 
     def unmeasured(self, state: State) -> list[str]:
         """Directions whose effects a state's locks wait for."""

@@ -20,7 +20,15 @@ from directions.generators.base import Generator
 from directions.paths import CurvedPath
 from latdir.explorer import export, messages
 from latdir.explorer.history import History, Shelf
-from latdir.explorer.locks import CLOSE, Effects, Locks, check_locks, settled, unheld
+from latdir.explorer.locks import (
+    CLOSE,
+    Effects,
+    Locks,
+    Measured,
+    check_locks,
+    settled,
+    unheld,
+)
 from latdir.explorer.measuring import Scored, as_rows, measured_effects, scored
 from latdir.explorer.photos import Found, inverted
 from latdir.explorer.pictures import Studio, encoded
@@ -60,6 +68,7 @@ class Session:
         generator: Makes the images; the bank belongs to it.
         classifier: Scores them; without one there are no scores and no locks.
         paths: Curved paths of the same space.
+        beside: Another session of the same models, whose measured effects are shared.
 
     Raises:
         LatdirError: A bank or path of another generator or space, or two of one name.
@@ -84,13 +93,14 @@ class Session:
         classifier: Classifier | None = None,
         *,
         paths: Iterable[CurvedPath] = (),
+        beside: Session | None = None,
     ) -> None:
         self.studio = Studio(bank, generator, {path.name: path for path in paths})
         self.classifier = None if classifier is None else check_classifier(classifier)
         self.sliders = sliders_of(bank, self.studio.paths.values())
         self.state = State()
         self.history, self.shelf = History(), Shelf()
-        self.locks = Locks(bank, self.sliders)
+        self.locks = Locks(bank, self.sliders, beside.locks.measured if beside else Measured())
         # Scores of unedited pictures, by source.
         self._starts: dict[Any, tuple[float, ...]] = {}
         self._scored: State | None = None
@@ -296,7 +306,7 @@ class Session:
         return [self._in_place(self._settled, solved=True)]
 
     def _measured(self, effects: Effects) -> list[Answer]:
-        self.locks.effects = self.locks.effects | effects
+        self.locks.measured.effects = self.locks.effects | effects
         answers = [self._strengths()] if self._sorting else []
         if self.state.locks and not self._unmeasured():
             self._scored = None

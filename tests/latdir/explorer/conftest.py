@@ -1,6 +1,8 @@
 """A small world to explore, and the built-in faces."""
 
+import contextlib
 import io
+import threading
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from directions.classifiers import load_classifier
 from directions.generators import load_generator
 from directions.planted.world import planted
 from discovery import Boundary, sample
+from latdir.explorer.server import application, listening, web_server
 from latdir.explorer.session import Session
 
 NAMES = ["smiling", "yaw", "mouth_open", "male", "age"]
@@ -63,3 +66,18 @@ def worked(session: Session, most: int = 200) -> list[dict]:
             return told
         told += [answer for answer, _ in job.finish(job.run())]
     raise AssertionError("the session never comes to rest")
+
+
+@contextlib.contextmanager
+def running(make, host="127.0.0.1", port=0):
+    """A server on this machine; by default on a free port."""
+    server = web_server(application(make, host=host))
+    with listening("127.0.0.1", port) as taken:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
+        thread.start()
+        try:
+            yield taken.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(20)
+    assert not thread.is_alive()

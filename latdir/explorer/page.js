@@ -1,0 +1,3 @@
+import { openPage } from "./explorer.js";
+
+openPage(document.getElementById("explorer"));
