@@ -100,7 +100,8 @@ class Session:
         self.sliders = sliders_of(bank, self.studio.paths.values())
         self.state = State()
         self.history, self.shelf = History(), Shelf()
-        self.locks = Locks(bank, self.sliders, beside.locks.measured if beside else Measured())
+        measured = Measured() if beside is None else beside.locks.measured
+        self.locks: Locks = Locks(bank, self.sliders, measured)
         # Scores of unedited pictures, by source.
         self._starts: dict[Any, tuple[float, ...]] = {}
         self._scored: State | None = None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from importlib import import_module, resources
+from typing import Any
 
 from directions.arguments import checked_kinds
 from directions.bank import DirectionBank
@@ -18,12 +17,7 @@ from latdir.explorer.host import Host
 from latdir.explorer.pictures import png_bytes
 from latdir.explorer.session import Session
 
-if TYPE_CHECKING:
-    from IPython.display import DisplayHandle
-
-__all__ = ["explore"]
-
-WIDGET = "application/vnd.jupyter.widget-view+json"
+__all__ = ["Explorer", "explore"]
 
 
 @checked_kinds
@@ -33,10 +27,10 @@ def explore(
     classifier: Classifier | None = None,
     *,
     paths: Iterable[CurvedPath] = (),
-) -> Any:
+) -> Explorer:
     """Explore a bank in a notebook: sliders, locks, scores, history, export.
 
-    Put it last in a cell. The widget's `session` has what is on the screen: `session.state`, and
+    Put it last in a cell. Its `session` has what is on the screen: `session.state`, and
     `session.studio.edited(session.state)`, its code. A saved notebook shows the last picture.
 
     Args:
@@ -46,7 +40,7 @@ def explore(
         paths: Curved paths of the same space.
 
     Returns:
-        The widget.
+        The explorer.
 
     Raises:
         LatdirError: A bank or path of another generator or space, or anywidget is not installed.
@@ -56,60 +50,58 @@ def explore(
         >>> from directions.planted.world import planted
         >>> world = planted()
         >>> bank = DirectionBank.of(world, [Direction("up", world.truth[0], "z")])
-        >>> widget = explore(bank, world, world.classifier())
-        >>> widget.session.handle({"verb": "edit", "amounts": {"up": 1.0}})[0]["verb"]
+        >>> explorer = explore(bank, world, world.classifier())
+        >>> explorer.session.handle({"verb": "edit", "amounts": {"up": 1.0}})[0]["verb"]
         'picture'
-        >>> widget.close()
+        >>> explorer.close()
     """
-    session = Session(bank, generator, classifier, paths=paths)
-    return _widget_class()(session)
+    return Explorer(Session(bank, generator, classifier, paths=paths))
 
 
-@cache
-def _widget_class() -> Any:
-    """The widget's class, made when anywidget is first needed."""
-    anywidget = require("anywidget", "explore")
-    folder = resources.files("latdir.explorer")
+class Explorer:
+    """An explorer in a notebook; put it last in a cell.
 
-    class Explorer(anywidget.AnyWidget):  # type: ignore[name-defined,misc]
-        """An explorer in a notebook.
+    Attributes:
+        session: What is on the screen.
+        widget: The bare widget, to be put into others.
 
-        Attributes:
-            session: What is on the screen.
-        """
+    Args:
+        session: What to show.
 
-        _esm = folder.joinpath("explorer.js").read_text(encoding="utf-8")
-        _css = folder.joinpath("explorer.css").read_text(encoding="utf-8")
+    Raises:
+        LatdirError: anywidget is not installed.
+    """
 
-        def __init__(self, session: Session) -> None:
-            super().__init__()
-            self.session = session
-            self._host = Host(session, self._tell)
-            self._still: DisplayHandle | None = None
-            self.on_msg(self._receive)
+    def __init__(self, session: Session) -> None:
+        anywidget = require("anywidget", "explore")
+        folder = resources.files("latdir.explorer")
+        self.session = session
+        files = {
+            name: folder.joinpath(file).read_text(encoding="utf-8")
+            for name, file in (("_esm", "explorer.js"), ("_css", "explorer.css"))
+        }
+        self.widget: Any = type("ExplorerWidget", (anywidget.AnyWidget,), files)()
+        self._host = Host(session, self._tell)
+        self._still: Any = None
+        self.widget.on_msg(self._receive)
 
-        def _receive(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
-            self._host.receive(message, bytes(buffers[0]) if buffers else b"")
+    def close(self) -> None:
+        """Stop the session's threads, and the widget."""
+        self._host.close()
+        self.widget.close()
 
-        def _tell(self, header: dict[str, Any], payload: bytes) -> None:
-            self.send(header, [payload] if payload else None)
-            if header.get("step") is not None and self._still is not None:
-                self._still.update(_Still(self.session))
+    def _receive(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
+        self._host.receive(message, bytes(buffers[0]) if buffers else b"")
 
-        def _ipython_display_(self, **given: Any) -> None:
-            from IPython.display import display
+    def _tell(self, header: dict[str, Any], payload: bytes) -> None:
+        self.widget.send(header, [payload] if payload else None)
+        if header.get("step") is not None and self._still is not None:
+            self._still.update(_Still(self.session))
 
-            bundle = self._repr_mimebundle_(**given)
-            data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-            display(data, metadata=metadata, raw=True)
-            self._still = display(_Still(self.session), display_id=True)
-
-        def close(self) -> None:
-            """Stop the session's threads, and the widget."""
-            self._host.close()
-            super().close()
-
-    return Explorer
+    def _ipython_display_(self, **_: Any) -> None:
+        display: Any = import_module("IPython.display").display
+        display(self.widget)
+        self._still = display(_Still(self.session), display_id=True)
 
 
 class _Still:
