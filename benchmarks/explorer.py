@@ -1,0 +1,192 @@
+"""From a key to painted pixels: the explorer's page beside Gradio, in turns, in one run.
+
+    python benchmarks/explorer.py BANK [--gradio PYTHON] [--presses 60]
+
+Both show the same bank of the same generator with a slider for each direction; scores are on in the
+explorer. A press changes a slider in the page; the time ends when a frame has been drawn after the
+new picture is on the canvas (explorer) or loaded into its element (Gradio). `--gradio` is a Python
+that has gradio, torch and this project's dependencies; without it only the explorer is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+ROUNDS = 3
+DRAG_SECONDS = 3
+SWITCHES = [
+    f"--{switch}"
+    for switch in (
+        "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
+        "disable-background-networking", "disable-component-update", "disable-sync",
+    )
+]  # fmt: skip
+
+# The frame that shows the picture has been handed over when the frame after it begins.
+PRESS = """([count, find, mark]) => new Promise((done) => {
+  const slider = eval(find)(), seen = eval(mark), times = [];
+  const press = () => {
+    const begun = performance.now(), before = seen();
+    const forth = Number(slider.value) < 1.5;
+    slider.value = Number(slider.value) + (forth ? 0.05 : -3);
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
+    const look = () => {
+      if (seen() === before) return requestAnimationFrame(look);
+      requestAnimationFrame(() => {
+        times.push(performance.now() - begun);
+        times.length < count ? setTimeout(press, 60) : done(times);
+      });
+    };
+    requestAnimationFrame(look);
+  };
+  press();
+})"""
+DRAG = """([seconds, find, mark]) => new Promise((done) => {
+  const slider = eval(find)(), seen = eval(mark);
+  let pictures = 0, last = seen(), k = 0;
+  const end = performance.now() + 1000 * seconds;
+  const move = () => {
+    if (seen() !== last) { pictures += 1; last = seen(); }
+    const now = performance.now();
+    if (now < end) {
+      slider.value = 2 * Math.sin(++k / 20);
+      slider.dispatchEvent(new Event('input', { bubbles: true }));
+      return requestAnimationFrame(move);
+    }
+    // Settled when no picture has come for a while.
+    let settled = now;
+    const watch = () => {
+      if (seen() !== last) { last = seen(); settled = performance.now(); }
+      if (performance.now() - now < 800) return requestAnimationFrame(watch);
+      done([pictures / seconds, settled - now]);
+    };
+    requestAnimationFrame(watch);
+  };
+  requestAnimationFrame(move);
+})"""
+OURS = (
+    "() => document.querySelector('.slider input[type=range]')",
+    "() => document.querySelector('canvas').dataset.painted",
+)
+GRADIOS = (
+    "() => document.querySelector('input[type=range]')",
+    "() => document.querySelector('#picture img')?.src",
+)
+GRADIO = """
+import sys, torch
+import gradio as gr
+import directions as d
+from directions.images.tensors import to_pil
+bank = d.DirectionBank.load(sys.argv[1])
+generator = d.load_generator(bank.generator)
+space = next(iter({x.space for x in bank.directions}))
+code, make = generator.sample(1, seed=11, space=space), generator.inference(space=space)
+def draw(*amounts):
+    return to_pil(make(d.move(code, bank, dict(zip(bank, amounts))))[0])
+with gr.Blocks() as page:
+    picture = gr.Image(value=draw(*[0.0] * len(bank)), elem_id="picture", format="webp")
+    sliders = [gr.Slider(-3, 3, 0, step=0.05, label=name) for name in bank]
+    for slider in sliders:
+        slider.input(draw, sliders, picture, show_progress="hidden", trigger_mode="always_last")
+page.launch(server_port=int(sys.argv[2]), quiet=True)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bank")
+    parser.add_argument("--gradio", help="a Python that has gradio")
+    parser.add_argument("--presses", type=int, default=60)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_ANALYTICS_ENABLED": "False"}
+    ours = [sys.executable, "-m", "latdir", "explore", options.bank, "--port", "7931"]
+    commands = {"explorer": (ours, 7931, OURS)}
+    if options.gradio:
+        command = [options.gradio, "-c", GRADIO, options.bank, "7932"]
+        commands["gradio"] = (command, 7932, GRADIOS)
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    running = [subprocess.Popen(c, env=environment) for c, _, _ in commands.values()]
+    figures: dict[str, dict[str, list[float]]] = {}
+    try:
+        for _, port, _ in commands.values():
+            _wait(port)
+        with sync_playwright() as started:
+            browser = started.chromium.launch(executable_path=chromium, args=SWITCHES)
+            for _ in range(ROUNDS):
+                for name, (_, port, places) in commands.items():
+                    page = browser.new_page(viewport={"width": 1280, "height": 900})
+                    measured = _measured(page, port, places, options.presses)
+                    for figure, values in measured.items():
+                        figures.setdefault(name, {}).setdefault(figure, []).extend(values)
+                    page.close()
+            browser.close()
+    finally:
+        for process in running:
+            process.terminate()
+    result = {name: _summary(values) for name, values in figures.items()}
+    result["load"] = os.getloadavg()[0]
+    print(json.dumps(result, indent=1))
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _wait(port: int) -> None:
+    for _ in range(240):
+        try:
+            urlopen(f"http://127.0.0.1:{port}/", timeout=2).read()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    raise SystemExit(f"nothing answers on port {port}")
+
+
+def _measured(
+    page: Page, port: int, places: tuple[str, str], presses: int
+) -> dict[str, list[float]]:
+    sizes: list[float] = []
+
+    def count(data: str | bytes) -> None:
+        frame = data if isinstance(data, bytes) else data.encode()
+        if b'"verb":"picture"' in frame:
+            sizes.append(float(len(frame)))
+
+    page.on("websocket", lambda socket: socket.on("framereceived", count))
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.wait_for_selector("canvas[data-painted], #picture img", timeout=30000, state="visible")
+    page.wait_for_timeout(2500)
+    sizes.clear()
+    times = page.evaluate(PRESS, [presses, *places])
+    rate, settled = page.evaluate(DRAG, [DRAG_SECONDS, *places])
+    return {"press_ms": times, "images_per_s": [rate], "settle_ms": [settled], "bytes": sizes}
+
+
+def _summary(values: dict[str, list[float]]) -> dict[str, float]:
+    press = sorted(values["press_ms"])
+    made = {
+        "press_ms_median": statistics.median(press),
+        "press_ms_p95": press[int(0.95 * len(press))],
+        "images_per_s": statistics.median(values["images_per_s"]),
+        "settle_ms": statistics.median(values["settle_ms"]),
+    }
+    if values["bytes"]:
+        made["bytes_median"] = statistics.median(values["bytes"])
+        made["bytes_max"] = max(values["bytes"])
+    return {name: round(value, 1) for name, value in made.items()}
+
+
+if __name__ == "__main__":
+    main()
