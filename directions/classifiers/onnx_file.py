@@ -101,7 +101,7 @@ class OnnxClassifier(Classifier):
     def _raw(self, images: Tensor) -> Tensor:
         taken = self._prepared(rgb_images(images))
         if self.module is not None and images.requires_grad and torch.is_grad_enabled():
-            scores = _first(self.module(taken))
+            scores = _first(self.module(taken.cpu())).to(images.device)
         else:
             feed = {self._input.name: taken.detach().float().cpu().numpy()}
             scores = torch.from_numpy(self._session.run(None, feed)[0]).to(images.device)

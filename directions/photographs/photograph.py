@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.arguments import checked
+from directions.arguments import checked, checked_fields
 from directions.classifiers.faces.classifier import faces
 from directions.classifiers.faces.detector import FaceBox, find_faces
 from directions.classifiers.faces.landmarks import head_pose
@@ -26,6 +26,7 @@ Align = Literal["face", "center"]
 PASSES = 3
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Photograph:
     """A photograph, and the part of it in a generator's framing.
@@ -35,12 +36,19 @@ class Photograph:
         image: `[1, 3, h, w]`, what `invert` takes.
         alignment: Brings pixels of the picture to pixels of the image.
         name: File name, for messages.
+
+    Raises:
+        LatdirError: Pixels that are not finite.
     """
 
     picture: Float[Tensor, "1 3 H W"]
     image: Float[Tensor, "1 3 h w"]
     alignment: Similarity
     name: str = "the picture"
+
+    def __post_init__(self) -> None:
+        if not (self.picture.isfinite().all() and self.image.isfinite().all()):
+            raise LatdirError(f"{self.name} has NaN or infinite pixels: images are in [-1, 1]")
 
     def paste(
         self,

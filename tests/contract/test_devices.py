@@ -6,6 +6,8 @@ import copy
 import inspect
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -24,7 +26,7 @@ from directions import (
     wrap_classifier,
 )
 from directions.bank import DirectionBank
-from directions.classifiers import Combined, Mirrored, Renamed
+from directions.classifiers import Combined, Mirrored, Renamed, load_onnx
 from directions.classifiers.clip.model import load_clip
 from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.classifiers.faces.inference import tiled
@@ -72,6 +74,13 @@ def reader() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2)).eval().requires_grad_(False)
 
 
+def from_onnx():
+    from tests.directions.classifiers.test_onnx_file import write  # skips without onnx
+
+    with TemporaryDirectory() as folder:
+        return load_onnx(write(Path(folder) / "net.onnx"), attributes=["a", "b"])
+
+
 CLASSIFIERS = {
     "planted": WORLD.classifier,
     "faces": lambda: load_classifier("faces"),
@@ -83,6 +92,7 @@ CLASSIFIERS = {
     "mirrored": lambda: Mirrored(load_classifier("faces"), odd=("yaw",)),
     "combined": lambda: Combined(load_classifier("pixels"), WORLD.classifier()),
     "wrapped": lambda: wrap_classifier(reader(), attributes=["a", "b"], name="mine"),
+    "onnx": from_onnx,
     "face_labeler": lambda: planted_faces().labeler(0),
 }
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 import analysis
 from directions.classifiers.clip.prompts import Prompt
+from directions.photographs.alignment import Similarity
 from tests.fuzzed.world import NAMES, QUIET
 
 
@@ -103,6 +104,10 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
             "open_images": {
                 "source": np.zeros((48, 80), np.uint8), "size": 16, "box": (0, 0, 32, 32),
                 "background": 1.0,
+            },
+            "Photograph": {
+                "picture": torch.zeros(1, 3, 48, 48), "image": torch.zeros(1, 3, 16, 16),
+                "alignment": Similarity(0.5 + 0j, -4 - 4j), "name": "me.jpg",
             },
             "open_photograph": {
                 "source": np.zeros((48, 80, 3), np.uint8), "generator": w.generator,
