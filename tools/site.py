@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "pca": ("styleface64", "w", "n_directions=4, n_codes=20_000"),
     "sefa": ("styleface64", "w", "n_directions=4"),
     "conditional_flow": ("digiface64", "z", "steps=100"),
+    "teach": ("digiface64", "z", "n_codes=512"),
     "gradient": ("digiface64", "z", "n_codes=64"),
     "active_subspace": ("digiface64", "z", "n_codes=64, n_directions=2"),
     "transforms": ("digiface64", "z", "n_codes=512"),
@@ -143,6 +144,15 @@ def example(name: str) -> str:
             "samples = ld.sample(\n"
             '    generator, faces, 500, seed=0, attributes=["smiling", "yaw", "male"]\n)'
         )
+    elif "answers" in needs:
+        source, given = "answers", ", generator=generator"
+        before += [
+            "codes = generator.sample(60, seed=0)",
+            "# A person would look at the images: here their brightness answers.",
+            'seen = ld.load_classifier("pixels")(generator.synthesize(codes))[:, 0].detach()',
+            "answers = ld.Answers.from_arrays(\n"
+            '    codes, seen > seen.median(), "bright", generator=generator\n)',
+        ]
     elif "classifier" in needs:
         given = f", classifier=faces{given}"
     elif "text" in needs:
