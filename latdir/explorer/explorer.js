@@ -304,7 +304,7 @@ export function mount(root, link, keyTarget = root) {
   };
   const lockOf = (attribute) => {
     const made = button("open", `Lock ${attribute}`, () => {
-      const locked = new Set(view.state.locks);
+      const locked = new Set(view.state?.locks ?? []);
       if (!locked.delete(attribute)) locked.add(attribute);
       act("lock", { names: [...locked] });
     }, { className: "lock" });
@@ -312,7 +312,7 @@ export function mount(root, link, keyTarget = root) {
     return made;
   };
   const showLocks = () => {
-    const locked = new Set(view.state.locks);
+    const locked = new Set(view.state?.locks ?? []);
     for (const node of app.querySelectorAll("button.lock")) {
       const on = locked.has(node.dataset.attribute);
       if (node.getAttribute("aria-pressed") === String(on)) continue;

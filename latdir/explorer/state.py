@@ -17,9 +17,9 @@ from directions.seeds import PICTURE_SEED
 __all__ = ["Mix", "State", "packed", "unpacked"]
 
 # Whole numbers that a browser represents exactly.
-LARGEST_SEED = 2**53 - 1
+LARGEST_EXACT = 2**53 - 1
 
-SeedNumber = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+SeedNumber = Annotated[int, Field(ge=0, le=LARGEST_EXACT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
