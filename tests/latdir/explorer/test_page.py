@@ -237,6 +237,8 @@ def test_locks_move_other_thumbs(visit, port):
     for _ in range(20):
         slider(page, "smiling").press("ArrowRight")
     page.get_by_role("button", name="Lock yaw").first.click()
+    for _ in range(10):
+        slider(page, "smiling").press("ArrowRight")
     held = page.locator(".slider.held input[type=range]")
     playwright.expect(held.first).to_have_attribute(
         "aria-valuetext", re.compile("sigma, held"), timeout=60000
