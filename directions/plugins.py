@@ -6,14 +6,14 @@ import importlib
 import inspect
 import sys
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from directions.errors import LatdirError, UnknownNameError, did_you_mean
 
-__all__ = ["Entry", "build", "installed"]
+__all__ = ["Entry", "build", "configured", "installed"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,40 @@ def installed(group: str, builtin: Container[str]) -> dict[str, Entry]:
         for point in entry_points(group=group)
         if point.name not in builtin
     }
+
+
+def configured(name: str, entries: Mapping[str, Entry], *, kind: str, **settings: Any) -> Any:
+    """An object of the dataclass registered under a name, with settings of its own.
+
+    Args:
+        name: A key of `entries`.
+        entries: The built-in entries.
+        kind: The kind of object, for the error.
+        **settings: Fields that differ from their defaults.
+
+    Raises:
+        LatdirError: No such name, or a setting that it does not have.
+
+    Example:
+        >>> entries = {"entry": Entry("directions.plugins:Entry", "itself")}
+        >>> configured("entry", entries, kind="part", location="a:b", summary="c")
+        Entry(location='a:b', summary='c')
+        >>> configured("entri", entries, kind="part")
+        Traceback (most recent call last):
+        ...
+        directions.errors.UnknownNameError: no part 'entri': did you mean 'entry'? there are entry
+    """
+    if name not in entries:
+        raise UnknownNameError(
+            f"no {kind} {name!r}: {did_you_mean(name, entries)}there are {', '.join(entries)}"
+        )
+    module, _, title = entries[name].location.partition(":")
+    found = getattr(importlib.import_module(module), title)
+    known = [f.name for f in fields(found)]
+    for setting in settings:
+        if setting not in known:
+            raise LatdirError(f"{name} has no setting {setting!r}: it has {', '.join(known)}")
+    return found(**settings)
 
 
 def build(

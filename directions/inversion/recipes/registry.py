@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import fields
 from typing import Any
 
 from directions.arguments import checked
-from directions.errors import LatdirError, UnknownNameError, did_you_mean
 from directions.inversion.base import Inverter
-from directions.plugins import Entry
+from directions.plugins import Entry, configured
 
 __all__ = ["RECIPES", "find_recipe"]
 
@@ -40,14 +37,5 @@ def find_recipe(name: str, **settings: Any) -> Inverter:
         >>> find_recipe("creswell").config
         {'solver': 'Creswell', 'steps': 5000, 'target': 100.0, 'rate': 0.01, 'alpha': 0.01}
     """
-    if name not in RECIPES:
-        raise UnknownNameError(
-            f"no recipe {name!r}: {did_you_mean(name, RECIPES)}there are {', '.join(RECIPES)}"
-        )
-    module, _, kind_name = RECIPES[name].location.partition(":")
-    kind: type[Inverter] = getattr(importlib.import_module(module), kind_name)
-    known = [f.name for f in fields(kind)]
-    for setting in settings:
-        if setting not in known:
-            raise LatdirError(f"{name} has no setting {setting!r}: it has {', '.join(known)}")
-    return kind(**settings)
+    made: Inverter = configured(name, RECIPES, kind="recipe", **settings)
+    return made

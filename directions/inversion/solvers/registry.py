@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import fields
 from typing import Any
 
-from directions.errors import LatdirError, UnknownNameError, described, did_you_mean
+from directions.errors import LatdirError, described
 from directions.inversion.base import Inverter
-from directions.plugins import Entry
+from directions.plugins import Entry, configured
 
 __all__ = ["SOLVERS", "find_solver"]
 
@@ -52,14 +50,5 @@ def find_solver(solver: str | Inverter, **settings: Any) -> Inverter:
         raise LatdirError(
             f"solver is {described(solver)}: give a name ({', '.join(SOLVERS)}) or an Inverter"
         )
-    if solver not in SOLVERS:
-        raise UnknownNameError(
-            f"no solver {solver!r}: {did_you_mean(solver, SOLVERS)}there are {', '.join(SOLVERS)}"
-        )
-    module, _, name = SOLVERS[solver].location.partition(":")
-    kind: type[Inverter] = getattr(importlib.import_module(module), name)
-    known = [f.name for f in fields(kind)]
-    for setting in settings:
-        if setting not in known:
-            raise LatdirError(f"{solver} has no setting {setting!r}: it has {', '.join(known)}")
-    return kind(**settings)
+    made: Inverter = configured(solver, SOLVERS, kind="solver", **settings)
+    return made
