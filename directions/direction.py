@@ -17,7 +17,7 @@ from directions.arguments import checked_fields, checked_kinds
 from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError, described
 from directions.space import Space, as_codes
 
-__all__ = ["Amount", "Calibration", "Direction", "as_amount"]
+__all__ = ["Amount", "Calibration", "Direction", "as_amount", "per_code"]
 
 Amount = float | Tensor | np.ndarray | Sequence[float]
 """A number, or one for each code."""
@@ -343,16 +343,8 @@ class Direction:
             LatdirError: The codes do not fit the vector, or the unit is unknown.
         """
         codes = as_codes(codes)
-        step = torch.as_tensor(
-            self.latent_amount(as_amount(amount), unit), dtype=codes.dtype, device=codes.device
-        )
-        if step.ndim > 1 or (step.ndim == 1 and len(step) not in (1, len(codes))):
-            raise LatdirError(
-                f"amount has shape {list(step.shape)}: give one number, "
-                f"or one for each of the {len(codes)} codes"
-            )
-        vector = self._placed(codes)
-        return codes + step.reshape(-1, *[1] * (codes.ndim - 1)) * vector
+        step = per_code(self.latent_amount(as_amount(amount), unit), codes)
+        return codes + step * self._placed(codes)
 
     def _placed(self, codes: Tensor) -> Tensor:
         """The vector in the shape of one of `codes`, zero on layers it does not act on."""
@@ -429,6 +421,31 @@ class Direction:
         )
         offset = None if self.offset is None else -self.offset
         return replace(self, vector=-self.vector, offset=offset, calibration=calibration)
+
+
+def per_code(amount: float | Tensor, codes: Float[Tensor, "n *shape"]) -> Tensor:
+    """Amounts in the shape that multiplies codes: one for all of them, or one for each.
+
+    Args:
+        amount: A number or `[1]`, or `[n]`.
+        codes: `[n, *shape]`.
+
+    Raises:
+        LatdirError: Amounts of another shape.
+
+    Example:
+        >>> per_code(2.0, torch.zeros(3, 5)).tolist()
+        [[2.0]]
+        >>> per_code(torch.ones(3), torch.zeros(3, 4, 5)).shape
+        torch.Size([3, 1, 1])
+    """
+    step = torch.as_tensor(amount).to(codes)
+    if step.ndim > 1 or (step.ndim == 1 and len(step) not in (1, len(codes))):
+        raise LatdirError(
+            f"amount has shape {list(step.shape)}: give one number, "
+            f"or one for each of the {len(codes)} codes"
+        )
+    return step.reshape(-1, *[1] * (codes.ndim - 1))
 
 
 def as_amount(amount: object) -> float | Tensor:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.classifiers.base import Classifier
+from directions.direction import per_code
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 from directions.paths.base import CurvedPath, StoredPath
@@ -111,12 +111,7 @@ class FlowPath(CurvedPath):
             raise UnknownNameError(
                 f"flow path {self.name!r} has no unit {unit!r}: use {', '.join(self.units)}"
             )
-        steps = torch.as_tensor(amount).to(codes)
-        if steps.ndim > 1 or (steps.ndim == 1 and len(steps) not in (1, len(codes))):
-            raise LatdirError(
-                f"amount has shape {list(steps.shape)}: give one number, "
-                f"or one for each of the {len(codes)} codes"
-            )
+        steps = per_code(amount, codes).flatten()
         flat = self._flat(codes)
         flow, k = self.couplings.like(flat), len(self.attributes)
         u, r = self._charted(flat)

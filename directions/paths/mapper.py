@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from directions.classifiers.base import Classifier
+from directions.direction import per_code
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
 from directions.paths.base import CurvedPath, StoredPath
@@ -127,13 +128,7 @@ class MapperPath(CurvedPath):
                 f"mapper {self.name!r} moves codes of shape {list(self.shape)}, "
                 f"not {list(codes.shape[1:])}"
             )
-        steps = torch.as_tensor(amount).to(codes)
-        if steps.ndim > 1 or (steps.ndim == 1 and len(steps) not in (1, len(codes))):
-            raise LatdirError(
-                f"amount has shape {list(steps.shape)}: give one number, "
-                f"or one for each of the {len(codes)} codes"
-            )
-        steps = steps.reshape(-1, *[1] * (codes.ndim - 1)) * lengths[unit]
+        steps = per_code(amount, codes) * lengths[unit]
         return codes + steps * displacement(codes, self.groups, self.networks)
 
     def stored(self) -> StoredPath:
