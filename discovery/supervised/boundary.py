@@ -33,7 +33,15 @@ from discovery.estimators.linear import Hyperplanes, Rotated, lda, mean_differen
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
 from discovery.sampling.samples import Samples
-from discovery.supervised.labels import Labeled, Scale, Threshold, extremes, labeled, warn_of_few
+from discovery.supervised.labels import (
+    Labeled,
+    Scale,
+    Threshold,
+    bank_of,
+    extremes,
+    labeled,
+    warn_of_few,
+)
 
 __all__ = ["Boundary", "Estimator"]
 
@@ -189,14 +197,7 @@ class Boundary(LabelMethod):
                     evidence=figures,
                 )
             )
-        provenance = {
-            "classifier": samples.classifier,
-            "samples": n,
-            "seed": samples.seed,
-            "truncation": samples.truncation,
-            **{key: samples.notes[key] for key in ("device",) if key in samples.notes},
-        }
-        return DirectionBank(tuple(made), samples.generator, samples.fingerprint, provenance)
+        return bank_of(samples, made)
 
     def _fit(
         self, data: Labeled, *, weights: Tensor | None = None, fast: bool = False

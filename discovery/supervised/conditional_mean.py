@@ -31,7 +31,7 @@ from directions.errors import LatdirError, SamplesError
 from discovery.base import LabelMethod
 from discovery.estimators.held_out import spearman
 from discovery.sampling.samples import Samples
-from discovery.supervised.labels import Scale, labeled, warn_of_few
+from discovery.supervised.labels import Scale, bank_of, labeled, warn_of_few
 
 __all__ = ["ConditionalMean", "InverseRegression", "inverse_regression", "refuse_collinear"]
 
@@ -202,13 +202,7 @@ class ConditionalMean(LabelMethod):
                     evidence=figures,
                 )
             )
-        provenance = {
-            "classifier": samples.classifier,
-            "samples": n,
-            "seed": samples.seed,
-            "truncation": samples.truncation,
-        }
-        return DirectionBank(tuple(made), samples.generator, samples.fingerprint, provenance)
+        return bank_of(samples, made)
 
 
 def refuse_collinear(gram: Tensor, names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Targets of a boundary from scores: labels, soft targets, InterFaceGAN's selection."""
+"""From scores to targets (labels, soft targets, InterFaceGAN's selection) and to a bank."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
+from directions.bank import DirectionBank
 from directions.classifiers.base import logit
+from directions.direction import Direction
 from directions.errors import LatdirError, SamplesError
 from directions.space import Prior
 from discovery.estimators.held_out import ranks
@@ -22,6 +24,7 @@ __all__ = [
     "Labeled",
     "Scale",
     "Threshold",
+    "bank_of",
     "extremes",
     "interfacegan_rows",
     "labeled",
@@ -250,3 +253,15 @@ def interfacegan_rows(
         ends.append(torch.from_numpy(end[index]).to(scores.device))
     positive, negative = ends
     return positive[:train], negative[:train], positive[train:], negative[train:]
+
+
+def bank_of(samples: Samples, directions: Sequence[Direction]) -> DirectionBank:
+    """A bank of directions found from samples, with what these tell of where they come from."""
+    provenance = {
+        "classifier": samples.classifier,
+        "samples": len(samples),
+        "seed": samples.seed,
+        "truncation": samples.truncation,
+        **{key: samples.notes[key] for key in ("device",) if key in samples.notes},
+    }
+    return DirectionBank(tuple(directions), samples.generator, samples.fingerprint, provenance)
