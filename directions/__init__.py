@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SpaceError,
         UnknownNameError,
     )
+    from directions.executors import Local, Processes, Ray
     from directions.generators import load_generator
     from directions.generators.wrap import wrap
     from directions.images.animations import save_animation
@@ -57,7 +58,8 @@ __all__ = [
     "orthonormalize", "disentangle", "move", "set_level", "sweep", "solve", "lerp", "slerp",
     "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores", "invert",
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
-    "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation",
+    "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
+    "Processes", "Ray",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

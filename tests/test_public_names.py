@@ -13,7 +13,7 @@ PINNED = {
         load_clip load_generator move orthonormalize save_png set_level slerp solve sweep truncate
         Inversion invert open_images Photograph open_photograph
         Level Solution progress_bars
-        wrap wrap_classifier
+        Local Processes Ray wrap wrap_classifier
         contact_sheet edit_frames picked save_animation
     """,
     "discovery": """

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from directions.arguments import checked_fields
 from directions.errors import LatdirError, real_number, whole_number
+from directions.executors import Executor, Local
 from directions.fingerprints import Precision
 
 __all__ = ["Rendering"]
@@ -30,6 +31,8 @@ class Rendering:
             to pay for the compilation.
         progress: Whether to show a bar, as in `measure_effects(…, rendering=Rendering(
             progress=False))`.
+        executor: Where images are made and scored: here, in several processes
+            (`Processes(workers)`), or on a cluster (`Ray(…)`); `directions.executors` has them.
 
     Raises:
         LatdirError: A value that is not allowed.
@@ -48,6 +51,7 @@ class Rendering:
     compile: bool | None = None
     # Nothing that is computed depends on it.
     progress: bool = field(default=True, compare=False)
+    executor: Executor = field(default=Local(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and whole_number(self.batch_size, "batch_size") < 1:

@@ -19,6 +19,7 @@ from directions.arguments import returned
 from directions.classifiers.base import Classifier, check_classifier, check_finite, names_of
 from directions.devices import device_name
 from directions.errors import LatdirError, SamplesError
+from directions.executors import Local
 from directions.fingerprints import Precision
 from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_images
@@ -258,7 +259,7 @@ class Scorer:
     def _chosen(self, rendering: Rendering, n: int) -> Rendering:
         compiles = self._classifier is not None and self._classifier.compiles
         store = kept_scores() if n >= MEASURE_FROM else None
-        asked = asdict(replace(rendering, progress=True))
+        asked = asdict(replace(rendering, progress=True, executor=Local()))
         key = {"rendering": asked, "names": self.names, "n": n if compiles else None}
         key |= {**self._identity, "threads": torch.get_num_threads()} if store else {}
         if store and (known := store.setting(key)):

@@ -1,11 +1,13 @@
 """Sample stores: a folder that is consistent at every moment, or memory.
 
-A shard is written first, then the manifest that names it: killing the writer loses at most one
-shard's work, and its partial files are removed on the next open.
+A shard is written first, then the manifest that names it: killing the writer loses what it did
+since the last manifest, a shard or a moment's work, and its partial files are removed on the next
+open.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,7 @@ Rows = tuple[Tensor, Tensor]
 """Codes `[n, *shape]` and scores `[n, k]`."""
 
 LOCK = ".lock"
+PAUSE = 20.0  # between two manifests, in units of the time that writing one takes
 # Settings that must agree for two runs in one folder, and their descriptions.
 IDENTITY = {
     "fingerprint": "generator",
@@ -73,7 +76,11 @@ def opened(folder: str | Path, header: Header) -> Iterator[Folder]:
                 f"{path} has shards but no {MANIFEST}, so their contents cannot be identified: "
                 "delete them, or choose another folder"
             )
-        yield Folder(path, header)
+        store = Folder(path, header)
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 @runtime_checkable
@@ -88,6 +95,9 @@ class Store(Protocol):
 
     def describe(self, **changes: Any) -> None:
         """Change the manifest."""
+
+    def held(self, index: int) -> int:
+        """How many rows of one shard there are."""
 
     def get(self, index: int) -> Rows | None:
         """Codes and scores of one shard, if there is any of it."""
@@ -116,6 +126,10 @@ class Memory:
         """Change the manifest."""
         self.header = self.header.evolve(**changes)
 
+    def held(self, index: int) -> int:
+        """How many rows of one shard there are."""
+        return len(self._parts[index][0]) if index in self._parts else 0
+
     def get(self, index: int) -> Rows | None:
         """Codes and scores of one shard, if there is any of it."""
         return self._parts.get(index)
@@ -134,34 +148,43 @@ class Memory:
 class Folder:
     """A folder open for writing, shard by shard; deleted shards are treated as missing.
 
+    The manifest follows the shards within twenty times the time that writing it takes, so that a
+    shard costs the same however many there are.
+
     Raises:
         LatdirError: A shard does not match its checksum.
 
     Attributes:
         path: The folder.
         place: The same.
-        header: Its manifest, without the shards whose files are missing.
+        header: Its manifest, without the list of shards.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
         self.path = self.place = path
-        kept = tuple(s for s in header.shards if (path / s.file).exists())
+        kept = [s for s in header.shards if (path / s.file).exists()]
         for shard in kept:
             checked_bytes(path, shard)
-        self.header = header.evolve(shards=kept)
+        self._shards = {shard.first // ROWS: shard for shard in kept}
+        self.header = header.evolve(shards=())
+        self._due = 0.0
+        self._behind = False
         self._sweep()
 
     def describe(self, **changes: Any) -> None:
         """Change the manifest, on disk as well."""
         self.header = self.header.evolve(**changes)
-        write_header(self.path, self.header)
+        self._write()
+
+    def held(self, index: int) -> int:
+        """How many rows of one shard there are."""
+        return self._shards[index].rows if index in self._shards else 0
 
     def get(self, index: int) -> Rows | None:
         """Codes and scores of one shard, if there is any of it."""
-        for shard in self.header.shards:
-            if shard.first == index * ROWS:
-                return read_shard(self.path, shard, self.header)[:2]
-        return None
+        if index not in self._shards:
+            return None
+        return read_shard(self.path, self._shards[index], self.header)[:2]
 
     def put(
         self,
@@ -179,17 +202,38 @@ class Folder:
             places: Places of the rows in the seed's sequence; consecutive by default.
         """
         new = write_shard(self.path, index * ROWS, codes, scores, self.header, places)
-        others = [s for s in self.header.shards if s.first != new.first]
-        self.describe(shards=tuple(sorted([*others, new], key=lambda s: s.first)))
-        self._sweep()
+        old = self._shards.get(index)
+        self._shards[index] = new
+        self._behind = True
+        if old is not None or time.monotonic() >= self._due:
+            self._write()
+        if old is not None and old.file != new.file:
+            (self.path / old.file).unlink(missing_ok=True)
 
     def rows(self, count: int) -> Rows:
         """The first `count` rows."""
-        return _assembled(self.path, self.header, count)[0]
+        return _assembled(self.path, self._complete, count)[0]
+
+    def close(self) -> None:
+        """Bring the manifest up to date."""
+        if self._behind:
+            self._write()
+
+    @property
+    def _complete(self) -> Header:
+        shards = tuple(self._shards[i] for i in sorted(self._shards))
+        # Validated when they were made: a copy costs nothing for each of them.
+        return self.header.model_copy(update={"shards": shards})
+
+    def _write(self) -> None:
+        begun = time.monotonic()
+        write_header(self.path, self._complete)
+        now = time.monotonic()
+        self._due, self._behind = now + PAUSE * (now - begun), False
 
     def _sweep(self) -> None:
         """Remove leftovers of a killed writer: unlisted shards, temporary files."""
-        named = {shard.file for shard in self.header.shards}
+        named = {shard.file for shard in self._shards.values()}
         for file in self.path.glob("samples-*.parquet"):
             if file.name not in named:
                 file.unlink()

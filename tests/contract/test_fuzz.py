@@ -30,7 +30,7 @@ PACKAGES = {"directions": directions, "discovery": discovery, "analysis": analys
 NOT_CALLED = {
     "LatdirError", "BankError", "CheckpointError", "ConvergenceError", "InfeasibleError",
     "Interrupted", "SamplesError", "SpaceError", "UnknownNameError", "METHODS", "HELD_OUT_SEED",
-    "NAMING_SEED", "plots", "keep_freed_memory", "keep_scores", "progress_bars",
+    "NAMING_SEED", "plots", "Local", "keep_freed_memory", "keep_scores", "progress_bars",
     # Nested records that only their own functions make; what they are made from is fuzzed.
     "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
     "Inversion", "Leakage", "Naming", "Participation", "Realism", "Solution",

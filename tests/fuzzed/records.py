@@ -35,6 +35,8 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
             "DirectionBank": {"directions": w.bank.directions, "generator": "g",
                               "fingerprint": w.bank.fingerprint, "provenance": {}},
             "Level": {"value": 50.0, "unit": "years"},
+            "Processes": {"workers": 2, "devices": ("cpu",)},
+            "Ray": {"address": "auto", "workers": 2, "num_cpus": 1.0, "num_gpus": 0.5},
             "Prior": {"mean": torch.zeros(3), "covariance": torch.eye(3)},
             "Rendering": {"truncation": 0.7, "precision": "float32", "batch_size": 4,
                           "compile": False, "progress": False},

@@ -7,7 +7,8 @@ from typing import Annotated
 import pytest
 import typer
 
-from latdir.options import Flags, with_flags
+from directions import LatdirError, Local, Processes, Ray
+from latdir.options import Flags, Models, with_flags
 
 Level = Annotated[int, typer.Option(help="A level.", min=0)]
 
@@ -62,3 +63,29 @@ def test_the_command_gets_the_object_back(command):
     app(["--first", "1", "--level", "5", "--called", "b", "--codes", "9"], standalone_mode=False)
     app(["--first", "2"], standalone_mode=False)
     assert seen == [(1, Place(5, "b"), {"codes": 9}), (2, Place(), {"codes": 8})]
+
+
+@pytest.mark.parametrize(
+    ("given", "executor"),
+    [
+        ({}, Local()),
+        ({"workers": 1}, Local()),
+        ({"workers": 3}, Processes(3)),
+        ({"executor": "processes"}, Processes(2)),
+        ({"executor": "ray", "address": "auto", "num_gpus": 1.0}, Ray("auto", num_gpus=1.0)),
+    ],
+)
+def test_flags_choose_where_images_are_made(given, executor) -> None:
+    assert Models(**given).rendering().executor == executor
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"address": "auto"}, "--address and --num-gpus are of a Ray cluster"),
+        ({"executor": "local", "workers": 2}, "--workers 2 needs --executor processes or ray"),
+    ],
+)
+def test_flags_of_executors_that_do_not_go_together(given, message: str) -> None:
+    with pytest.raises(LatdirError, match=message):
+        Models(**given).rendering()

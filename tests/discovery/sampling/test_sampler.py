@@ -654,7 +654,7 @@ def test_the_bar_ends_at_the_number_of_samples(monkeypatch) -> None:
         def __exit__(self, *error) -> None:
             pass
 
-    monkeypatch.setattr("discovery.sampling.sampler.tqdm", Bar)
+    monkeypatch.setattr("discovery.sampling.run.tqdm", Bar)
     world = planted(factors=2, dim=6)
     sample(world, world.classifier(), 1000, seed=0, start=10)
     assert seen == sorted(seen)
