@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 import torch
 from jaxtyping import Float
@@ -28,22 +29,16 @@ from latdir.explorer.sliders import Slider
 from latdir.explorer.state import State
 
 __all__ = [
-    "CLOSE",
-    "Effects",
-    "Held",
-    "Locks",
-    "Measured",
-    "check_locks",
-    "hold",
-    "settled",
+    "CLOSE", "MEASURING", "Effects", "Held", "Locks", "Measured", "check_locks", "hold", "settled",
     "unheld",
-]
+]  # fmt: skip
 
 # Drift of a locked attribute that is left, and that is reported, in standard deviations.
 CLOSE, FAR = 0.07, 0.1
 # Directions of a large bank that locks make use of.
 MOST_USED = 24
 DIGITS = 3
+MEASURING = "Measuring what the directions do"
 
 
 @dataclass(frozen=True)
@@ -156,9 +151,15 @@ def check_locks(locks: Sequence[str], names: Sequence[str]) -> None:
 
 @dataclass
 class Measured:
-    """What was measured so far."""
+    """What was measured so far, by any session of the same models."""
 
     effects: Effects = field(default_factory=Effects)
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, effects: Effects) -> None:
+        """Take effects of more directions, from any thread."""
+        with self._lock:
+            self.effects = self.effects | effects
 
 
 @dataclass
@@ -169,11 +170,13 @@ class Locks:
         bank: Directions of one space.
         sliders: Theirs.
         measured: Effects, which sessions of the same models may share.
+        waiting: The last state that locks were asked for, if its effects were not measured then.
     """
 
     bank: DirectionBank
     sliders: Sequence[Slider]
     measured: Measured
+    waiting: State | None = None
     # What the last search on a picture added to the linear solution, and for what edit.
     _found: tuple[State, dict[str, float]] | None = None
 
@@ -196,10 +199,12 @@ class Locks:
 
     def applied(self, state: State) -> tuple[State, str]:
         """A state with the amounts that hold what it locks, and what could not be held."""
+        self.waiting = None
         if not state.locks:
             return state.but(held={}), ""
         if self.unmeasured(state):
-            return state.but(held={}), "Measuring what the directions do; then the locks hold."
+            self.waiting = state.but(held={})
+            return self.waiting, f"{MEASURING}; then the locks hold."
         held = self._linear(state)
         amounts = dict(held.amounts)
         for name, more in self._offsets(state).items():

@@ -8,9 +8,7 @@ result back.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from directions.bank import DirectionBank
@@ -19,17 +17,10 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths import CurvedPath
 from latdir.explorer import export, messages
+from latdir.explorer.background import Background
 from latdir.explorer.history import History, Shelf
-from latdir.explorer.locks import (
-    CLOSE,
-    Effects,
-    Locks,
-    Measured,
-    check_locks,
-    settled,
-    unheld,
-)
-from latdir.explorer.measuring import Scored, as_rows, measured_effects, scored
+from latdir.explorer.jobs import Answer, Job, failed, guarded
+from latdir.explorer.locks import Locks, Measured, check_locks
 from latdir.explorer.photos import Found, inverted
 from latdir.explorer.pictures import Studio, encoded
 from latdir.explorer.sliders import find, sliders_of
@@ -37,27 +28,7 @@ from latdir.explorer.state import State
 
 __all__ = ["Answer", "Job", "Session"]
 
-Answer = tuple[dict[str, Any], bytes]
-"""What the page is told, as JSON values, and a picture or file."""
-
 MOST_SLIDERS = 200
-# Directions measured at a time, between which a score or a photograph can have its turn.
-TOGETHER = 4
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Job:
-    """Work that may take longer than a picture.
-
-    Attributes:
-        run: Does it, on any thread, and changes nothing.
-        finish: Takes its result, on the thread of `handle`; returns answers.
-    """
-
-    run: Callable[[], Any]
-    finish: Callable[[Any], list[Answer]]
 
 
 class Session:
@@ -102,14 +73,12 @@ class Session:
         self.history, self.shelf = History(), Shelf()
         measured = Measured() if beside is None else beside.locks.measured
         self.locks: Locks = Locks(bank, self.sliders, measured)
-        # Scores of unedited pictures, by source.
-        self._starts: dict[Any, tuple[float, ...]] = {}
-        self._scored: State | None = None
-        # The edit whose locks wait for a search on its picture, and the last that had one.
-        self._loose: State | None = None
-        self._settled: State | None = None
+        self.background: Background | None = None
+        if self.classifier is not None:
+            self.background = Background(
+                self.studio, self.classifier, self.locks, lambda: self.state, self._in_place
+            )
         self._photo: bytes | None = None
-        self._sorting = False
 
     def handle(self, message: object, payload: bytes = b"") -> Answer:
         """Answer a message of the page; a refused or failed one changes nothing.
@@ -126,36 +95,15 @@ class Session:
             read = messages.read(message)
             answer, data = getattr(self, f"_{read.verb}")(read, payload)
         except Exception as error:
-            answer, data = _failed(error)
+            answer, data = failed(error)
         return {"id": number, **answer}, data
 
     def job(self) -> Job | None:
         """The next work to do while no message waits; None when there is none."""
         if self._photo is not None:
             data, self._photo = self._photo, None
-            return _guarded(lambda: inverted(self.studio, data), self._inverted)
-        if (classifier := self.classifier) is None:
-            return None
-        if self._scored != self.state:
-            state = self._scored = self.state
-            start = self._starts.get(state.source)
-            return _guarded(
-                lambda: scored(self.studio, classifier, state, start),
-                lambda result: self._scores(result, state),
-            )
-        if self._loose is not None and self._loose == self.state:
-            state, self._loose = self._loose, None
-            scores = dict(zip(classifier.names, self._starts[state.source], strict=True))
-            return _guarded(
-                lambda: settled(self.studio, classifier, state, scores, self.locks),
-                lambda result: self._held(result, state),
-            )
-        if left := self._unmeasured():
-            part = self.studio.bank.select(left[:TOGETHER])
-            return _guarded(
-                lambda: measured_effects(self.studio.generator, classifier, part), self._measured
-            )
-        return None
+            return guarded(lambda: inverted(self.studio, data), self._inverted)
+        return None if self.background is None else self.background.job()
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -193,9 +141,10 @@ class Session:
         return {"verb": "sliders", "sliders": [s.as_dict() for s in found]}, b""
 
     def _measure(self, message: messages.Measure, _: bytes) -> Answer:
-        check_locks(["anything"] if self.classifier is None else [], ())
-        self._sorting = True
-        return self._strengths()
+        if self.background is None:
+            raise LatdirError("no classifier here scores what directions do: name one at the start")
+        self.background.sorting = True
+        return self.background.strengths()
 
     # The picture.
 
@@ -287,34 +236,7 @@ class Session:
 
     # Results of jobs.
 
-    def _scores(self, result: Scored, state: State) -> list[Answer]:
-        self._starts[state.source] = result.start
-        if state != self.state:
-            return []
-        std, changes = self.locks.effects.std, result.changes
-        drift = {n: changes[n] / std[n] for n in state.locks if std.get(n)}
-        loose = any(abs(d) > CLOSE for d in drift.values()) and state != self._settled
-        if loose and not self._unmeasured():
-            self._loose = state
-        notice = "" if loose else unheld(drift)
-        return [({"verb": "scores", "scores": as_rows(result), "notice": notice}, b"")]
-
-    def _held(self, amounts: dict[str, float], state: State) -> list[Answer]:
-        if state != self.state:
-            return []
-        self._settled = state.but(held=amounts)
-        self.locks.keep(self._settled)
-        return [self._in_place(self._settled, solved=True)]
-
-    def _measured(self, effects: Effects) -> list[Answer]:
-        self.locks.measured.effects = self.locks.effects | effects
-        answers = [self._strengths()] if self._sorting else []
-        if self.state.locks and not self._unmeasured():
-            self._scored = None
-            answers.append(self._in_place(self.state))
-        return answers
-
-    def _in_place(self, state: State, *, solved: bool = False) -> Answer:
+    def _in_place(self, state: State, solved: bool) -> Answer:
         """A state in place of the present step of the history."""
         answer, data = self._show(state, solved=solved)
         self.history.replace(self.state, answer["kind"], data)
@@ -324,44 +246,6 @@ class Session:
         state = self.state.but(photo=found.code, mix=None, amounts={}, held={})
         return [self._show(state, step=True, notice=found.remark)]
 
-    def _unmeasured(self) -> list[str]:
-        if self.state.locks or self._sorting:
-            return self.locks.unmeasured(self.state)
-        return []
-
-    def _strengths(self) -> Answer:
-        effects = self.locks.effects
-        known = {name: round(effects.strongest(name), 3) for name in effects.rows}
-        left = len(self._unmeasured())
-        return {"verb": "strengths", "strengths": known, "left": left}, b""
-
 
 def _plain(state: State) -> dict[str, Any]:
     return state.model_dump(mode="json")
-
-
-def _guarded(run: Callable[[], Any], finish: Callable[[Any], list[Answer]]) -> Job:
-    """A job whose failure is an answer."""
-
-    def tried() -> Any:
-        try:
-            return run()
-        except Exception as error:
-            return error
-
-    def finished(result: Any) -> list[Answer]:
-        try:
-            return [_failed(result)] if isinstance(result, Exception) else finish(result)
-        except Exception as error:
-            return [_failed(error)]
-
-    return Job(tried, finished)
-
-
-def _failed(error: Exception) -> Answer:
-    """One sentence about what went wrong; the trace of what is no user's mistake is logged."""
-    text = " ".join(str(error).split())
-    if not isinstance(error, LatdirError):
-        log.error("the explorer goes on after a failure", exc_info=error)
-        text = f"A model failed ({type(error).__name__}: {text[:200]}); the last picture is kept."
-    return {"verb": "error", "text": text}, b""

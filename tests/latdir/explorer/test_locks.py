@@ -8,6 +8,12 @@ from latdir.explorer.session import Session
 from tests.latdir.explorer.conftest import worked
 
 
+@pytest.fixture(scope="module")
+def measured(faces):
+    """A session of faces whose effects the others share."""
+    return Session(*faces)
+
+
 def settled(session, seed, amounts, locks):
     """The state after an edit with locks, and the drift of each lock in standard deviations."""
     session.handle({"verb": "source", "seed": seed})
@@ -33,6 +39,16 @@ def test_without_a_lock_it_moves(session):
     session.handle({"verb": "edit", "amounts": {"factor_0": 1.5}})
     [told] = worked(session)
     assert abs(told["scores"][1]["change"]) > 0.3
+
+
+def test_locks_hold_once_another_session_has_measured(session, world, small_bank):
+    other = Session(small_bank, world, world.classifier(), beside=session)
+    other.handle({"verb": "edit", "amounts": {"factor_0": 1.5}})
+    answer, _ = other.handle({"verb": "lock", "names": ["factor_1"]})
+    assert answer["notice"] == "Measuring what the directions do; then the locks hold."
+    settled(session, 3, {"factor_0": 1.0}, ["factor_2"])
+    assert [told["verb"] for told in worked(other)][:3] == ["scores", "picture", "scores"]
+    assert other.state.held["factor_1"] < -0.2
 
 
 def test_what_cannot_be_held_is_one_sentence_and_the_best_is_applied(session, world, small_bank):
@@ -68,8 +84,8 @@ def test_locks_of_a_large_bank_use_what_is_about_them(world, small_bank):
     assert {"n59", "factor_1"} <= set(used)
 
 
-def test_faces_keep_a_locked_attribute(faces):
-    session = Session(*faces)
+def test_faces_keep_a_locked_attribute(faces, measured):
+    session = Session(*faces, beside=measured)
     drifts, infeasible = [], 0
     for seed in range(3):
         drift, notice = settled(session, seed, {"smiling": 1.5}, ["yaw", "male"])
@@ -79,6 +95,15 @@ def test_faces_keep_a_locked_attribute(faces):
             drifts += [abs(d) for d in drift.values()]
     assert infeasible <= 1
     assert max(drifts) < 0.1
+
+
+def test_a_lock_that_the_picture_keeps_by_itself_moves_nothing(faces, measured):
+    """On average a smile turns a head; this one it does not."""
+    session = Session(*faces, beside=measured)
+    drift, notice = settled(session, 11, {"smiling": 1.5}, ["yaw"])
+    assert abs(drift["yaw"]) < 0.1
+    assert notice == ""
+    assert session.state.held == {}
 
 
 @pytest.mark.slow
