@@ -1,10 +1,10 @@
 """Inversion: from images to codes.
 
 Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
-starts, solves, restarts and judges; `folders` keeps the results of many pictures, batch by batch.
-`objective` is what is minimized; `degradations`, what images may have gone through before;
-`solvers` holds a file for each solver, `recipes` one for each published way, `losses` parts of
-costs. Import the names from here, `invert` from `directions`.
+spaces and starts, and `batches`, which solves, restarts and judges; `folders` keeps the results of
+many pictures. `objective` is what is minimized; `degradations`, what images may have gone through
+before; `solvers` holds a file for each solver, `recipes` one for each published way, `losses`
+parts of costs. Import the names from here, `invert` from `directions`.
 """
 
 from directions.inversion.base import STATUSES, Inversion, Inverter, Solved

@@ -14,6 +14,7 @@ from torch import Tensor
 from directions.errors import LatdirError, real_number, whole_number
 from directions.generators.base import Generator
 from directions.inversion.objective import Degradation, Objective
+from directions.inversion.starts import Ridge, Start
 
 __all__ = ["STATUSES", "Inversion", "Inverter", "Solved"]
 
@@ -78,6 +79,10 @@ class Inverter(ABC):
     """Whether the generator has to be differentiable."""
     preconditioned: ClassVar[bool] = False
     """Whether it uses JᵀJ averaged over the prior."""
+    spaces: ClassVar[tuple[str, ...]] = ("w",)
+    """Spaces it searches where none is named, the first that the generator has."""
+    start: ClassVar[Start] = Ridge()
+    """Where it begins where no start is given."""
 
     steps: int = 100
     target: float = 100.0

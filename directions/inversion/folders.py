@@ -25,7 +25,8 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator, check_generator
 from directions.images.photographs import SUFFIXES, open_images
 from directions.inversion.base import Inversion, Inverter
-from directions.inversion.invert import BATCH, described_run, invert
+from directions.inversion.batches import BATCH
+from directions.inversion.invert import described_run, invert
 from directions.inversion.objective import Degradation
 from directions.inversion.solvers import find_solver
 from directions.inversion.starts import Given, Ridge, Start, find_start
@@ -99,9 +100,9 @@ def invert_folder(
         (('0.png', '1.png', '2.png'), 'converged')
     """
     check_generator(generator)
-    name = generator.space(space or generator.default_space("w")).name
     method = find_solver("hybrid" if solver == "auto" else solver)
-    chosen = find_start(Ridge() if start is None else start)
+    name = generator.space(space or generator.default_space(*method.spaces)).name
+    chosen = find_start(method.start if start is None else start)
     if isinstance(chosen, Given):
         raise LatdirError("codes to start from belong to one batch of images: give them to invert")
     folder = Path(out)

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from directions.arguments import checked_kinds
-from directions.errors import LatdirError, SpaceError, whole_number
+from directions.errors import SpaceError, whole_number
 from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_seed
-from directions.inversion.base import Inversion, Inverter, Solved
+from directions.inversion.base import Inversion, Inverter
+from directions.inversion.batches import Job
 from directions.inversion.checks import check_differentiable, check_observed
 from directions.inversion.objective import Degradation, Objective
 from directions.inversion.solvers import find_solver
-from directions.inversion.starts import Given, Ridge, Start, find_start
+from directions.inversion.starts import Given, Start, find_start
 from directions.inversion.typicality import Typicality
-from directions.progress import tqdm
 from directions.scoring.features import Features
 from directions.scoring.rendering import Rendering
 
-__all__ = ["BATCH", "described_run", "invert"]
-
-log = logging.getLogger(__name__)
-
-BATCH = 16
-# Below this PSNR an image is not one of the generator's: its own are found far above.
-RANGE = 35.0
-# Of the distances of codes of the prior, the quantile that still is typical; and how many codes.
-TYPICAL, TYPICAL_CODES = 0.95, 512
-# Steps of the search for the best typical code.
-TYPICAL_STEPS = 15
+__all__ = ["described_run", "invert"]
 
 
 @checked_kinds
@@ -62,11 +48,13 @@ def invert(
         generator: Makes the images; differentiable.
         images: `[n, 3, H, W]` in [-1, 1], of the generator's size; or what a degradation made
             of such. A tensor, or an array.
-        space: Space of the codes; by default w where the generator has it, else its first.
+        space: Space of the codes; by default the solver's, w where the generator has it, else its
+            first.
         solver: A name from `directions.inversion.SOLVERS` or an `Inverter`. `auto` is
             `hybrid`: L-BFGS, then Levenberg–Marquardt.
-        start: `ridge` (a regression fitted once to the generator's own samples, the default),
-            `best`, `mean`, a `Start`, or codes `[n, *space.shape]`.
+        start: `ridge` (a regression fitted once to the generator's own samples), `best`, `mean`,
+            a `Start`, or codes `[n, *space.shape]`; by default the solver's, `ridge` but for
+            recipes.
         degradation: What the images have gone through, such as a mask; by default nothing.
         features: Squared distance of these is minimized, such as `lpips_features()`; by
             default pixels.
@@ -92,12 +80,13 @@ def invert(
     check_generator(generator)
     check_seed(seed, 0, 0)
     whole_number(restarts, "restarts", least=0)
-    name = generator.space(space or generator.default_space("w")).name
-    observed = check_observed(generator, images, degradation)
     method = find_solver("hybrid" if solver == "auto" else solver)
+    name = generator.space(space or generator.default_space(*method.spaces)).name
+    observed = check_observed(generator, images, degradation)
     if method.gradients:
         check_differentiable(generator, name)
-    chosen = _start(generator, start, name, len(observed))
+    begin = method.start if start is None else start
+    chosen = _start(generator, begin, name, len(observed))
     objective = Objective(
         generator, name, observed, Typicality.of(generator, name), degradation, features
     ).weighed()
@@ -106,8 +95,7 @@ def invert(
     fit = chosen.prepared(objective, metric=metric)
     if metric and fit is not None and fit.metric.numel():
         objective = replace(objective, metric=fit.metric)
-    job = _Job(method, restarts, seed)
-    parts = list(_batches(job, objective, chosen, rendering))
+    parts = list(Job(method, restarts, seed).batches(objective, chosen, rendering))
     record = described_run(generator, name, method, chosen, degradation, restarts, seed)
     record["features"] = None if features is None else getattr(features, "__qualname__", "own")
     return Inversion(
@@ -151,39 +139,7 @@ def described_run(
     }
 
 
-def _batches(
-    job: _Job, objective: Objective, start: Start, rendering: Rendering
-) -> Iterator[_Part]:
-    """The results, batch by batch; in half the batch where memory is short."""
-    done, size, n = 0, rendering.batch_size or BATCH, len(objective)
-    bar = tqdm(total=n, desc="invert", unit="image", delay=1, disable=not rendering.progress)
-    with bar:
-        while done < n:
-            end, made = min(done + size, n), None
-            index = torch.arange(done, end, device=objective.observed.device)
-            try:
-                made = job.run(objective.of(index), start.of(slice(done, end)))
-            except torch.OutOfMemoryError as error:
-                if end - done == 1:
-                    raise LatdirError(
-                        f"there is not enough memory on {objective.observed.device} to invert one "
-                        f"image of {objective.generator.name}: {error}"
-                    ) from error
-                size = (end - done) // 2
-                log.warning("out of memory with %d images at a time: now %d", end - done, size)
-            if made is None:
-                # Outside the handler, whose traceback holds the tensors.
-                if objective.observed.is_cuda:
-                    torch.cuda.empty_cache()
-                continue
-            bar.update(end - done)
-            done = end
-            yield made
-
-
-def _start(
-    generator: Generator, start: str | Start | Tensor | None, space: str, count: int
-) -> Start:
+def _start(generator: Generator, start: str | Start | Tensor, space: str, count: int) -> Start:
     if isinstance(start, Tensor):
         codes = generator.check(start.detach(), space)
         if len(codes) != count:
@@ -192,109 +148,4 @@ def _start(
                 "codes[:1].expand(len(images), …)"
             )
         return Given(codes)
-    return find_start(Ridge() if start is None else start)
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """The results of a batch, as in `Inversion`."""
-
-    codes: Tensor
-    costs: Tensor
-    psnr: Tensor
-    distances: Tensor
-    statuses: tuple[str, ...]
-    typical_psnr: Tensor
-    starts: tuple[str, ...]
-    steps: Tensor
-    seconds: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """What is done with each batch."""
-
-    solver: Inverter
-    restarts: int
-    seed: int
-
-    def run(self, objective: Objective, start: Start) -> _Part:
-        begun = time.perf_counter()
-        n = len(objective)
-        name = type(start).__name__.lower()
-        codes = self._finite(objective, start.first(objective, seed=self.seed))
-        solved = self.solver.solve(objective, codes, seed=self.seed)
-        starts, total = [name] * n, solved.steps.clone()
-        quality = self._quality(objective, solved)
-        for attempt in range(1, self.restarts + 1):
-            again = (~self._in_range(objective, solved, quality)).nonzero()[:, 0]
-            if not len(again):
-                break
-            part = objective.of(again)
-            codes = self._finite(part, start.next(part, attempt=attempt, seed=self.seed))
-            retried = self.solver.solve(part, codes, seed=self.seed)
-            total[again] += retried.steps
-            better = retried.costs < solved.costs[again]
-            solved.keep(again, retried.codes, retried.costs)
-            solved.stationary[again[better]] = retried.stationary[better]
-            for i in again[better].tolist():
-                starts[i] = f"restart {attempt}"
-            quality = self._quality(objective, solved)
-        statuses = self._statuses(objective, solved, quality)
-        typical = self._typical(objective, solved, statuses)
-        taken = (time.perf_counter() - begun) / n
-        return _Part(
-            solved.codes,
-            solved.costs,
-            quality,
-            objective.typicality.distances(solved.codes),
-            statuses,
-            typical,
-            tuple(starts),
-            total,
-            torch.full((n,), taken),
-        )
-
-    def _finite(self, objective: Objective, codes: Tensor) -> Tensor:
-        """The codes, with the mean in place of those of images that are not finite."""
-        finite = codes.flatten(1).isfinite().all(1)
-        shaped = finite.reshape(-1, *[1] * (codes.ndim - 1))
-        return torch.where(shaped, codes, objective.typicality.center(codes))
-
-    def _quality(self, objective: Objective, solved: Solved) -> Float[Tensor, "n"]:
-        finite = solved.costs.isfinite()
-        return torch.where(finite, objective.psnr(solved.codes), torch.nan)
-
-    def _in_range(self, objective: Objective, solved: Solved, quality: Tensor) -> Tensor:
-        return (quality >= RANGE) | (solved.costs <= max(self.solver.goal, objective.level))
-
-    def _statuses(self, objective: Objective, solved: Solved, quality: Tensor) -> tuple[str, ...]:
-        inside = self._in_range(objective, solved, quality)
-        statuses = []
-        for i in range(len(objective)):
-            if not torch.isfinite(solved.costs[i]):
-                statuses.append("failed")
-            elif not inside[i]:
-                statuses.append("out of range" if self.restarts else "stagnated")
-            elif solved.costs[i] <= self.solver.goal or solved.stationary[i]:
-                statuses.append("converged")
-            else:
-                statuses.append("unfinished")
-        return tuple(statuses)
-
-    def _typical(
-        self, objective: Objective, solved: Solved, statuses: tuple[str, ...]
-    ) -> Float[Tensor, "n"]:
-        """The PSNR of the best code within the distances of the prior, where out of range."""
-        found = torch.full_like(solved.costs, torch.nan)
-        rows = torch.tensor([i for i, s in enumerate(statuses) if s == "out of range"])
-        if len(rows):
-            near = objective.typicality
-            codes = objective.generator.sample(TYPICAL_CODES, seed=self.seed, space=objective.space)
-            radius = float(near.distances(codes).quantile(TYPICAL))
-            part = replace(objective.of(rows.to(found.device)), radius=radius)
-            begin = near.within(solved.codes[rows], radius)
-            steps = min(TYPICAL_STEPS, self.solver.steps)
-            made = replace(self.solver, steps=steps).solve(part, begin, seed=self.seed)
-            found[rows] = self._quality(part, made)
-        return found
+    return find_start(start)

@@ -63,6 +63,7 @@ class Objective:
         typicality: Distances of codes from the prior.
         prior: Weight of the squared distance.
         radius: Largest distance allowed, or None.
+        limit: Largest coordinate allowed, in standard deviations of the space, or None.
         metric: `[d, d]`, JᵀJ averaged over codes of the prior, a preconditioner; or None.
     """
 
@@ -74,6 +75,7 @@ class Objective:
     features: Features | None = None
     prior: float = 0.0
     radius: float | None = None
+    limit: float | None = None
     metric: Tensor | None = None
 
     def __len__(self) -> int:
@@ -82,6 +84,11 @@ class Objective:
     def of(self, rows: Int[Tensor, "m"]) -> Objective:
         """The objective of some of the images."""
         return replace(self, observed=self.observed[rows])
+
+    def observed_at(self, codes: Float[Tensor, "m ..."]) -> Float[Tensor, "m ..."]:
+        """A(G(code)) of any codes, differentiable."""
+        images = self.generator.synthesize(codes, self.space)
+        return images if self.degradation is None else self.degradation(images)
 
     def _seen(self, images: Tensor) -> Float[Tensor, "n f"]:
         return self._described(images if self.degradation is None else self.degradation(images))
@@ -125,7 +132,7 @@ class Objective:
 
     def seen_at(self, codes: Float[Tensor, "m ..."]) -> Float[Tensor, "m f"]:
         """φ(A(G(code))) of any codes."""
-        return self._seen(self.generator.synthesize(codes, self.space))
+        return self._described(self.observed_at(codes))
 
     def residuals(self, codes: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
         """Vectors whose squared norm is the cost, differentiable."""
@@ -180,15 +187,17 @@ class Objective:
         )
 
     def constrained(self, codes: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Codes drawn toward the mean until their distance is at most the radius."""
-        return codes if self.radius is None else self.typicality.within(codes, self.radius)
+        """Codes drawn toward the mean to within the radius, and coordinates to the limit."""
+        near = self.typicality
+        if self.limit is not None:
+            center, reach = near.center(codes), self.limit * near.spread
+            codes = center + (codes - center).clamp(-reach, reach)
+        return codes if self.radius is None else near.within(codes, self.radius)
 
     def psnr(self, codes: Float[Tensor, "n ..."]) -> Float[Tensor, "n"]:
         """Peak signal-to-noise ratio of what is seen of the codes' images, in decibels."""
         with torch.no_grad():
-            images = self.generator.synthesize(codes, self.space)
-            seen = images if self.degradation is None else self.degradation(images)
-        return psnr(seen, self.observed)
+            return psnr(self.observed_at(codes), self.observed)
 
 
 def psnr(images: Float[Tensor, "n ..."], targets: Float[Tensor, "n ..."]) -> Float[Tensor, "n"]:

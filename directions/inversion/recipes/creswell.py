@@ -1,13 +1,14 @@
 """Inverting the generator of a GAN: RMSprop in z with the prior's log density.
 
 Creswell & Bharath 2016/2018: Inverting the Generator of a Generative Adversarial Network,
-arXiv:1611.05644, arXiv:1802.05701; rate of the authors' script. Start at a sample
-(`start=Best(1)`).
+arXiv:1611.05644, arXiv:1802.05701; rate, and PyTorch's decay, of the authors' script. From a
+sample.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from directions.inversion.objective import Objective
 from directions.inversion.recipes.first_order import FirstOrder, Stepper
+from directions.inversion.starts import Best, Start
 
 __all__ = ["Creswell"]
 
@@ -29,6 +31,9 @@ class Creswell(FirstOrder):
         rate: Learning rate.
         alpha: Weight of the mean log density of a standard normal prior.
     """
+
+    spaces: ClassVar[tuple[str, ...]] = ("z",)
+    start: ClassVar[Start] = Best(1)
 
     steps: int = 5000
     target: float = 100.0

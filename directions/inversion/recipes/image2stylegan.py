@@ -1,7 +1,7 @@
 """Image2StyleGAN, and the improved embedding II2S.
 
-Abdal, Qin, Wonka 2019: Image2StyleGAN, arXiv:1904.03189: Adam in w+ from the mean (`space="w+",
-start="mean"`), pixels and VGG features (`features=`). Zhu, Abdal, Qin, Femiani, Wonka 2020:
+Abdal, Qin, Wonka 2019: Image2StyleGAN, arXiv:1904.03189: Adam in w+ from the mean, pixels and VGG
+features (`features=`). Zhu, Abdal, Qin, Femiani, Wonka 2020:
 Improved StyleGAN Embedding, arXiv:2012.09036: the same with the P_N distance, which here is that
 of `Typicality`; eigenvalues are bounded from below, where the original divides by near zero.
 """
@@ -9,12 +9,14 @@ of `Typicality`; eigenvalues are bounded from below, where the original divides 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.inversion.objective import Objective
 from directions.inversion.recipes.first_order import AdamMoments, FirstOrder, Stepper
+from directions.inversion.starts import Mean, Start
 
 __all__ = ["II2S", "Image2StyleGAN"]
 
@@ -26,6 +28,9 @@ class Image2StyleGAN(FirstOrder):
     Attributes:
         rate: Learning rate.
     """
+
+    spaces: ClassVar[tuple[str, ...]] = ("w+",)
+    start: ClassVar[Start] = Mean()
 
     steps: int = 5000
     target: float = 100.0

@@ -1,14 +1,15 @@
 """PULSE: super-resolution by search on a sphere.
 
 Menon, Damian, Hu, Ravi, Rudin 2020: PULSE: Self-Supervised Photo Upsampling via Latent Space
-Exploration of Generative Models, arXiv:2003.03808. With `degradation=Shrink(…, "bicubic")`, in
-`space="pn+"` (the original standardizes by coordinate where this whitens) or z, from samples
-(`start="best"`). The image is returned and judged also where it misses the original's threshold.
+Exploration of Generative Models, arXiv:2003.03808. With `degradation=Shrink(…, "bicubic")`, from
+a sample of pn+ (the original standardizes by coordinate where this whitens) or z. The image is
+returned and judged also where it misses the original's threshold.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from torch import Tensor
 from directions.errors import LatdirError
 from directions.inversion.objective import Objective
 from directions.inversion.recipes.first_order import AdamMoments, FirstOrder, Stepper
+from directions.inversion.starts import Best, Start
 
 __all__ = ["Pulse", "geocross"]
 
@@ -30,6 +32,9 @@ class Pulse(FirstOrder):
         cross: Weight of the angles between layers, beside 100 times the mean squared difference
             of images in [0, 1].
     """
+
+    spaces: ClassVar[tuple[str, ...]] = ("pn+", "z")
+    start: ClassVar[Start] = Best(1)
 
     steps: int = 100
     target: float = 100.0
@@ -51,7 +56,7 @@ class Pulse(FirstOrder):
         center = objective.typicality.center(codes)
         radius = (codes - center).norm(dim=-1, keepdim=True)
         if not bool((radius > 0).all()):
-            raise LatdirError('the sphere of a start at the mean is a point: say start="best"')
+            raise LatdirError("the sphere of a start at the mean is a point: say start=Best(1)")
         rates = [self.rate * one_cycle(i, self.steps) for i in range(self.steps)]
         return _OnSphere(AdamMoments(rates), center, radius)
 

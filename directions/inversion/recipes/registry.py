@@ -16,6 +16,8 @@ RECIPES: dict[str, Entry] = {
         f"{_HERE}.stylegan2_ada:StyleGAN2Ada", "the projector: Adam, noise on w that dies away"
     ),
     "image2stylegan": Entry(f"{_HERE}.image2stylegan:Image2StyleGAN", "Adam in w+ from the mean"),
+    "style_space": Entry(f"{_HERE}.style_space:StyleSpace", "Adam in w+, then in s"),
+    "igan": Entry(f"{_HERE}.igan:IGAN", "L-BFGS-B of the arctanh of z in a box"),
     "ii2s": Entry(f"{_HERE}.image2stylegan:II2S", "the same with the P_N distance as a prior"),
     "creswell": Entry(f"{_HERE}.creswell:Creswell", "RMSprop in z with the prior's log density"),
     "stochastic_clipping": Entry(

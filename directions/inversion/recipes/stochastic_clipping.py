@@ -8,6 +8,7 @@ later encoders of StyleGAN that use it. The paper's cost is the sum of squared d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from torch import Tensor
 from directions.errors import real_number
 from directions.inversion.objective import Objective
 from directions.inversion.recipes.first_order import FirstOrder, Stepper
+from directions.inversion.starts import Best, Start
 
 __all__ = ["StochasticClipping"]
 
@@ -28,6 +30,9 @@ class StochasticClipping(FirstOrder):
         rate: Length of a step over the gradient of the summed squared difference.
         limit: Half the side of the box.
     """
+
+    spaces: ClassVar[tuple[str, ...]] = ("z",)
+    start: ClassVar[Start] = Best(1)
 
     steps: int = 20_000
     target: float = 100.0

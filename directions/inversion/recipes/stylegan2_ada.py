@@ -1,8 +1,8 @@
 """The projector of StyleGAN2-ADA.
 
 Karras, Aittala, Hellsten, Laine, Lehtinen, Aila 2020: Training Generative Adversarial Networks
-with Limited Data, arXiv:2006.06676; the projector of Karras et al. 2020, arXiv:1912.04958. Start
-at the mean of w (`start="mean"`); its own cost is `features=lpips_features()`, summed as there.
+with Limited Data, arXiv:2006.06676; the projector of Karras et al. 2020, arXiv:1912.04958. From
+the mean of w; its own cost is `features=lpips_features()`, summed as there.
 Noise maps are not optimized: codes alone are returned here, and the original loses them.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,7 @@ from torch import Tensor
 from directions.inversion.objective import Objective
 from directions.inversion.recipes.first_order import AdamMoments, FirstOrder, Stepper
 from directions.inversion.solvers.adam import schedule
+from directions.inversion.starts import Mean, Start
 
 __all__ = ["StyleGAN2Ada"]
 
@@ -31,6 +33,9 @@ class StyleGAN2Ada(FirstOrder):
         noise: Deviation of the noise at first, of the root mean square distance of w to its mean.
         noise_until: Fraction of the steps with noise.
     """
+
+    spaces: ClassVar[tuple[str, ...]] = ("w",)
+    start: ClassVar[Start] = Mean()
 
     steps: int = 1000
     target: float = 100.0

@@ -14,6 +14,7 @@ import torch
 import directions
 from directions.errors import LatdirError
 from directions.inversion import Gray, Ridge, invert_folder
+from directions.inversion.batches import Job
 from directions.scoring.rendering import Rendering
 from tests.directions.inversion.worlds import bent, pair
 
@@ -121,20 +122,19 @@ def test_short_memory_halves_the_batch(monkeypatch, caplog):
     world = bent()
     _, images = pair(world, 7)
     clean = directions.invert(world, images, start="mean")
-    module = sys.modules["directions.inversion.invert"]
-    run = module._Job.run
+    run = Job.run
 
     def tight(job, objective, start):
         if len(objective) > 3:
             raise torch.OutOfMemoryError("no room")
         return run(job, objective, start)
 
-    monkeypatch.setattr(module._Job, "run", tight)
+    monkeypatch.setattr(Job, "run", tight)
     found = directions.invert(world, images, start="mean")
     torch.testing.assert_close(found.codes, clean.codes, rtol=0, atol=1e-3)
     assert "out of memory with 7 images at a time: now 3" in caplog.text
     monkeypatch.setattr(
-        module._Job, "run", lambda *given: (_ for _ in ()).throw(torch.OutOfMemoryError("no room"))
+        Job, "run", lambda *given: (_ for _ in ()).throw(torch.OutOfMemoryError("no room"))
     )
     with pytest.raises(LatdirError, match="not enough memory on cpu to invert one image"):
         directions.invert(world, images, start="mean")

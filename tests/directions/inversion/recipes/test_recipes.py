@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.optimize import minimize
 
 from directions import LatdirError, UnknownNameError, invert
+from directions.generators.wrap import wrap
 from directions.inversion import Objective, Typicality
 from directions.inversion.recipes import RECIPES, find_recipe
 from directions.inversion.recipes.first_order import AdamMoments
 from directions.inversion.recipes.pulse import geocross
 from tests.directions.inversion.worlds import bent, linear, pair
+from tests.styles import small_stylegan2
 
 BRIEF = {
     "stylegan2_ada": {"steps": 300},
@@ -19,6 +22,8 @@ BRIEF = {
     "creswell": {"steps": 400, "alpha": 0.0},
     "stochastic_clipping": {"steps": 400},
     "pulse": {},
+    "style_space": {"steps": 400},
+    "igan": {"limit": 5.0},
 }
 CONSTANTS = {
     "stylegan2_ada": {"steps": 1000, "rate": 0.1, "noise": 0.05, "noise_until": 0.75},
@@ -27,6 +32,8 @@ CONSTANTS = {
     "creswell": {"steps": 5000, "rate": 0.01, "alpha": 0.01},
     "stochastic_clipping": {"steps": 20_000, "limit": 2.0},
     "pulse": {"steps": 100, "rate": 0.4, "cross": 0.05},
+    "style_space": {"steps": 5000, "rate": 0.01},
+    "igan": {"steps": 200, "limit": 3**0.5},
 }
 
 
@@ -178,3 +185,68 @@ def test_the_loop_minimizes_the_penalty_too():
     best = target.typicality.distances
     assert best(free) > 0.3
     assert not torch.allclose(free, bound, atol=0.05)
+
+
+def test_a_recipe_brings_its_space_and_start():
+    generator = small_stylegan2()
+    images = generator.synthesize(generator.sample(1, seed=4))
+    for name, space, start in (
+        ("style_space", "s", "Mean"), ("image2stylegan", "w+", "Mean"), ("creswell", "z", "Best"),
+        ("pulse", "pn+", "Best"), ("stylegan2_ada", "w", "Mean"),
+    ):  # fmt: skip
+        recipe = find_recipe(name, steps=1, **({"first": 1} if name == "style_space" else {}))
+        found = invert(generator, images, solver=recipe, restarts=0)
+        assert (found.space, found.record["start"]) == (space, start)
+    given = invert(generator, images, solver=recipe, space="w", start="mean", restarts=0)
+    assert (given.space, given.record["start"]) == ("w", "Mean")
+
+
+def test_styles_are_searched_from_what_was_found_in_w_plus():
+    generator = small_stylegan2()
+    w = generator.sample(2, seed=4, space="w+")
+    with torch.no_grad():
+        images = generator.synthesize(w, "w+")
+        start = generator.map(w + 0.3 * torch.randn_like(w), "w+", "s")
+    target = Objective(generator, "s", images, Typicality.of(generator, "s"))
+    layered = Objective(generator, "w+", images, Typicality.of(generator, "w+"))
+    coarse = find_recipe("image2stylegan", steps=20).solve(
+        layered, generator.map(start, "s", "w+"), seed=0
+    )
+    styles = generator.map(coarse.codes, "w+", "s")
+    alone = find_recipe("style_space", steps=5, first=0).solve(target, styles, seed=0)
+    found = find_recipe("style_space", steps=5, first=20).solve(target, start, seed=0)
+    torch.testing.assert_close(found.codes, alone.codes)
+    assert found.steps.tolist() == [25, 25]
+    assert (found.costs < coarse.costs).all()
+
+
+def test_igan_is_scipys_lbfgs_of_the_arctanh_in_the_box_of_a_uniform_prior():
+    inner = bent()
+    world = wrap(
+        inner.synthesize, latent_dim=6, name="uniform",
+        draw=lambda rng, count: rng.uniform(-1, 1, (count, 6)),
+    )  # fmt: skip
+    _, images = pair(world, 2)
+    target, start = objective(world, images), world.sample(2, seed=8)
+
+    def evaluate(u):
+        leaf = torch.tensor(u, dtype=torch.float32).requires_grad_()
+        cost = (world.synthesize(leaf.tanh()[None]) - images[:1]).square().mean()
+        return float(cost.detach()), torch.autograd.grad(cost, leaf)[0].double().numpy()
+
+    half = target.typicality.spread
+    assert abs(find_recipe("igan").limit * half - 1) < 0.02
+    recipe = find_recipe("igan", steps=5, limit=1 / half)
+    found = recipe.solve(target, start, seed=0)
+    best = minimize(
+        evaluate, start[0].atanh().numpy(), jac=True, method="L-BFGS-B", tol=1e-6,
+        options={"maxiter": 5},
+    )  # fmt: skip
+    torch.testing.assert_close(
+        found.codes[0], torch.tensor(best.x).tanh().float(), rtol=1e-3, atol=1e-4
+    )
+    assert found.codes.abs().max() < 1
+    edge = recipe.free(target, torch.full((1, 6), 5.0))
+    assert edge.isfinite().all()
+    free = recipe.free(target, 0.5 * start)
+    torch.testing.assert_close(recipe.bound(target, free), 0.5 * start)
