@@ -1,22 +1,28 @@
 """Simulated lessons on faces: how near the taught direction comes, by clicks.
 
     python benchmarks/teach.py                              # digiface64, z
-    python benchmarks/teach.py --generator styleface64 --space w --features faces,pixels,none
+    python benchmarks/teach.py --generator styleface64 --space w
+
+Lessons 0 to 9 with labels of seed 2026 are those that settings were chosen on; the defaults are
+others. Each lesson is kept in the file of results, from which an interrupted run goes on.
 
 A hidden oracle answers as a person would: it clicks the images of a sheet whose score is in the
 highest third, and calls a strip less or more where the mean score of the second row differs from
 that of the first by 0.35 standard deviations of the score, much less or much more by 1. The truth
 is the ridge direction of 20,000 other labels of the same scores. Cosines and angles are of whitened
 codes, which for z are the codes themselves; clicks are the images clicked and one a strip. Means
-over attributes and lessons, with 95 % intervals over lessons.
+over attributes and lessons, with 95 % intervals over lessons. `cone` is the share of lessons whose
+95 % cone holds the truth.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import statistics
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +33,7 @@ from directions.generators.base import Generator
 from directions.scoring.kept import keep_scores
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
+from directions.storage.atomic import atomic
 from discovery.estimators.cones import angles
 from discovery.estimators.linear import ridge
 from discovery.sampling.sampler import sample
@@ -36,11 +43,13 @@ from discovery.teaching.answers import Answers
 from discovery.teaching.lesson import Lesson, Question
 
 ATTRIBUTES = ("smiling", "yaw", "mouth_open", "male", "age")
-SEED = 2026
-LABELS = 20_000
+LABELS, LABELS_SEED = 20_000, 2027
+LESSONS = (100, 120)
 CUTS = (0.35, 1.0)
 PREVALENCE = 1 / 3
 STAGES = ((20, 1), (26, 4))  # strips, sheets
+WRONG = (0.0, 0.1)
+RESULTS = Path(__file__).parent / "results"
 
 
 class Oracle:
@@ -80,101 +89,127 @@ def answered(question: Question, seen: Tensor, wrong: float, rng: torch.Generato
     return size if change > 0 else -size
 
 
-def interval(values: list[float]) -> str:
-    """Mean and 95 % interval."""
-    half = 1.96 * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{statistics.mean(values):.3f} ± {half:.3f}"
-
-
-def run(
-    generator: Generator, oracle: Oracle, target: Tensor, teach: Teach, space: str, n: int
-) -> None:
-    """Lessons with right answers, and with a tenth of them wrong."""
-    name = teach.features
-    for wrong in (0.0, 0.1):
-        rows: dict[tuple[int, int], list[list[float]]] = {stage: [] for stage in STAGES}
-        for seed in range(n):
-            found = lessons(generator, oracle, target, teach, space, seed, wrong)
-            for stage, figures in found.items():
-                rows[stage].append(figures)
-        for stage, figures in rows.items():
-            cosine, off, clicks, covered, *each = map(list, zip(*figures, strict=True))
-            by = ", ".join(
-                f"{a} {statistics.mean(c):.2f}" for a, c in zip(ATTRIBUTES, each, strict=True)
-            )
-            print(
-                f"{name:7} wrong {wrong:.0%} strips {stage[0]} sheets {stage[1]}: "
-                f"{statistics.mean(clicks):.0f} clicks, cosine {interval(cosine)} ({by}), "
-                f"expected minus true angle {interval(off)}°, cone {statistics.mean(covered):.2f}",
-                flush=True,
-            )
-
-
-def lessons(
+def lesson_rows(
     generator: Generator,
     oracle: Oracle,
     target: Tensor,
     teach: Teach,
     space: str,
     seed: int,
-    wrong: float,
-) -> dict[tuple[int, int], list[float]]:
-    """Cosine, expected minus true angle, clicks and coverage of a lesson for each."""
-    rng = torch.Generator().manual_seed(seed)
+) -> list[dict[str, Any]]:
+    """A row for each fraction of wrong answers and each stage of one lesson."""
     asked = Lesson(
         Answers.of("any", generator, space=space), generator, teach=teach, seed=10 * seed
     )
     strips = [asked.strip(k) for k in range(max(s for s, _ in STAGES))]
     sheets = [asked.sheet(k) for k in range(max(s for _, s in STAGES))]
     seen = [oracle.perceived(q.codes) for q in (*strips, *sheets)]
-    found = {}
-    for stage in STAGES:
-        figures = []
-        for a in range(len(ATTRIBUTES)):
-            lesson = Lesson(Answers.of("any", generator, space=space), generator, teach=teach)
-            for k, question in enumerate((*strips, *sheets)):
-                if k in range(stage[0], len(strips)) or k >= len(strips) + stage[1]:
-                    continue
-                lesson.answer(question, answered(question, seen[k][:, a], wrong, rng))
-            known = lesson.posterior
-            cosine = float(known.mean @ target[a] / known.mean.norm())
-            true = float(angles(target[a][None, None], known.mean[None]))
-            figures.append(
-                [cosine, lesson.angle - true, lesson.answers.clicks, float(known.cone() > true)]
-            )
-        columns = list(zip(*figures, strict=True))
-        found[stage] = [statistics.mean(c) for c in columns] + list(columns[0])
-    return found
+    rows = []
+    for wrong in WRONG:
+        rng = torch.Generator().manual_seed(seed)
+        for stage in STAGES:
+            found = []
+            for a in range(len(target)):
+                lesson = Lesson(Answers.of("any", generator, space=space), generator, teach=teach)
+                for k, question in enumerate((*strips, *sheets)):
+                    if k in range(stage[0], len(strips)) or k >= len(strips) + stage[1]:
+                        continue
+                    lesson.answer(question, answered(question, seen[k][:, a], wrong, rng))
+                known = lesson.posterior
+                true = float(angles(target[a][None, None], known.mean[None]))
+                cone = float(known.cone() > true)
+                found.append([lesson.answers.clicks, true, lesson.angle, cone])
+            columns = zip(*found, strict=True)
+            clicks, true, expected, inside = ([round(v, 2) for v in c] for c in columns)
+            rows.append({
+                "features": teach.features, "wrong": wrong, "stage": stage, "lesson": seed,
+                "clicks": clicks, "angle": true, "expected": expected, "inside": inside,
+            })  # fmt: skip
+    return rows
+
+
+def summary(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
+    """A line for each prior, fraction of wrong answers and stage."""
+    lines = []
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["features"], row["wrong"], *row["stage"]), []).append(row)
+    for (features, wrong, strips, sheets), found in groups.items():
+        cosines = [[math.cos(math.radians(a)) for a in row["angle"]] for row in found]
+        off = [statistics.mean(row["expected"]) - statistics.mean(row["angle"]) for row in found]
+        by = ", ".join(
+            f"{name} {statistics.mean(c):.2f}"
+            for name, c in zip(names, zip(*cosines, strict=True), strict=True)
+        )
+        clicks, inside = (
+            statistics.mean(v for row in found for v in row[key]) for key in ("clicks", "inside")
+        )
+        lines.append(
+            f"{features:7} wrong {wrong:.0%} strips {strips} sheets {sheets}: {clicks:.0f} clicks, "
+            f"cosine {interval([statistics.mean(c) for c in cosines])} ({by}), "
+            f"expected minus true angle {interval(off, 1)}°, cone {inside:.2f}, n {len(found)}"
+        )
+    return lines
+
+
+def interval(values: list[float], digits: int = 3) -> str:
+    """Mean and 95 % interval."""
+    if len(values) < 2:
+        return f"{values[0]:.{digits}f}"
+    half = 1.96 * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{statistics.mean(values):.{digits}f} ± {half:.{digits}f}"
 
 
 def main() -> None:
-    """Run the simulations and print a row for each."""
+    """Run the lessons that are not in the file of results and print a line for each setting."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--generator", default="digiface64")
     parser.add_argument("--space", default="z")
-    parser.add_argument("--samples", type=Path, help="Folder of labels; drawn there if empty.")
+    parser.add_argument("--attributes", default=",".join(ATTRIBUTES))
+    parser.add_argument("--labels-seed", type=int, default=LABELS_SEED)
     parser.add_argument("--features", default="faces,pixels,none")
-    parser.add_argument("--lessons", type=int, default=10)
+    parser.add_argument("--lessons", type=int, nargs=2, default=LESSONS, help="First, end.")
     parser.add_argument("--codes", type=int, default=Teach.n_codes)
-    parser.add_argument("--keep", type=Path, help="Folder of kept scores, to go on after a stop.")
+    parser.add_argument("--runs", type=Path, help="Folder of labels and kept scores.")
+    parser.add_argument("--out", type=Path, help="File of results.")
     given = parser.parse_args()
-    folder = given.samples or Path("runs") / f"teach-{given.generator}"
+    name = f"teach-{given.generator}-{given.space}"
+    folder = given.runs or Path("runs") / f"{name}-{given.labels_seed}"
+    out = given.out or RESULTS / f"{name}.json"
+    names = given.attributes.split(",")
     generator, classifier = load_generator(given.generator), load_classifier("faces")
+    settings = {
+        "generator": given.generator, "fingerprint": generator.fingerprint, "space": given.space,
+        "attributes": names, "labels": LABELS, "labels_seed": given.labels_seed,
+        "codes": given.codes,
+    }  # fmt: skip
+    kept = json.loads(out.read_text()) if out.exists() else {"settings": settings, "rows": []}
+    if kept["settings"] != settings:
+        raise SystemExit(f"{out} has results of other settings: give another --out")
+    rows = kept["rows"]
+    done = {(row["features"], row["lesson"]) for row in rows}
     samples = sample(
-        generator, classifier, LABELS, seed=SEED, space=given.space, out=folder,
-        attributes=ATTRIBUTES,
+        generator, classifier, LABELS, seed=given.labels_seed, space=given.space,
+        out=folder / "labels", attributes=names,
     )  # fmt: skip
-    with keep_scores(given.keep or folder / "kept"):
+    with keep_scores(folder):
         rendering = Rendering(progress=False, precision="float32", batch_size=64)
-        scorer = Scorer(
-            generator, classifier, space=given.space, names=ATTRIBUTES, rendering=rendering
-        )
+        scorer = Scorer(generator, classifier, space=given.space, names=names, rendering=rendering)
         oracle = Oracle(samples, scorer)
         for features in given.features.split(","):
             teach = Teach(features=features, n_codes=given.codes)
             white = teach.model(generator, given.space).white
             target = truth(samples, white.coordinates(samples.codes))
-            run(generator, oracle, target, teach, given.space, given.lessons)
+            for seed in range(*given.lessons):
+                if (features, seed) in done:
+                    continue
+                rows += lesson_rows(generator, oracle, target, teach, given.space, seed)
+                lines = ",\n  ".join(json.dumps(row) for row in rows)
+                with atomic(out) as file:
+                    file.write_text(
+                        f'{{"settings": {json.dumps(settings)},\n "rows": [\n  {lines}\n]}}\n'
+                    )
+    print("\n".join(summary(rows, names)))
 
 
 if __name__ == "__main__":

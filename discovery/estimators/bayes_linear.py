@@ -11,7 +11,7 @@ coordinates are compressed first, exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,9 @@ from directions.errors import LatdirError
 from discovery.estimators.cones import angles
 
 __all__ = ["Covariance", "Observations", "Posterior", "posterior"]
+
+# Covariances and sizes of less weight do not change the mean.
+NEGLIGIBLE = 1e-9
 
 
 class Covariance(NamedTuple):
@@ -197,30 +200,33 @@ def posterior(
     n = len(seen.values)
     H, y, v = seen = seen.compressed()
     root = v.rsqrt()
-    evidence, means, spreads, scales = [], [], [], []
-    for prior in priors:
-        # With V = diag v and V^(−1/2) K V^(−1/2) = Q Λ Qᵀ every size is a matter of diagonals.
-        gain = prior.times(H) * root[:, None]
-        values, Q = torch.linalg.eigh(gain @ (root[:, None] * H).T)
-        turned, z = Q.T @ gain, Q.T @ (root * y)
-        lengths = turned.square().sum(1)
+    white, z = root[:, None] * H, root * y
+    tried = []
+    evidence, scales = [], []
+    for prior, (gram, squared) in zip(priors, _grams(white, priors), strict=True):
         for size in sizes:
-            variance = size * values.clamp_min(0) + 1
-            misfit, volume = (z.square() / variance).sum(), variance.log().sum() / 2
+            # z ~ N(0, s L Lᵀ)
+            L = torch.linalg.cholesky(size * gram + torch.eye(len(z)).to(gram))
+            solved = torch.cholesky_solve(z[:, None], L)
+            misfit, volume = z @ solved[:, 0], L.diagonal().log().sum()
             if math.isinf(freedom):
                 evidence.append(-misfit / 2 - volume)
                 scales.append(torch.ones_like(misfit))
             else:
                 evidence.append(-(freedom + n) / 2 * (freedom + misfit).log() - volume)
                 scales.append((freedom + misfit) / (freedom + n))
-            means.append(size * (z / variance) @ turned)
-            # tr(t C − t² C Hᵀ G⁻¹ H C) with tr C = 1.
-            spreads.append(scales[-1] * (size - size**2 * (lengths / variance).sum()))
+            tried.append((prior, squared, size, L, solved.T))
     weights = torch.stack(evidence).softmax(0)
-    centers = torch.stack(means)
-    mean = weights @ centers
-    apart = (centers - mean).square().sum(1)
-    spread = float(weights @ (torch.stack(spreads) + apart))
+    likely = (weights > NEGLIGIBLE).nonzero()[:, 0].tolist()
+    centers, spreads = [], []
+    for prior, squared, size, L, solved in (tried[i] for i in likely):
+        centers.append(size * prior.times(solved @ white)[0])
+        # tr(t C − t² C Hᵀ (L Lᵀ)⁻¹ H C) with tr C = 1.
+        spreads.append(size - size**2 * torch.cholesky_inverse(L).mul(squared).sum())
+    found = torch.stack(centers)
+    mean = weights[likely] @ found
+    apart = (found - mean).square().sum(1)
+    spread = weights[likely] @ (torch.stack(scales)[likely] * torch.stack(spreads) + apart)
     return Posterior(
         seen,
         tuple(priors),
@@ -228,12 +234,27 @@ def posterior(
         weights.reshape(len(priors), len(sizes)),
         torch.stack(scales).reshape(len(priors), len(sizes)),
         mean,
-        max(spread, 0.0),
+        max(float(spread), 0.0),
     )
+
+
+def _grams(
+    rows: Float[Tensor, "n d"], priors: Sequence[Covariance]
+) -> Iterator[tuple[Float[Tensor, "n n"], Float[Tensor, "n n"]]]:
+    """H C Hᵀ and H C C Hᵀ of each prior; factors that priors share are multiplied once."""
+    plain = rows @ rows.T
+    known: dict[int, tuple[Tensor, Tensor]] = {}
+    for prior in priors:
+        a, b, F = prior.share, prior.rest, prior.factor
+        if id(F) not in known:
+            inner = rows @ F
+            known[id(F)] = inner @ inner.T, inner @ (F.T @ F) @ inner.T
+        once, twice = known[id(F)]
+        yield a * once + b * plain, a**2 * twice + 2 * a * b * once + b**2 * plain
 
 
 def _spread(rows: Tensor, noise: Tensor, prior: Covariance, size: float) -> float:
     """E ‖w − E w‖² after observing rows, under one prior."""
-    gain = prior.times(rows)
-    root = torch.linalg.cholesky(size * gain @ rows.T + noise.diag())
-    return size - size**2 * float(torch.cholesky_inverse(root).mul(gain @ gain.T).sum())
+    [(gram, squared)] = _grams(rows, [prior])
+    root = torch.linalg.cholesky(size * gram + noise.diag())
+    return size - size**2 * float(torch.cholesky_inverse(root).mul(squared).sum())
