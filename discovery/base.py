@@ -85,7 +85,7 @@ def _check_kind(method: Method, name: str, given: object) -> None:
     elif name == "answers":
         from discovery.teaching.answers import Answers
 
-        kind, wanted = Answers, "answers: what Lesson collects, or Answers.from_arrays(…)"
+        kind, wanted = Answers, "answers: what Lesson collects, or Answers.from_samples(…)"
     elif name == "generator":
         from directions.generators.base import Generator
 

@@ -150,8 +150,9 @@ def example(name: str) -> str:
             "codes = generator.sample(60, seed=0)",
             "# A person would look at the images: here their brightness answers.",
             'seen = ld.load_classifier("pixels")(generator.synthesize(codes))[:, 0].detach()',
-            "answers = ld.Answers.from_arrays(\n"
+            "labels = ld.Samples.from_arrays(\n"
             '    codes, seen > seen.median(), "bright", generator=generator\n)',
+            "answers = ld.Answers.from_samples(labels)",
         ]
     elif "classifier" in needs:
         given = f", classifier=faces{given}"

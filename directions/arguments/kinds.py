@@ -37,7 +37,7 @@ LISTS = (
 )
 
 ORIGINS = {
-    "Answers": "discovery.Lesson(…).answers or Answers.from_arrays(…)",
+    "Answers": "discovery.Lesson(…).answers or Answers.from_samples(…)",
     "CalibrationCurve": "analysis.calibration_curves(…)",
     "Comparison": "analysis.compare_methods(…)",
     "Curves": "analysis.measure_curves(…)",

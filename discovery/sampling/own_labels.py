@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from directions.generators.base import BLOCK, Generator
 from discovery.sampling.arrays import (
     columns_of,
     numbers,
+    read_table,
     stacked_codes,
     whole_numbers,
 )
@@ -117,7 +119,7 @@ def of_frame(
     Raises:
         LatdirError: Columns that are missing or hold something else.
     """
-    columns = columns_of(frame)
+    columns = columns_of(read_table(Path(frame)) if isinstance(frame, str | Path) else frame)
     codes, used = stacked_codes(columns)
     wanted = [names] if isinstance(names, str) else names
     if wanted is None:

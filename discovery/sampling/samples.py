@@ -14,7 +14,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from directions.arguments import checked, checked_fields
-from directions.classifiers.base import Attribute, attributes_of, check_finite, check_unique
+from directions.classifiers.base import (
+    Attribute,
+    Classifier,
+    attributes_of,
+    check_finite,
+    check_unique,
+)
 from directions.errors import SamplesError, UnknownNameError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
@@ -22,6 +28,7 @@ from directions.scoring.rendering import Rendering
 from directions.space import Prior
 from directions.table import frame, html_table
 from discovery.sampling.arrays import numbers
+from discovery.sampling.own_images import check_made, scored_images
 from discovery.sampling.own_labels import OwnLabels, of_arrays, of_frame
 from discovery.sampling.prior_file import read_prior, write_prior
 from discovery.sampling.shard_format import (
@@ -43,7 +50,8 @@ class Samples:
     """Codes of one latent space with the scores of the images they make.
 
     Codes and scores may be given as NumPy arrays or lists, scores of one attribute as `[n]`, and
-    attributes by their names. `from_arrays` and `from_frame` make samples of your own labels.
+    attributes by their names. `from_arrays` and `from_frame` make samples of your own labels,
+    `from_images` of images made before.
 
     Attributes:
         codes: `[n, *shape]`, float32.
@@ -273,7 +281,8 @@ class Samples:
         … are the codes themselves; the others are labels, without a leading `score.` of theirs.
 
         Args:
-            frame: A pandas, polars or Arrow table, or a mapping of names to columns.
+            frame: A pandas, polars or Arrow table, a mapping of names to columns, or the path of a
+                CSV or Parquet file.
             generator: Made the images that were labeled.
             names: Columns of labels wanted; by default all others.
             space: Space of the codes; by default the generator's first.
@@ -293,6 +302,60 @@ class Samples:
             frame, generator=generator, names=names, space=space, seed=seed, truncation=truncation
         )
         return cls._of_own(found, generator, truncation)
+
+    @classmethod
+    @checked
+    def from_images(
+        cls,
+        images: Any,
+        classifier: Classifier,
+        *,
+        generator: Generator,
+        codes: Any = None,
+        space: str | None = None,
+        seed: int | None = None,
+        index: Any = None,
+        truncation: float = 1.0,
+    ) -> Samples:
+        """Samples of images that were made before, with their seed or codes.
+
+        Args:
+            images: Tensor `[n, 3, H, W]` in [-1, 1], or files, a folder or pictures as
+                `directions.open_images` takes them.
+            classifier: Scores them.
+            generator: Made them.
+            codes: As of `from_arrays`, as are the rest.
+            space: Space of the codes.
+            seed: Of the codes, where none are given.
+            index: `[n]`, places in the seed's sequence.
+            truncation: ψ that the codes were drawn with.
+
+        Raises:
+            LatdirError: As of `from_arrays`; or the images are not those of the codes.
+
+        Example:
+            >>> from directions.planted.world import planted
+            >>> world = planted(factors=2, dim=8)
+            >>> images = world.synthesize(world.sample(30, seed=0))
+            >>> Samples.from_images(images, world.classifier(), generator=world, seed=0)
+            Samples(planted: 30 codes of 'z', factor_0, factor_1)
+        """
+        shown, scores = scored_images(images, classifier, generator)
+        found = of_arrays(
+            codes,
+            scores,
+            classifier.attributes,
+            generator=generator,
+            space=space,
+            seeds=seed,
+            index=index,
+            truncation=truncation,
+        )
+        check_made(shown, found, generator)
+        own = cls._of_own(found, generator, truncation)
+        return replace(
+            own, classifier=classifier.name, classifier_fingerprint=classifier.fingerprint
+        )
 
     @classmethod
     def _of_own(cls, found: OwnLabels, generator: Generator, truncation: float) -> Samples:

@@ -44,11 +44,11 @@ class Teach(AnswerMethod):
 
     Example:
         >>> from directions.planted.world import planted
+        >>> from discovery.sampling.samples import Samples
         >>> world = planted(factors=2, dim=8)
-        >>> codes = world.sample(200, seed=0)
-        >>> answers = Answers.from_arrays(codes, world.factors(codes)[:, 0] > 0.5, "smile",
-        ...                               generator=world)
-        >>> bank = Teach(n_codes=512).discover(answers, generator=world)
+        >>> has = world.factors(world.sample(200, seed=0))[:, 0] > 0.5
+        >>> labels = Samples.from_arrays(None, has, "smile", generator=world, seed=0)
+        >>> bank = Teach(n_codes=512).discover(Answers.from_samples(labels), generator=world)
         >>> bool(bank["smile"].vector @ world.truth[0] > 0.95)
         True
     """
@@ -72,7 +72,7 @@ class Teach(AnswerMethod):
         """The direction of one attribute, positive toward more of it.
 
         Args:
-            answers: As `Lesson` collects them and `Answers.from_arrays` makes them of labels;
+            answers: As `Lesson` collects them and `Answers.from_samples` makes them of labels;
                 `Answers.load` reads their file.
             generator: The images' own.
             seed: Of the draws behind the cone.

@@ -1,63 +1,22 @@
-"""Answers about one attribute: sheets of images that have it or not, and strips of moved images."""
+"""Answers about one attribute, in the order they were given."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from directions.arguments import checked, checked_fields
 from directions.errors import BankError, SamplesError
 from directions.generators.base import Generator
-from discovery.sampling.own_labels import of_arrays, of_frame
+from discovery.sampling.samples import Samples
+from discovery.teaching.kinds import Answer, Check, Sheet, Strip, level_of, mask_of
 
-__all__ = ["LEVELS", "Answers", "Sheet", "Strip", "level_of"]
-
-LEVELS = ("much less", "less", "the same", "more", "much more")
-"""Answers to a strip, from -2 to 2: how the second row has the attribute, beside the first."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sheet:
-    """Images that have the attribute or not.
-
-    Attributes:
-        codes: `[n, *shape]`, float32.
-        has: `[n]`.
-        question: What `Lesson` asked, such as `sheet 3`; empty for labels from elsewhere.
-    """
-
-    codes: Float[Tensor, "n ..."]
-    has: Bool[Tensor, "n"]
-    question: str = ""
-
-    @property
-    def clicks(self) -> int:
-        """Images clicked: those that have it."""
-        return int(self.has.sum())
-
-
-@dataclass(frozen=True, eq=False)
-class Strip:
-    """Images moved one way and the other.
-
-    Attributes:
-        step: `[*shape]`, from each code of the first row to that of the second.
-        level: -2 … 2, what the second row has, in the order of `LEVELS`.
-        question: What `Lesson` asked, such as `strip 3`.
-    """
-
-    step: Float[Tensor, "..."]
-    level: int
-    question: str = ""
-
-    clicks = 1
+__all__ = ["Answers"]
 
 
 @checked_fields
@@ -71,16 +30,13 @@ class Answers:
         fingerprint: Its sha256.
         space: Space of the codes.
         given: In the order they were given.
-        confirmed: Of images shown because they should have it, how many do, and how many were
-            shown; nothing is learned from them.
 
     Example:
         >>> from directions.planted.world import planted
         >>> world = planted(factors=2, dim=8)
-        >>> codes = world.sample(64, seed=0)
-        >>> answers = Answers.from_arrays(codes, world.factors(codes)[:, 0] > 0, "smile",
-        ...                               generator=world)
-        >>> answers
+        >>> has = world.factors(world.sample(64, seed=0))[:, 0] > 0
+        >>> samples = Samples.from_arrays(None, has, "smile", generator=world, seed=0)
+        >>> Answers.from_samples(samples)
         Answers(smile, planted: 64 images, 0 strips, 31 clicks)
     """
 
@@ -88,8 +44,7 @@ class Answers:
     generator: str
     fingerprint: str
     space: str
-    given: tuple[Sheet | Strip, ...] = ()
-    confirmed: tuple[int, int] = (0, 0)
+    given: tuple[Answer, ...] = ()
 
     @classmethod
     @checked
@@ -111,86 +66,32 @@ class Answers:
 
     @classmethod
     @checked
-    def from_arrays(
-        cls,
-        codes: Any,
-        has: Any,
-        name: str,
-        *,
-        generator: Generator,
-        space: str | None = None,
-        seed: int | None = None,
-        index: Any = None,
-    ) -> Answers:
-        """Labels of 0 and 1, of codes or of places in a seed's sequence.
+    def from_samples(cls, samples: Samples, name: str | None = None) -> Answers:
+        """Labels of 0 and 1 as one sheet.
 
         Args:
-            codes: `[n, *shape]`; None with a `seed`.
-            has: `[n]`, 0 and 1.
-            name: The attribute.
-            generator: Made the images.
-            space: Space of the codes; by default the generator's first.
-            seed: Draws the codes, where none are given.
-            index: `[n]`, their places in the seed's sequence; by default 0 … n - 1.
+            samples: As `Samples.from_arrays`, `from_frame` and `from_images` make them.
+            name: The attribute; by default the only one.
 
         Raises:
-            LatdirError: Other labels, codes that do not fit, or one image labeled both ways.
+            LatdirError: Several attributes and no name, other labels, or one code labeled both
+                ways.
         """
-        found = of_arrays(
-            codes, has, name, generator=generator, space=space, seeds=seed, index=index,
-            truncation=1.0,
-        )  # fmt: skip
-        return cls._of_labels(found, generator)
-
-    @classmethod
-    @checked
-    def from_frame(
-        cls,
-        frame: Any,
-        *,
-        generator: Generator,
-        name: str | None = None,
-        space: str | None = None,
-        seed: int | None = None,
-    ) -> Answers:
-        """Labels of a table, as `Samples.from_frame` reads it: columns `seed` and `index`, or code.
-
-        Args:
-            frame: A pandas, polars or Arrow table, a mapping of names to columns, or the path of a
-                CSV or Parquet file.
-            generator: Made the images.
-            name: Column of the labels; by default the only other one.
-            space: Space of the codes; by default the generator's first.
-            seed: Seed of the codes, where there is no column of it.
-
-        Raises:
-            LatdirError: No codes, no labels of 0 and 1, or several columns of them and no name.
-        """
-        if isinstance(frame, str | Path):
-            from discovery.sampling.arrays import read_table
-
-            frame = read_table(Path(frame))
-        found = of_frame(
-            frame, generator=generator, names=name, space=space, seed=seed, truncation=1.0
-        )
-        return cls._of_labels(found, generator)
-
-    @classmethod
-    def _of_labels(cls, found: Any, generator: Generator) -> Answers:
-        names = [a.name for a in found.attributes]
-        if len(names) != 1:
-            raise SamplesError(f"there are labels of {', '.join(names)}: choose one with name=…")
-        labels = found.labels[:, 0]
+        if name is None and len(samples.names) != 1:
+            raise SamplesError(
+                f"there are labels of {', '.join(samples.names)}: choose one with name=…"
+            )
+        name = name or samples.names[0]
+        labels = samples.column(name).cpu()
         if not ((labels == 0) | (labels == 1)).all():
             raise SamplesError(
-                f"answers of {names[0]!r} are 0 and 1, not {labels.min():g} … {labels.max():g}: "
-                "for values use discovery.Boundary with Samples.from_arrays"
+                f"answers of {name!r} are 0 and 1, not {labels.min():g} … {labels.max():g}: "
+                "values are labels for discovery.Boundary"
             )
-        if not torch.isfinite(found.codes).all():
-            raise SamplesError("some codes are NaN or infinite: leave their images out")
-        _check_consistent(found.codes, labels)
-        sheet = Sheet(found.codes.float(), labels.bool())
-        return cls(names[0], generator.name, generator.fingerprint, found.space, (sheet,))
+        codes = samples.codes.detach().cpu().float()
+        _check_consistent(codes, labels)
+        given = (Sheet(codes, labels.bool()),)
+        return cls(name, samples.generator, samples.fingerprint, samples.space, given)
 
     def with_sheet(
         self, codes: Tensor, clicked: Sequence[int] | Tensor, *, question: str = ""
@@ -205,17 +106,7 @@ class Answers:
         Raises:
             LatdirError: A number beyond the sheet.
         """
-        numbers = torch.as_tensor(clicked)
-        if numbers.dtype == torch.bool and numbers.shape == (len(codes),):
-            has = numbers.clone()
-        else:
-            wrong = [n for n in numbers.flatten().tolist() if n not in range(len(codes))]
-            if wrong:
-                raise SamplesError(
-                    f"image {wrong[0]} was clicked, and the sheet has images 0 … {len(codes) - 1}"
-                )
-            has = torch.zeros(len(codes), dtype=torch.bool)
-            has[numbers.long().flatten()] = True
+        has = mask_of(clicked, len(codes), "sheet")
         return self._with(Sheet(codes.detach().cpu().float(), has, question))
 
     def with_strip(self, step: Tensor, level: int | str, *, question: str = "") -> Answers:
@@ -231,7 +122,23 @@ class Answers:
         """
         return self._with(Strip(step.detach().cpu().float(), level_of(level), question))
 
-    def _with(self, answer: Sheet | Strip) -> Answers:
+    def with_check(
+        self, shown: int, wrong: Sequence[int] | Tensor, *, question: str = ""
+    ) -> Answers:
+        """These and a check more; one of the same question takes the older one's place.
+
+        Args:
+            shown: Number of images.
+            wrong: Numbers from 0 of those that do not have the attribute, or a mask `[shown]`.
+            question: As of `Check`.
+
+        Raises:
+            LatdirError: A number beyond the images.
+        """
+        right = shown - int(mask_of(wrong, shown, "check").sum())
+        return self._with(Check(right, shown, question))
+
+    def _with(self, answer: Answer) -> Answers:
         kept = [a for a in self.given if not (answer.question and a.question == answer.question)]
         return replace(self, given=(*kept, answer))
 
@@ -256,8 +163,14 @@ class Answers:
         return tuple(a for a in self.given if isinstance(a, Strip))
 
     @property
+    def confirmed(self) -> tuple[int, int]:
+        """Of images shown because they should have it, how many do, and how many were shown."""
+        checks = [a for a in self.given if isinstance(a, Check)]
+        return sum(c.right for c in checks), sum(c.shown for c in checks)
+
+    @property
     def clicks(self) -> int:
-        """What a person clicked: the images that have it, and one a strip."""
+        """What a person clicked: images of sheets and checks, and one a strip."""
         return sum(a.clicks for a in self.given)
 
     def check(self, generator: Generator) -> Answers:
@@ -297,28 +210,6 @@ class Answers:
             f"Answers({self.name}, {self.generator}: {images} images, {len(self.strips)} strips, "
             f"{self.clicks} clicks)"
         )
-
-
-def level_of(answer: int | str) -> int:
-    """A strip's answer as a number from -2 to 2.
-
-    Raises:
-        SamplesError: It is none of the five.
-
-    Example:
-        >>> level_of("much more"), level_of(-1)
-        (2, -1)
-    """
-    if isinstance(answer, str) and (word := " ".join(answer.lower().split())) in LEVELS:
-        return LEVELS.index(word) - 2
-    try:
-        if (number := int(answer)) == float(answer) and -2 <= number <= 2:
-            return number
-    except (TypeError, ValueError):
-        pass
-    raise SamplesError(
-        f"a strip is answered by one of {', '.join(LEVELS)} (-2 … 2), not {answer!r:.40}"
-    )
 
 
 def _check_consistent(codes: Tensor, labels: Tensor) -> None:

@@ -7,7 +7,7 @@ import binascii
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor
 
 from directions.errors import SamplesError
 from directions.storage.atomic import atomic
-from discovery.teaching.answers import Answers, Sheet, Strip
+from discovery.teaching.answers import Answers
+from discovery.teaching.kinds import Answer, Check, Sheet, Strip
 
-__all__ = ["read", "write"]
+__all__ = ["dumps", "loads", "read", "write"]
 
 
 class _Entry(BaseModel):
@@ -58,6 +59,13 @@ class _Strip(_Entry):
     step: _Array
 
 
+class _Check(_Entry):
+    kind: Literal["check"] = "check"
+    question: str
+    right: Annotated[int, Field(ge=0)]
+    shown: Annotated[int, Field(ge=0)]
+
+
 class _File(_Entry):
     format: Literal["latdir.answers"] = "latdir.answers"
     version: Literal[1] = 1
@@ -65,29 +73,49 @@ class _File(_Entry):
     generator: str
     fingerprint: str
     space: str
-    confirmed: tuple[int, int]
-    given: list[Annotated[_Sheet | _Strip, Field(discriminator="kind")]]
+    given: list[Annotated[_Sheet | _Strip | _Check, Field(discriminator="kind")]]
 
 
-def write(answers: Answers, path: Path) -> Path:
-    """Write answers, replacing an older file at once."""
-    given: list[_Sheet | _Strip] = []
-    for a in answers.given:
-        if isinstance(a, Strip):
-            given.append(_Strip(question=a.question, level=a.level, step=_Array.of(a.step)))
-        else:
-            has = a.has.nonzero()[:, 0].tolist()
-            given.append(_Sheet(question=a.question, has=has, codes=_Array.of(a.codes)))
+def dumps(answers: Answers) -> str:
+    """Answers as the text of a file."""
     file = _File(
         name=answers.name,
         generator=answers.generator,
         fingerprint=answers.fingerprint,
         space=answers.space,
-        confirmed=answers.confirmed,
-        given=given,
+        given=[_entry(answer) for answer in answers.given],
     )
+    return file.model_dump_json(indent=1)
+
+
+def loads(text: str | bytes, source: str = "the file") -> Answers:
+    """Answers of the text of a file.
+
+    Args:
+        text: What `dumps` wrote.
+        source: Named in errors.
+
+    Raises:
+        SamplesError: Something else.
+    """
+    try:
+        file = _File.model_validate(json.loads(text))
+        given = tuple(_answer(entry) for entry in file.given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise SamplesError(f"{source} holds no answers: {where}: {first['msg']}") from error
+    except json.JSONDecodeError as error:
+        raise SamplesError(f"{source} holds no answers: it is no JSON ({error})") from error
+    except (ValueError, IndexError, binascii.Error) as error:
+        raise SamplesError(f"{source} holds no answers: {error}") from error
+    return Answers(file.name, file.generator, file.fingerprint, file.space, given)
+
+
+def write(answers: Answers, path: Path) -> Path:
+    """Write answers, replacing an older file at once."""
     with atomic(path) as target:
-        target.write_text(file.model_dump_json(indent=1), encoding="utf-8")
+        target.write_text(dumps(answers), encoding="utf-8")
     return path
 
 
@@ -98,26 +126,27 @@ def read(path: Path) -> Answers:
         SamplesError: Something else is there.
     """
     try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8"))
+        return loads(path.read_bytes(), str(path))
     except OSError as error:
         raise SamplesError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise SamplesError(f"{path} holds no answers: it is no JSON ({error})") from error
-    try:
-        file = _File.model_validate(raw)
-        given = tuple(_answer(entry) for entry in file.given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise SamplesError(f"{path} holds no answers: {where}: {first['msg']}") from error
-    except (ValueError, IndexError, binascii.Error) as error:
-        raise SamplesError(f"{path} holds no answers: {error}") from error
-    return Answers(file.name, file.generator, file.fingerprint, file.space, given, file.confirmed)
 
 
-def _answer(entry: _Sheet | _Strip) -> Sheet | Strip:
+def _entry(answer: Answer) -> _Sheet | _Strip | _Check:
+    if isinstance(answer, Strip):
+        return _Strip(question=answer.question, level=answer.level, step=_Array.of(answer.step))
+    if isinstance(answer, Check):
+        return _Check(question=answer.question, right=answer.right, shown=answer.shown)
+    has = answer.has.nonzero()[:, 0].tolist()
+    return _Sheet(question=answer.question, has=has, codes=_Array.of(answer.codes))
+
+
+def _answer(entry: _Sheet | _Strip | _Check) -> Answer:
     if isinstance(entry, _Strip):
         return Strip(entry.step.tensor(), entry.level, entry.question)
+    if isinstance(entry, _Check):
+        if entry.right > entry.shown:
+            raise ValueError(f"{entry.right} of {entry.shown} images are right")
+        return Check(entry.right, entry.shown, entry.question)
     codes = entry.codes.tensor()
     has = torch.zeros(len(codes), dtype=torch.bool)
     if any(i not in range(len(codes)) for i in entry.has):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -18,7 +18,8 @@ from directions.generators.base import Generator, check_generator
 from directions.seeds import LESSON_SEED
 from discovery.estimators.bayes_linear import Posterior
 from discovery.supervised.teach import Teach
-from discovery.teaching.answers import LEVELS, Answers
+from discovery.teaching.answers import Answers
+from discovery.teaching.kinds import LEVELS
 from discovery.teaching.model import STRIP_NOISE, Model, sheet_noise
 
 __all__ = ["Gain", "Lesson", "Question"]
@@ -32,7 +33,7 @@ SHOWN = 12
 POOL = 256
 # Strips tell what the leading directions do, at one click each; then sheets tell the rest.
 STRIPS_FIRST = 20
-STRIPS_A_SHEET = 2
+STRIPS_A_SHEET = 1
 MORE = 20
 
 
@@ -108,7 +109,7 @@ class Lesson:
         return self.teach.model(self.generator, self.answers.space)
 
     def ask(self) -> Question:
-        """The next question: 20 strips, a sheet, then two strips and a sheet in turns."""
+        """The next question: 20 strips, a sheet, then a strip and a sheet in turns."""
         strips, sheets = len(self.answers.strips), len(self.answers.sheets)
         due = 0 if strips < STRIPS_FIRST else 1 + (strips - STRIPS_FIRST) // STRIPS_A_SHEET
         return self.sheet() if sheets < due or strips >= self.model.rank else self.strip()
@@ -149,20 +150,21 @@ class Lesson:
         return Question(f"sheet {k}", "sheet", self._sample(SHEET, 0, k), 8, text)
 
     @checked
-    def check(self, number: int = 0) -> Question:
+    def check(self, number: int | None = None) -> Question:
         """The twelve of 256 new images that should have it most: click the wrong ones.
 
         Args:
-            number: Of the 256.
+            number: Of the 256; by default the next ones.
 
         Raises:
             LatdirError: The answers tell nothing yet.
         """
-        codes = self._sample(POOL, 2, self._number("check", number))
+        k = self._number("check", number)
+        codes = self._sample(POOL, 2, k)
         level = self.model.white.coordinates(codes) @ self._known().mean
         text = f"These should have {self.answers.name!r}: click the wrong ones."
         top = level.topk(SHOWN).indices.to(codes.device)
-        return Question(f"check {number}", "check", codes[top], 6, text)
+        return Question(f"check {k}", "check", codes[top], 6, text)
 
     @checked
     def answer(self, question: Question, answer: int | str | Sequence[int] | Tensor) -> None:
@@ -189,10 +191,8 @@ class Lesson:
         if question.kind == "sheet":
             self.answers = self.answers.with_sheet(question.codes, answer, question=question.name)
             return
-        wrong = Answers.of("wrong", self.generator).with_sheet(question.codes, answer).clicks
-        right, shown = self.answers.confirmed
-        new = (right + len(question.codes) - wrong, shown + len(question.codes))
-        self.answers = replace(self.answers, confirmed=new)
+        shown = len(question.codes)
+        self.answers = self.answers.with_check(shown, answer, question=question.name)
 
     def undo(self) -> None:
         """Take the last answer back.

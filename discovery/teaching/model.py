@@ -109,8 +109,7 @@ class Model:
         self, answers: Answers, found: Posterior, config: dict[str, Any], **evidence: Any
     ) -> Direction:
         """The mean of the posterior as a direction."""
-        shape = answers.given[0]
-        one = shape.codes[0] if hasattr(shape, "codes") else shape.step
+        one = answers.sheets[0].codes[0] if answers.sheets else answers.strips[0].step
         vector = self.white.root @ found.mean
         figures = {
             "angle_degrees": found.angle,

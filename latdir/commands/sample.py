@@ -67,10 +67,9 @@ def import_(
     """Import labels of your own: a table of codes, or of their seed and index."""
     from directions import load_generator
     from discovery import Samples
-    from discovery.sampling.arrays import read_table
 
     made = Samples.from_frame(
-        read_table(labels),
+        labels,
         generator=load_generator(generator, device=device),
         names=split_names(attributes),
         space=space,

@@ -48,6 +48,7 @@ from directions.scoring.scorer import Scorer
 from discovery import sample
 from discovery.base import Method
 from discovery.registry import METHODS, find_method
+from discovery.sampling.samples import Samples
 from discovery.teaching.answers import Answers
 from tests import pretended
 from tests.contract.test_generators import GENERATORS
@@ -243,7 +244,8 @@ def test_a_method_on_the_card(name, monkeypatch):
         elif "answers" in method.needs:
             codes = card.sample(64, seed=0)
             has = card.factors(codes)[:, 0] > 0
-            answers = Answers.from_arrays(codes, has, "smile", generator=card)
+            labels = Samples.from_arrays(codes, has, "smile", generator=card)
+            answers = Answers.from_samples(labels)
             bank = found.discover(answers, generator=card)
         elif "text" in method.needs:
             bank = found.discover(card, text=["a smile"], clip=PlantedClip(WORLD).to("cuda"))

@@ -1,6 +1,6 @@
 """What every registered method must do: find what was planted, sorted, and the same again."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import pytest
@@ -36,8 +36,8 @@ def generator():
 def inputs():
     classifier = generator().classifier()
     samples = labeled(generator(), classifier, 2000)
-    has = samples.column("factor_1") > 0
-    answers = Answers.from_arrays(samples.codes, has, "factor_1", generator=generator())
+    labels = replace(samples, scores=(samples.scores > 0).float())
+    answers = Answers.from_samples(labels, "factor_1")
     models = {"generator": generator(), "classifier": classifier}
     return {"samples": samples, "answers": answers, **models}
 

@@ -16,7 +16,8 @@ BOUND = (
     "Classifier.logits", "pixels", "Direction.shift", "Direction.check", "Direction.from_vector",
     "DirectionBank.of", "DirectionBank.select", "DirectionBank.merge", "DirectionBank.check",
     "DirectionBank.transfer", "DirectionBank.save", "DirectionBank.load", "Prior.fit",
-    "Prior.sigma", "Answers.of", "Answers.from_arrays", "Samples.from_arrays",
+    "Prior.sigma", "Answers.of", "Answers.from_samples", "Samples.from_arrays",
+    "Samples.from_frame", "Samples.from_images",
     "Samples.rows", "Samples.save", "Samples.load",
 )  # fmt: skip
 # Settings small enough for a call of some milliseconds; others keep their defaults.
@@ -90,9 +91,15 @@ def bound(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
             "codes": w.samples.codes, "scores": w.samples.scores, "names": list(NAMES),
             "generator": g, "space": "z"}),
         ("Answers.of", discovery.Answers.of, {"name": "a", "generator": g, "space": "z"}),
-        ("Answers.from_arrays", discovery.Answers.from_arrays, {
-            "codes": w.samples.codes, "has": w.samples.column("smile") > 0, "name": "a",
-            "generator": g, "space": "z"}),
+        ("Samples.from_frame", discovery.Samples.from_frame, {
+            "frame": {"a": [1, 0, 1], "index": [3, 0, 2]}, "generator": g, "names": ["a"],
+            "space": "z", "seed": 3}),
+        ("Samples.from_images", discovery.Samples.from_images, {
+            "images": w.images, "classifier": w.classifier, "generator": g, "codes": w.codes,
+            "space": "z"}),
+        ("Answers.from_samples", discovery.Answers.from_samples, {
+            "samples": dataclasses.replace(w.samples, scores=(w.samples.scores > 0).float()),
+            "name": "smile"}),
         ("Samples.rows", w.samples.rows, {"rows": slice(0, 5)}),
         ("Samples.save", w.samples.save, {"folder": w.folder / "samples"}),
         ("Samples.load", discovery.Samples.load, {

@@ -45,7 +45,7 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
         "discovery": {
             "Answers": {
                 "name": "a", "generator": "g", "fingerprint": "0" * 64, "space": "z",
-                "given": w.answers.given, "confirmed": (3, 12),
+                "given": w.answers.given,
             },
             "Lesson": {"name": "a", "generator": w.generator, "space": "z", "seed": 3},
             "Auto": {"cone": 10.0, "max_samples": 100},

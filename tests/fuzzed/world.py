@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,8 +49,8 @@ embed=lambda i: i.flatten(1),
         images=generator.synthesize(codes),
         scores=classifier(generator.synthesize(codes)),
         samples=samples,
-        answers=Answers.from_arrays(
-            samples.codes, samples.column("smile") > 0, "smile", generator=generator
+        answers=Answers.from_samples(
+            replace(samples, scores=(samples.scores > 0).float()), "smile"
         ),
         prior=generator.prior(),
         curves=measured,

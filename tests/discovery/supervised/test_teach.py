@@ -26,9 +26,13 @@ def labels(n, world=WORLD, seed=3, factor=0, level=0.4):
     return codes, world.factors(codes)[:, factor] > level
 
 
+def of(codes, has, world=WORLD):
+    return Answers.from_samples(Samples.from_arrays(codes, has.float(), "it", generator=world))
+
+
 def taught(n, teach=TEACH, world=WORLD, **given):
     codes, has = labels(n, world, **given)
-    answers = Answers.from_arrays(codes, has, "it", generator=world)
+    answers = of(codes, has, world)
     return teach.discover(answers, generator=world)["it"]
 
 
@@ -73,7 +77,7 @@ def test_the_vector_is_where_codes_with_more_of_it_lie():
     codes = world.sample(20_000, seed=9)
     high = world.factors(codes)[:, 0] > world.factors(codes)[:, 0].median()
     difference = codes[high].mean(0) - codes[~high].mean(0)
-    answers = Answers.from_arrays(codes[:2000], high[:2000], "it", generator=world)
+    answers = of(codes[:2000], high[:2000], world)
     found = TEACH.discover(answers, generator=world)["it"]
     assert float(found.vector @ difference / difference.norm()) > 0.99
     assert abs(float(found.vector @ factor)) < 0.85
@@ -91,7 +95,7 @@ def test_a_single_click_points_somewhere_and_says_that_it_knows_little():
     codes, _ = labels(64)
     has = torch.zeros(64)
     has[5] = 1
-    answers = Answers.from_arrays(codes, has, "it", generator=WORLD)
+    answers = of(codes, has)
     found = TEACH.discover(answers, generator=WORLD)["it"]
     assert found.evidence["angle_degrees"] > 45
     assert found.evidence["cone_degrees"] > 60
@@ -103,7 +107,7 @@ def test_a_single_click_points_somewhere_and_says_that_it_knows_little():
 
 def test_strips_and_sheets_together_know_more_than_either():
     codes, has = labels(64)
-    sheet = Answers.from_arrays(codes, has, "it", generator=WORLD)
+    sheet = of(codes, has)
     strips = Answers.of("it", WORLD)
     for axis in torch.eye(12):
         change = float(axis @ WORLD.truth[0]) * 4
@@ -143,7 +147,7 @@ def test_answers_that_point_nowhere_are_refused():
 
 
 def test_other_generators_and_features_are_refused():
-    answers = Answers.from_arrays(*labels(64), "it", generator=WORLD)
+    answers = of(*labels(64))
     with pytest.raises(BankError, match="answers about 'it' are of images of planted"):
         TEACH.discover(answers, generator=planted(factors=3, dim=12))
     with pytest.raises(LatdirError, match=r"embed is a function from images .* not .*int"):

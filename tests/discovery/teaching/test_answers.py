@@ -9,7 +9,7 @@ import torch
 
 from directions.errors import BankError, LatdirError, SamplesError
 from directions.planted.world import planted
-from discovery import Answers
+from discovery import Answers, Samples
 
 WORLD = planted(factors=2, dim=8)
 CODES = WORLD.sample(6, seed=0)
@@ -37,6 +37,16 @@ def test_an_answer_to_the_same_question_takes_the_older_one_s_place():
     assert len(answers.with_strip(STEP, 0).strips) == 3  # without a question it is new
 
 
+def test_a_check_is_counted_taken_back_and_replaced_like_an_answer():
+    answers = some().with_check(12, [1, 2], question="check 0")
+    assert (answers.confirmed, answers.clicks) == ((10, 12), 5)
+    assert answers.with_check(12, [], question="check 0").confirmed == (12, 12)
+    assert answers.with_check(12, [3], question="check 1").confirmed == (21, 24)
+    assert answers.undone().confirmed == (0, 0)
+    with pytest.raises(SamplesError, match="image 12 was clicked, and the check has images 0 … 11"):
+        answers.with_check(12, [12])
+
+
 def test_undone_is_as_before():
     before = some()
     after = before.with_strip(STEP, 2).undone()
@@ -46,14 +56,15 @@ def test_undone_is_as_before():
 
 
 def test_a_file_gives_them_back_bit_for_bit(tmp_path):
-    answers = some()
+    answers = some().with_check(12, [4], question="check 0")
     found = Answers.load(answers.save(tmp_path / "smile.json"))
     assert repr(found) == repr(answers)
     assert torch.equal(found.sheets[0].codes, CODES)
     assert torch.equal(found.sheets[0].has, answers.sheets[0].has)
     assert torch.equal(found.strips[0].step, STEP)
-    assert [a.question for a in found.given] == ["sheet 0", "strip 4"]
-    assert found.undone().clicks == 2
+    assert [a.question for a in found.given] == ["sheet 0", "strip 4", "check 0"]
+    assert found.confirmed == (11, 12)
+    assert found.undone().undone().clicks == 2
 
 
 @pytest.mark.parametrize(
@@ -67,6 +78,10 @@ def test_a_file_gives_them_back_bit_for_bit(tmp_path):
         (
             lambda f: f["given"][0]["codes"].update(shape=[5, 8]),
             "48 numbers have no shape",
+        ),
+        (
+            lambda f: f["given"].append({"kind": "check", "question": "", "right": 3, "shown": 2}),
+            "3 of 2 images are right",
         ),
     ],
 )
@@ -89,27 +104,30 @@ def test_other_files_are_refused(tmp_path):
 
 def test_labels_of_a_table_are_answers(tmp_path):
     frame = {"seed": [0] * 6, "index": range(6), "hat": [1, 0, 0, 1, 0, 0]}
-    answers = Answers.from_frame(frame, generator=WORLD)
+    answers = Answers.from_samples(Samples.from_frame(frame, generator=WORLD))
     assert answers.name == "hat"
     assert torch.equal(answers.sheets[0].codes, CODES)
     path = tmp_path / "hat.csv"
     path.write_text("seed,index,hat,coat\n0,0,1,0\n0,1,0,1\n")
-    assert Answers.from_frame(path, generator=WORLD, name="hat").clicks == 1
+    both = Samples.from_frame(path, generator=WORLD)
+    assert Answers.from_samples(both, "hat").clicks == 1
     with pytest.raises(SamplesError, match=r"labels of hat, coat: choose one with name="):
-        Answers.from_frame(path, generator=WORLD)
+        Answers.from_samples(both)
 
 
 def test_labels_that_are_no_answers_are_refused():
     def of(labels, codes=CODES):
-        return Answers.from_arrays(codes, labels, "hat", generator=WORLD)
+        return Answers.from_samples(Samples.from_arrays(codes, labels, "hat", generator=WORLD))
 
-    with pytest.raises(SamplesError, match=r"are 0 and 1, not 0 … 3: for values use discovery"):
+    with pytest.raises(
+        SamplesError, match=r"are 0 and 1, not 0 … 3: values are labels for discovery"
+    ):
         of([0, 1, 3, 0, 1, 0])
     twice = torch.cat([CODES[:3], CODES[:3]])
     with pytest.raises(SamplesError, match="rows 1 and 4 are one image, once with and once"):
         of([1, 0, 0, 1, 1, 0], twice)
     assert of([1, 0, 0, 1, 0, 0], twice).clicks == 2
-    with pytest.raises(SamplesError, match="some codes are NaN or infinite"):
+    with pytest.raises(SamplesError, match="codes are NaN or infinite"):
         of([1, 0, 0, 1, 0, 0], CODES / 0)
 
 
