@@ -240,10 +240,8 @@ def test_igan_is_scipys_lbfgs_of_the_arctanh_in_the_box_of_a_uniform_prior():
     assert abs(find_recipe("igan").limit * half - 1) < 0.02
     recipe = find_recipe("igan", steps=5, limit=1 / half)
     found = recipe.solve(target, start, seed=0)
-    best = minimize(
-        evaluate, (start[0] - center).clamp(-0.999, 0.999).atanh().numpy(), jac=True, method="L-BFGS-B", tol=1e-6,
-        options={"maxiter": 5},
-    )  # fmt: skip
+    begin = (start[0] - center).clamp(-0.999, 0.999).atanh().numpy()
+    best = minimize(evaluate, begin, jac=True, method="L-BFGS-B", tol=1e-6, options={"maxiter": 5})
     torch.testing.assert_close(
         found.codes[0], center + torch.tensor(best.x).tanh().float(), rtol=1e-3, atol=1e-4
     )
