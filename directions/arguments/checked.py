@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from directions.arguments.kinds import NAMED, Kind, kind_of
 from directions.arguments.shapes import check_finite_values, check_shapes, dims_of
+from directions.errors import LatdirError, did_you_mean
 from directions.lazy import typing_imports
 
 __all__ = ["checked", "checked_fields", "checked_kinds", "checked_values"]
@@ -35,7 +36,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """A function whose arguments are converted to the kinds of its annotations, or refused.
 
     Raises:
-        LatdirError: At a call, an argument of another kind, or tensors of other shapes.
+        LatdirError: At a call, an argument that is missing, unknown, or of another kind, or tensors
+            of other shapes.
 
     Example:
         >>> from jaxtyping import Float
@@ -157,7 +159,10 @@ def _checked(
     def call(*args: P.args, **given: P.kwargs) -> R:
         if not known:
             learn()
-        bound = signature.bind(*args, **given)
+        try:
+            bound = signature.bind(*args, **given)
+        except TypeError as error:
+            raise _miscalled(annotated, signature, given, error) from None
         arguments = bound.arguments
         for name, value in arguments.items():
             kind = kinds.get(name)
@@ -170,3 +175,22 @@ def _checked(
         return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def _miscalled(
+    annotated: Callable[..., Any],
+    signature: inspect.Signature,
+    given: Mapping[str, Any],
+    error: TypeError,
+) -> LatdirError:
+    """The error for arguments that are missing, too many or unknown; it shows the right call."""
+    parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    shown = [p.name if p.default is p.empty else f"{p.name}=…" for p in parameters]
+    named = [p.kind is p.KEYWORD_ONLY for p in parameters]
+    if any(named):
+        shown.insert(named.index(True), "*")
+    what = f"{error}; "
+    if unknown := [name for name in given if name not in signature.parameters]:
+        what = f"no argument {unknown[0]!r}: {did_you_mean(unknown[0], signature.parameters)}"
+    called = annotated.__qualname__.rpartition("<locals>.")[2]
+    return LatdirError(f"{called}: {what}write {called}({', '.join(shown)})")

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from directions.arguments import checked_fields, checked_kinds
 from directions.devices import Movable
-from directions.errors import LatdirError, SamplesError, UnknownNameError, did_you_mean, not_a
+from directions.errors import (
+    LatdirError,
+    SamplesError,
+    UnknownNameError,
+    described,
+    did_you_mean,
+    not_a,
+)
 from directions.fingerprints import Precision, fingerprint
 
 __all__ = [
@@ -49,6 +56,17 @@ class Attribute:
     kind: Literal["probability", "value"] = "value"
     unit: str = ""
     description: str = ""
+
+    @classmethod
+    def from_argument(cls, value: object, name: str, arguments: object) -> Attribute:
+        """The attribute that an argument stands for: a plain name is that of a value.
+
+        Raises:
+            LatdirError: Something else.
+        """
+        if isinstance(value, str):
+            return cls(value)
+        raise LatdirError(f"{name} is {described(value)}: write Attribute('smiling') or its name")
 
 
 def attributes_of(given: Any) -> tuple[Attribute, ...]:

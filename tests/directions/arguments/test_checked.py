@@ -128,6 +128,23 @@ def test_the_rest_is_refused_in_one_line(given: dict, kind: type, message: str) 
         take(**given)
 
 
+@pytest.mark.parametrize(
+    ("args", "given", "message"),
+    [
+        (
+            (),
+            {"levle": 0.5},
+            r"take: no argument 'levle': did you mean 'level'\? write take\(\*, co",
+        ),
+        ((), {"zzz": 0.5}, r"take: no argument 'zzz': write take\(\*, codes=…, scores=…, "),
+        ((1,), {}, r"take: too many positional arguments; write take\(\*, codes=…"),
+    ],
+)
+def test_a_wrong_call_is_shown_the_right_one(args: tuple, given: dict, message: str) -> None:
+    with pytest.raises(LatdirError, match=message):
+        take(*args, **given)
+
+
 def test_directions_stand_for_a_bank_of_their_generator() -> None:
     world = planted(factors=2, dim=6)
     made = [Direction(n, t, "z") for n, t in zip("ab", world.truth, strict=True)]
