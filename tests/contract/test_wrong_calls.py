@@ -46,9 +46,9 @@ def samples(w: SimpleNamespace, **given: Any) -> discovery.Samples:
     """`Samples` of labels of one's own, made by hand."""
     random = torch.Generator().manual_seed(0)
     right = {
-        "codes": torch.randn(60, 12, generator=random), "attributes": ("x",), "space": "z",
+        "codes": torch.randn(60, 12, generator=random), "attributes": (Attribute("x"),),
         "scores": torch.rand(60, 1, generator=random), "generator": w.generator.name,
-        "fingerprint": w.generator.fingerprint, "classifier": "me", "seed": None,
+        "fingerprint": w.generator.fingerprint, "classifier": "me", "seed": None, "space": "z",
         "classifier_fingerprint": "0" * 64,
     }  # fmt: skip
     return discovery.Samples(**{**right, **given})
