@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from directions.images.photographs import open_images
     from directions.interop import export_bank, import_bank
     from directions.inversion.base import Inversion
+    from directions.inversion.encoders import load_encoder
     from directions.inversion.invert import invert
     from directions.memory import keep_freed_memory
     from directions.photographs.photograph import Photograph, open_photograph
@@ -59,7 +60,7 @@ __all__ = [
     "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores", "invert",
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
-    "Processes", "Ray",
+    "Processes", "Ray", "load_encoder",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

@@ -3,8 +3,9 @@
 Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
 spaces and starts, and `batches`, which solves, restarts and judges; `folders` keeps the results of
 many pictures. `objective` is what is minimized; `degradations`, what images may have gone through
-before; `solvers` holds a file for each solver, `recipes` one for each published way, `losses`
-parts of costs. Import the names from here, `invert` from `directions`.
+before; `encoders` predict codes in one pass; `solvers` holds a file for each solver, `recipes` one
+for each published way, `losses` parts of costs. Import the names from here, `invert` and
+`load_encoder` from `directions`.
 """
 
 from directions.inversion.base import STATUSES, Inversion, Inverter, Solved
@@ -20,6 +21,7 @@ from directions.inversion.degradations import (
     Shrink,
     transpose,
 )
+from directions.inversion.encoders import Encoded, Encoder, load_encoder
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.folders import invert_folder
 from directions.inversion.invert import invert
@@ -46,6 +48,8 @@ __all__ = [
     "STATUSES",
     "Best",
     "Degradation",
+    "Encoded",
+    "Encoder",
     "Fitted",
     "Given",
     "Hybrid",
@@ -64,5 +68,6 @@ __all__ = [
     "fitted",
     "invert",
     "invert_folder",
+    "load_encoder",
     "psnr",
 ]

@@ -15,6 +15,7 @@ from directions.generators.checks import check_seed
 from directions.inversion.base import Inversion, Inverter
 from directions.inversion.batches import Job
 from directions.inversion.checks import check_differentiable, check_observed
+from directions.inversion.encoders.base import Encoded, Encoder
 from directions.inversion.objective import Degradation, Objective
 from directions.inversion.solvers import find_solver
 from directions.inversion.starts import Given, Start, find_start
@@ -32,7 +33,7 @@ def invert(
     *,
     space: str | None = None,
     solver: str | Inverter = "auto",
-    start: str | Start | Tensor | None = None,
+    start: str | Start | Encoder | Tensor | None = None,
     degradation: Degradation | None = None,
     features: Features | None = None,
     restarts: int = 2,
@@ -48,13 +49,13 @@ def invert(
         generator: Makes the images; differentiable.
         images: `[n, 3, H, W]` in [-1, 1], of the generator's size; or what a degradation made
             of such. A tensor, or an array.
-        space: Space of the codes; by default the solver's, w where the generator has it, else its
-            first.
+        space: Space of the codes; by default that of an encoder to start from, else the solver's,
+            w where the generator has it, else its first.
         solver: A name from `directions.inversion.SOLVERS` or an `Inverter`. `auto` is
             `hybrid`: L-BFGS, then Levenberg–Marquardt.
         start: `ridge` (a regression fitted once to the generator's own samples), `best`, `mean`,
-            a `Start`, or codes `[n, *space.shape]`; by default the solver's, `ridge` but for
-            recipes.
+            a `Start`, an `Encoder`, or codes `[n, *space.shape]`; by default the solver's, `ridge`
+            but for recipes.
         degradation: What the images have gone through, such as a mask; by default nothing.
         features: Squared distance of these is minimized, such as `lpips_features()`; by
             default pixels.
@@ -81,7 +82,8 @@ def invert(
     check_seed(seed, 0, 0)
     whole_number(restarts, "restarts", least=0)
     method = find_solver("hybrid" if solver == "auto" else solver)
-    name = generator.space(space or generator.default_space(*method.spaces)).name
+    own = (start.space,) if isinstance(start, Encoder) else method.spaces
+    name = generator.space(space or generator.default_space(*own)).name
     observed = check_observed(generator, images, degradation)
     if method.gradients:
         check_differentiable(generator, name)
@@ -139,7 +141,9 @@ def described_run(
     }
 
 
-def _start(generator: Generator, start: str | Start | Tensor, space: str, count: int) -> Start:
+def _start(
+    generator: Generator, start: str | Start | Encoder | Tensor, space: str, count: int
+) -> Start:
     if isinstance(start, Tensor):
         codes = generator.check(start.detach(), space)
         if len(codes) != count:
@@ -148,4 +152,6 @@ def _start(generator: Generator, start: str | Start | Tensor, space: str, count:
                 "codes[:1].expand(len(images), …)"
             )
         return Given(codes)
+    if isinstance(start, Encoder):
+        return Encoded(start)
     return find_start(start)

@@ -21,6 +21,7 @@ from directions import (
     Rendering,
     devices,
     load_classifier,
+    load_encoder,
     load_generator,
     wrap,
     wrap_classifier,
@@ -36,6 +37,7 @@ from directions.errors import SpaceError
 from directions.generators.base import Generator
 from directions.generators.stylegan import stylegan2_inference
 from directions.images import resize
+from directions.inversion.encoders import Encoder, EncoderConfig
 from directions.paths import FlowPath, InstancePath, MapperPath, NeuralWalk
 from directions.paths.base import KINDS
 from directions.paths.couplings import Couplings
@@ -52,6 +54,7 @@ from discovery.sampling.samples import Samples
 from discovery.teaching.answers import Answers
 from tests import pretended
 from tests.contract.test_generators import GENERATORS
+from tests.directions.inversion.encoders.files import CODE, STYLES, encoder_file
 from tests.pretended import CARD, MixedDevicesError, Pretended, pretended_card
 from tests.worlds import labeled
 
@@ -190,6 +193,23 @@ def test_embeddings_on_the_card(monkeypatch):
         sent = WORLD.to("cuda").synthesize(WORLD.to("cuda").sample(2, seed=0))
         assert FaceEmbedding()(sent).device == CARD
         assert FaceEmbedding().inference()(sent).device == CARD
+
+
+def encoder(folder: Path) -> Encoder:
+    """One that looks twice, so that it makes images too."""
+    config = EncoderConfig("resnet", 6, (4, 6, 8, 10), (1, 1, 1, 1), CODE, (4,) * STYLES)
+    options = {"encoder_type": "BackboneEncoder", "n_iters_per_batch": 2}
+    return load_encoder(encoder_file(folder, config, options=options))
+
+
+def test_an_encoder_on_the_card(monkeypatch, tmp_path):
+    here = encoder(tmp_path)
+    images = torch.zeros(1, 3, 64, 64)
+    with pretended_card(monkeypatch):
+        there = here.to("cuda")
+        assert there.encode(images).device == CARD
+        made = there.encode(images).cpu()
+    torch.testing.assert_close(made, here.encode(images), rtol=1e-4, atol=1e-3)
 
 
 def path(kind: str, generator, bank):
@@ -396,7 +416,7 @@ def test_every_model_and_method_is_covered():
     made = [*OWN.values(), *CLASSIFIERS.values()]
     covered = {type(make()) for make in made}
     covered |= {type(path(kind, WORLD, true_bank())) for kind in KINDS}
-    covered |= {type(load_clip()), PlantedClip}
+    covered |= {type(load_clip()), PlantedClip, Encoder}
     concrete = {kind for kind in every_kind(Movable) if not inspect.isabstract(kind)}
     assert concrete - covered == set()
     assert len(concrete) >= 22

@@ -11,6 +11,7 @@ from PIL import Image
 import analysis
 from directions.classifiers.clip.prompts import Prompt
 from directions.photographs.alignment import Similarity
+from tests.directions.inversion.encoders.files import encoder_file
 from tests.fuzzed.world import NAMES, QUIET
 
 
@@ -98,6 +99,9 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "generator": w.generator, "images": w.images[:2], "space": "z",
                 "solver": "levenberg_marquardt", "start": "mean", "restarts": 0, "seed": 1,
                 "rendering": QUIET,
+            },
+            "load_encoder": {
+                "path": encoder_file(w.folder), "kind": "psp", "noise": "const", "device": "cpu",
             },
             "load_generator": {"name": "planted", "device": "cpu"},
             "load_clip": {"source": "tinyclip-faces", "device": "cpu"},
