@@ -68,7 +68,10 @@ def _subtitle(direction: Direction) -> str:
     parts = [f"{direction.method}, space {direction.space}"]
     if direction.layers is not None:
         parts.append(f"layers {', '.join(map(str, direction.layers))}")
-    parts.append(f"one sigma is {number(direction.sigma)} in latent units")
+    sigma, scale = number(direction.sigma), direction.calibration
+    # The attribute's own unit first: what one sigma changes depends on the space.
+    per_sigma = "" if scale is None else f"{number(scale.per_sigma, sign=True)} {scale.unit}, "
+    parts.append(f"one sigma is {per_sigma}{sigma} in latent units")
     return " · ".join(parts)
 
 

@@ -20,8 +20,9 @@ from directions.classifiers.mirror import Mirrored
 from directions.classifiers.rename import Renamed, under_common_names
 from directions.errors import LatdirError, UnknownNameError
 
-__all__ = ["JUDGED", "Panel", "parts_of"]
+__all__ = ["JUDGED", "Panel", "check_apart", "labelers_beside", "parts_of"]
 
+BUILT_IN = ("faces", "mobile-faces")  # of origins apart; `clip` is a student of `faces`
 JUDGED = "\x1fjudge\x1f"  # before the judge's attributes, which have the labeler's names
 
 log = logging.getLogger(__name__)
@@ -73,13 +74,7 @@ class Panel:
             ('age',)
         """
         check_classifier(judge)
-        parts = {c.fingerprint for c in parts_of(labeler)}
-        if same := [c.name for c in parts_of(judge) if c.fingerprint in parts]:
-            raise LatdirError(
-                f"the judge {judge.name} holds {same[0]}, which is the labeler or a part of it: a "
-                "second opinion needs another classifier, see directions.classifiers."
-                "available_classifiers()"
-            )
+        check_apart(judge, labeler)
         if taught := {c.name for c in parts_of(labeler)} & {
             name for c in parts_of(judge) for name in c.teachers
         }:
@@ -112,6 +107,54 @@ class Panel:
         yield self.labeler, tuple(attributes[:count]), scores[..., :count]
         plain = (replace(a, name=a.name.removeprefix(JUDGED)) for a in attributes[count:])
         yield self.judge, tuple(plain), scores[..., count:]
+
+
+def check_apart(judge: Classifier, labeler: Classifier) -> None:
+    """Refuse a judge that is the labeler or a part of it.
+
+    Raises:
+        LatdirError: It is.
+    """
+    parts = {c.fingerprint for c in parts_of(labeler)}
+    if same := [c.name for c in parts_of(judge) if c.fingerprint in parts]:
+        raise LatdirError(
+            f"the judge {judge.name} holds {same[0]}, which is the labeler or a part of it: a "
+            "second opinion needs another classifier, see directions.classifiers."
+            "available_classifiers()"
+        )
+
+
+def labelers_beside(judge: Classifier, names: Sequence[str]) -> tuple[Classifier, ...]:
+    """The built-in labelers of faces that leave a judge independent.
+
+    Args:
+        judge: Is to judge what they label.
+        names: Attributes that they are to score; those of `pixels` are read beside them.
+
+    Raises:
+        LatdirError: None of them scores all of the attributes and is neither a part of the judge
+            nor its teacher.
+
+    Example:
+        >>> from directions import load_classifier
+        >>> [c.name for c in labelers_beside(load_classifier("mobile-faces"), ["smiling", "age"])]
+        ['faces']
+    """
+    from directions.classifiers import load_classifier
+
+    pixels = load_classifier("pixels")
+    extra = "+pixels" if set(names) & set(pixels.names) else ""
+    known = {part.name for part in parts_of(judge)}
+    known |= {teacher for part in parts_of(judge) for teacher in part.teachers}
+    found = [load_classifier(name + extra) for name in BUILT_IN if name not in known]
+    found = [labeler for labeler in found if set(names) <= set(labeler.names)]
+    if not found:
+        raise LatdirError(
+            f"no built-in labeler that is independent of the judge {judge.name} scores all of "
+            f"{', '.join(names)}: give labelers=[…] of your own, made by "
+            "directions.wrap_classifier"
+        )
+    return tuple(found)
 
 
 def parts_of(classifier: Classifier) -> list[Classifier]:

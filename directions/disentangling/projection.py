@@ -29,6 +29,7 @@ import torch
 from directions.arguments import checked
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
+from directions.classifiers.panel import check_apart, labelers_beside
 from directions.direction import Direction
 from directions.disentangling.measured import independent
 from directions.disentangling.mixing import disentangle
@@ -58,6 +59,7 @@ def condition(
     prior: Prior | None = None,
     generator: Generator | None = None,
     labelers: Sequence[Classifier] = (),
+    judge: Classifier | None = None,
     rendering: Rendering = Rendering(),
     rename: bool = False,
 ) -> DirectionBank:
@@ -77,7 +79,9 @@ def condition(
         prior: Prior to measure the new sigma with. Not needed where all directions involved have
             the same sigma, as in a standard normal z.
         generator: Makes the images for the labelers.
-        labelers: Classifiers, best several of independent origin; a judge is none of them.
+        labelers: Classifiers, best several of independent origin. By default, where a judge is
+            given, the built-in ones that it is independent of.
+        judge: The classifier that is to judge the result; it takes no part and stays independent.
         rendering: How the images are made.
         rename: Call the results `smiling | yaw, male`, so that both kinds fit in one bank.
 
@@ -90,7 +94,7 @@ def condition(
     Raises:
         LatdirError: An unknown name, conditions that depend on one another, a direction of which
             nothing remains, or the new sigma cannot be determined; labelers without a generator
-            or with a metric, or the reverse.
+            or with a metric, or the reverse; a judge that is one of the labelers.
 
     Example:
         >>> bank = DirectionBank(
@@ -110,6 +114,11 @@ def condition(
         on = {name: others for name, others in on.items() if others}
     for name, others in on.items():
         _check_conditions(bank[name].name, [bank[other].name for other in others])
+    if judge is not None:
+        about = dict.fromkeys(bank[n].name for name, held in on.items() for n in (name, *held))
+        labelers = labelers or labelers_beside(judge, list(about))
+        for labeler in labelers:
+            check_apart(judge, labeler)
     if labelers or generator is not None:
         if metric is not None:
             raise LatdirError("labelers measure effects, where a metric has no part: leave it out")

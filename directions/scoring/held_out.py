@@ -49,7 +49,8 @@ def warn_of_known_judge(judge: Classifier, bank: DirectionBank) -> None:
     """
     known = set(str(bank.provenance.get("classifier", "")).split("+"))
     for direction in bank.directions:
-        known |= set(direction.evidence.get("disentangled", {}).get("labelers", ()))
+        for labeler in direction.evidence.get("disentangled", {}).get("labelers", ()):
+            known |= set(labeler.split("+"))
     if found := sorted(known & {judge.name, *(part.name for part in parts_of(judge))}):
         log.warning(
             "the judge %s is what this bank was found with or conditioned by (%s): its opinion is "

@@ -89,6 +89,13 @@ def condition(
             "effects that they measure, in place of components."
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="The classifier that is to judge the result: without --labelers, the effects are "
+            "measured by the built-in ones that it is independent of."
+        ),
+    ] = None,
     precision: PrecisionName = None,
     model: BankModel,
     as_json: Json = False,
@@ -102,23 +109,26 @@ def condition(
     plan = {d: [o for o in listed if o != d] for d in direction or loaded}
     on_others = {d: others for d, others in plan.items() if others}
     given = [load_classifier(name, device=model.device) for name in split_names(labelers) or []]
+    measured = bool(given or judge)
     made = conditioned(
         loaded,
         on=on_others,
         prior=owner.prior(loaded.directions[0].space),
-        generator=owner if given else None,
+        generator=owner if measured else None,
         labelers=given,
+        judge=load_classifier(judge, device=model.device) if judge else None,
         rendering=rendering_of(precision),
     )
     made.save(out)
     key, figure, title = (
         ("disentangled", "effect_kept", "effect kept")
-        if given
+        if measured
         else ("conditioned", "kept", "length kept")
     )
     kept = {name: made[name].evidence[key][figure] for name in on_others}
+    labeled = [made[name].evidence["disentangled"]["labelers"] for name in on_others if measured]
     rows = [[name, share] for name, share in kept.items()]
-    data = {"bank": str(out), "kept": kept, "labelers": [c.name for c in given]}
+    data = {"bank": str(out), "kept": kept, "labelers": labeled[0] if labeled else []}
     say(data, table(f"{out}", ["direction", title], rows), as_json=as_json)
 
 

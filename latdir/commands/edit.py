@@ -68,12 +68,21 @@ def edit(
     sweep: Annotated[str | None, typer.Option(help="One direction, over --amounts.")] = None,
     targets: Targets,
     amounts: Annotated[str, typer.Option(help="Amounts with commas between.")] = "-3,-2,-1,0,1,2,3",
-    unit: Annotated[str, typer.Option(help="sigma, latent, attribute, or degrees, …")] = "sigma",
+    unit: Annotated[
+        str,
+        typer.Option(
+            help="The attribute's own, such as degrees or years, of a bank that was calibrated "
+            "(`latdir evaluate --out` writes one), or attribute for each its own; sigma; latent."
+        ),
+    ] = "sigma",
     edited: Edited,
     framed: Framed,
     model: PictureModel,
 ) -> None:
     """Move samples along directions and draw the grid: rows are samples.
+
+    Amounts mean most in the attribute's own unit (--unit degrees). One sigma is the spread of the
+    codes along a direction, and in w of a StyleGAN often a small step.
 
     With --sweep and an --out that ends in .gif or .webp the samples, side by side, move from the
     smallest amount to the largest and back.

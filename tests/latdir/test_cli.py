@@ -70,7 +70,9 @@ def test_the_main_job_with_a_generator_of_ones_own(run, bank: Path, tmp_path: Pa
     code, _, err = run(f"bank condition found.safetensors --out clean.safetensors {own}")
     assert code == 0, err
     measured = f"bank condition found.safetensors --out seen.safetensors {own} --json"
-    code, out, err = run(f"{measured} --labelers mine:classifier --direction smile --on yaw")
+    code, out, err = run(
+        f"{measured} --labelers mine:classifier --judge faces --direction smile --on yaw"
+    )
     assert code == 0, err
     assert json.loads(out)["labelers"] == ["planted"]
     assert json.loads(out)["kept"]["smile"] > 0.8

@@ -13,7 +13,7 @@ from analysis import effects_of, measure_curves, random_null, write_report
 from analysis.plots.parts import canvas
 from analysis.plots.theme import LIGHT, dress
 from analysis.report.inline import data_url, inline_svg, mosaic
-from directions import LatdirError
+from directions import Calibration, LatdirError
 from directions.planted.world import planted
 from tests.analysis.measured import true_bank
 
@@ -65,7 +65,11 @@ def measured():
     )
     hostile = bank["yaw"].evolve(name=HOSTILE)
     bank = type(bank)(
-        (first, bank.directions[1], hostile),
+        (
+            first,
+            bank.directions[1].evolve(calibration=Calibration("age", "years", 4, -2, 2)),
+            hostile,
+        ),
         bank.generator,
         bank.fingerprint,
         {"seed": 3, "note": HOSTILE},
@@ -135,6 +139,11 @@ def test_every_picture_has_words_for_those_who_do_not_see_it(page):
     assert len(drawings) == 3 * 2 + 2
     assert all(len(a["aria-label"]) > 20 for a in drawings)
     assert read.all("html")[0]["lang"] == "en"
+
+
+def test_a_sigma_is_told_in_the_unit_of_the_attribute_first(page):
+    assert "one sigma is +4 years, 1 in latent units" in page
+    assert "one sigma is 1 in latent units" in page
 
 
 def test_strips_show_the_edits(measured, page):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from directions import LatdirError, condition
+from directions import LatdirError, condition, load_classifier
 from directions.classifiers import Renamed
-from directions.disentangling import independent, labeler_effects, step_effects
+from directions.disentangling import independent, labeler_effects, projection, step_effects
 from directions.planted.world import planted
 from tests.analysis.measured import Altered, true_bank
 
@@ -90,6 +90,31 @@ def test_conditioning_by_labelers_frees_all_of_all_by_a_list(world):
     few = condition(bank, on=["yaw"], generator=world, labelers=labelers)
     assert torch.equal(few["yaw"].vector, bank["yaw"].vector)
     assert leaks(few, world)[:2, 2].max() < 0.02 < leaks(few, world)[0, 1]
+
+
+def test_a_judge_leaves_the_labelers_to_be_independent_of_it(world, monkeypatch):
+    asked = []
+
+    def kept(bank, *, labelers, **rest):
+        asked.extend(labeler.name for labeler in labelers)
+        return bank
+
+    monkeypatch.setattr(projection, "independent", kept)
+    bank = true_bank(world)
+    for judge in ("mobile-faces", "faces", "clip"):
+        condition(bank, on=list(NAMES), generator=world, judge=load_classifier(judge))
+    condition(bank, on=list(NAMES), generator=world, judge=world.classifier())
+    assert asked == ["faces", "mobile-faces", "mobile-faces", "faces", "mobile-faces"]
+
+
+def test_what_a_judge_is_not_independent_of_is_refused(world):
+    bank, own = true_bank(world), world.classifier()
+    with pytest.raises(LatdirError, match="the judge planted holds planted, which is the labeler"):
+        condition(bank, on=list(NAMES), generator=world, labelers=[own], judge=own)
+    with pytest.raises(LatdirError, match="independent of the judge face-ensemble scores all of"):
+        condition(bank, on=list(NAMES), generator=world, judge=load_classifier("face-ensemble"))
+    with pytest.raises(LatdirError, match="labelers without generator"):
+        condition(bank, on=list(NAMES), judge=own)
 
 
 def test_refusals(world):
