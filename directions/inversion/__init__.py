@@ -3,9 +3,9 @@
 Read `base` first (what a way to invert is, and what comes back), then `invert`, which chooses
 spaces and starts, and `batches`, which solves, restarts and judges; `folders` keeps the results of
 many pictures. `objective` is what is minimized; `degradations`, what images may have gone through
-before; `encoders` predict codes in one pass; `solvers` holds a file for each solver, `recipes` one
-for each published way, `losses` parts of costs. Import the names from here, `invert` and
-`load_encoder` from `directions`.
+before; `encoders` predict codes in one pass; `solvers` holds a file for each solver, `recipes` the
+published ways, `losses` parts of costs, `unknowns` generators of which more is unknown than a
+code. Import the names from here, `invert` and `load_encoder` from `directions`.
 """
 
 from directions.inversion.base import STATUSES, Inversion, Inverter, Solved
@@ -27,9 +27,15 @@ from directions.inversion.folders import invert_folder
 from directions.inversion.invert import invert
 from directions.inversion.objective import Degradation, Objective, psnr
 from directions.inversion.recipes import RECIPES, find_recipe
+from directions.inversion.recipes.ensembling import ensemble_scores, generative_views
+from directions.inversion.recipes.feature_interpolation import (
+    interpolate_features,
+    interpolated_features,
+)
 from directions.inversion.solvers import SOLVERS, Hybrid, LevenbergMarquardt, find_solver
 from directions.inversion.starts import STARTS, Best, Given, Mean, Ridge, Start, find_start
 from directions.inversion.typicality import Typicality
+from directions.inversion.unknowns import Frames, NoiseMaps, SeveralCodes, flow_features
 
 __all__ = [
     "KERNELS",
@@ -51,21 +57,29 @@ __all__ = [
     "Encoded",
     "Encoder",
     "Fitted",
+    "Frames",
     "Given",
     "Hybrid",
     "Inversion",
     "Inverter",
     "LevenbergMarquardt",
     "Mean",
+    "NoiseMaps",
     "Objective",
     "Ridge",
+    "SeveralCodes",
     "Solved",
     "Start",
     "Typicality",
+    "ensemble_scores",
     "find_recipe",
     "find_solver",
     "find_start",
     "fitted",
+    "flow_features",
+    "generative_views",
+    "interpolate_features",
+    "interpolated_features",
     "invert",
     "invert_folder",
     "load_encoder",

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 BATCH = 16
 # Below this PSNR an image is not one of the generator's: its own are found far above.
 RANGE = 35.0
+# Below this one it is started again: local minima of the generator's own images reach 20 to 40.
+AGAIN = 45.0
 # Of the distances of codes of the prior, the quantile that still is typical; and how many codes.
 TYPICAL, TYPICAL_CODES = 0.95, 512
 # Steps of the search for the best typical code.
@@ -91,7 +93,7 @@ class Job:
         starts, total = [name] * n, solved.steps.clone()
         quality = self._quality(objective, solved)
         for attempt in range(1, self.restarts + 1):
-            again = (~self._in_range(objective, solved, quality)).nonzero()[:, 0]
+            again = (~self._above(AGAIN, objective, solved, quality)).nonzero()[:, 0]
             if not len(again):
                 break
             part = objective.of(again)
@@ -129,11 +131,12 @@ class Job:
         finite = solved.costs.isfinite()
         return torch.where(finite, objective.psnr(solved.codes), torch.nan)
 
-    def _in_range(self, objective: Objective, solved: Solved, quality: Tensor) -> Tensor:
-        return (quality >= RANGE) | (solved.costs <= max(self.solver.goal, objective.level))
+    def _above(self, limit: float, objective: Objective, solved: Solved, quality: Tensor) -> Tensor:
+        """Images above a PSNR, or as near as the target or the noise asks."""
+        return (quality >= limit) | (solved.costs <= max(self.solver.goal, objective.level))
 
     def _statuses(self, objective: Objective, solved: Solved, quality: Tensor) -> tuple[str, ...]:
-        inside = self._in_range(objective, solved, quality)
+        inside = self._above(RANGE, objective, solved, quality)
         statuses = []
         for i in range(len(objective)):
             if not torch.isfinite(solved.costs[i]):

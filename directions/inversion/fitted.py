@@ -70,11 +70,17 @@ class Fitted:
         made = center.to(observed) + offsets @ self.weight.to(observed)
         return made.reshape(-1, *self.codes.shape[1:])
 
-    def nearest(self, observed: Float[Tensor, "n ..."], *, rank: int = 0) -> Float[Tensor, "n ..."]:
-        """Codes of the samples nearest to what was observed, or of the next nearest."""
-        distances = torch.cdist(image_features(observed), self.features.to(observed))
+    def near(self, observed: Float[Tensor, "n ..."], *, rank: int = 0) -> Float[Tensor, "n ..."]:
+        """Codes of the nearest samples, or the next nearest, moved by the regression.
+
+        The regression is applied to the difference of the images, so that what it gets wrong on a
+        sample is not repeated.
+        """
+        features = image_features(observed)
+        distances = torch.cdist(features, self.features.to(observed))
         order = distances.topk(rank + 1, largest=False).indices[:, rank]
-        return self.codes.to(observed)[order]
+        offsets = (features - self.features.to(observed)[order]) @ self.weight.to(observed)
+        return self.codes.to(observed)[order] + offsets.reshape(-1, *self.codes.shape[1:])
 
 
 def image_features(observed: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:

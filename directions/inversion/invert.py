@@ -43,7 +43,7 @@ def invert(
     """Codes whose images are the given ones, as nearly as the generator can make them.
 
     Each image is inverted by itself: results depend on the batch by rounding only. The best
-    iterate is kept, and an image that stays below 35 dB is started again.
+    iterate is kept, and an image that stays below 45 dB is started again.
 
     Args:
         generator: Makes the images; differentiable.
@@ -59,7 +59,7 @@ def invert(
         degradation: What the images have gone through, such as a mask; by default nothing.
         features: Squared distance of these is minimized, such as `lpips_features()`; by
             default pixels.
-        restarts: New starts of an image below 35 dB, at most.
+        restarts: New starts of an image below 45 dB, at most.
         seed: Of samples that starts are chosen from.
         rendering: `batch_size`, by default 16, and `progress`.
 

@@ -96,7 +96,8 @@ class Best(Start):
 class Ridge(Start):
     """Ridge regression of codes on images, fitted once to samples of the generator.
 
-    Restarts begin at the samples whose images are nearest.
+    Restarts begin at the samples whose images are nearest, moved by the regression of what is
+    different.
 
     Attributes:
         count: Samples it is fitted to.
@@ -131,7 +132,7 @@ class Ridge(Start):
 
     def next(self, objective: Objective, *, attempt: int, seed: int) -> Float[Tensor, "n ..."]:
         """As `Start.next`."""
-        return self.prepared(objective).nearest(objective.observed, rank=attempt - 1)
+        return self.prepared(objective).near(objective.observed, rank=attempt - 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,7 @@ from directions.generators.base import Generator
 from discovery.base import GeneratorMethod
 from discovery.sampling.draw import Draw
 from discovery.steerability.image_edits import Edit, edits_named
-from discovery.unsupervised.activations import layer_activations, layer_names
+from directions.scoring.activations import layer_activations, layer_names
 
 __all__ = ["LinearLayer", "Transforms", "closed_form", "fit_layer"]
 

@@ -35,7 +35,7 @@ from discovery.decomposition.covariance import StreamingCovariance
 from discovery.decomposition.ica_and_sparse_pca import independent_components, sparse_components
 from discovery.decomposition.randomized_range import find_range
 from discovery.sampling.draw import Draw
-from discovery.unsupervised.activations import layer_activations
+from directions.scoring.activations import layer_activations
 
 __all__ = ["PCA"]
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.inversion.objective import Objective
-from directions.inversion.recipes.first_order import FirstOrder, Stepper
+from directions.inversion.solvers.first_order import FirstOrder, Stepper
 from directions.inversion.starts import Best, Start
 
 __all__ = ["Creswell"]

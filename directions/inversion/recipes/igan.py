@@ -19,7 +19,7 @@ from torch import Tensor
 
 from directions.errors import real_number
 from directions.inversion.objective import Objective
-from directions.inversion.recipes.line_search import LineSearch
+from directions.inversion.solvers.line_search import LineSearch
 
 __all__ = ["IGAN"]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from directions.errors import LatdirError
 from directions.inversion.objective import Objective
-from directions.inversion.recipes.first_order import AdamMoments, FirstOrder, Stepper
+from directions.inversion.solvers.first_order import AdamMoments, FirstOrder, Stepper
 from directions.inversion.starts import Best, Start
 
 __all__ = ["Pulse", "geocross"]

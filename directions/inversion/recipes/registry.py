@@ -16,13 +16,27 @@ RECIPES: dict[str, Entry] = {
         f"{_HERE}.stylegan2_ada:StyleGAN2Ada", "the projector: Adam, noise on w that dies away"
     ),
     "image2stylegan": Entry(f"{_HERE}.image2stylegan:Image2StyleGAN", "Adam in w+ from the mean"),
-    "style_space": Entry(f"{_HERE}.style_space:StyleSpace", "Adam in w+, then in s"),
+    "style_space": Entry(f"{_HERE}.image2stylegan:StyleSpace", "Adam in w+, then in s"),
     "igan": Entry(f"{_HERE}.igan:IGAN", "L-BFGS-B of the arctanh of z in a box"),
     "ii2s": Entry(f"{_HERE}.image2stylegan:II2S", "the same with the P_N distance as a prior"),
     "creswell": Entry(f"{_HERE}.creswell:Creswell", "RMSprop in z with the prior's log density"),
     "stochastic_clipping": Entry(
         f"{_HERE}.stochastic_clipping:StochasticClipping",
         "gradient descent; coordinates that leave a box are drawn anew in it",
+    ),
+    "image2stylegan_plus": Entry(
+        f"{_HERE}.image2stylegan_plus:Image2StyleGANPlus", "Adam in w+, then on noise maps"
+    ),
+    "consecutive_frames": Entry(
+        f"{_HERE}.image2stylegan:ConsecutiveFrames",
+        "Adam on a code and on offsets from frame to frame",
+    ),
+    "mganprior": Entry(f"{_HERE}.mganprior:MGANPrior", "gradient descent on several codes"),
+    "pix2latent": Entry(
+        f"{_HERE}.pix2latent:Pix2Latent", "BasinCMA in a truncated z, with a last population"
+    ),
+    "ensembling": Entry(
+        f"{_HERE}.ensembling:Ensembling", "L-BFGS on absolute differences, features and codes"
     ),
     "pulse": Entry(f"{_HERE}.pulse:Pulse", "Adam on the sphere that the start lies on"),
 }

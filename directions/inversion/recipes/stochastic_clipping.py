@@ -16,7 +16,7 @@ from torch import Tensor
 
 from directions.errors import real_number
 from directions.inversion.objective import Objective
-from directions.inversion.recipes.first_order import FirstOrder, Stepper
+from directions.inversion.solvers.first_order import FirstOrder, Stepper
 from directions.inversion.starts import Best, Start
 
 __all__ = ["StochasticClipping"]

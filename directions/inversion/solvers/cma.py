@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from directions.errors import real_number, require, whole_number
@@ -75,20 +75,35 @@ class CMA(Inverter):
             rows = rows[[not searches[i].should_stop() for i in rows.tolist()]]
             if not len(rows):
                 break
-            asked = [[searches[i].ask() for _ in range(searches[i].population_size)] for i in rows]
-            drawn = torch.from_numpy(np.array(asked)).to(codes)
-            many = rows.repeat_interleave(drawn.shape[1])
-            places = center + spread * drawn.reshape(-1, *center.shape)
-            costs = self._told(objective, found, many, objective.constrained(places), seed)
-            told = costs.reshape(drawn.shape[:2]).double().cpu().nan_to_num(1e30, 1e30).numpy()
-            for i, samples, values in zip(rows.tolist(), asked, told, strict=True):
+            many, places = self.population_of(objective, searches, rows)
+            costs = self.refined(objective, found, many, places, seed)
+            told = costs.reshape(len(rows), -1).double().cpu().nan_to_num(1e30, 1e30).numpy()
+            drawn = ((places - center) / spread).reshape(*told.shape, -1).double().cpu().numpy()
+            for i, samples, values in zip(rows.tolist(), drawn, told, strict=True):
                 searches[i].tell(list(zip(samples, values.tolist(), strict=True)))
             found.steps[rows] += 1
         ended = [search.should_stop() for search in searches]
         found.stationary[torch.tensor(ended, device=codes.device) | dead] = True
+        return self.finished(objective, found, searches, seed)
+
+    def population_of(
+        self, objective: Objective, searches: list[Any], rows: Tensor
+    ) -> tuple[Int[Tensor, "m"], Float[Tensor, "m ..."]]:
+        """Samples of some images' searches, and the image that each belongs to."""
+        asked = [[searches[i].ask() for _ in range(searches[i].population_size)] for i in rows]
+        drawn = torch.from_numpy(np.array(asked)).to(objective.observed)
+        near = objective.typicality
+        center = near.center(drawn)
+        places = center + near.spread * drawn.reshape(-1, *center.shape)
+        return rows.repeat_interleave(drawn.shape[1]), objective.constrained(places)
+
+    def finished(
+        self, objective: Objective, found: Solved, searches: list[Any], seed: int
+    ) -> Solved:
+        """What is done at the end; here nothing."""
         return found
 
-    def _told(
+    def refined(
         self, objective: Objective, found: Solved, rows: Tensor, codes: Tensor, seed: int
     ) -> Float[Tensor, "m"]:
         """Costs of samples, the best of which are kept."""
@@ -125,18 +140,20 @@ class BasinCMA(CMA):
     final: int = 300
     rate: float = 0.05
 
-    def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
-        """As `Inverter.solve`."""
-        found = super().solve(objective, codes, seed=seed)
+    def finished(
+        self, objective: Objective, found: Solved, searches: list[Any], seed: int
+    ) -> Solved:
+        """Adam from the best iterates."""
         last = Adam(steps=self.final, target=self.target, rate=self.rate)
-        every = torch.arange(len(codes), device=codes.device)
+        every = torch.arange(len(found.codes), device=found.codes.device)
         polished = last.solve(objective, found.codes.clone(), seed=seed)
         found.keep(every, polished.codes, polished.costs)
         return replace(found, steps=found.steps + polished.steps)
 
-    def _told(
+    def refined(
         self, objective: Objective, found: Solved, rows: Tensor, codes: Tensor, seed: int
     ) -> Float[Tensor, "m"]:
+        """Costs after Adam's steps from each sample."""
         adam = Adam(steps=self.refinement, target=self.target, rate=self.rate)
         costs = []
         for part, begin in zip(torch.split(rows, BATCH), torch.split(codes, BATCH), strict=True):

@@ -11,8 +11,8 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
 from directions.planted.world import planted
+from directions.scoring.activations import layer_activations, layer_names
 from directions.space import Space
-from discovery.unsupervised.activations import layer_activations, layer_names
 from discovery.unsupervised.pca import PCA
 from tests.parity import FIXTURES
 

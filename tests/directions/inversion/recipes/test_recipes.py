@@ -6,12 +6,25 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from directions import LatdirError, UnknownNameError, invert
+from directions import LatdirError, UnknownNameError, invert, wrap_classifier
 from directions.generators.wrap import wrap
-from directions.inversion import Objective, Typicality
+from directions.inversion import (
+    NoiseMaps,
+    Objective,
+    SeveralCodes,
+    Typicality,
+    ensemble_scores,
+    fitted,
+    generative_views,
+    interpolate_features,
+    interpolated_features,
+)
 from directions.inversion.recipes import RECIPES, find_recipe
-from directions.inversion.recipes.first_order import AdamMoments
+from directions.inversion.recipes.pix2latent import Pix2Latent
 from directions.inversion.recipes.pulse import geocross
+from directions.inversion.solvers.first_order import AdamMoments
+from directions.inversion.unknowns import noise_autocorrelation
+from directions.scoring.features import pixel_features
 from tests.directions.inversion.worlds import bent, linear, pair
 from tests.styles import small_stylegan2
 
@@ -24,6 +37,11 @@ BRIEF = {
     "pulse": {},
     "style_space": {"steps": 400},
     "igan": {"limit": 5.0},
+    "image2stylegan_plus": {"steps": 400},
+    "consecutive_frames": {"steps": 400},
+    "mganprior": {"steps": 400},
+    "pix2latent": {"steps": 2, "population": 6, "refinement": 10, "final": 20, "limit": 5.0},
+    "ensembling": {"steps": 50},
 }
 CONSTANTS = {
     "stylegan2_ada": {"steps": 1000, "rate": 0.1, "noise": 0.05, "noise_until": 0.75},
@@ -34,6 +52,18 @@ CONSTANTS = {
     "pulse": {"steps": 100, "rate": 0.4, "cross": 0.05},
     "style_space": {"steps": 5000, "rate": 0.01},
     "igan": {"steps": 200, "limit": 3**0.5},
+    "image2stylegan_plus": {"steps": 5000, "rate": 0.01, "noise_steps": 3000, "noise_rate": 5.0},
+    "consecutive_frames": {"steps": 5000, "rate": 0.01},
+    "mganprior": {"steps": 3000, "rate": 1.0},
+    "pix2latent": {
+        "steps": 30,
+        "sigma": 1.0,
+        "refinement": 30,
+        "final": 300,
+        "rate": 0.05,
+        "limit": 2.0,
+    },
+    "ensembling": {"steps": 500, "perceptual": 0.5, "encoded": 0.25},
 }
 
 
@@ -250,3 +280,166 @@ def test_igan_is_scipys_lbfgs_of_the_arctanh_in_the_box_of_a_uniform_prior():
     assert edge.isfinite().all()
     free = recipe.free(target, 0.5 * start)
     torch.testing.assert_close(recipe.bound(target, free), 0.5 * start)
+
+
+def test_noise_maps_of_the_projector():
+    world = NoiseMaps(small_stylegan2(), space="w")
+    codes = world.sample(2, seed=3)
+    target = Objective(world, "joint", world.synthesize(codes), Typicality.of(world, "joint"))
+    recipe = find_recipe("stylegan2_ada", steps=20)
+    first = recipe.begin(target, codes, torch.Generator().manual_seed(5))
+    assert torch.equal(world.parts(first)["code"], world.parts(codes)["code"])
+    maps = [world.parts(first)[name] for name in world.maps]
+    before = [world.parts(codes)[name] for name in world.maps]
+    assert not any(torch.equal(a, b) for a, b in zip(maps, before, strict=True))
+    expected = 1e5 * sum(noise_autocorrelation(m) for m in maps)
+    torch.testing.assert_close(recipe.penalty(target, first), expected)
+    seen = recipe.seen(target, first, 0, torch.Generator().manual_seed(3)) - first
+    assert all(world.parts(seen)[name].abs().max() == 0 for name in world.maps)
+    sigma = world.inner.sample(4096, seed=0, space="w")
+    sigma = (sigma - sigma.mean(0)).square().sum(1).mean().sqrt()
+    drawn = torch.randn(first.shape[1], generator=torch.Generator().manual_seed(3))[:12]
+    torch.testing.assert_close(seen[0, :12], 0.05 * sigma * drawn, rtol=0.05, atol=1e-3)
+    step = recipe.stepper(target, first)
+    moved = step(first, torch.randn_like(first), 5, torch.Generator())
+    for name in world.maps:
+        noise = world.parts(moved)[name].flatten(1)
+        torch.testing.assert_close(noise.mean(1), torch.zeros(2), rtol=0, atol=1e-5)
+        torch.testing.assert_close(noise.square().mean(1), torch.ones(2))
+
+
+def test_image2stylegan_plus_moves_the_code_then_the_noise():
+    world = NoiseMaps(small_stylegan2())
+    codes = world.sample(2, seed=3)
+    with torch.no_grad():
+        target = Objective(world, "joint", world.synthesize(codes), Typicality.of(world, "joint"))
+    start = world.sample(2, seed=4)
+    only = find_recipe("image2stylegan_plus", steps=3, noise_steps=0, layers=4)
+    code = only.solve(target, start, seed=0)
+    for name, part in world.parts(code.codes - start).items():
+        moves = part.flatten(2).abs().amax((0, 2)) if name == "code" else part.abs().max()[None]
+        assert (moves > 0).tolist() == ([True] * 4 + [False] * 2 if name == "code" else [False])
+    both = find_recipe("image2stylegan_plus", steps=3, noise_steps=2, noise_rate=0.05, layers=4)
+    found = both.solve(target, start, seed=0)
+    apart = world.parts(found.codes - code.codes)
+    assert apart["code"].abs().max() == 0
+    noise = torch.cat([apart[name].flatten() for name in world.maps])
+    assert 0.04 < noise.abs().max() <= 0.1 + 1e-4
+    assert (found.costs < code.costs).all()
+    assert found.steps.tolist() == [5, 5]
+
+
+def test_descent_of_mganprior_is_pytorchs():
+    world = SeveralCodes(bent(), layer="_module.1", count=4)
+    codes = world.sample(1, seed=3)
+    with torch.no_grad():
+        images = world.synthesize(world.sample(1, seed=4))
+    target = Objective(world, "joint", images, Typicality.of(world, "joint"))
+    recipe = find_recipe("mganprior", steps=3)
+    theirs = torch.nn.Parameter(codes.clone())
+    optimizer = torch.optim.SGD([theirs], lr=1.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (world.synthesize(theirs) - images).square().mean().backward()
+        optimizer.step()
+    found = recipe.solve(target, codes, seed=0)
+    torch.testing.assert_close(found.codes, theirs.detach(), rtol=1e-4, atol=1e-5)
+    assert invert(world, images, solver=recipe, restarts=0).record["start"] == "Best"
+
+
+def test_pix2latent_refines_a_last_population_in_its_box(monkeypatch):
+    world = bent()
+    _, images = pair(world, 2)
+    target = objective(world, images)
+    asked = []
+    refined = Pix2Latent.refined
+
+    def noted(self, objective, found, rows, codes, seed):
+        asked.append((self.refinement, codes.clone()))
+        return refined(self, objective, found, rows, codes, seed)
+
+    monkeypatch.setattr(Pix2Latent, "refined", noted)
+    recipe = find_recipe("pix2latent", steps=2, population=6, refinement=2, final=5, limit=1.0)
+    found = recipe.solve(target, 0 * world.sample(2, seed=8), seed=0)
+    assert [steps for steps, _ in asked] == [2, 2, 5]
+    box = target.typicality.spread
+    assert all(len(codes) == 12 and codes.abs().max() <= box + 1e-5 for _, codes in asked)
+    assert found.codes.abs().max() <= box + 1e-5
+    assert found.steps.tolist() == [7, 7]
+
+
+def test_the_loss_of_ensembling_and_its_minimum():
+    world = bent()
+    codes, images = pair(world, 2)
+    target, start = objective(world, images), world.sample(2, seed=8)
+    recipe = find_recipe("ensembling")
+    made = world.synthesize(start)
+    encoder = fitted(world, space="z")
+    apart = encoder.predicted(made) - encoder.predicted(images)
+    expected = (
+        0.5 * (made - images).abs().mean((1, 2, 3))
+        + 0.5 * (made - images).square().mean((1, 2, 3))
+        + 0.25 * apart.square().mean(1)
+    )
+    torch.testing.assert_close(recipe.loss(target, start), expected)
+    found = recipe.solve(target, codes + 0.1, seed=0)
+    assert (found.costs < 1e-3 * target.costs(codes + 0.1)).all()
+
+
+def test_views_change_the_layers_they_name():
+    generator = small_stylegan2()
+    codes = generator.sample(2, seed=1, space="w")
+    for layers, changed in (("coarse", [0]), ("fine", [3, 4, 5]), ("all", [0, 1, 2, 3, 4, 5])):
+        for mixed in (False, True):
+            views = generative_views(
+                generator, codes, space="w", count=4, layers=layers, mixed=mixed
+            )
+            apart = (views - codes[:, None, None]).abs().amax((0, 1, 3))
+            assert (apart > 0).nonzero()[:, 0].tolist() == changed
+    spread = generator.prior("w+").deviations.square().mean().sqrt()
+    many = (
+        generative_views(generator, codes, space="w", count=2000, layers="all", deviation=0.2)
+        - codes[:, None, None]
+    )
+    torch.testing.assert_close(many.std(), 0.2 * spread, rtol=0.02, atol=0)
+    with pytest.raises(LatdirError, match="have no fine layers: say layers='all'"):
+        generative_views(generator, generator.sample(1, seed=0), space="z")
+
+
+def test_ensembled_scores_are_the_weighted_mean():
+    world = bent()
+    _, images = pair(world, 2)
+    found = invert(world, images, start="mean")
+    mean = wrap_classifier(lambda x: x.mean((1, 2, 3)), attributes=["mean"], name="mean")
+    settings = {"count": 3, "layers": "all", "seed": 4}
+    views = generative_views(world, found.codes, space="z", **settings)
+    scored = torch.stack([world.synthesize(v).mean((1, 2, 3)) for v in views])
+    total = scored.sum(1) + found.reconstruct().mean((1, 2, 3))
+    got = ensemble_scores(found, mean, images, weight=0.25, **settings)
+    expected = 0.75 * images.mean((1, 2, 3)) + 0.25 * total / 4
+    torch.testing.assert_close(got[:, 0], expected.detach(), rtol=1e-4, atol=1e-5)
+    with pytest.raises(LatdirError, match=r"weight 2\.0 is a fraction"):
+        ensemble_scores(found, mean, images, weight=2.0)
+    with pytest.raises(LatdirError, match="2 inversions of 1 images"):
+        ensemble_scores(found, mean, images[:1])
+
+
+def test_features_are_interpolated_over_the_nearest_and_inverted():
+    world = linear()
+    codes, images = pair(world, 2)
+    direction = torch.tensor([1.0, 0, 0, 0, 0, 0])
+    near = codes + 0.01 * world.sample(2, seed=9)
+    far = near + 50
+    with torch.no_grad():
+        low, high = (world.synthesize(torch.cat([near + k * direction, far])) for k in (0.0, 1.0))
+    target = interpolated_features(pixel_features, images, low, high, amount=2.0, neighbors=2)
+    expected = pixel_features(images) + 2 * (
+        pixel_features(high[:2]).mean(0) - pixel_features(low[:2]).mean(0)
+    )
+    torch.testing.assert_close(target, expected)
+    found = interpolate_features(
+        world, images, low, high, features=pixel_features, amount=2.0, neighbors=2, start=codes
+    )
+    torch.testing.assert_close(found.codes, codes + 2 * direction, rtol=0, atol=2e-3)
+    with pytest.raises(LatdirError, match="with and without the attribute: give both"):
+        interpolated_features(pixel_features, images, low[:0], high)

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from directions.errors import SpaceError
 from directions.generators.base import Generator
 
-__all__ = ["layer_activations", "layer_names"]
+__all__ = ["changed_at_layer", "layer_activations", "layer_names"]
 
 LISTED = 16
 
@@ -29,9 +29,9 @@ class _Reached(BaseException):
 
 
 class _Operations(TorchFunctionMode):
-    """Sees every torch operation's result under its name and number."""
+    """Sees every torch operation's result under its name and number, and may replace it."""
 
-    def __init__(self, visit: Callable[[str, Any], None]) -> None:
+    def __init__(self, visit: Callable[[str, Any], Any]) -> None:
         super().__init__()
         self._visit = visit
         self._calls: Counter[str] = Counter()
@@ -47,8 +47,10 @@ class _Operations(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         # Reading an attribute of a tensor, such as its shape, is a call of `__get__`.
         if name and not name.startswith("__"):
-            self._visit(f"{name}.{self._calls[name]}", result)
+            number = self._calls[name]
             self._calls[name] += 1
+            changed = self._visit(f"{name}.{number}", result)
+            result = result if changed is None else changed
         return result
 
 
@@ -105,12 +107,7 @@ def layer_activations(
             if handle is not None:
                 handle.remove()
         if not seen:
-            names = layer_names(generator, space=space)
-            few = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
-            raise SpaceError(
-                f"{generator.name} runs no layer {layer!r} when it makes images of space "
-                f"{space!r}: it has {few}"
-            )
+            raise _no_layer(generator, layer, space)
         if not isinstance(seen[0], Tensor) or seen[0].shape[:1] != codes.shape[:1]:
             raise SpaceError(
                 f"layer {layer!r} of {generator.name} gives no row per code: choose another"
@@ -118,6 +115,69 @@ def layer_activations(
         return seen[0]
 
     return run
+
+
+def changed_at_layer(
+    generator: Generator,
+    codes: Float[Tensor, "n ..."],
+    *,
+    layer: str,
+    space: str,
+    change: Callable[[Tensor], Tensor],
+) -> Float[Tensor, "m ..."]:
+    """Images made with the output of one layer replaced; differentiable.
+
+    Args:
+        generator: Any generator.
+        codes: `[n, *space.shape]`.
+        layer: A name among `layer_names`.
+        space: The codes' space.
+        change: What the rest of the network gets for the layer's output. It may have another
+            number of rows where nothing but that output reaches the rest.
+
+    Raises:
+        LatdirError: No such layer.
+
+    Example:
+        >>> from directions.generators import load_generator
+        >>> generator = load_generator("digiface64")
+        >>> half = changed_at_layer(
+        ...     generator, generator.sample(2, seed=0), layer="relu.1", space="z",
+        ...     change=lambda x: x.mean(0, keepdim=True),
+        ... )
+        >>> half.shape
+        torch.Size([1, 3, 64, 64])
+    """
+    seen: list[bool] = []
+
+    def visit(name: str, output: Any) -> Tensor | None:
+        if name != layer or seen:
+            return None
+        seen.append(True)
+        return change(output)
+
+    modules = dict(_modules(generator))
+    if layer in modules:
+        handle = modules[layer].register_forward_hook(lambda _m, _i, output: visit(layer, output))
+        try:
+            images = generator.synthesize(codes, space)
+        finally:
+            handle.remove()
+    else:
+        with _Operations(visit):
+            images = generator.synthesize(codes, space)
+    if not seen:
+        raise _no_layer(generator, layer, space)
+    return images
+
+
+def _no_layer(generator: Generator, layer: str, space: str) -> SpaceError:
+    names = layer_names(generator, space=space)
+    few = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
+    return SpaceError(
+        f"{generator.name} runs no layer {layer!r} when it makes images of space "
+        f"{space!r}: it has {few}"
+    )
 
 
 def layer_names(generator: Generator, *, space: str) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from directions.inversion.base import Inverter, Solved
 from directions.inversion.objective import Objective
 
-__all__ = ["AdamMoments", "FirstOrder"]
+__all__ = ["AdamMoments", "Descent", "FirstOrder"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,12 @@ class FirstOrder(Inverter):
 
     All random numbers are the same for every image of a batch, which so does not matter.
     """
+
+    def begin(
+        self, objective: Objective, codes: Tensor, random: torch.Generator
+    ) -> Float[Tensor, "n ..."]:
+        """The first codes, made of those of the start; by default these."""
+        return codes
 
     def seen(
         self, objective: Objective, codes: Tensor, step: int, random: torch.Generator
@@ -41,6 +47,7 @@ class FirstOrder(Inverter):
         found = Solved.start(codes)
         rows = torch.arange(len(codes), device=codes.device)
         random = torch.Generator().manual_seed(seed)
+        codes = self.begin(objective, codes, random)
         stepper = self.stepper(objective, codes)
         for i in range(self.steps + 1):
             leaf = self.seen(objective, codes, i, random).detach().clone().requires_grad_()
@@ -65,6 +72,23 @@ class Stepper:
     ) -> Float[Tensor, "n ..."]:
         """The codes after a step, the first being step 0."""
         raise NotImplementedError
+
+
+class Descent(Stepper):
+    """Gradient descent.
+
+    Args:
+        rate: Learning rate.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(
+        self, codes: Tensor, slope: Tensor, step: int, random: torch.Generator
+    ) -> Float[Tensor, "n ..."]:
+        """As `Stepper`."""
+        return codes - self.rate * slope
 
 
 class AdamMoments(Stepper):
