@@ -2,7 +2,10 @@
 
     python benchmarks/inversion.py                     # digiface64 z, a few images
     python benchmarks/inversion.py --generator styleface64 --space w --images 4
-    python benchmarks/inversion.py --success 64        # fraction of codes above 100 dB
+    python benchmarks/inversion.py --success 256 --only-success  # fraction of codes above 100 dB
+
+Figures are kept in `benchmarks/results`: images of `--success` in pieces of 16, so that a run that
+ends early goes on, and peers by their name.
 
 Peers, each on its own images one after another, as their code does it: the StyleGAN2-ADA projector
 (w-noise, learning rates and 1,000 steps as published; its loss on pixels, since LPIPS needs a
@@ -14,10 +17,13 @@ made once for a generator.
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +38,7 @@ from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED, NAMING_SEED
 
 QUIET = Rendering(progress=False)
+RESULTS = Path(__file__).parent / "results"
 
 
 def projector(generator: Generator, image: Tensor, space: str, steps: int) -> Tensor:
@@ -90,18 +97,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4, help="of each peer")
     parser.add_argument("--batch", type=int, default=16, help="images of the batched run")
     parser.add_argument("--steps", type=int, default=1000, help="of projector and Adam")
+    parser.add_argument("--peers", default="projector,Adam,L-BFGS")
     parser.add_argument("--success", type=int, default=0, help="images for the fraction ≥ 100 dB")
     parser.add_argument("--only-success", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--fit", type=Path, help="folder that keeps the fit of the start")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     generator = load_generator(options.generator)
     space = options.space or generator.default_space("w")
     begun = time.perf_counter()
-    fitted(generator, space=space, metric=True)
+    fitted(generator, space=space, metric=True, folder=options.fit)
     print(f"fit of the start, once for a generator: {time.perf_counter() - begun:.1f} s")
+    store = RESULTS / f"inversion-{options.generator}-{space.replace('+', '-plus')}.json"
     if options.success:
-        success(generator, space, options.success)
+        success(generator, space, options.success, store, Ridge(folder=options.fit))
     if options.only_success:
         return
     codes = generator.sample(max(options.images, options.batch), seed=HELD_OUT_SEED, space=space)
@@ -116,51 +126,83 @@ def main() -> None:
         "Adam": lambda x: adam(generator, x, start, space, options.steps, rate=0.05),
         "L-BFGS": lambda x: lbfgs(generator, x, start, space, 400),
     }
-    for name, peer in peers.items():
+    for name in options.peers.split(","):
         times, reached = [], []
-        for i in range(options.images):
+        for image in images[: options.images].split(1):
             begun = time.perf_counter()
-            code = peer(images[i : i + 1])
+            code = peers[name](image)
             times.append(time.perf_counter() - begun)
             with torch.no_grad():
-                made = generator.synthesize(code, space)
-            reached.append(float(psnr(made, images[i : i + 1])))
-        taken, level = statistics.median(times), statistics.median(reached)
+                reached.append(float(psnr(generator.synthesize(code, space), image)))
+        level = statistics.median(reached)
+        alone, batched, ours = beside(generator, space, images, level, options)
+        row = {
+            "images": options.images, "batch": options.batch, "threads": options.threads,
+            "peer_psnr": reached, "peer_seconds": times, "seconds": alone,
+            "batched_seconds": batched, "psnr": ours,
+        }  # fmt: skip
+        keep(store, name, row)
+        taken, one = statistics.median(times), statistics.median(alone)
         low, high = min(reached), max(reached)
         print(f"{name:10s} {level:6.1f} dB ({low:.1f} … {high:.1f}) in {taken:7.2f} s an image")
-        solver = Hybrid(target=level)
-        alone = []
-        for i in range(options.images):
-            begun = time.perf_counter()
-            invert(generator, images[i : i + 1], space=space, solver=solver, rendering=QUIET)
-            alone.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
-        batch = images[: options.batch]
-        found = invert(generator, batch, space=space, solver=solver, rendering=QUIET)
-        batched = (time.perf_counter() - begun) / len(batch)
-        one = statistics.median(alone)
         print(
-            f"  ours, batch 1:  {one:6.2f} s, {taken / one:5.1f}×;  batch {len(batch)}: "
-            f"{batched:6.2f} s, {taken / batched:5.1f}×, median {float(found.psnr.median()):.1f} dB"
+            f"  ours, batch 1:  {one:6.2f} s, {taken / one:5.1f}×;  batch {options.batch}: "
+            f"{batched:6.2f} s, {taken / batched:5.1f}×, median {statistics.median(ours):.1f} dB"
         )
 
 
-def success(generator: Generator, space: str, count: int) -> None:
-    """The fraction of held-out codes that are inverted to 100 dB, and the error of their codes."""
-    codes = generator.sample(count, seed=NAMING_SEED, space=space)
-    with torch.no_grad():
-        images = torch.cat([generator.synthesize(part, space) for part in codes.split(16)])
+def beside(
+    generator: Generator, space: str, images: Tensor, level: float, options: argparse.Namespace
+) -> tuple[list[float], float, list[float]]:
+    """Seconds of each image alone, seconds an image of a batch, and its PSNRs, to that PSNR."""
+    settings = {
+        "space": space, "solver": Hybrid(target=level), "start": Ridge(folder=options.fit),
+        "rendering": QUIET,
+    }  # fmt: skip
+    alone = []
+    for image in images[: options.images].split(1):
+        begun = time.perf_counter()
+        invert(generator, image, **settings)
+        alone.append(time.perf_counter() - begun)
     begun = time.perf_counter()
-    found = invert(generator, images, space=space, start=Ridge(), rendering=QUIET)
-    taken = (time.perf_counter() - begun) / count
-    error = (found.codes - codes).flatten(1).norm(dim=1) / codes.flatten(1).norm(dim=1)
-    quality = found.psnr.sort().values
+    found = invert(generator, images[: options.batch], **settings)
+    return alone, (time.perf_counter() - begun) / options.batch, found.psnr.tolist()
+
+
+def success(generator: Generator, space: str, count: int, store: Path, start: Ridge) -> None:
+    """The fraction of held-out codes that are inverted to 100 dB, and the error of their codes."""
+    done = kept(store).get("success", {"psnr": [], "error": [], "seconds": [], "starts": []})
+    for begin in range(len(done["psnr"]), count, 16):
+        codes = generator.sample(min(16, count - begin), seed=NAMING_SEED, start=begin, space=space)
+        with torch.no_grad():
+            images = generator.synthesize(codes, space)
+        found = invert(generator, images, space=space, start=start, rendering=QUIET)
+        error = (found.codes - codes).flatten(1).norm(dim=1) / codes.flatten(1).norm(dim=1)
+        done["psnr"] += found.psnr.tolist()
+        done["error"] += error.tolist()
+        done["seconds"] += found.seconds.tolist()
+        done["starts"] += found.starts
+        keep(store, "success", done)
+    quality, parts = sorted(done["psnr"][:count]), done["starts"][:count]
+    above = sum(q >= 100 for q in quality) / len(quality)
     print(
-        f"{count} held-out codes: {float((quality >= 100).float().mean()):.1%} at 100 dB and "
-        f"above, median {float(quality.median()):.1f}, least {float(quality[0]):.1f} dB, median "
-        f"relative error of the code {float(error.median()):.1e}, {taken:.2f} s an image"
+        f"{len(quality)} held-out codes: {above:.1%} at 100 dB and above, median "
+        f"{statistics.median(quality):.1f}, least {quality[0]:.1f} dB, median relative error of "
+        f"the code {statistics.median(done['error']):.1e}, "
+        f"{statistics.mean(done['seconds']):.2f} s an image"
     )
-    print(f"  {found}; fewest {[round(q, 1) for q in quality[: math.ceil(count / 16)].tolist()]}")
+    print(f"  by start: {dict(Counter(parts))}; fewest {[round(q, 1) for q in quality[:16]]}")
+
+
+def kept(store: Path) -> dict[str, Any]:
+    """The figures of earlier runs."""
+    return json.loads(store.read_text()) if store.exists() else {}
+
+
+def keep(store: Path, name: str, figures: dict[str, Any]) -> None:
+    """Add figures to those of earlier runs."""
+    store.parent.mkdir(exist_ok=True)
+    store.write_text(json.dumps({**kept(store), name: figures}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

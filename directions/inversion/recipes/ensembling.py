@@ -170,5 +170,5 @@ def ensemble_scores(
         parts = torch.split(views.flatten(0, 1), BATCH)
         scored = [classifier(found.generator.synthesize(part, space)) for part in parts]
         own, made = classifier(images), classifier(found.reconstruct())
-    total = torch.cat(scored).unflatten(0, (len(found), count)).sum(1) + made
+    total = torch.cat(scored).reshape(len(found), count, -1).sum(1) + made
     return (1 - weight) * own + weight * total / (count + 1)

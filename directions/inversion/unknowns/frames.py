@@ -56,12 +56,12 @@ class Frames(Joint):
             raise LatdirError(
                 f"{len(frames)} frames are no clips of {self.count}: give a multiple of it"
             )
-        clips = frames.unflatten(0, (-1, self.count))
+        clips = frames.reshape(-1, self.count, *frames.shape[1:])
         return clips.transpose(1, 2).flatten(2, 3)
 
     def unstacked(self, clips: Float[Tensor, "m c tall w"]) -> Float[Tensor, "n c h w"]:
         """The inverse of `stacked`."""
-        return clips.unflatten(2, (self.count, -1)).transpose(1, 2).flatten(0, 1)
+        return _frames(clips, self.count).flatten(0, 1)
 
     def frame_codes(self, codes: Float[Tensor, "n d"]) -> Float[Tensor, "n frames ..."]:
         """The code of each frame, in the inner generator's space."""
@@ -110,13 +110,18 @@ def flow_features(
     """
 
     def features(clips: Float[Tensor, "n c tall w"]) -> Float[Tensor, "n f"]:
-        frames = clips.unflatten(2, (len(forward) + 1, -1)).transpose(1, 2)
+        frames = _frames(clips, len(forward) + 1)
         first, later = frames[:, :1].expand_as(frames[:, 1:]), frames[:, 1:]
         warped = [_warped(first, forward), _warped(later, backward)]
         rows = [part.flatten(1) for part in (frames, *warped)]
         return torch.cat([row / math.sqrt(row.shape[1]) for row in rows], 1)
 
     return features
+
+
+def _frames(clips: Float[Tensor, "m c tall w"], count: int) -> Float[Tensor, "m frames c h w"]:
+    n, channels, height, width = clips.shape
+    return clips.reshape(n, channels, count, height // count, width).transpose(1, 2)
 
 
 def _warped(
