@@ -34,10 +34,10 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
+from directions.scoring.activations import layer_activations, layer_names
 from discovery.base import GeneratorMethod
 from discovery.sampling.draw import Draw
 from discovery.steerability.image_edits import Edit, edits_named
-from directions.scoring.activations import layer_activations, layer_names
 
 __all__ = ["LinearLayer", "Transforms", "closed_form", "fit_layer"]
 

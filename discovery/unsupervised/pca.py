@@ -30,12 +30,12 @@ from directions.errors import LatdirError, SamplesError, SpaceError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
+from directions.scoring.activations import layer_activations
 from discovery.base import GeneratorMethod
 from discovery.decomposition.covariance import StreamingCovariance
 from discovery.decomposition.ica_and_sparse_pca import independent_components, sparse_components
 from discovery.decomposition.randomized_range import find_range
 from discovery.sampling.draw import Draw
-from directions.scoring.activations import layer_activations
 
 __all__ = ["PCA"]
 
