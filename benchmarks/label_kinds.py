@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from judge_panel import FAST, FIT, JUDGES, LABELS, Kept, Panel
+from judge_panel import ATTRIBUTES, FAST, FIT, JUDGES, LABELS, Kept, Panel
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
@@ -27,7 +27,7 @@ from directions import DirectionBank, keep_freed_memory
 from directions.classifiers import Classifier, Combined
 from directions.classifiers.base import Attribute, logit
 from directions.fingerprints import Precision, fingerprint
-from discovery import Gradient, Samples, sample
+from discovery import Boundary, Gradient, Samples, sample
 
 NAMES = ("male", "age")
 TOTAL, FIRST = 24_000, 16_000  # codes with labels; those that directions are found with
@@ -85,10 +85,17 @@ class Averaged(Classifier):
 
     differentiable = True
 
-    def __init__(self, members: Sequence[Classifier], views: str, scales: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        members: Sequence[Classifier],
+        names: Sequence[str],
+        *,
+        views: str,
+        scales: Sequence[Tensor],
+    ) -> None:
         self.members, self.views = members, KINDS[views]
         self.name, self.scales = f"{'+'.join(m.name for m in members)} {views}", scales
-        self.attributes = tuple(Attribute(a) for a in NAMES)
+        self.attributes = tuple(Attribute(a) for a in names)
 
     @property
     def fingerprint(self) -> str:
@@ -99,7 +106,7 @@ class Averaged(Classifier):
         """Means, each member in units of its standard deviation."""
         moved = [seen(images, view) for view in self.views]
         found = [
-            m.logits_of(view, NAMES) / scale
+            m.logits_of(view, self.names) / scale
             for m, scale in zip(self.members, self.scales, strict=True)
             for view in moved
         ]
@@ -145,11 +152,22 @@ def _plane(samples: Samples, attribute: str) -> Tensor:
     return torch.linalg.lstsq(x - x.mean(0), ((y - y.mean()) / y.std())[:, None]).solution[:, 0]
 
 
-def of_labels(panel: Panel, judged: Judged, labelers: Sequence[str], count: int) -> Any:
+def of_labels(
+    panel: Panel, judged: Judged, labelers: Sequence[str], count: int, *, conditioned: bool = False
+) -> Any:
     """Ridge on so many labels, of as many disjoint sets as there are."""
     starts = range(0, FIRST - count + 1, count)[:SUBSETS]
     banks = [panel.bank(labelers, slice(s, s + count)) for s in starts]
-    return judged.both(*banks)
+    return judged.both(*(panel.conditioned(b) if conditioned else b for b in banks))
+
+
+def cones(panel: Panel, labeler: str) -> Any:
+    """Degrees within which directions of so many labels lie of that of endless ones, at 95 %."""
+    fit = Boundary(validation=0.0)
+    found = {n: fit.discover(panel.labels([labeler], slice(n)), attributes=NAMES) for n in COUNTS}
+    return {
+        f"{n}": {a: bank[a].evidence["cone_degrees"] for a in NAMES} for n, bank in found.items()
+    }
 
 
 def of_views(samples: Samples, judged: Judged, labeler: str, kind: str) -> Any:
@@ -161,20 +179,26 @@ def of_views(samples: Samples, judged: Judged, labeler: str, kind: str) -> Any:
 
 
 def of_gradients(
-    panel: Panel, judged: Judged, labelers: Sequence[str], kind: str, count: int
+    panel: Panel,
+    judged: Judged,
+    labelers: Sequence[str],
+    count: int,
+    *,
+    views: str = "plain",
+    conditioned: bool = False,
 ) -> Any:
-    """Mean gradients at so many codes."""
+    """Mean gradients at so many codes; conditioned on all five attributes, or of two alone."""
     members = [panel.labelers[name] for name in labelers]
-    scales = [torch.ones(len(NAMES))] if len(members) == 1 else [_scale(panel, m) for m in members]
-    found = Gradient(n_codes=count, progress=False)
-    bank = found.discover(panel.generator, classifier=Averaged(members, kind, scales), seed=1)
-    return judged.both(bank)
-
-
-def _scale(panel: Panel, member: Classifier) -> Tensor:
-    with torch.no_grad():
-        images = panel.generator.synthesize(panel.samples.codes[:256])
-        return member.logits_of(images, NAMES).std(0)
+    names = ATTRIBUTES if conditioned else NAMES
+    scales = [torch.ones(len(names))]
+    if len(members) > 1:
+        with torch.no_grad():
+            images = panel.generator.synthesize(panel.samples.codes[:256])
+            scales = [member.logits_of(images, names).std(0) for member in members]
+    found = Gradient(n_codes=count, progress=False).discover(
+        panel.generator, classifier=Averaged(members, names, views=views, scales=scales), seed=1
+    )
+    return judged.both(panel.conditioned(found) if conditioned else found)
 
 
 def main() -> None:
@@ -188,33 +212,36 @@ def main() -> None:
     for judge in JUDGES:
         judged = Judged(panel, judge)
         own = panel.beside(judge)
-        one, several = own[:1], own if len(own) > 1 else []
+        one = own[:1]
+        labels = partial(of_labels, panel, judged)
+        gradients = partial(of_gradients, panel, judged)
         jobs: dict[str, Callable[[], Any]] = {
-            **{f"labels {n}": partial(of_labels, panel, judged, one, n) for n in COUNTS},
-            **{
-                f"labels {n}, {'+'.join(several)}": partial(of_labels, panel, judged, several, n)
-                for n in COUNTS[2:]
-                if several
-            },
+            **{f"labels {n}": partial(labels, one, n) for n in COUNTS},
+            **{f"labels {n}, {'+'.join(own)}": partial(labels, own, n) for n in COUNTS[2:]},
             **{
                 f"labels {AVERAGED}, {kind}": partial(of_views, views, judged, one[0], kind)
                 for kind in KINDS
             },
+            **{f"gradients {n}": partial(gradients, one, n) for n in GRADIENTS},
             **{
-                f"gradients {n}": partial(of_gradients, panel, judged, one, "plain", n)
-                for n in GRADIENTS
-            },
-            **{
-                f"gradients {FEW}, {kind}": partial(of_gradients, panel, judged, one, kind, FEW)
+                f"gradients {FEW}, {kind}": partial(gradients, one, FEW, views=kind)
                 for kind in KINDS
                 if kind != "plain"
             },
+            f"gradients {FEW}, {'+'.join(own)}": partial(gradients, own, FEW),
+            **{
+                f"labels {n}, conditioned": partial(labels, one, n, conditioned=True)
+                for n in COUNTS[2:]
+            },
+            **{
+                f"gradients {n}, conditioned": partial(gradients, one, n, conditioned=True)
+                for n in GRADIENTS
+            },
         }
-        if several:
-            key = f"gradients {FEW}, {'+'.join(several)}"
-            jobs[key] = partial(of_gradients, panel, judged, several, "plain", FEW)
+        kept.get(f"cones/{one[0]}", partial(cones, panel, one[0]))
         for key, make in jobs.items():
-            kept.get(f"{judge}/{key}", make)
+            if not key.endswith(f", {one[0]}"):  # the mean of one labeler is itself
+                kept.get(f"{judge}/{key}", make)
 
 
 if __name__ == "__main__":

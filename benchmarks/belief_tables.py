@@ -1,0 +1,211 @@
+"""Tables of the documentation, from the results of the benchmarks with a judge.
+
+    python benchmarks/belief_tables.py
+
+writes them between `<!-- figures: … -->` and `<!-- end -->`; a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = ("docs/measures/belief.md", "docs/methods/comparison.md")
+ATTRIBUTES = ("smiling", "male", "age", "yaw", "mouth_open")
+JUDGES = ("mobile-faces", "faces")
+
+
+def pages() -> dict[Path, str]:
+    """Each page with its tables as the results have them."""
+    found = {}
+    for name in PAGES:
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        found[path] = re.sub(
+            r"(<!-- figures: ([\w-]+) -->\n).*?(?=<!-- end -->)", _filled, text, flags=re.DOTALL
+        )
+    return found
+
+
+def _filled(match: re.Match[str]) -> str:
+    return f"{match[1]}\n{TABLES[match[2]]()}\n\n"
+
+
+def held_out(results: str) -> str:
+    """Directions as found, conditioned, and those of the judge's own labels."""
+    found = _results(results)
+    rows = []
+    for judge in JUDGES:
+        for a in ATTRIBUTES:
+            one, after, measured, ceiling = (
+                found[f"{judge}/{bank}"][a] for bank in ("one", "together", "measured", "ceiling")
+            )
+            rows.append(
+                (
+                    judge, a, f"{one['effect']:.2f} → {after['effect']:.2f}",
+                    f"{_percent(one['rises'])} → {_percent(after['rises'])}",
+                    f"{one['leakage']:.2f} → {after['leakage']:.2f}", f"{measured['leakage']:.2f}",
+                    f"{_percent(ceiling['rises'])}, {ceiling['leakage']:.2f}",
+                )
+            )  # fmt: skip
+    heads = (
+        "judge", "attribute", "effect per σ, before → after", "rises, before → after",
+        "leakage, before → after", "leakage, effects diagonal", "ceiling: rises, leakage",
+    )  # fmt: skip
+    return _table(heads, rows)
+
+
+def reach() -> str:
+    """Shares of faces that rise."""
+    found = _results("reach")
+    kinds = {
+        "others": "others", "its own labels": "its own labels",
+        "own gradients": "each face's own gradient",
+    }  # fmt: skip
+    rows = [
+        (judge, said, *(_percent(found[f"{judge}/{key}"][a]["rises"]) for a in ATTRIBUTES))
+        for judge in JUDGES
+        for key, said in kinds.items()
+    ]
+    return _table(("judge", "way", *ATTRIBUTES), rows)
+
+
+def beside() -> str:
+    """Leakage that conditioning on further attributes leaves, in the linear reading."""
+    found = _results("reach")
+    ways = ("nothing more", "pixels", "pose", "eyes")
+    rows = []
+    for judge in JUDGES:
+        for a in ATTRIBUTES:
+            entry = found[f"{judge}/planes"][a]
+            cells = (
+                f"{entry[w]['leakage']:.2f} ({_percent(entry[w]['effect kept'])})" for w in ways
+            )
+            rows.append((judge, a, f"{entry['degrees']:.0f}°", f"{entry['before']:.2f}", *cells))
+    heads = ("judge", "attribute", "angle to the judge's own", "leakage before")
+    return _table((*heads, *ways), rows)
+
+
+def label_kinds() -> str:
+    """Effects of directions for male and age by the kind of their labels."""
+    found = _results("label-kinds")
+    kinds = [key.split("/", 1)[1] for key in found if key.startswith(f"{JUDGES[0]}/")]
+    rows = [
+        (
+            _said(kind),
+            *(
+                _kind(found[f"{judge}/{kind}"][a]) if f"{judge}/{kind}" in found else ""
+                for judge in JUDGES
+                for a in ("male", "age")
+            ),
+        )
+        for kind in kinds
+    ]
+    heads = [f"{a}, by {judge}" for judge in JUDGES for a in ("male", "age")]
+    return _table(("labels or gradients", *heads), rows)
+
+
+def _said(kind: str) -> str:
+    what, _, how = kind.partition(", ")
+    noun, count = what.split()
+    said = f"{int(count):,} {noun}"
+    if "+" in how:
+        return f"{said}, mean of {how.replace('+', ' and ')}"
+    if how in ("mirror", "mirror and shifts"):
+        return f"{said}, mean over {how.replace('mirror', 'mirror images')}"
+    return f"{said}, {how}" if how == "conditioned" else said
+
+
+def _kind(entry: dict[str, float]) -> str:
+    reading, effect, rises = entry["reading"], entry["effect"], entry["rises"]
+    return f"{reading:.2f} · {effect:.2f} · {_percent(rises)}"
+
+
+def planted() -> str:
+    """True leakage on planted faces, with and without corrections for noise."""
+    found = _results("noisy-labels")
+    ways = WAYS
+    rows = []
+    for key, entry in found.items():
+        if key.startswith("planted/"):
+            labels, noise = re.fullmatch(r"planted/(\d+) labels, noise (.*)", key).groups()  # type: ignore[union-attr]
+            cells = (f"{entry[w]['leakage']:.2f} ({entry[w]['effect']:.2f})" for w in ways)
+            rows.append((f"{int(labels):,}", noise, *cells))
+    return _table(("labels", "noise", *ways), rows)
+
+
+def corrected() -> str:
+    """The same with a labeler held out."""
+    found = _results("noisy-labels")
+    rows = [
+        (
+            judge, a,
+            *(
+                f"{entry['leakage']:.2f} ({entry['effect']:.2f})"
+                for entry in (found[f"{judge}/held out"][a][way] for way in WAYS)
+            ),
+        )
+        for judge in JUDGES
+        for a in ATTRIBUTES
+    ]  # fmt: skip
+    return _table(("judge", "attribute", *WAYS), rows)
+
+
+WAYS = (
+    "not conditioned", "conditioned", "conditioned, corrected", "conditional means",
+    "conditional means, corrected",
+)  # fmt: skip
+
+
+def naming_power() -> str:
+    """Directions that get a name."""
+    rows = []
+    for place in ("digiface64-z", "styleface64-w"):
+        found = _results(f"naming-power-{place}")
+        for method in ("sefa", "pca"):
+            cells = [f"{case['named']:.1f}" for case in found[method]["cases"]]
+            cells.append(f"{found[method]['by rank']:.1f}")
+            rows.append((f"{method}, {place.replace('-', ' ')}", *cells))
+    cases = _results("naming-power-digiface64-z")["sefa"]["cases"]
+    heads = [
+        f"{'no noise' if case['codes'] is None else format(case['codes'], ',') + ' codes'}, "
+        f"{case['null']:,} random"
+        for case in cases
+    ]
+    return _table(("bank", *heads, "64 codes, by rank among 60,000"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "held-out-z": lambda: held_out("judge-digiface64-z"),
+    "held-out-w": lambda: held_out("judge-styleface64-w"),
+    "reach": reach,
+    "beside": beside,
+    "label-kinds": label_kinds,
+    "planted": planted,
+    "corrected": corrected,
+    "naming-power": naming_power,
+}
+
+
+def _results(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
