@@ -47,7 +47,7 @@ LABELS, LABELS_SEED = 20_000, 2027
 LESSONS = (100, 120)
 CUTS = (0.35, 1.0)
 PREVALENCE = 1 / 3
-STAGES = ((20, 1), (26, 4))  # strips, sheets
+STAGES = ((20, 1), (23, 4))  # strips, sheets
 WRONG = (0.0, 0.1)
 RESULTS = Path(__file__).parent / "results"
 

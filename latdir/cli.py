@@ -22,6 +22,7 @@ from latdir.commands.measure import compare, effects, evaluate, report
 from latdir.commands.sample import import_, sample
 from latdir.commands.sheet import sheet
 from latdir.commands.solve import solve
+from latdir.commands.teach import teach
 from latdir.messages import in_command
 
 __all__ = ["app", "main"]
@@ -81,7 +82,20 @@ def latdir(
 GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
     (
         app,
-        (demo, sample, sheet, explore, edit, solve, invert, effects, evaluate, compare, report),
+        (
+            demo,
+            sample,
+            sheet,
+            teach,
+            explore,
+            edit,
+            solve,
+            invert,
+            effects,
+            evaluate,
+            compare,
+            report,
+        ),
     ),
     (bank_app, (bank.show, bank.merge, bank.condition, bank.convert)),
     (samples_app, (import_,)),

@@ -12,7 +12,7 @@ model knows least about, and extreme ones, gained nothing in simulations (`bench
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +23,13 @@ from directions.errors import LatdirError, described
 from directions.generators.base import Generator
 from discovery.base import AnswerMethod, tool
 from discovery.teaching.answers import Answers
-from discovery.teaching.leading import Features, Source, features_of, leading_directions
+from discovery.teaching.leading import (
+    Features,
+    Source,
+    features_of,
+    leading_directions,
+    looking,
+)
 from discovery.teaching.model import Model
 
 __all__ = ["Teach"]
@@ -101,14 +107,20 @@ class Teach(AnswerMethod):
 
     def model(self, generator: Generator, space: str) -> Model:
         """What is known before the first answer: computed once for a generator and space."""
-        source = Source(
-            generator.fingerprint,
-            space,
-            features_of(self.features, generator),
-            self.embed,
-            self.n_codes,
-            self.batch_size,
-            generator,
-        )
-        white, factor = leading_directions(source)
+        white, factor = leading_directions(self._source(generator, space))
         return Model(white, factor, generator.prior(space))
+
+    def looking(self, generator: Generator, space: str, *, piece: int = 256) -> Iterator[float]:
+        """The work that `model` does once, so many images at a time, for those who have to wait.
+
+        Yields:
+            The fraction of the images looked at so far.
+        """
+        return looking(self._source(generator, space), piece=piece)
+
+    def _source(self, generator: Generator, space: str) -> Source:
+        features = features_of(self.features, generator)
+        return Source(
+            generator.fingerprint, space, features, self.embed, self.n_codes, self.batch_size,
+            generator,
+        )  # fmt: skip

@@ -105,7 +105,7 @@ def loads(text: str | bytes, source: str = "the file") -> Answers:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise SamplesError(f"{source} holds no answers: {where}: {first['msg']}") from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise SamplesError(f"{source} holds no answers: it is no JSON ({error})") from error
     except (ValueError, IndexError, binascii.Error) as error:
         raise SamplesError(f"{source} holds no answers: {error}") from error

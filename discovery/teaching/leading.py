@@ -9,9 +9,8 @@ pull-back metric of the image, since E ∂f/∂x = E f xᵀ for normal codes (St
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.numerics.eigen import signed
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.seeds import TEACHING_SEED
@@ -28,13 +28,18 @@ from directions.space import LowRankPrior, Prior
 from discovery.estimators.linear import ridge
 from discovery.second_labeler import FACES
 
-__all__ = ["Features", "Source", "Whitening", "leading_directions", "small_pixels"]
+__all__ = [
+    "Features", "Source", "Whitening", "features_of", "leading_directions", "looking",
+    "small_pixels",
+]  # fmt: skip
 
 Features = Literal["auto", "faces", "pixels", "none"]
 SMALL = 16  # pixels a side
 MOST = 128  # principal components of the features
 # Axes of a space whose variance is less than this fraction of the largest are left out.
 FLAT = 1e-6
+REMEMBERED = 8
+_known: dict[Source, tuple[Whitening, Tensor]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,33 +139,57 @@ def small_pixels(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
     return nn.functional.interpolate(images.float(), size=side, mode="area").flatten(1)
 
 
-@lru_cache(maxsize=8)
 def leading_directions(source: Source) -> tuple[Whitening, Float[Tensor, "r k"]]:
     """The whitening of a space and F, whose columns F Fᵀ is the covariance of directions.
 
     Columns are orthogonal, the leading one first, and ‖F‖ = 1; without features there are none.
+    The first call for a source looks at its images; the last few sources are remembered.
     """
-    white = Whitening.of(source.generator.prior(source.space))
-    r = white.root.shape[1]
-    if source.features == "none" and source.embed is None:
-        return white, torch.zeros(r, 0, dtype=torch.float64)
+    for _ in looking(source, piece=source.n_codes):
+        pass
+    return _known[source]
+
+
+def looking(source: Source, *, piece: int) -> Iterator[float]:
+    """The work of `leading_directions`, so many images at a time.
+
+    Yields:
+        The fraction of the images looked at so far.
+    """
+    if source in _known:
+        return
     generator = source.generator
+    white = Whitening.of(generator.prior(source.space))
+    if source.features == "none" and source.embed is None:
+        _remember(source, white, torch.zeros(white.root.shape[1], 0, dtype=torch.float64))
+        return
     codes = generator.sample(source.n_codes, seed=TEACHING_SEED, space=source.space)
     scorer = Scorer(
         generator,
         space=source.space,
         embed=source.described(),
-        rendering=Rendering(batch_size=source.batch_size),
+        rendering=Rendering(batch_size=source.batch_size, progress=piece >= source.n_codes),
         n=source.n_codes,
     )
-    B = ridge(white.coordinates(codes), _components(scorer.embed(codes)).T).weights
+    features = []
+    for start in range(0, source.n_codes, piece):
+        features.append(scorer.embed(codes[start : start + piece]))
+        yield sum(map(len, features)) / source.n_codes
+    B = ridge(white.coordinates(codes), _components(torch.cat(features)).T).weights
     if not float(B.norm()) > 0:
         raise LatdirError(
             "the features of the images do not depend on the codes: choose features='pixels', or "
             "give embed=… another function"
         )
     axes, strengths, _ = torch.linalg.svd(B.T / B.norm(), full_matrices=False)
-    return white, axes * strengths
+    # A fixed sign: a strip is the same question wherever it is asked again.
+    _remember(source, white, signed(axes.T).T * strengths)
+
+
+def _remember(source: Source, white: Whitening, factor: Tensor) -> None:
+    _known[source] = (white, factor)
+    while len(_known) > REMEMBERED:
+        _known.pop(next(iter(_known)))
 
 
 def _components(features: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:

@@ -27,12 +27,12 @@ __all__ = ["STRIP_NOISE", "Model", "sheet_noise"]
 
 # Standard deviations of the score that a strip's five answers stand for, and their variance.
 STRIP_UNITS = (-1.5, -0.65, 0.0, 0.65, 1.5)
-STRIP_NOISE = 0.3
+STRIP_NOISE = 0.25
 # Of the score's variance of 1, what a direction explains; it is no noise.
 EXPLAINED = 0.4
 LEAST_NOISE = 0.3
 # Fractions of the directions' variance that the leading ones may have.
-SHARES = (0.5, 0.8, 0.95)
+SHARES = (0.8, 0.95, 0.99)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ const KEYS = [
   ["arrow keys", "move the focused slider"], ["B", "hold for the original"], ["D", "another seed"],
   ["Z, shift Z", "undo, redo"], ["K", "keep on the shelf"], ["0", "all sliders to 0"],
   ["/", "search"], ["?", "these keys"],
+  ["Teach: 1 … 5", "answer a strip"], ["Teach: space, Enter", "choose an image, done"], ["Teach: Z", "take an answer back"],
 ];
 const SETTLED = 180; // ms after the last change of a slider that it becomes a step
 const SEARCH_FROM = 12;
@@ -69,7 +70,7 @@ export function mount(root, link, keyTarget = root) {
   const view = {
     state: null, sliders: new Map(), listed: [], total: 0, attributes: [], steps: [], at: null,
     scores: new Map(), strengths: {}, shelf: new Map(), compared: [], unit: {}, sort: "bank",
-    wishes: {}, waiting: null, sent: 0, painted: 0, base: null, picture: null, holding: false,
+    wishes: {}, waiting: null, sent: 0, painted: 0, base: null, picture: null, holding: false, tab: "explore",
   };
   const rows = new Map();
 
@@ -226,10 +227,34 @@ export function mount(root, link, keyTarget = root) {
         labeled("code", "Cell", () => act("export", { what: "cell" }), { title: "A notebook cell" }),
         labeled("film", "Sweep", () => act("export", { what: "sweep", name: sweepOf.value || null })), sweepOf),
       code));
+  const teach = teachPanel({ wish: (more, payload) => act("teach", more, payload), say: (text) => say(text) });
+  const explore = h("div", { className: "columns", role: "tabpanel", "aria-label": "Explore" }, left, right);
+  const tabs = { explore, teach: teach.node };
+  const open = (name) => {
+    view.tab = name;
+    for (const [other, panel] of Object.entries(tabs)) panel.hidden = other !== name;
+    for (const node of tabList.children) {
+      node.setAttribute("aria-selected", node.dataset.tab === name);
+      node.tabIndex = node.dataset.tab === name ? 0 : -1;
+    }
+    if (name === "teach") teach.open();
+    else draw();
+  };
+  const tabList = h("div", {
+    className: "tabs", role: "tablist", "aria-label": "What to do",
+    onkeydown: (event) => {
+      if (!/^Arrow(Left|Right)$/.test(event.key)) return;
+      open(view.tab === "teach" ? "explore" : "teach");
+      tabList.querySelector("[aria-selected=true]").focus();
+    },
+  }, ...[["explore", "Explore"], ["teach", "Teach"]].map(([name, label]) => h("button", {
+    type: "button", role: "tab", "data-tab": name, "aria-selected": String(name === "explore"),
+    tabIndex: name === "explore" ? 0 : -1, onclick: () => open(name),
+  }, label)));
   const app = h("div", { className: "latdir-explorer" },
-    h("header", {}, title, facts, h("span", { className: "grow" }),
+    h("header", {}, title, facts, h("span", { className: "grow" }), tabList,
       h("button", { type: "button", "aria-label": "Keys", title: "Keys (?)", onclick: () => { help.hidden = !help.hidden; } }, "?")),
-    help, banner, notice, h("div", { className: "columns" }, left, right));
+    help, banner, notice, explore, teach.node);
   root.replaceChildren(app);
 
   // ---- the picture
@@ -519,8 +544,20 @@ export function mount(root, link, keyTarget = root) {
       showSteps();
       showShelf();
       view.wishes = unsent;
+      ask("teach", { do: "show" });
       pump();
     },
+    bank(message, bytes) {
+      rows.delete(message.added);
+      view.total = message.total;
+      view.sliders = new Map(message.sliders.map((slider) => [slider.name, slider]));
+      view.listed = message.sliders.map((slider) => slider.name);
+      search.hidden = message.total <= SEARCH_FROM;
+      drawList();
+      this.picture(message, bytes);
+      say(`${message.added} is a slider of the bank now`);
+    },
+    ...teach.told,
     picture(message, bytes) {
       const pending = view.wishes.edit ?? {};
       view.state = { ...view.state, ...message.state };
@@ -557,7 +594,7 @@ export function mount(root, link, keyTarget = root) {
     removed(message) { view.shelf.delete(message.number); showShelf(); },
     working(message) { say(message.text); },
     file(message, bytes) { message.text ? copy(message.text) : save(message.name, message.kind, bytes); },
-    error(message) { say(message.text, true); },
+    error(message) { teach.told.error(); say(message.text, true); },
   };
   link.onmessage = (message, bytes) => {
     if (message.id === view.waiting) view.waiting = null;
@@ -589,6 +626,10 @@ export function mount(root, link, keyTarget = root) {
   const pressed = (event) => {
     if (!view.state || event.altKey) return;
     const key = event.key.toLowerCase();
+    if (view.tab === "teach") {
+      if (!typing(event.target) && !event.ctrlKey && !event.metaKey && teach.pressed(event)) event.preventDefault();
+      return;
+    }
     if (key === "z" && !typing(event.target)) act("move", { by: event.shiftKey ? 1 : -1 });
     else if (typing(event.target) || event.ctrlKey || event.metaKey || !keys[key]) return;
     else if (!event.repeat || key !== "d") keys[key]();

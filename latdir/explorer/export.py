@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from directions.bank import DirectionBank
 from directions.editing import edit_grid
 from directions.errors import LatdirError, UnknownNameError
 from directions.images.tensors import to_pil
@@ -21,7 +22,7 @@ from latdir.explorer.pictures import Studio, png_bytes
 from latdir.explorer.sliders import REACH, Slider
 from latdir.explorer.state import State
 
-__all__ = ["Made", "code_of", "made", "opened", "picture_of", "state_of", "sweep_of"]
+__all__ = ["Made", "bytes_of", "code_of", "made", "opened", "picture_of", "state_of", "sweep_of"]
 
 CHUNK = "latdir"
 FRAMES, FRAME_MS, SMALLEST_FRAME = 25, 60, 256
@@ -181,9 +182,13 @@ def bank_of(studio: Studio, state: State) -> bytes:
     names = [name for name in studio.bank if name in state.moved]
     if not names:
         raise LatdirError("no direction is moved: move those that the bank should hold")
+    return bytes_of(studio.bank.select(names))
+
+
+def bytes_of(bank: DirectionBank) -> bytes:
+    """The bytes of a bank's file."""
     with tempfile.TemporaryDirectory() as folder:
-        path = studio.bank.select(names).save(Path(folder) / "bank.safetensors")
-        return path.read_bytes()
+        return bank.save(Path(folder) / "bank.safetensors").read_bytes()
 
 
 def code_of(studio: Studio, state: State) -> str:

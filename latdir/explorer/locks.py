@@ -161,6 +161,12 @@ class Measured:
         with self._lock:
             self.effects = self.effects | effects
 
+    def but(self, name: str) -> Measured:
+        """A copy without a direction, which another of its name takes the place of."""
+        effects = self.effects
+        kept = [{k: v for k, v in m.items() if k != name} for m in (effects.rows, effects.logits)]
+        return Measured(Effects(effects.names, effects.std, *kept))
+
 
 @dataclass
 class Locks:

@@ -12,7 +12,7 @@ from latdir.explorer.state import Mix, Number, SeedNumber, first_fault
 
 __all__ = [
     "Again", "Base", "Drop", "Edit", "Export", "Go", "Keep", "Layers", "Lock", "Measure",
-    "Message", "Move", "Open", "Remove", "Search", "Source", "read",
+    "Message", "Move", "Open", "Remove", "Search", "Source", "Teaching", "read",
 ]  # fmt: skip
 
 
@@ -135,9 +135,23 @@ class Export(Message):
     name: str | None = None
 
 
+class Teaching(Message):
+    """A step of a lesson; a started one is named, or goes on with the answers of a file.
+
+    Answers belong to a `question`: the `level` of a strip, the images `clicked` of others.
+    """
+
+    verb: Literal["teach"]
+    do: Literal["start", "show", "answer", "undo", "check", "save", "bank", "add"]
+    name: str | None = None
+    question: str = ""
+    level: int | None = None
+    clicked: tuple[int, ...] | None = None
+
+
 AnyMessage = (
     Open | Edit | Source | Drop | Lock | Layers | Move | Go | Keep | Again | Remove | Base
-    | Search | Measure | Export
+    | Search | Measure | Export | Teaching
 )  # fmt: skip
 READER: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="verb")])
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from directions.errors import LatdirError, require
 from latdir.explorer.host import Host
+from latdir.explorer.module import module_text
 from latdir.explorer.session import Session
 
 __all__ = [
@@ -32,10 +33,11 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 # Of sessions that no tab is connected to, the latest stay.
 MOST_SESSIONS = 16
 LARGEST_FRAME = 32 * 2**20
+MODULE = "explorer.js"
 FILES = {
     "/": ("page.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
-    "/explorer.js": ("explorer.js", "text/javascript"),
+    "/explorer.js": (MODULE, "text/javascript"),
     "/explorer.css": ("explorer.css", "text/css"),
 }
 HEADERS = {
@@ -144,7 +146,8 @@ def application(make: Callable[[], Session], *, host: str = "127.0.0.1") -> Any:
         if not allowed_host(request.headers.get("host", ""), host):
             return PlainTextResponse(_elsewhere(request.headers.get("host", "")), 403)
         name, kind = FILES[request.url.path]
-        return Response(folder.joinpath(name).read_bytes(), media_type=kind, headers=HEADERS)
+        text = module_text() if name == MODULE else folder.joinpath(name).read_text("utf-8")
+        return Response(text, media_type=kind, headers=HEADERS)
 
     async def connected(websocket: WebSocket) -> None:
         asked, origin = websocket.headers.get("host", ""), websocket.headers.get("origin", "")

@@ -9,13 +9,16 @@ result back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, check_classifier
+from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths import CurvedPath
+from discovery.supervised.teach import Teach
 from latdir.explorer import export, messages
 from latdir.explorer.background import Background
 from latdir.explorer.history import History, Shelf
@@ -25,6 +28,7 @@ from latdir.explorer.photos import Found, inverted
 from latdir.explorer.pictures import Studio, encoded
 from latdir.explorer.sliders import find, sliders_of
 from latdir.explorer.state import State
+from latdir.explorer.teaching import Teaching
 
 __all__ = ["Answer", "Job", "Session"]
 
@@ -40,6 +44,7 @@ class Session:
         classifier: Scores them; without one there are no scores and no locks.
         paths: Curved paths of the same space.
         beside: Another session of the same models, whose measured effects are shared.
+        teach: How directions are taught; by default `discovery.Teach()`.
 
     Raises:
         LatdirError: A bank or path of another generator or space, or two of one name.
@@ -65,20 +70,26 @@ class Session:
         *,
         paths: Iterable[CurvedPath] = (),
         beside: Session | None = None,
+        teach: Teach | None = None,
     ) -> None:
-        self.studio = Studio(bank, generator, {path.name: path for path in paths})
         self.classifier = None if classifier is None else check_classifier(classifier)
-        self.sliders = sliders_of(bank, self.studio.paths.values())
         self.state = State()
         self.history, self.shelf = History(), Shelf()
-        measured = Measured() if beside is None else beside.locks.measured
-        self.locks: Locks = Locks(bank, self.sliders, measured)
+        studio = Studio(bank, generator, {path.name: path for path in paths})
+        self._take(studio, Measured() if beside is None else beside.locks.measured)
+        self.teaching = Teaching(generator, studio.space, teach or Teach())
+        self._photo: bytes | None = None
+
+    def _take(self, studio: Studio, measured: Measured) -> None:
+        """Explore these directions from now on."""
+        self.studio = studio
+        self.sliders = sliders_of(studio.bank, studio.paths.values())
+        self.locks: Locks = Locks(studio.bank, self.sliders, measured)
         self.background: Background | None = None
         if self.classifier is not None:
             self.background = Background(
-                self.studio, self.classifier, self.locks, lambda: self.state, self._in_place
+                studio, self.classifier, self.locks, lambda: self.state, self._in_place
             )
-        self._photo: bytes | None = None
 
     def handle(self, message: object, payload: bytes = b"") -> Answer:
         """Answer a message of the page; a refused or failed one changes nothing.
@@ -103,6 +114,8 @@ class Session:
         if self._photo is not None:
             data, self._photo = self._photo, None
             return guarded(lambda: inverted(self.studio, data), self._inverted)
+        if (job := self.teaching.job()) is not None:
+            return job
         return None if self.background is None else self.background.job()
 
     @property
@@ -233,6 +246,33 @@ class Session:
             "step": steps[at].number if steps and steps[at].state == state else None,
             "notice": said,
         }, data
+
+    # Teaching.
+
+    def _teach(self, message: messages.Teaching, payload: bytes) -> Answer:
+        if message.do == "bank":
+            taught = self.teaching.taught()
+            name, kind = f"{taught.directions[0].name}.safetensors", "application/octet-stream"
+            data = export.bytes_of(taught)
+            return {"verb": "file", "name": name, "kind": kind, "text": ""}, data
+        if message.do == "add":
+            return self._add(self.teaching.taught().directions[0])
+        return self.teaching.handle(message, payload)
+
+    def _add(self, taught: Direction) -> Answer:
+        """Add a taught direction to the bank, in place of an older one of its name."""
+        name, bank = taught.name, self.studio.bank
+        if name in self.studio.paths or (name in bank and bank[name].method != taught.method):
+            raise LatdirError(
+                f"the bank has a direction {name!r} already: teach it under another name"
+            )
+        kept = [direction for direction in bank.directions if direction.name != name]
+        studio = replace(self.studio, bank=bank.replaced([*kept, taught]))
+        self._take(studio, self.locks.measured.but(name))
+        answer, data = self._show(self.state)
+        sliders = [s.as_dict() for s in self.sliders[:MOST_SLIDERS]]
+        changes = {"verb": "bank", "sliders": sliders, "total": len(self.sliders), "added": name}
+        return {**answer, **changes}, data
 
     # Results of jobs.
 

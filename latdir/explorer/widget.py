@@ -14,6 +14,7 @@ from directions.errors import require
 from directions.generators.base import Generator
 from directions.paths import CurvedPath
 from latdir.explorer.host import Host
+from latdir.explorer.module import module_text
 from latdir.explorer.pictures import png_bytes
 from latdir.explorer.session import Session
 
@@ -74,12 +75,9 @@ class Explorer:
 
     def __init__(self, session: Session) -> None:
         anywidget = require("anywidget", "explore")
-        folder = resources.files("latdir.explorer")
         self.session = session
-        files = {
-            name: folder.joinpath(file).read_text(encoding="utf-8")
-            for name, file in (("_esm", "explorer.js"), ("_css", "explorer.css"))
-        }
+        style = resources.files("latdir.explorer").joinpath("explorer.css")
+        files = {"_esm": module_text(), "_css": style.read_text(encoding="utf-8")}
         self.widget: Any = type("ExplorerWidget", (anywidget.AnyWidget,), files)()
         self._host = Host(session, self._tell)
         self._still: Any = None
