@@ -14,11 +14,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
-from discovery.estimators.linear import Rotated, ridge, ridge_likelihood, rotate
+from discovery.estimators.chunks import InMemory
+from discovery.estimators.linear import Regression, Rotated, rotate
+from discovery.estimators.sums import influences
 
-__all__ = ["angles", "cone_angle", "posterior_cone", "split_half"]
-
-GROUPS = 512
+__all__ = [
+    "angles",
+    "check_determined",
+    "check_rows",
+    "cone_angle",
+    "drawn_cone",
+    "posterior_cone",
+    "sandwich_cone",
+    "split_half",
+]
 
 
 def angles(replicates: Float[Tensor, "b k d"], normals: Float[Tensor, "k d"]) -> Tensor:
@@ -72,12 +81,33 @@ def posterior_cone(
         >>> posterior_cone(codes, (codes[:, 0] + noise)[None])  # 40 of 100 coordinates unseen
         tensor([55.5...])
     """
-    n, d = codes.shape
     _check(level, draws)
+    check_rows(len(codes))
+    turned = turned or rotate(codes, exact=True)
+    found = Regression.of_rows(turned, targets)
+    cones = drawn_cone(found, codes.shape[1], draws=draws, level=level, seed=seed)
+    return cones.to(torch.promote_types(codes.dtype, torch.float32))
+
+
+def check_rows(n: int) -> None:
+    """Refuse rows too few for any cone."""
     if n < 3:
         raise LatdirError(f"{n} rows give no cone: label at least 3 samples")
-    turned = turned or rotate(codes, exact=True)
-    found = ridge_likelihood(turned, targets)
+
+
+def drawn_cone(
+    regression: Regression, size: int, *, draws: int = 400, level: float = 0.95, seed: int = 0
+) -> Float[Tensor, "k"]:
+    """`posterior_cone` of a regression whose rows need not be in memory, float64.
+
+    Args:
+        regression: The rows' sums.
+        size: Coordinates d of the codes.
+        draws: Draws from the posterior.
+        level: Fraction of draws inside the cone.
+        seed: Of the draws.
+    """
+    n, found = regression.n, regression.likelihood()
     r = len(found.spectrum)
     # Uniform in R² = signal / (signal + noise), which is R² (1 − R²) a step of log λ.
     ratio = found.spectrum.sum() / (n * found.penalties)
@@ -86,21 +116,21 @@ def posterior_cone(
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.multinomial(weight.cpu(), draws, replacement=True, generator=generator)
     chosen = chosen.to(weight.device)
-    shape = (len(targets), draws)
+    shape = (len(weight), draws)
     noise = found.misfit.gather(1, chosen) / _chi_square(n - 1, shape, generator).to(weight)
     penalty = found.penalties[chosen]
     best = found.coefficients(found.best)
     cones = []
-    for k in range(len(targets)):  # one target at a time: draws × r numbers
+    for k in range(len(weight)):  # one target at a time: draws × r numbers
         tried = penalty[k, :, None]
         unit = torch.randn(draws, r, generator=generator, dtype=torch.float64).to(weight)
         spread = (noise[k, :, None] / (found.spectrum + tried)).sqrt()
         drawn = found.coefficients(tried, target=k) + spread * unit
-        unseen = noise[k] / penalty[k] * _chi_square(d - r, (draws,), generator).to(weight)
+        unseen = noise[k] / penalty[k] * _chi_square(size - r, (draws,), generator).to(weight)
         w = best[k]
         cosine = (drawn @ w) / w.norm() / (drawn.square().sum(1) + unseen).sqrt()
         cones.append(cosine.clamp(-1, 1).acos().rad2deg().quantile(level))
-    return torch.stack(cones).to(torch.promote_types(codes.dtype, torch.float32))
+    return torch.stack(cones)
 
 
 def _chi_square(degrees: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -124,10 +154,10 @@ def cone_angle(
 
     The rows' influences on the solution, `residual · (XᵀX)⁻¹x`, are summed over up to 512
     groups once; a replicate is then a random combination of those sums (the wild bootstrap,
-    Wu 1986, Ann. Statist. 14(4)). Residuals are divided by 1 − leverage, so that the cone
-    stays calibrated when n is not much larger than d, and the solution, which noise lengthens, is
-    shortened to its expected length before replicates are compared with it. The cost is that of
-    one fit.
+    Wu 1986, Ann. Statist. 14(4)), whose covariance is the sandwich estimate. Residuals are divided
+    by 1 − the mean leverage, so that the cone stays calibrated when n is not much larger than d,
+    and the solution, which noise lengthens, is shortened to its expected length before replicates
+    are compared with it. Beside the factorization it costs one pass over the rows.
 
     Args:
         codes: `[n, d]`, with n > d + 1.
@@ -148,36 +178,50 @@ def cone_angle(
         >>> codes = torch.randn(4000, 10, generator=g)
         >>> noise = torch.randn(4000, generator=g)
         >>> cone_angle(codes, (codes[:, 0] + noise)[None])  # theory: atan √(9 / 4000) = 2.7°
-        tensor([3.6...])
+        tensor([3.3...])
     """
-    n, d = codes.shape
+    _check(level, resamples)
+    check_determined(*codes.shape)
+    turned = turned or rotate(codes, exact=True)
+    regression = Regression.of_rows(turned, targets)
+    plane = regression.ridge(0.0, torch.float64)
+    rows = InMemory(codes)
+    used = torch.ones(len(codes), dtype=torch.bool)
+    sums = influences(rows, targets, used, plane=plane, mean=turned.mean.double())
+    cones = sandwich_cone(regression, sums, resamples=resamples, level=level, seed=seed)
+    return cones.to(torch.promote_types(codes.dtype, torch.float32))
+
+
+def check_determined(n: int, d: int) -> None:
+    """Refuse rows that leave least squares no rest to judge by."""
     if n <= d + 1:
         raise LatdirError(
             f"{n} rows of {d} coordinates give no cone: label more than {d + 1} samples"
         )
-    _check(level, resamples)
-    turned = turned or rotate(codes, exact=True)
-    plane = ridge(codes, targets, penalty=0.0, turned=turned)
-    residual = (targets - (plane.weights @ codes.T.to(plane.weights))).to(turned.codes)
-    residual = residual - plane.intercepts.to(residual)[:, None]
-    influence = turned.codes / turned.spectrum[:, None]
-    leverage = (turned.codes * influence).sum(0) + 1 / n
-    residual = residual / (1 - leverage).clamp_min(1e-3)
-    # Rows are dealt into groups in order: codes are drawn independently, so any dealing serves.
-    size = math.ceil(n / min(n, GROUPS))
-    pad = (0, -n % size)
-    grouped_codes = torch.nn.functional.pad(influence, pad).reshape(len(influence), -1, size)
-    grouped_residual = torch.nn.functional.pad(residual, pad).reshape(len(targets), -1, size)
-    sums = torch.einsum("rgm,kgm->kgr", grouped_codes, grouped_residual)
+
+
+def sandwich_cone(
+    regression: Regression,
+    sums: Float[Tensor, "k b d"],
+    *,
+    resamples: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Float[Tensor, "k"]:
+    """`cone_angle` from the `influences` of blocks of rows, float64."""
+    axes = regression.axes
+    steps = sums @ axes.basis.double() / axes.spectrum.double()
+    # Residuals are too short by 1 − leverage, whose mean over the rows this is.
+    steps = steps / max(1 - (len(axes.spectrum) + 1) / regression.n, 1e-3)
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (resamples, sums.shape[1]), generator=generator) * 2 - 1
-    steps = torch.einsum("bg,kgr->bkr", signs.to(sums), sums)
-    w = plane.weights.to(turned.basis) @ turned.basis
+    steps = torch.einsum("bg,kgr->bkr", signs.to(steps), steps)
+    w = regression.signal / axes.spectrum.double().sqrt()
     # E‖ŵ‖² = ‖w‖² + E‖ŵ − w‖².
     squared = w.square().sum(1)
     shrink = (1 - steps.square().sum(2).mean(0) / squared).clamp_min(torch.finfo(w.dtype).eps)
     w = w * shrink.sqrt()[:, None]
-    return angles(w + steps, w).quantile(level, dim=0).to(plane.weights)
+    return angles(w + steps, w).quantile(level, dim=0)
 
 
 def _check(level: float, draws: int) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
-from scipy.stats import rankdata, spearmanr
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 __all__ = ["auc", "evidence", "ranks", "spearman"]
@@ -53,7 +51,12 @@ def ranks(values: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         >>> ranks(torch.tensor([5.0, 1.0, 5.0])).tolist()
         [2.5, 1.0, 2.5]
     """
-    return torch.from_numpy(rankdata(values.cpu().numpy())).to(values.device)
+    ordered, order = values.sort()
+    _, tie, counts = torch.unique_consecutive(ordered, return_inverse=True, return_counts=True)
+    means = counts.cumsum(0).double() - (counts - 1).double() / 2
+    found = torch.empty(len(values), dtype=torch.float64, device=values.device)
+    found[order] = means[tie]
+    return found
 
 
 def spearman(a: Float[Tensor, "n"], b: Float[Tensor, "n"]) -> float:
@@ -63,10 +66,10 @@ def spearman(a: Float[Tensor, "n"], b: Float[Tensor, "n"]) -> float:
         >>> round(spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 10.0, 90.0])), 6)
         1.0
     """
-    x, y = a.cpu().numpy(), b.cpu().numpy()
-    if (x == x[0]).all() or (y == y[0]).all():
+    if (a == a[0]).all() or (b == b[0]).all():
         return 0.0
-    return float(spearmanr(x, y).statistic)
+    x, y = (r - (len(r) + 1) / 2 for r in (ranks(a), ranks(b)))
+    return float((x @ y) / (x.norm() * y.norm()))
 
 
 def auc(projection: Float[Tensor, "n"], positive: Bool[Tensor, "n"]) -> float | None:
@@ -76,7 +79,10 @@ def auc(projection: Float[Tensor, "n"], positive: Bool[Tensor, "n"]) -> float | 
         >>> auc(torch.tensor([0.1, 0.4, 0.3, 0.9]), torch.tensor([False, False, True, True]))
         0.75
     """
-    truth = positive.cpu().numpy()
-    if truth.all() or not truth.any():
+    p = int(positive.sum())
+    q = len(positive) - p
+    if not p or not q:
         return None
-    return float(roc_auc_score(truth, projection.cpu().numpy()))
+    # Mann & Whitney: the share of pairs in order.
+    above = float(ranks(projection)[positive].sum()) - p * (p + 1) / 2
+    return above / (p * q)

@@ -17,13 +17,18 @@ from torch import Tensor
 from directions.errors import LatdirError
 
 __all__ = [
+    "EXACT",
+    "Axes",
     "Hyperplanes",
+    "Regression",
     "RidgeLikelihood",
     "Rotated",
+    "axes_of",
+    "check_invertible",
+    "check_penalty",
     "lda",
     "mean_difference",
     "ridge",
-    "ridge_likelihood",
     "rotate",
 ]
 
@@ -38,6 +43,25 @@ class Hyperplanes(NamedTuple):
 
     weights: Float[Tensor, "k d"]
     intercepts: Float[Tensor, "k"]
+
+
+class Axes(NamedTuple):
+    """The eigenbasis of the codes' scatter matrix.
+
+    Attributes:
+        mean: `[d]`, subtracted from the codes.
+        basis: `[d, r]`, eigenvectors with eigenvalues above rounding, descending.
+        spectrum: `[r]`, those eigenvalues.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    spectrum: Tensor
+
+    def planes(self, w: Tensor, level: Tensor, dtype: torch.dtype) -> Hyperplanes:
+        """Hyperplanes of coefficients `[k, r]` whose value at the mean code is `level`."""
+        weights = w.to(self.basis) @ self.basis.T
+        return Hyperplanes(weights.to(dtype), (level.to(weights) - weights @ self.mean).to(dtype))
 
 
 class Rotated(NamedTuple):
@@ -55,10 +79,14 @@ class Rotated(NamedTuple):
     spectrum: Tensor
     codes: Tensor
 
+    @property
+    def axes(self) -> Axes:
+        """The basis without the codes."""
+        return Axes(*self[:3])
+
     def planes(self, w: Tensor, level: Tensor, dtype: torch.dtype) -> Hyperplanes:
         """Hyperplanes of coefficients `[k, r]` whose value at the mean code is `level`."""
-        weights = w.to(self.basis) @ self.basis.T
-        return Hyperplanes(weights.to(dtype), (level.to(weights) - weights @ self.mean).to(dtype))
+        return self.axes.planes(w, level, dtype)
 
 
 def rotate(codes: Float[Tensor, "n d"], *, exact: bool = False) -> Rotated:
@@ -79,13 +107,29 @@ def rotate(codes: Float[Tensor, "n d"], *, exact: bool = False) -> Rotated:
     mean = codes.mean(0)
     centered = codes - mean
     if n >= d:
-        spectrum, basis = torch.linalg.eigh(centered.T @ centered)
+        axes = axes_of(centered.T @ centered, mean, n)
     else:
         spectrum, left = torch.linalg.eigh(centered @ centered.T)
         basis = centered.T @ (left / spectrum.clamp_min(torch.finfo(codes.dtype).tiny).sqrt())
-    kept = spectrum > spectrum[-1].clamp_min(0) * min(n, d) * torch.finfo(codes.dtype).eps
-    spectrum, basis = spectrum[kept].flip(0), basis[:, kept].flip(1)
-    return Rotated(mean, basis, spectrum, basis.T @ centered.T)
+        axes = _kept(mean, basis, spectrum, n)
+    return Rotated(*axes, axes.basis.T @ centered.T)
+
+
+def axes_of(scatter: Float[Tensor, "d d"], mean: Float[Tensor, "d"], count: int) -> Axes:
+    """The eigenbasis of a scatter matrix of `count` rows.
+
+    Example:
+        >>> axes_of(torch.diag(torch.tensor([1.0, 9.0])), torch.zeros(2), 20).spectrum
+        tensor([9., 1.])
+    """
+    spectrum, basis = torch.linalg.eigh(scatter)
+    return _kept(mean, basis, spectrum, min(count, len(mean)))
+
+
+def _kept(mean: Tensor, basis: Tensor, spectrum: Tensor, rank: int) -> Axes:
+    """The axes above rounding, descending."""
+    kept = spectrum > spectrum[-1].clamp_min(0) * rank * torch.finfo(spectrum.dtype).eps
+    return Axes(mean, basis[:, kept].flip(1), spectrum[kept].flip(0))
 
 
 def _working(codes: Tensor) -> torch.dtype:
@@ -125,29 +169,71 @@ class RidgeLikelihood(NamedTuple):
         return signal * self.spectrum.sqrt() / (self.spectrum + penalty)
 
 
-def ridge_likelihood(turned: Rotated, targets: Float[Tensor, "k n"]) -> RidgeLikelihood:
-    """Restricted likelihood of the ridge penalty for each target.
+class Regression(NamedTuple):
+    """All that a penalized least-squares fit of K targets needs of the rows, in float64.
 
-    Every term is a sum of positive numbers, so that it holds in any precision and with fewer
-    rows than coordinates, where generalized cross-validation divides by the square of almost
-    nothing. (Patterson & Thompson 1971, Biometrika 58(3); Reiss & Ogden 2009, J. R. Stat. Soc. B
-    71(2), compare the two criteria.)
-
-    Args:
-        turned: The codes.
-        targets: Numbers on any scale.
+    Attributes:
+        axes: The codes' eigenbasis.
+        n: Number of rows.
+        level: `[k]`, means of the targets.
+        signal: `[k, r]`, z = Uᵀt: targets on the left singular vectors of the codes.
+        squares: `[k]`, Σ (t − level)².
     """
-    n = targets.shape[1]
-    residual = targets.double() - targets.double().mean(1, keepdim=True)
-    s = turned.spectrum.double()
-    z = residual @ turned.codes.T.double() / s.sqrt()
-    penalties = PENALTIES.to(s) * s.mean()
-    # Rows that span as many directions as there are contrasts are fitted without a rest.
-    rest = (residual.square().sum(1) - z.square().sum(1)).clamp_min(0) * (len(s) < n - 1)
-    misfit = rest[:, None] + z.square() @ (penalties / (s[:, None] + penalties))
-    volume = torch.log1p(s / penalties[:, None]).sum(1)
-    tiny = torch.finfo(s.dtype).tiny
-    return RidgeLikelihood(s, z, penalties, misfit, (n - 1) * misfit.clamp_min(tiny).log() + volume)
+
+    axes: Axes
+    n: int
+    level: Tensor
+    signal: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of_rows(cls, turned: Rotated, targets: Float[Tensor, "k n"]) -> Regression:
+        """Of rows in memory."""
+        level = targets.double().mean(1)
+        residual = targets.double() - level[:, None]
+        signal = residual @ turned.codes.T.double() / turned.spectrum.double().sqrt()
+        return cls(turned.axes, targets.shape[1], level, signal, residual.square().sum(1))
+
+    def likelihood(self) -> RidgeLikelihood:
+        """Restricted likelihood of the ridge penalty for each target.
+
+        Every term is a sum of positive numbers, so that it holds in any precision and with fewer
+        rows than coordinates, where generalized cross-validation divides by the square of almost
+        nothing. (Patterson & Thompson 1971, Biometrika 58(3); Reiss & Ogden 2009, J. R. Stat. Soc.
+        B 71(2), compare the two criteria.)
+        """
+        n, s, z = self.n, self.axes.spectrum.double(), self.signal
+        penalties = PENALTIES.to(s) * s.mean()
+        # Rows that span as many directions as there are contrasts are fitted without a rest.
+        rest = (self.squares - z.square().sum(1)).clamp_min(0) * (len(s) < n - 1)
+        misfit = rest[:, None] + z.square() @ (penalties / (s[:, None] + penalties))
+        volume = torch.log1p(s / penalties[:, None]).sum(1)
+        tiny = torch.finfo(s.dtype).tiny
+        deviance = (n - 1) * misfit.clamp_min(tiny).log() + volume
+        return RidgeLikelihood(s, z, penalties, misfit, deviance)
+
+    def ridge(self, penalty: float | None, dtype: torch.dtype) -> Hyperplanes:
+        """The planes of a penalty; None chooses it for each target by its likelihood."""
+        found = self.likelihood()
+        chosen = found.best if penalty is None else found.penalties.new_full((1,), penalty)
+        return self.axes.planes(found.coefficients(chosen), self.level, dtype)
+
+    def lda(self, *, balanced: bool, dtype: torch.dtype) -> Hyperplanes:
+        """Fisher's discriminant of targets that are labels of ±1."""
+        n, share = self.n, (1 + self.level) / 2
+        between = n * share * (1 - share)
+        # Σ (t − level) x = 2 n p q δ, δ being the difference of the classes' means.
+        delta = self.signal * self.axes.spectrum.double().sqrt() / (2 * between[:, None])
+        # Total scatter = within scatter + n p q δδᵀ, so Sherman–Morrison turns one into the other.
+        total = delta / self.axes.spectrum.double()
+        # Classes that a plane parts without a rest leave no scatter within them along it.
+        left = (1 - between * (total * delta).sum(1)).clamp_min(torch.finfo(delta.dtype).eps ** 0.5)
+        w = total * (n / left)[:, None]
+        # The classes' midpoint is at (½ − p) δ from the mean of all codes.
+        level = -(0.5 - share) * (w * delta).sum(1)
+        if not balanced:
+            level += (share / (1 - share)).log()
+        return self.axes.planes(w, level, dtype)
 
 
 def ridge(
@@ -165,7 +251,7 @@ def ridge(
         codes: `[n, d]`, any n > 1 and d.
         targets: `[k, n]`, numbers on any scale.
         penalty: At least 0; by default chosen for each target by restricted maximum likelihood
-            (`ridge_likelihood`), which costs nothing here.
+            (`Regression.likelihood`), which costs nothing here.
         turned: `rotate(codes, exact=True)`, where it is known.
 
     Returns:
@@ -180,7 +266,13 @@ def ridge(
         >>> plane.weights.round(decimals=4), plane.intercepts.round(decimals=4)
         (tensor([[3., 0.]]), tensor([1.]))
     """
-    n, d = codes.shape
+    check_penalty(penalty, *codes.shape)
+    turned = turned or rotate(codes, exact=True)
+    return Regression.of_rows(turned, targets).ridge(penalty, _working(codes))
+
+
+def check_penalty(penalty: float | None, n: int, d: int) -> None:
+    """Refuse a negative penalty, and none where rows do not determine the fit."""
     if penalty is not None and not penalty >= 0:
         raise LatdirError(f"penalty must not be negative, not {penalty}")
     if penalty == 0 and n <= d:
@@ -188,10 +280,6 @@ def ridge(
             f"{n} rows do not determine {d} coordinates without a penalty: leave penalty at "
             "None, which chooses one, or label more samples"
         )
-    turned = turned or rotate(codes, exact=True)
-    likelihood = ridge_likelihood(turned, targets)
-    chosen = likelihood.best if penalty is None else likelihood.penalties.new_full((1,), penalty)
-    return turned.planes(likelihood.coefficients(chosen), targets.double().mean(1), _working(codes))
 
 
 def lda(
@@ -221,27 +309,19 @@ def lda(
         >>> plane.weights[0, 0].abs() < 1e-5, plane.weights[0, 1] > 0
         (tensor(True), tensor(True))
     """
-    n, d = codes.shape
+    check_invertible(*codes.shape)
+    turned = turned or rotate(codes, exact=True)
+    regression = Regression.of_rows(turned, labels)
+    return regression.lda(balanced=balanced, dtype=_working(codes))
+
+
+def check_invertible(n: int, d: int) -> None:
+    """Refuse rows that do not determine the covariance of d coordinates."""
     if n <= d + 2:
         raise LatdirError(
             f"lda inverts a covariance of {d} coordinates, which {n} rows do not determine: "
             'label more samples, or use estimator="ridge"'
         )
-    turned = turned or rotate(codes, exact=True)
-    share = (labels > 0).double().mean(1)
-    difference = (labels > 0).double() / (share * n)[:, None]
-    difference -= (labels < 0).double() / ((1 - share) * n)[:, None]
-    delta = difference @ turned.codes.T.double()
-    # Total scatter = within scatter + n p q δδᵀ, so Sherman–Morrison turns one into the other.
-    total = delta / turned.spectrum.double()
-    between = n * share * (1 - share)
-    scale = n / (1 - between * (total * delta).sum(1))
-    w = total * scale[:, None]
-    # The classes' midpoint is at (½ − p) δ from the mean of all codes.
-    level = -(0.5 - share) * (w * delta).sum(1)
-    if not balanced:
-        level += (share / (1 - share)).log()
-    return turned.planes(w, level, _working(codes))
 
 
 def mean_difference(

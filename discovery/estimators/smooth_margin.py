@@ -22,9 +22,9 @@ from directions.devices import ieee_float32
 from directions.errors import ConvergenceError
 from discovery.estimators.linear import Hyperplanes, rotate
 
-__all__ = ["Loss", "smooth_margin"]
+__all__ = ["Loss", "loss_and_slopes", "smooth_margin"]
 
-Loss = Literal["logistic", "squared_hinge"]
+Loss = Literal["logistic", "squared_hinge", "hinge"]
 
 NEWTON_LIMIT = 60
 INNER_LIMIT = 30
@@ -32,12 +32,24 @@ INNER_TOLERANCE = 0.05
 ARMIJO = 1e-4
 
 
-def _loss(loss: Loss, margin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Value, first and second derivative of the loss."""
+def loss_and_slopes(
+    loss: Loss, margin: Tensor, *, width: float | Tensor = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Value, first and second derivative of the loss; the hinge's kink is rounded over ± `width`.
+
+    Example:
+        >>> loss_and_slopes("squared_hinge", torch.tensor([0.5]))
+        (tensor([0.2500]), tensor([-1.]), tensor([2.]))
+    """
     if loss == "logistic":
         p = torch.sigmoid(-margin)
         return torch.nn.functional.softplus(-margin), -p, p * (1 - p)
-    short = (1 - margin).clamp_min(0)
+    short = 1 - margin
+    if loss == "hinge":
+        slope = ((short + width) / (2 * width)).clamp(0, 1)
+        curved = (short.abs() < width).to(margin) / (2 * width)
+        return torch.where(short < width, width * slope.square(), short), -slope, curved
+    short = short.clamp_min(0)
     return short.square(), -2 * short, 2 * (short > 0).to(margin)
 
 
@@ -56,7 +68,7 @@ def smooth_margin(
         codes: `[n, d]`, any n and d.
         labels: `[k, n]`, +1, −1, or 0 for rows left out.
         bounds: `[k, n]`, price cᵢ of each row, as `discovery.estimators.svm.box` makes it.
-        loss: log(1 + exp(−m)), or max(0, 1 − m)².
+        loss: log(1 + exp(−m)), or max(0, 1 − m)²; the hinge has `hinge_svm`.
         tolerance: Gradient norm to reach, relative to its norm at w = 0.
 
     Raises:
@@ -78,7 +90,7 @@ def smooth_margin(
     f = X.new_zeros(labels.shape)
     start = X.new_zeros(len(labels))
     for step in range(NEWTON_LIMIT):
-        _, slope, curvature = _loss(loss, labels * f)
+        _, slope, curvature = loss_and_slopes(loss, labels * f)
         gradient = w * penalty + (bounds * labels * slope) @ X.T
         size = gradient.norm(dim=1)
         start = size if step == 0 else start
@@ -134,7 +146,9 @@ def _backtrack(
     """Step lengths `[k, 1]` that decrease each target's objective sufficiently."""
 
     def objective(t: Tensor) -> Tensor:
-        value = (bounds * _loss(loss, labels * (f + t * g))[0]).sum(1, dtype=torch.float64)
+        value = (bounds * loss_and_slopes(loss, labels * (f + t * g))[0]).sum(
+            1, dtype=torch.float64
+        )
         return value + ((w + t * direction) * penalty).double().square().sum(1) / 2
 
     t = torch.ones_like(w[:, :1])

@@ -55,5 +55,9 @@ class Draw:
         """
         starts = range(start, self.samples, self.chunk)
         for first in tqdm(starts, desc=note, leave=False, delay=1):
-            count = min(self.chunk, self.samples - first)
-            yield self.generator.sample(count, seed=self.seed, start=first, space=self.space)
+            yield self.at(first)
+
+    def at(self, start: int) -> Float[Tensor, "n ..."]:
+        """The chunk of codes from number `start` on."""
+        count = min(self.chunk, self.samples - start)
+        return self.generator.sample(count, seed=self.seed, start=start, space=self.space)

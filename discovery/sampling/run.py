@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from directions.images import grid, save_png
 from directions.progress import tqdm
 from directions.scoring.scorer import Scorer
 from directions.space import Prior
-from discovery.estimators.cones import cone_angle
+from discovery.estimators.cones import sandwich_cone
+from discovery.estimators.sums import influences, sums
 from discovery.sampling.labeling import Labeled, Labeling, Part, drawn, label_shard
 from discovery.sampling.samples import Samples
 from discovery.sampling.shard_format import ROWS
@@ -160,7 +161,7 @@ class Run:
         )
         told = {"cone": cone, "max_samples": budget, "reached": reached, "rounds": rounds}
         self.store.describe(notes={**self.store.header.notes, "auto": told})
-        return replace(samples, notes=self.store.header.notes)
+        return self._samples(count)
 
     def draw_sheets(self, folder: Path, count: int) -> None:
         """Contact sheets of the first images, where they are not there yet."""
@@ -179,8 +180,14 @@ class Run:
 
 def _cones(samples: Samples) -> dict[str, float]:
     """Cone of each attribute, rounded; 180° where a constant attribute has no direction."""
-    varied = samples.scores.std(0) > 0
+    scores, rows = samples.scores, samples.chunks()
+    varied = scores.std(0) > 0
     cones = torch.full((len(samples.names),), 180.0)
-    if varied.any() and len(samples) > samples.codes[0].numel() + 1:
-        cones[varied] = cone_angle(samples.codes.flatten(1), samples.scores[:, varied].T)
+    if varied.any() and rows.count > rows.size + 1:
+        used, targets = torch.ones(rows.count, dtype=torch.bool), scores[:, varied].T
+        [found] = sums(rows, targets, (~used).byte())
+        fit = found.regression(found.axes())
+        plane = fit.ridge(0.0, torch.float64)
+        steps = influences(rows, targets, used, plane=plane, mean=found.mean)
+        cones[varied] = sandwich_cone(fit, steps).float()
     return {name: round(float(c), 3) for name, c in zip(samples.names, cones, strict=True)}

@@ -28,6 +28,7 @@ from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_seed
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
+from discovery.sampling.places import place_of
 from discovery.sampling.prior_file import write_prior
 from discovery.sampling.run import Interrupted, Run
 from discovery.sampling.samples import Samples
@@ -89,7 +90,9 @@ def sample(
         count: Number of samples; or `Auto(…)`, as many as directions need, which is logged
             and kept in the notes of the samples.
         seed: Of the codes, 0 … 2**64 - 1.
-        out: Folder for Parquet shards and a manifest; without it, in memory only.
+        out: Folder for Parquet shards and a manifest, or its address in an object store, such as
+            `s3://bucket/labels`; the samples returned hold none of its rows. Without it, in memory
+            only.
         attributes: Names of those wanted, in this order; by default all.
         space: Space of the codes; by default the generator's own first.
         start: Place of the first code in the seed's sequence.
@@ -126,8 +129,9 @@ def sample(
         count = whole_number(count, "count")
         if count < 1:
             raise LatdirError(f"count {count} must be at least 1, or Auto(…)")
-    if sheets and out is None:
-        raise LatdirError("contact sheets need a folder: give out=…")
+    folder = None if out is None else place_of(out).local
+    if sheets and folder is None:
+        raise LatdirError("contact sheets need a folder: give out=… of this machine")
     check_seed(seed, start, 0 if isinstance(count, Auto) else count)
     seed, start = int(seed), int(start)
     named = generator.space(space or generator.default_space())
@@ -161,14 +165,14 @@ def sample(
             store.describe(settings=Settings.of(scorer.rendering))
         prior = generator.truncated_prior(named.name, store.header.truncation)
         if out is not None:
-            write_prior(Path(out), prior)
+            write_prior(place_of(out), prior)
         run = Run(generator, classifier, scorer, store, prior)
         if isinstance(count, Auto):
             samples = run.until_narrow(count.cone, count.max_samples)
         else:
             samples = run.reach(count)
-        if sheets and out is not None:
-            run.draw_sheets(Path(out), min(sheets, len(samples)))
+        if sheets and folder is not None:
+            run.draw_sheets(folder, min(sheets, len(samples)))
     return samples
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -27,9 +27,12 @@ from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
 from directions.space import Prior
 from directions.table import frame, html_table
+from discovery.decomposition.covariance import StreamingCovariance
+from discovery.estimators.chunks import Chunks, InMemory
 from discovery.sampling.arrays import numbers
 from discovery.sampling.own_images import check_made, scored_images
 from discovery.sampling.own_labels import OwnLabels, of_arrays, of_frame
+from discovery.sampling.places import place_of
 from discovery.sampling.prior_file import read_prior, write_prior
 from discovery.sampling.shard_format import (
     MANIFEST,
@@ -39,7 +42,8 @@ from discovery.sampling.shard_format import (
     Settings,
     Source,
 )
-from discovery.sampling.store import Rows, opened, read
+from discovery.sampling.store import Rows, opened, read, read_lazily
+from discovery.sampling.stored import StoredRows
 
 __all__ = ["Samples"]
 
@@ -52,6 +56,10 @@ class Samples:
     Codes and scores may be given as NumPy arrays or lists, scores of one attribute as `[n]`, and
     attributes by their names. `from_arrays` and `from_frame` make samples of your own labels,
     `from_images` of images made before.
+
+    Those of a folder (`open`, and `sample` with `out=`) hold no rows: `codes` and `scores` are read
+    when they are asked for and not kept, `chunks` reads some shards at a time, and estimators that
+    take one pass work on any number of rows.
 
     Attributes:
         codes: `[n, *shape]`, float32.
@@ -138,7 +146,35 @@ class Samples:
         object.__setattr__(self, "start", first)
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.codes) if self._stored is None else self._stored.count
+
+    _stored: ClassVar[StoredRows | None] = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Tensor:
+            """Codes and scores of a folder, which its samples do not hold."""
+            if name not in ("codes", "scores") or self._stored is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return self._stored.codes() if name == "codes" else self._stored.scores()
+
+    def chunks(self) -> Chunks:
+        """Flat codes, some rows at a time; those of a folder are read anew at each pass.
+
+        Example:
+            >>> samples = Samples(torch.eye(2), torch.eye(2)[:, :1], (Attribute("a"),), "z", "toy",
+            ...                   "0" * 64, "me", "0" * 64, seed=0)
+            >>> for first, codes in samples.chunks():
+            ...     print(first, codes.shape)
+            0 torch.Size([2, 2])
+        """
+        return InMemory(self.codes.flatten(1)) if self._stored is None else self._stored
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one code."""
+        stored = self._stored
+        return tuple(self.codes.shape[1:]) if stored is None else stored.header.shape
 
     @property
     def truncation(self) -> float:
@@ -169,6 +205,11 @@ class Samples:
         Raises:
             LatdirError: It is not known, and fewer than two codes.
         """
+        if self.prior is None and self._stored is not None and len(self) > self._stored.size:
+            seen = StreamingCovariance(self._stored.size)
+            for _, codes in self._stored:
+                seen.add(codes)
+            return Prior(seen.mean.float(), seen.covariance().float())
         return self.prior or Prior.fit(self.codes.cpu())
 
     def column(self, name: str) -> Float[Tensor, "n"]:
@@ -181,6 +222,8 @@ class Samples:
             raise UnknownNameError(
                 f"these samples have no attribute {name!r}: they have {', '.join(self.names)}"
             )
+        if self._stored is not None:
+            return self._stored.scores([name])[:, 0]
         return self.scores[:, self.names.index(name)]
 
     @checked
@@ -204,14 +247,23 @@ class Samples:
                 f"rows are a slice, numbers below {len(self)} or a mask, not {rows!r:.60}"
             ) from error
         places = places.reshape(-1)
+        whole = self._stored is None
         return replace(
             self,
-            codes=self.codes[places],
+            codes=self.codes[places] if whole else self._stored_codes(places),
             scores=self.scores[places],
             index=None if self.seed is None else self.places[places],
             prior=self.prior if known else self.population,
             prior_source=self.prior_source if known else "samples",
         )
+
+    def _stored_codes(self, places: Tensor) -> Tensor:
+        """Codes of some rows of a folder, in any order; shards without any are not read."""
+        assert self._stored is not None
+        chosen = torch.zeros(len(self), dtype=torch.bool)
+        chosen[places] = True
+        at = chosen.long().cumsum(0)[places] - 1
+        return self._stored.take(chosen)[at].reshape(len(places), *self.shape)
 
     @classmethod
     @checked
@@ -377,7 +429,7 @@ class Samples:
         found: dict[str, list[Any]] = {}
         if self.seed is not None:
             found = {"seed": [self.seed] * len(self), "index": self.places.tolist()}
-        return found | {name: self.column(name).tolist() for name in self.names}
+        return found | dict(zip(self.names, self.scores.T.tolist(), strict=True))
 
     def to_frame(self) -> Any:
         """`columns` as a pandas data frame, or an Arrow table where pandas is not installed."""
@@ -401,23 +453,23 @@ class Samples:
         return html_table(repr(self), ("attribute", "unit", "mean", "std", "min", "max"), rows)
 
     @checked
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path) -> str | Path:
         """Write the samples to a folder that holds none yet, as Parquet shards and a manifest.
 
         Raises:
             LatdirError: The folder holds samples, or cannot be written.
         """
-        path = Path(folder)
-        if (path / MANIFEST).exists():
-            raise SamplesError(f"{path} holds samples already: choose another folder")
-        with opened(path, self._header()) as store:
+        place = place_of(folder)
+        if MANIFEST in place.names():
+            raise SamplesError(f"{place} holds samples already: choose another folder")
+        with opened(folder, self._header()) as store:
             store.describe()
             for i in range(math.ceil(len(self) / ROWS)):
                 rows = slice(i * ROWS, (i + 1) * ROWS)
                 store.put(i, self.codes[rows].cpu(), self.scores[rows].cpu(), self.places[rows])
             if self.prior is not None:
-                write_prior(path, self.prior)
-        return path
+                write_prior(place, self.prior)
+        return place.local or folder
 
     @classmethod
     @checked
@@ -432,21 +484,59 @@ class Samples:
             LatdirError: No samples there, an unfinished run, or a broken shard or manifest.
         """
         header, rows, index = read(folder, partial=partial)
-        prior = read_prior(Path(folder), size=math.prod(header.shape))
+        prior = read_prior(place_of(folder), size=math.prod(header.shape))
         return cls.of(header, rows, prior=prior, index=index)
 
     @classmethod
+    @checked
+    def open(cls, folder: str | Path, *, partial: bool = False) -> Samples:
+        """Samples of a folder whose rows stay there; each shard is verified when it is first read.
+
+        Args:
+            folder: Written by `discovery.sample(…, out=folder)` or `save`.
+            partial: Open the finished part of a run, instead of refusing.
+
+        Raises:
+            LatdirError: No samples there, an unfinished run, or a broken manifest.
+
+        Example:
+            >>> import tempfile
+            >>> samples = Samples(torch.eye(2), torch.eye(2)[:, :1], (Attribute("a"),), "z", "toy",
+            ...                   "0" * 64, "me", "0" * 64, seed=0)
+            >>> opened = Samples.open(samples.save(tempfile.mkdtemp()))
+            >>> len(opened), opened.codes
+            (2, tensor([[1., 0.],
+                    [0., 1.]]))
+        """
+        stored = read_lazily(folder, partial=partial)
+        prior = read_prior(stored.place, size=stored.size)
+        return cls.of(stored.header, stored, prior=prior)
+
+    @classmethod
     def of(
-        cls, header: Header, rows: Rows, *, prior: Prior | None, index: Tensor | None = None
+        cls,
+        header: Header,
+        rows: Rows | StoredRows,
+        *,
+        prior: Prior | None,
+        index: Tensor | None = None,
     ) -> Samples:
         """Rows of a store as samples.
 
         Args:
             header: Their manifest.
-            rows: Codes and scores.
+            rows: Codes and scores, or where they are.
             prior: Distribution of the codes, where it is known.
             index: Places of the rows in the seed's sequence, if they are not consecutive.
         """
+        if isinstance(rows, StoredRows):
+            few = torch.zeros(0, *header.shape), torch.zeros(0, len(header.attributes))
+            made = cls.of(header, few, prior=prior)
+            for name in ("codes", "scores"):
+                object.__delattr__(made, name)
+            object.__setattr__(made, "index", None if header.consecutive else rows.places())
+            object.__setattr__(made, "_stored", rows)
+            return made
         return cls(
             *rows,
             attributes=tuple(Attribute(**dict(a)) for a in header.attributes),
@@ -472,7 +562,7 @@ class Samples:
             classifier_fingerprint=self.classifier_fingerprint,
             attributes=tuple(AttributeEntry(**asdict(a)) for a in self.attributes),
             space=self.space,
-            shape=tuple(self.codes.shape[1:]),
+            shape=self.shape,
             seed=self.seed,
             start=self.start,
             consecutive=self.index is None,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from directions.errors import LatdirError, SamplesError
 from directions.scoring.rendering import Rendering
-from directions.storage.atomic import atomic
+from discovery.sampling.places import Place, place_of
 
 __all__ = [
     "MANIFEST",
@@ -35,6 +36,7 @@ __all__ = [
     "Shard",
     "Source",
     "checked_bytes",
+    "read_columns",
     "read_header",
     "read_shard",
     "write_header",
@@ -130,15 +132,16 @@ class Header(_Model):
         return type(self).model_validate({**dict(self), **changes})
 
 
-def read_header(folder: str | Path) -> Header:
+def read_header(folder: Place | str | Path) -> Header:
     """The manifest of a folder of samples.
 
     Raises:
         LatdirError: There is none, or it is broken or of a newer version.
     """
-    path = Path(folder) / MANIFEST
+    place = folder if isinstance(folder, Place) else place_of(folder)
+    path = place.joined(MANIFEST)
     try:
-        text = path.read_text("utf-8")
+        text = place.read(MANIFEST).decode("utf-8")
         version = json.loads(text).get("version")
         if isinstance(version, int) and version > 1:
             raise SamplesError(
@@ -148,7 +151,7 @@ def read_header(folder: str | Path) -> Header:
         return Header.model_validate_json(text)
     except FileNotFoundError as error:
         raise SamplesError(
-            f"{folder} is not a folder of samples: it has no {MANIFEST}; "
+            f"{place} is not a folder of samples: it has no {MANIFEST}; "
             "make one with discovery.sample(…, out=folder)"
         ) from error
     except ValidationError as error:
@@ -161,28 +164,27 @@ def read_header(folder: str | Path) -> Header:
         raise SamplesError(f"{path} cannot be read: {error}") from error
 
 
-def write_header(folder: Path, header: Header) -> None:
-    """Replace the manifest.
+def write_header(place: Place, header: Header) -> None:
+    """Replace the manifest, unless another process has changed it.
 
     Raises:
-        LatdirError: It cannot be written.
+        LatdirError: It has been changed, or cannot be written.
     """
-    with atomic(folder / MANIFEST) as temporary:
-        temporary.write_text(header.model_dump_json(indent=1) + "\n", "utf-8")
+    place.replace(MANIFEST, (header.model_dump_json(indent=1) + "\n").encode("utf-8"))
 
 
 def write_shard(
-    path: Path,
+    place: Place,
     first: int,
     codes: Tensor,
     scores: Tensor,
     header: Header,
     index: Tensor | None = None,
 ) -> Shard:
-    """Write one shard, atomically.
+    """Write one shard, whole or not at all.
 
     Args:
-        path: The folder.
+        place: Where.
         first: Place of the first row in the folder.
         codes: `[n, *shape]`.
         scores: `[n, k]`.
@@ -202,35 +204,36 @@ def write_shard(
     }
     for j, attribute in enumerate(header.attributes):
         columns[f"score.{attribute.name}"] = pa.array(scores[:, j].numpy())
-    with atomic(path / file) as temporary:
-        # Random mantissas do not compress, and plain pages are read without decoding.
-        pq.write_table(pa.table(columns), temporary, compression="none", use_dictionary=False)
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    return Shard(file=file, rows=rows, sha256=digest)
+    made = pa.BufferOutputStream()
+    # Random mantissas do not compress, and plain pages are read without decoding.
+    pq.write_table(pa.table(columns), made, compression="none", use_dictionary=False)
+    data = made.getvalue().to_pybytes()
+    place.write(file, data)
+    return Shard(file=file, rows=rows, sha256=hashlib.sha256(data).hexdigest())
 
 
-def checked_bytes(path: Path, shard: Shard) -> bytes:
+def checked_bytes(place: Place, shard: Shard) -> bytes:
     """The bytes of a shard, if they agree with the manifest.
 
     Raises:
         LatdirError: They cannot be read, or are corrupt or truncated.
     """
     try:
-        data = (path / shard.file).read_bytes()
+        data = place.read(shard.file)
     except OSError as error:
-        raise _broken(path, shard, f"cannot be read ({error.strerror})") from error
+        raise _broken(place, shard, f"cannot be read ({error.strerror or error})") from error
     if hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise _broken(path, shard, "is corrupt or truncated: it does not match its checksum")
+        raise _broken(place, shard, "is corrupt or truncated: it does not match its checksum")
     return data
 
 
-def read_shard(path: Path, shard: Shard, header: Header) -> tuple[Tensor, Tensor, Tensor]:
+def read_shard(place: Place, shard: Shard, header: Header) -> tuple[Tensor, Tensor, Tensor]:
     """Codes, scores and places in the seed's sequence of a shard.
 
     Raises:
         LatdirError: It is broken.
     """
-    data = checked_bytes(path, shard)
+    data = checked_bytes(place, shard)
     try:
         table = pq.read_table(pa.BufferReader(data))
         flat = table["code"].combine_chunks().flatten().to_numpy()
@@ -239,12 +242,33 @@ def read_shard(path: Path, shard: Shard, header: Header) -> tuple[Tensor, Tensor
         scores = torch.from_numpy(np.stack(columns, 1).reshape(shard.rows, -1))
         index = torch.from_numpy(table["index"].to_numpy().copy())
     except (pa.ArrowException, KeyError, ValueError, RuntimeError) as error:
-        raise _broken(path, shard, f"is not a shard of this manifest ({error})") from error
+        raise _broken(place, shard, f"is not a shard of this manifest ({error})") from error
     return codes, scores, index
 
 
-def _broken(path: Path, shard: Shard, what: str) -> LatdirError:
+def read_columns(place: Place, shard: Shard, names: Sequence[str]) -> list[Tensor]:
+    """Columns of a shard, without the rest of it and without its checksum.
+
+    Args:
+        place: The folder.
+        shard: Which.
+        names: `index`, `code`, which comes flat, or `score.<name>`.
+
+    Raises:
+        LatdirError: They cannot be read.
+    """
+    try:
+        with pq.ParquetFile(place.opened(shard.file)) as file:
+            table = file.read(list(names), use_threads=False)
+        columns = [table[name].combine_chunks() for name in names]
+        flat = [c.flatten() if pa.types.is_nested(c.type) else c for c in columns]
+        return [torch.from_numpy(column.to_numpy().copy()) for column in flat]
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise _broken(place, shard, f"cannot be read ({error})") from error
+
+
+def _broken(place: Place, shard: Shard, what: str) -> LatdirError:
     return SamplesError(
-        f"{path / shard.file} {what}: delete that file and run the same sample command again; "
-        "only its rows are computed again"
+        f"{place.joined(shard.file)} {what}: delete that file and run the same sample command "
+        "again; only its rows are computed again"
     )

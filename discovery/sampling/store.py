@@ -7,9 +7,10 @@ open.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from directions.errors import LatdirError, SamplesError
+from discovery.sampling.places import Place, place_of
 from discovery.sampling.prior_file import PRIOR
 from discovery.sampling.shard_format import (
     MANIFEST,
@@ -29,18 +31,15 @@ from discovery.sampling.shard_format import (
     write_header,
     write_shard,
 )
+from discovery.sampling.stored import StoredRows
 
-try:
-    import fcntl
-except ImportError:  # Windows has none; there, a second writer is not prevented.
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["Folder", "Memory", "Rows", "Store", "opened", "read"]
+__all__ = ["Folder", "Memory", "Rows", "Store", "opened", "read", "read_lazily"]
 
 Rows = tuple[Tensor, Tensor]
 """Codes `[n, *shape]` and scores `[n, k]`."""
 
-LOCK = ".lock"
+SHARD = re.compile(r"samples-\d+-\d+\.parquet")
+TEMPORARY = re.compile(rf"\.(samples-.*|{re.escape(MANIFEST)}\..*|{re.escape(PRIOR)}\..*)\.tmp")
 PAUSE = 20.0  # between two manifests, in units of the time that writing one takes
 # Settings that must agree for two runs in one folder, and their descriptions.
 IDENTITY = {
@@ -61,26 +60,26 @@ def opened(folder: str | Path, header: Header) -> Iterator[Folder]:
     Raises:
         LatdirError: Another run is writing there, or it holds other samples, or a broken shard.
     """
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LatdirError(f"cannot make the folder {path}: {error.strerror}") from error
-    with _locked(path):
-        if (path / MANIFEST).exists():
-            there = read_header(path)
-            _check_identity(path, there, header)
-            header = there
-        elif any(path.glob("samples-*.parquet")):
+    place = place_of(folder)
+    with place.writing():
+        there = place.names()
+        if MANIFEST in there:
+            found = read_header(place)
+            _check_identity(place, found, header)
+            header = found
+        elif any(SHARD.fullmatch(name) for name in there):
             raise SamplesError(
-                f"{path} has shards but no {MANIFEST}, so their contents cannot be identified: "
+                f"{place} has shards but no {MANIFEST}, so their contents cannot be identified: "
                 "delete them, or choose another folder"
             )
-        store = Folder(path, header)
+        store = Folder(place, header)
         try:
             yield store
-        finally:
-            store.close()
+        except BaseException:
+            with suppress(LatdirError):  # such as the full disk that ended the run
+                store.close()
+            raise
+        store.close()
 
 
 @runtime_checkable
@@ -90,7 +89,7 @@ class Store(Protocol):
     header: Header
 
     @property
-    def place(self) -> Path | None:
+    def place(self) -> Place | None:
         """The folder, if it is one."""
 
     def describe(self, **changes: Any) -> None:
@@ -105,7 +104,7 @@ class Store(Protocol):
     def put(self, index: int, codes: Float[Tensor, "n ..."], scores: Float[Tensor, "n k"]) -> None:
         """Store one shard, replacing an earlier version."""
 
-    def rows(self, count: int) -> Rows:
+    def rows(self, count: int) -> Rows | StoredRows:
         """The first `count` rows."""
 
 
@@ -155,21 +154,21 @@ class Folder:
         LatdirError: A shard does not match its checksum.
 
     Attributes:
-        path: The folder.
-        place: The same.
+        place: The folder.
         header: Its manifest, without the list of shards.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
-        self.path = self.place = path
-        kept = [s for s in header.shards if (path / s.file).exists()]
-        for shard in kept:
-            checked_bytes(path, shard)
+    def __init__(self, place: Place, header: Header) -> None:
+        self.place = place
+        there = place.names()
+        kept = [s for s in header.shards if s.file in there]
+        for shard in kept if place.local else ():
+            checked_bytes(place, shard)
         self._shards = {shard.first // ROWS: shard for shard in kept}
         self.header = header.evolve(shards=())
         self._due = 0.0
         self._behind = False
-        self._sweep()
+        self._sweep(there)
 
     def describe(self, **changes: Any) -> None:
         """Change the manifest, on disk as well."""
@@ -184,7 +183,7 @@ class Folder:
         """Codes and scores of one shard, if there is any of it."""
         if index not in self._shards:
             return None
-        return read_shard(self.path, self._shards[index], self.header)[:2]
+        return read_shard(self.place, self._shards[index], self.header)[:2]
 
     def put(
         self,
@@ -201,18 +200,18 @@ class Folder:
             scores: Their scores.
             places: Places of the rows in the seed's sequence; consecutive by default.
         """
-        new = write_shard(self.path, index * ROWS, codes, scores, self.header, places)
+        new = write_shard(self.place, index * ROWS, codes, scores, self.header, places)
         old = self._shards.get(index)
         self._shards[index] = new
         self._behind = True
         if old is not None or time.monotonic() >= self._due:
             self._write()
         if old is not None and old.file != new.file:
-            (self.path / old.file).unlink(missing_ok=True)
+            self.place.remove(old.file)
 
-    def rows(self, count: int) -> Rows:
-        """The first `count` rows."""
-        return _assembled(self.path, self._complete, count)[0]
+    def rows(self, count: int) -> StoredRows:
+        """The first `count` rows, which stay where they are."""
+        return StoredRows(self.place, self._complete, count)
 
     def close(self) -> None:
         """Bring the manifest up to date."""
@@ -227,19 +226,16 @@ class Folder:
 
     def _write(self) -> None:
         begun = time.monotonic()
-        write_header(self.path, self._complete)
+        write_header(self.place, self._complete)
         now = time.monotonic()
         self._due, self._behind = now + PAUSE * (now - begun), False
 
-    def _sweep(self) -> None:
+    def _sweep(self, there: set[str]) -> None:
         """Remove leftovers of a killed writer: unlisted shards, temporary files."""
         named = {shard.file for shard in self._shards.values()}
-        for file in self.path.glob("samples-*.parquet"):
-            if file.name not in named:
-                file.unlink()
-        for pattern in (".samples-*.tmp", f".{MANIFEST}.*.tmp", f".{PRIOR}.*.tmp"):
-            for file in self.path.glob(pattern):
-                file.unlink()
+        for name in there - named:
+            if SHARD.fullmatch(name) or TEMPORARY.fullmatch(name):
+                self.place.remove(name)
 
 
 def read(
@@ -254,26 +250,36 @@ def read(
     Raises:
         LatdirError: No samples there, an unfinished run, or a broken shard or manifest.
     """
-    path = Path(folder)
-    header = read_header(path)
-    end = 0
+    stored = read_lazily(folder, partial=partial)
+    rows, index = _assembled(stored.place, stored.header, stored.count)
+    return stored.header, rows, None if stored.header.consecutive else index
+
+
+def read_lazily(folder: str | Path, *, partial: bool = False) -> StoredRows:
+    """The rows of a folder, each shard read when it is asked for; arguments as of `read`.
+
+    Raises:
+        LatdirError: No samples there, an unfinished run, or a broken manifest.
+    """
+    place = place_of(folder)
+    header = read_header(place)
+    there, end = place.names(), 0
     for shard in header.shards:
-        if shard.first != end or not (path / shard.file).exists():
+        if shard.first != end or shard.file not in there:
             break
         end += shard.rows
     if end < header.wanted and not partial:
         raise SamplesError(
-            f"{path} holds the first {end} of {header.wanted} samples: run the same sample "
+            f"{place} holds the first {end} of {header.wanted} samples: run the same sample "
             "command again, which resumes, or load them with partial=True"
         )
-    rows, index = _assembled(path, header, end)
-    return header, rows, None if header.consecutive else index
+    return StoredRows(place, header, end)
 
 
-def _check_identity(path: Path, there: Header, asked: Header) -> None:
+def _check_identity(place: Place, there: Header, asked: Header) -> None:
     if there.seed is None or not there.consecutive:
         raise SamplesError(
-            f"{path} holds a selection of codes, not the consecutive ones of a seed, so that it "
+            f"{place} holds a selection of codes, not the consecutive ones of a seed, so that it "
             "cannot be continued: give another folder"
         )
     for field, said in IDENTITY.items():
@@ -287,12 +293,12 @@ def _check_identity(path: Path, there: Header, asked: Header) -> None:
                     f"{getattr(h, name)} ({v[:12]}…)" for h, v in ((there, old), (asked, new))
                 )
             raise SamplesError(
-                f"{path} holds samples of another {said}: {old} there, {new} requested; "
+                f"{place} holds samples of another {said}: {old} there, {new} requested; "
                 "give another folder, or delete this one"
             )
 
 
-def _assembled(path: Path, header: Header, count: int) -> tuple[Rows, Tensor]:
+def _assembled(place: Place, header: Header, count: int) -> tuple[Rows, Tensor]:
     codes = torch.empty(count, *header.shape)
     scores = torch.empty(count, len(header.attributes))
     index = torch.empty(count, dtype=torch.int64)
@@ -300,21 +306,7 @@ def _assembled(path: Path, header: Header, count: int) -> tuple[Rows, Tensor]:
         if shard.first < count:
             rows = slice(shard.first, min(shard.first + shard.rows, count))
             for whole, part in zip(
-                (codes, scores, index), read_shard(path, shard, header), strict=True
+                (codes, scores, index), read_shard(place, shard, header), strict=True
             ):
                 whole[rows] = part[: rows.stop - rows.start]
     return (codes, scores), index
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep a second writer out; the lock ends with the process."""
-    with (path / LOCK).open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise SamplesError(
-                    f"another run is writing to {path}: wait for it, or choose another folder"
-                ) from error
-        yield

@@ -27,21 +27,21 @@ from directions.direction import Direction
 from directions.errors import LatdirError, SamplesError
 from directions.progress import tqdm
 from discovery.base import LabelMethod
-from discovery.estimators.cones import angles, cone_angle, posterior_cone, split_half
+from discovery.estimators.chunks import Chunks, levels
+from discovery.estimators.cones import split_half
 from discovery.estimators.held_out import evidence
-from discovery.estimators.linear import Hyperplanes, Rotated, lda, mean_difference, ridge, rotate
-from discovery.estimators.smooth_margin import smooth_margin
-from discovery.estimators.svm import box, hinge_svm
 from discovery.sampling.samples import Samples
+from discovery.supervised.fits import Fit, differences, discriminants, regressions
 from discovery.supervised.labels import (
-    Labeled,
     Scale,
+    Scored,
     Threshold,
     bank_of,
     extremes,
-    labeled,
+    scored,
     warn_of_few,
 )
+from discovery.supervised.margins import Margin
 
 __all__ = ["Boundary", "Estimator"]
 
@@ -51,15 +51,7 @@ Estimator = Literal[
 
 log = logging.getLogger(__name__)
 
-CLOSED_FORM = ("ridge", "lda")
 MARGIN = ("logistic", "squared_hinge", "hinge")
-TOLERANCE = 1e-5
-PARITY_TOLERANCE = 1e-8
-CONE_LEVEL = 0.95
-# A replicate turns by degrees, so its own optimization error of about one may be traded for time.
-REPLICATE_TOLERANCE = 1e-2
-RIDGE_DRAWS = 8  # draws from the posterior cost next to nothing
-REPLICATE_BUDGET = 2**23  # labels held at once, of all replicates together
 
 
 @dataclass(frozen=True)
@@ -81,9 +73,10 @@ class Boundary(LabelMethod):
         ambiguous: Fraction of the samples, those closest to the threshold in rank, left out.
         balanced: Weigh the classes equally (`lda`, `logistic`, `squared_hinge`, `hinge`).
         validation: Share of the samples held out for the evidence; 0 for none.
-        bootstrap: Replicates for the cone angle (for `ridge`, eight times as many draws from its
-            posterior; random halvings of the samples where the bootstrap flatters: for
-            `interfacegan`, and for the others with no more rows than coordinates); 0 for none.
+        bootstrap: Replicates for the cone angle, which need no further fit (for `ridge`, eight
+            times as many draws from its posterior; random halvings of the samples where the
+            bootstrap flatters: for `interfacegan`, and for the others with no more rows than
+            coordinates); 0 for none.
         chosen_num_or_ratio: Samples at each end for `interfacegan`, a fraction or a number.
         split_ratio: Share of those that `interfacegan` trains on.
 
@@ -151,44 +144,41 @@ class Boundary(LabelMethod):
         names = list(samples.names if attributes is None else attributes)
         if not names:
             raise LatdirError(f"name at least one attribute of {', '.join(samples.names)}")
-        data = labeled(
+        data = scored(
             samples, names, scale=self.scale, threshold=self.threshold, ambiguous=self.ambiguous
         )
-        n = len(samples)
+        chunks = samples.chunks()
         warn_of_few(data, samples.population)
         if self.estimator == "interfacegan":
-            fitted = self._extremes(data, seed)
-            planes, cones = self._fit_with_cones(fitted, seed)
-            judged = planes
-            held = fitted.labels == 0
+            data = data._replace(labels=self._extremes(data, seed))
+            held = data.labels == 0
+            planes, judged, cones = self._recipe(chunks, data, seed)
         else:
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-            out = order[: round(self.validation * n)].to(data.codes.device)
-            held = torch.zeros_like(data.labels, dtype=torch.bool)
-            held[:, out] = True
-            fitted = data
-            planes, cones = self._fit_with_cones(fitted, seed)
-            judged = self._fit(data.rows(~held[0])) if len(out) else planes
+            held = _held_out(data.labels, self.validation, seed)
+            _check_classes(data, held)
+            planes, judged, cones = self._fit(chunks, data, held[0], seed)
         source = "samples" if samples.prior is None else samples.prior_source
         if source == "samples":
             log.info(
                 "the codes' prior is not known: sigma is the standard deviation of the samples"
             )
         made = []
+        anywhere = held.any(0)
+        level = levels(chunks, *judged, anywhere)
         for k, name in enumerate(names):
             normal = planes.weights[k]
-            level = data.codes @ judged.weights[k] + judged.intercepts[k]
+            out = held[k, anywhere]
             figures = {
-                **evidence(level[held[k]], data.scores[k, held[k]], float(data.cuts[k])),
+                **evidence(level[k, out], data.scores[k, held[k]], float(data.cuts[k])),
                 "cone_degrees": cones[k],
-                "rows": int(fitted.labels[k].count_nonzero()),
+                "rows": int(data.labels[k].count_nonzero()),
                 "threshold": float(data.cuts[k]),
                 "sigma_source": source,
             }
             made.append(
                 Direction.from_vector(
                     name,
-                    normal.reshape(samples.codes.shape[1:]),
+                    normal.reshape(samples.shape),
                     space=samples.space,
                     offset=float(planes.intercepts[k]),
                     sigma=samples.population.sigma(normal / normal.norm()),
@@ -199,134 +189,73 @@ class Boundary(LabelMethod):
             )
         return bank_of(samples, made)
 
-    def _fit(
-        self, data: Labeled, *, weights: Tensor | None = None, fast: bool = False
-    ) -> Hyperplanes:
+    def _fit(self, chunks: Chunks, data: Scored, held: Tensor, seed: int) -> Fit:
         """Hyperplanes of all targets; a label of 0 leaves a row out of that target's fit."""
-        codes, labels = data.codes, data.labels
-        self._check_classes(data)
-        if self.estimator == "mean_difference":
-            return mean_difference(codes, labels, weights)
-        if self.estimator in ("hinge", "interfacegan"):
-            tolerance = REPLICATE_TOLERANCE if fast else TOLERANCE
-            if self.estimator == "interfacegan" and not fast:
-                # Few rows, whose normal the optimum fixes only loosely: parity needs the digits.
-                codes, tolerance = codes.double(), PARITY_TOLERANCE
-            fit = hinge_svm(
-                codes,
-                labels,
-                weights=weights,
-                C=self.C,
-                balanced=self.balanced,
-                tolerance=tolerance,
-            )
-            return Hyperplanes(fit.weights.to(data.codes), fit.intercepts.to(data.codes))
-        if self.estimator in ("logistic", "squared_hinge"):
-            bounds = box(labels, weights, C=self.C, balanced=self.balanced)
-            return smooth_margin(codes, labels, bounds, loss=self.estimator)
-        return self._closed_form(data)[0]
-
-    def _fit_with_cones(self, data: Labeled, seed: int) -> tuple[Hyperplanes, list[float | None]]:
-        """Hyperplanes and their cone angles in degrees; None where no bootstrap was requested."""
-        if self.bootstrap == 0:
-            return self._fit(data), [None] * len(data.labels)
-        if self.estimator in CLOSED_FORM:
-            self._check_classes(data)
-            planes, cones = self._closed_form(data, seed=seed)
-            return planes, list(cones)
-        planes = self._fit(data)
-        return planes, list(self._cones(data, planes, seed))
-
-    def _closed_form(
-        self, data: Labeled, *, seed: int | None = None
-    ) -> tuple[Hyperplanes, list[float]]:
-        """Hyperplanes, and with a seed their cones: the codes are factorized once."""
-        whole = not (data.labels == 0).any()
-        planes, cones = [], []
-        for part in [data] if whole else [data.target(k) for k in range(len(data.labels))]:
-            turned = rotate(part.codes, exact=True)
-            if self.estimator == "lda":
-                plane = lda(part.codes, part.labels, balanced=self.balanced, turned=turned)
-            else:
-                plane = ridge(part.codes, part.targets, penalty=self.penalty, turned=turned)
-                plane = Hyperplanes(plane.weights, plane.intercepts - part.levels)
-            planes.append(plane)
-            if seed is not None:
-                cones += self._cone(part, turned, seed).tolist()
-        return Hyperplanes(*(torch.cat(values) for values in zip(*planes, strict=True))), cones
-
-    def _cones(self, data: Labeled, planes: Hyperplanes, seed: int) -> list[float]:
-        """Cone angles of the estimators that are fitted step by step."""
-        K, n = data.labels.shape
-        generator = torch.Generator().manual_seed(seed)
-        if self.estimator != "interfacegan" and n <= data.codes.shape[1] + 1:
-            targets = tqdm(range(K), desc="cones", unit="attribute", delay=1, leave=False)
-            return [self._halved_classes(data.target(k), generator) for k in targets]
-        if self.estimator == "interfacegan":
-            draws = tqdm(range(self.bootstrap), desc="cones", delay=1, leave=False)
-            found = [self._halved(data, generator, seed) for _ in draws]
-            return [float(angle) for angle in torch.stack(found).median(0).values]
-        # The Bayesian bootstrap (Rubin 1981) never loses a class; replicates are more targets.
-        batch = max(1, REPLICATE_BUDGET // (K * n))
-        turned = []
-        starts = range(0, self.bootstrap, batch)
-        for start in tqdm(starts, desc="cones", unit="batch", delay=1, leave=False):
-            count = min(batch, self.bootstrap - start)
-            weights = torch.empty(count, n).exponential_(generator=generator).to(data.codes)
-            many = data._replace(labels=data.labels.repeat(count, 1))
-            again = self._fit(many, weights=weights.repeat_interleave(K, 0), fast=True)
-            turned.append(angles(again.weights.reshape(count, K, -1), planes.weights))
-        return [float(q) for q in torch.cat(turned).quantile(CONE_LEVEL, dim=0)]
-
-    def _cone(self, data: Labeled, turned: Rotated, seed: int) -> Tensor:
-        """Cone angles of the estimators in closed form."""
+        cones = {"bootstrap": self.bootstrap, "seed": seed}
         if self.estimator == "ridge":
-            draws = RIDGE_DRAWS * self.bootstrap
-            return posterior_cone(data.codes, data.targets, draws=draws, seed=seed, turned=turned)
-        return cone_angle(
-            data.codes, data.labels, resamples=self.bootstrap, seed=seed, turned=turned
-        )
+            return regressions(chunks, data, held, penalty=self.penalty, **cones)
+        if self.estimator == "lda":
+            return discriminants(chunks, data, held, balanced=self.balanced, **cones)
+        margin = self._margin(seed)
+        if self.estimator != "mean_difference":
+            return margin.fit(chunks, data, held)
+        if self.bootstrap and len(held) <= chunks.size + 1:
+            halves = [margin.halved_classes(chunks, data.target(k)) for k in range(len(data.names))]
+            fit = differences(chunks, data, held, bootstrap=0, seed=seed)
+            return fit._replace(cones=halves)
+        return differences(chunks, data, held, **cones)
 
-    def _check_classes(self, data: Labeled) -> None:
-        for sign, word in ((1, "above"), (-1, "below")):
-            if not (data.labels == sign).any(1).all():
-                k = int((~(data.labels == sign).any(1)).nonzero()[0])
-                name = data.names[k % len(data.names)]  # replicates repeat the targets
-                raise SamplesError(
-                    f"no training row of {name!r} is {word} its threshold: use "
-                    "threshold='median', a smaller validation share, or more samples"
-                )
+    def _margin(self, seed: int) -> Margin:
+        assert self.estimator != "ridge"
+        assert self.estimator != "lda"
+        return Margin(self.estimator, self.C, self.balanced, self.bootstrap, seed)
 
-    def _halved(self, data: Labeled, generator: torch.Generator, seed: int) -> Tensor:
-        """Split-half angle of the recipe, its selection repeated in each half."""
-        n = len(data.codes)
-        order = torch.randperm(n, generator=generator).to(data.codes.device)
-        halves = [
-            self._fit(self._extremes(data.rows(rows), seed), fast=True).weights
-            for rows in (order[: n // 2], order[n // 2 :])
-        ]
-        return split_half(*halves)
-
-    def _halved_classes(self, data: Labeled, generator: torch.Generator) -> float:
-        """Split-half angle of one target, each class halved; 90 where a class has one row."""
-        classes = [(data.labels[0] == sign).nonzero()[:, 0] for sign in (1, -1)]
-        if min(map(len, classes)) < 2:
-            return 90.0
+    def _recipe(self, chunks: Chunks, data: Scored, seed: int) -> Fit:
+        """InterFaceGAN's fit to its selection, and the cone by random halves of all rows."""
+        margin, used = self._margin(seed), (data.labels != 0).any(0)
+        planes = margin.rows(chunks.take(used), data.labels[:, used])
+        if not self.bootstrap:
+            return Fit(planes, planes, [None] * len(data.names))
+        n, generator = chunks.count, torch.Generator().manual_seed(seed)
         found = []
-        for _ in range(self.bootstrap):
-            mixed = [
-                rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
-                for rows in classes
-            ]
-            near, far = (torch.cat([rows[first::2] for rows in mixed]) for first in (0, 1))
-            halves = [self._fit(data.rows(rows), fast=True).weights for rows in (near, far)]
+        for _ in tqdm(range(self.bootstrap), desc="cones", delay=1, leave=False):
+            order = torch.randperm(n, generator=generator).to(data.labels.device)
+            halves = []
+            for rows in (order[: n // 2], order[n // 2 :]):
+                labels = torch.zeros_like(data.labels)
+                labels[:, rows] = self._extremes(data, seed, rows=rows)
+                chosen = (labels != 0).any(0)
+                codes = chunks.take(chosen)
+                halves.append(margin.rows(codes, labels[:, chosen], fast=True).weights)
             found.append(split_half(*halves))
-        return float(torch.cat(found).median())
+        cones = torch.stack(found).median(0).values
+        return Fit(planes, planes, cones.tolist())
 
-    def _extremes(self, data: Labeled, seed: int) -> Labeled:
+    def _extremes(self, data: Scored, seed: int, *, rows: Tensor | None = None) -> Tensor:
+        """Labels `[k, n]` of the recipe's selection, of all rows or of some."""
         return extremes(
-            data,
+            data.scores if rows is None else data.scores[:, rows],
             chosen_num_or_ratio=self.chosen_num_or_ratio,
             split_ratio=self.split_ratio,
             seed=seed,
         )
+
+
+def _held_out(labels: Tensor, share: float, seed: int) -> Tensor:
+    """A random part of the rows, the same for each target, `[k, n]`."""
+    n = labels.shape[1]
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    held = torch.zeros_like(labels, dtype=torch.bool)
+    held[:, order[: round(share * n)].to(labels.device)] = True
+    return held
+
+
+def _check_classes(data: Scored, held: Tensor) -> None:
+    """Refuse a target that the rows to train on show one class of."""
+    for sign, word in ((1, "above"), (-1, "below")):
+        there = ((data.labels == sign) & ~held).any(1)
+        if not there.all():
+            raise SamplesError(
+                f"no training row of {data.names[int((~there).nonzero()[0])]!r} is {word} its "
+                "threshold: use threshold='median', a smaller validation share, or more samples"
+            )

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -29,9 +29,11 @@ from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError, SamplesError
 from discovery.base import LabelMethod
+from discovery.estimators.chunks import Chunks, InMemory, levels
 from discovery.estimators.held_out import spearman
+from discovery.estimators.sums import block_sums
 from discovery.sampling.samples import Samples
-from discovery.supervised.labels import Scale, bank_of, labeled, warn_of_few
+from discovery.supervised.labels import Scale, bank_of, scored, warn_of_few
 
 __all__ = ["ConditionalMean", "InverseRegression", "inverse_regression", "refuse_collinear"]
 
@@ -49,21 +51,23 @@ class InverseRegression(NamedTuple):
         slopes: `[k, d]`, change of the mean code by a standard deviation of each target.
         inflation: `[k]`, factor by which the other targets raise each slope's variance.
         explained: `[k]`, share of the codes' variance that each target adds to the others'.
-        rest: `[n, d]`, residuals of the codes.
+        rest: `[b, d]`, residuals of the codes, summed over blocks of rows.
+        freedom: Rows beyond those that the fit determines.
     """
 
     slopes: Float[Tensor, "k d"]
     inflation: Float[Tensor, "k"]
     explained: Float[Tensor, "k"]
-    rest: Float[Tensor, "n d"]
+    rest: Float[Tensor, "b d"]
+    freedom: int
 
     def cones(self, *, seed: int) -> list[float]:
         """Degrees within which the true direction of each slope lies, at 95 %."""
-        n, k = len(self.rest), len(self.slopes)
+        n = self.freedom + len(self.slopes) + 1
         rng = torch.Generator().manual_seed(seed)
         # Random sums of residuals have the covariance of the slopes' errors, never written out.
-        weights = torch.randn(DRAWS, n, generator=rng).to(self.rest) / (n - k - 1) ** 0.5
-        errors = weights @ self.rest / n**0.5
+        weights = torch.randn(DRAWS, len(self.rest), generator=rng).to(self.rest)
+        errors = weights @ self.rest / (self.freedom * n) ** 0.5
         found = []
         for slope, factor in zip(self.slopes, self.inflation.sqrt(), strict=True):
             cosines = cosine_similarity(slope + factor * errors, slope[None])
@@ -94,24 +98,52 @@ def inverse_regression(
         >>> torch.nn.functional.normalize(slopes).round(decimals=3).abs().tolist()
         [[1.0, 0.0, 0.0], [0.707, 0.707, 0.0]]
     """
+    rows = torch.ones(1, codes.shape[0], dtype=torch.bool, device=codes.device)
+    return _regressions(InMemory(codes), targets, rows, names)[0]
+
+
+def _regressions(
+    chunks: Chunks, targets: Tensor, parts: Bool[Tensor, "p n"], names: Sequence[str]
+) -> list[InverseRegression]:
+    """The regressions of several parts of the rows, from sums of one pass."""
     k, n = targets.shape
-    if n <= k + 1:
+    if int(parts.sum(1).amin()) <= k + 1:
         raise SamplesError(
             f"{n} samples do not determine mean codes given {k} attributes: label at least "
             f"{k + 2}, or name fewer attributes"
         )
-    x, c = codes.double() - codes.double().mean(0), targets.double()
-    c = c - c.mean(1, keepdim=True)
-    c = c / c.square().mean(1, keepdim=True).sqrt()
+    c = targets.double()
+    columns = torch.cat([c.new_ones(1, n), c - c.mean(1, keepdim=True)])
+    found = block_sums(chunks, torch.cat([columns * part for part in parts]), parts)
+    shape = (len(parts), k + 1)
+    weights = found.weights.reshape(*shape, -1)
+    codes = found.codes.reshape(*shape, -1, chunks.size)
+    return [
+        _regression(columns[:, part], weights[p], codes[p], float(found.squares[p]), names)
+        for p, part in enumerate(parts)
+    ]
+
+
+def _regression(
+    columns: Tensor, weights: Tensor, codes: Tensor, squares: float, names: Sequence[str]
+) -> InverseRegression:
+    """The regression of rows with these columns (1, targets) and sums over their blocks."""
+    k, n = len(columns) - 1, columns.shape[1]
+    mean, level = codes[0].sum(0) / n, columns[1:].mean(1)
+    deviation = (columns[1:] - level[:, None]).square().mean(1).sqrt()
+    c = (columns[1:] - level[:, None]) / deviation[:, None]
     gram = c @ c.T / n
     refuse_collinear(gram, names)
     inverse = torch.linalg.inv(gram)
     inflation = inverse.diagonal()
-    slopes = inverse @ (c @ x) / n
-    rest = x - c.T @ slopes
-    total = x.square().sum().clamp_min(torch.finfo(x.dtype).tiny)
+    # Σ (c − level)(x − mean), from sums that were taken before either was known.
+    cross = (codes[1:].sum(1) - n * level[:, None] * mean) / deviation[:, None]
+    slopes = inverse @ cross / n
+    standard = (weights[1:] - level[:, None] * weights[0]) / deviation[:, None]
+    rest = codes[0] - weights[0][:, None] * mean - standard.T @ slopes
+    total = max(squares - n * float(mean.square().sum()), torch.finfo(torch.float64).tiny)
     explained = n * slopes.square().sum(1) / inflation / total
-    return InverseRegression(slopes, inflation, explained, rest)
+    return InverseRegression(slopes, inflation, explained, rest, n - k - 1)
 
 
 @dataclass(frozen=True)
@@ -166,25 +198,26 @@ class ConditionalMean(LabelMethod):
         names = list(samples.names if attributes is None else attributes)
         if not names:
             raise LatdirError(f"name at least one attribute of {', '.join(samples.names)}")
-        data = labeled(samples, names, scale=self.scale)
+        data = scored(samples, names, scale=self.scale)
         warn_of_few(data, samples.population)
-        n = len(samples)
-        fit = inverse_regression(data.codes, data.targets, names=names)
+        n, chunks = len(samples), samples.chunks()
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-        out, kept = order.to(data.codes.device).tensor_split([round(self.validation * n)])
-        judged = fit
-        if len(out):
-            part = data.rows(kept)
-            judged = inverse_regression(part.codes, part.targets, names=names)
+        out = torch.zeros(n, dtype=torch.bool)
+        out[order[: round(self.validation * n)]] = True
+        out = out.to(data.targets.device)
+        parts = torch.stack([torch.ones_like(out), ~out] if out.any() else [~out])
+        fits = _regressions(chunks, data.targets, parts, names)
+        fit, judged = fits[0], fits[-1]
+        along = levels(chunks, judged.slopes, judged.slopes.new_zeros(len(names)), out)
+        held = int(out.sum())
         made, cones = [], fit.cones(seed=seed)
         for k, (name, slope) in enumerate(zip(names, fit.slopes, strict=True)):
             length = float(slope.norm())
             if not length > 0:
                 raise SamplesError(f"the mean code does not depend on {name!r}: leave it out")
-            along = data.codes[out].double() @ judged.slopes[k]
             figures = {
-                **({"rank_correlation": spearman(along, data.scores[k, out])} if len(out) else {}),
-                "held_out": len(out),
+                **({"rank_correlation": spearman(along[k], data.scores[k, out])} if held else {}),
+                "held_out": held,
                 "explained": float(fit.explained[k]),
                 "inflation": float(fit.inflation[k]),
                 "cone_degrees": cones[k],
@@ -194,9 +227,9 @@ class ConditionalMean(LabelMethod):
             made.append(
                 Direction.from_vector(
                     name,
-                    slope.to(data.codes).reshape(samples.codes.shape[1:]),
+                    slope.to(chunks.dtype).reshape(samples.shape),
                     space=samples.space,
-                    sigma=samples.population.sigma((slope / length).to(data.codes)),
+                    sigma=samples.population.sigma((slope / length).to(chunks.dtype)),
                     method=self.method,
                     config={**self.config, "seed": seed},
                     evidence=figures,

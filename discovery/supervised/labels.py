@@ -23,11 +23,13 @@ from discovery.sampling.samples import Samples
 __all__ = [
     "Labeled",
     "Scale",
+    "Scored",
     "Threshold",
     "bank_of",
     "extremes",
     "interfacegan_rows",
     "labeled",
+    "scored",
     "warn_of_few",
 ]
 
@@ -38,6 +40,37 @@ log = logging.getLogger(__name__)
 
 MIN_SAMPLES = 10
 TOO_FEW = 3.0  # squared tangent of 60°
+
+
+class Scored(NamedTuple):
+    """Scores of K attributes as targets and labels; the codes they are of need not be in memory.
+
+    Attributes:
+        scores: `[k, n]`, as the classifier gave them.
+        targets: `[k, n]`, the scores on the scale that is regressed.
+        labels: `[k, n]`, +1 above the cut, −1 below, 0 for rows left out.
+        cuts: `[k]`, scores that part positive from negative.
+        names: Of the attributes.
+    """
+
+    scores: Tensor
+    targets: Tensor
+    labels: Tensor
+    cuts: Tensor
+    names: tuple[str, ...]
+
+    def target(self, k: int) -> Scored:
+        """One attribute."""
+        part = slice(k, k + 1)
+        scores, targets, labels, cuts = (t[part] for t in self[:4])
+        return Scored(scores, targets, labels, cuts, self.names[part])
+
+    @property
+    def levels(self) -> Tensor:
+        """The cuts on the targets' scale: half-way between the two classes."""
+        above = torch.where(self.labels > 0, self.targets, torch.inf).amin(1)
+        below = torch.where(self.labels < 0, self.targets, -torch.inf).amax(1)
+        return (above + below) / 2
 
 
 class Labeled(NamedTuple):
@@ -71,13 +104,6 @@ class Labeled(NamedTuple):
         part = slice(k, k + 1)
         return Labeled(self.codes[rows], scores, targets, labels, self.cuts[part], self.names[part])
 
-    @property
-    def levels(self) -> Tensor:
-        """The cuts on the targets' scale: half-way between the two classes."""
-        above = torch.where(self.labels > 0, self.targets, torch.inf).amin(1)
-        below = torch.where(self.labels < 0, self.targets, -torch.inf).amax(1)
-        return (above + below) / 2
-
 
 def labeled(
     samples: Samples,
@@ -108,40 +134,63 @@ def labeled(
         >>> data.labels.int().tolist()
         [[-1, -1, -1, 0, 0, 0, 0, 0, 0, 1, 1, 1]]
     """
-    n = len(samples)
+    found = scored(samples, names, scale=scale, threshold=threshold, ambiguous=ambiguous)
     codes = samples.codes.flatten(1)
-    codes = codes if codes.dtype == torch.float64 else codes.float()
+    return Labeled(codes if codes.dtype == torch.float64 else codes.float(), *found)
+
+
+def scored(
+    samples: Samples,
+    names: Sequence[str],
+    *,
+    scale: Scale = "rank",
+    threshold: Threshold = "median",
+    ambiguous: float = 0.0,
+) -> Scored:
+    """`labeled` without the codes: from the columns of scores alone; errors as there."""
+    n, chunks = len(samples), samples.chunks()
     if n < MIN_SAMPLES:
         raise SamplesError(f"{n} samples are too few for a boundary: label {MIN_SAMPLES} or more")
-    largest = float(codes.abs().max())
+    if not chunks.stored:
+        _check_codes(samples)
+    scores = torch.stack([samples.column(name) for name in names]).to(chunks.device, chunks.dtype)
+    cuts, labels = [], []
+    targets = torch.empty_like(scores) if scale == "rank" else scores
+    for k, (name, s) in enumerate(zip(names, scores, strict=True)):
+        cut = _cut(name, s, threshold)
+        label = torch.where(s > cut, 1.0, -1.0).to(scores)
+        places = ranks(s) if scale == "rank" or ambiguous else None
+        if places is not None and ambiguous:
+            # Rejection is by rank, so that it takes the requested fraction whatever the scale.
+            distance = (places - (float((s <= cut).sum()) + 0.5)).abs()
+            label[distance.topk(int(ambiguous * n), largest=False).indices] = 0
+        if not (label > 0).any() or not (label < 0).any():
+            raise LatdirError(f"ambiguous={ambiguous} leaves {name!r} one class: use a smaller one")
+        if places is not None and scale == "rank":
+            targets[k] = torch.special.ndtri((places - 0.5) / n).to(scores)
+        cuts.append(cut)
+        labels.append(label)
+    if scale == "log_odds":
+        known = [samples.attributes[samples.names.index(name)] for name in names]
+        targets = logit(scores.T, known).T.to(scores)
+    return Scored(scores, targets, torch.stack(labels), torch.stack(cuts), tuple(names))
+
+
+def _check_codes(samples: Samples) -> None:
+    """Refuse codes in memory that cannot be squared, or are all equal."""
+    codes = samples.codes.flatten(1)
+    codes = codes if codes.dtype == torch.float64 else codes.float()
+    low, high = codes.aminmax()
+    largest = float(torch.maximum(-low, high))
     if not codes.numel() * largest**2 < torch.finfo(codes.dtype).max:
         raise SamplesError(
             f"codes as large as {largest:.3g} cannot be squared in {codes.dtype}: are they codes "
             f"of space {samples.space!r}?"
         )
-    if (codes == codes[0]).all():
-        raise SamplesError(f"all {n} codes are equal: nothing in them tells the labels apart")
-    scores = torch.stack([samples.column(name) for name in names]).to(codes)
-    cuts, labels = [], []
-    for name, s in zip(names, scores, strict=True):
-        cut = _cut(name, s, threshold)
-        label = torch.where(s > cut, 1.0, -1.0).to(codes)
-        # Rejection is by rank, so that it takes the requested fraction whatever the scale.
-        distance = (ranks(s) - (float((s <= cut).sum()) + 0.5)).abs()
-        label[distance.topk(int(ambiguous * n), largest=False).indices] = 0
-        if not (label > 0).any() or not (label < 0).any():
-            raise LatdirError(f"ambiguous={ambiguous} leaves {name!r} one class: use a smaller one")
-        cuts.append(cut)
-        labels.append(label)
-    targets = scores
-    if scale == "log_odds":
-        known = [samples.attributes[samples.names.index(name)] for name in names]
-        targets = logit(scores.T, known).T
-    elif scale == "rank":
-        targets = torch.stack([torch.special.ndtri((ranks(s) - 0.5) / n) for s in scores])
-    return Labeled(
-        codes, scores, targets.to(codes), torch.stack(labels), torch.stack(cuts), tuple(names)
-    )
+    if (codes[:2] == codes[0]).all() and (codes == codes[0]).all():
+        raise SamplesError(
+            f"all {len(codes)} codes are equal: nothing in them tells the labels apart"
+        )
 
 
 def _cut(name: str, scores: Tensor, threshold: Threshold) -> Tensor:
@@ -165,7 +214,7 @@ def _cut(name: str, scores: Tensor, threshold: Threshold) -> Tensor:
     return scores.new_tensor(threshold)
 
 
-def warn_of_few(data: Labeled, population: Prior) -> None:
+def warn_of_few(data: Labeled | Scored, population: Prior) -> None:
     """Warn of two-valued labels so few of one kind that a direction is mostly noise.
 
     Judged by the best case: labels that depend on one projection of normal codes, without error.
@@ -176,7 +225,8 @@ def warn_of_few(data: Labeled, population: Prior) -> None:
     for name, scores, labels in zip(data.names, data.scores, data.labels, strict=True):
         counts = [int((labels == sign).sum()) for sign in (1, -1)]
         m, n = min(counts), sum(counts)
-        if len(scores.unique()) > 2:
+        low, high = scores.aminmax()
+        if not ((scores == low) | (scores == high)).all():
             continue
         p = m / n
         delta = norm.pdf(norm.ppf(p)) / (p * (1 - p))
@@ -195,25 +245,25 @@ def warn_of_few(data: Labeled, population: Prior) -> None:
 
 
 def extremes(
-    data: Labeled, *, chosen_num_or_ratio: float, split_ratio: float, seed: int
-) -> Labeled:
-    """The data with the labels of InterFaceGAN's selection: ±1 for training rows, 0 elsewhere.
+    scores: Tensor, *, chosen_num_or_ratio: float, split_ratio: float, seed: int
+) -> Tensor:
+    """Labels `[k, n]` of InterFaceGAN's selection: ±1 for training rows, 0 elsewhere.
 
     Raises:
         LatdirError: The selection leaves no row to train on.
     """
-    labels = torch.zeros_like(data.labels)
-    for k, scores in enumerate(data.scores):
+    labels = torch.zeros_like(scores)
+    for k, row in enumerate(scores):
         positive, negative, _, _ = interfacegan_rows(
-            scores, chosen_num_or_ratio=chosen_num_or_ratio, split_ratio=split_ratio, seed=seed
+            row, chosen_num_or_ratio=chosen_num_or_ratio, split_ratio=split_ratio, seed=seed
         )
         if len(positive) == 0:
             raise LatdirError(
-                f"chosen_num_or_ratio {chosen_num_or_ratio:g} of {len(data.codes)} samples "
+                f"chosen_num_or_ratio {chosen_num_or_ratio:g} of {scores.shape[1]} samples "
                 "leaves nothing to train on: label more samples, or raise it"
             )
         labels[k, positive], labels[k, negative] = 1, -1
-    return data._replace(labels=labels)
+    return labels
 
 
 def interfacegan_rows(

@@ -27,11 +27,13 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.direction import Direction
 from directions.errors import LatdirError, SamplesError, SpaceError
+from directions.executors import Executor, Local
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
+from directions.progress import tqdm
 from directions.scoring.activations import layer_activations
-from discovery.base import GeneratorMethod
+from discovery.base import GeneratorMethod, tool
 from discovery.decomposition.covariance import StreamingCovariance
 from discovery.decomposition.ica_and_sparse_pca import independent_components, sparse_components
 from discovery.decomposition.randomized_range import find_range
@@ -63,6 +65,8 @@ class PCA(GeneratorMethod):
         batch_size: Codes in memory at a time.
         precision: Of the products; bfloat16 is faster and a little less exact.
         passes: Passes that find the range of a layer with more than 4096 numbers.
+        executor: Where codes are drawn and their covariance summed, with the same bits: several
+            processes or a cluster (`directions.executors`). For codes only, not for a layer.
 
     Example:
         >>> from directions.generators import load_generator
@@ -81,6 +85,7 @@ class PCA(GeneratorMethod):
     batch_size: int = 4096
     precision: Precision = "float32"
     passes: int = 3
+    executor: Executor | None = tool()
 
     method: ClassVar[str] = "pca"
 
@@ -193,8 +198,16 @@ class PCA(GeneratorMethod):
                 f"{state} holds {stream.count} samples already, more than the {self.n_codes} "
                 "requested: give another file"
             )
-        for i, codes in enumerate(draw.chunks(start=stream.count, note="covariance"), 1):
-            stream.add(rows.of(codes))
+        executor = Local() if self.executor is None else self.executor
+        if executor.remote and self.layer is not None:
+            raise LatdirError(
+                "activations are read in this process: leave the executor out, or decompose codes"
+            )
+        starts = range(stream.count, self.n_codes, draw.chunk)
+        summed = executor.map(Summed(rows, self.precision, size), starts)
+        bar = tqdm(summed, total=len(starts), desc="covariance", leave=False, delay=1)
+        for i, chunk in enumerate(bar, 1):
+            stream.merge(chunk)
             if state is not None and (i % SAVE_EVERY == 0 or stream.count == self.n_codes):
                 stream.save(state, label=label)
         return stream
@@ -259,6 +272,29 @@ class PCA(GeneratorMethod):
 
 
 @dataclass(frozen=True, eq=False)
+class Summed:
+    """The covariance of a chunk of rows by the number of its first: a task of an executor.
+
+    Attributes:
+        rows: The rows.
+        precision: Of the products.
+        size: Numbers of a row.
+    """
+
+    rows: _Rows
+    precision: Precision
+    size: int
+
+    def __call__(self, start: int) -> StreamingCovariance:
+        """The chunk's own sums, on the CPU."""
+        draw = self.rows.draw
+        codes = draw.at(start)
+        stream = StreamingCovariance(self.size, precision=self.precision, device=codes.device)
+        stream.add(self.rows.of(codes))
+        return stream
+
+
+@dataclass(frozen=True, eq=False)
 class _Rows:
     """Input of the decomposition: rows of codes.
 
@@ -276,7 +312,11 @@ class _Rows:
 
 
 def _codes(draw: Draw) -> _Rows:
-    return _Rows(draw, lambda codes: codes.flatten(1), draw.generator.space(draw.space).size)
+    return _Rows(draw, _flat, draw.generator.space(draw.space).size)
+
+
+def _flat(codes: Tensor) -> Tensor:
+    return codes.flatten(1)
 
 
 def _deviations(

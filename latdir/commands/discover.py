@@ -69,10 +69,10 @@ class Input:
     model: bool = False
 
 
-def _samples(folder: Path) -> Any:
+def _samples(folder: str) -> Any:
     from discovery.sampling.samples import Samples
 
-    return Samples.load(folder)
+    return Samples.open(folder)
 
 
 def _answers(path: Path) -> Any:
@@ -105,7 +105,9 @@ def _attributes(text: str | None) -> list[str] | None:
 
 
 INPUTS = {
-    "samples": Input(Path, "Folder written by `latdir sample`.", _samples),
+    "samples": Input(
+        str, "Folder written by `latdir sample`, or its address, such as s3://….", _samples
+    ),
     "answers": Input(Path, "File of answers, JSON, as `Answers.save` writes it.", _answers),
     "generator": Input(
         str,

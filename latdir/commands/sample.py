@@ -20,7 +20,9 @@ __all__ = ["import_", "sample"]
 @with_flags
 def sample(
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the shards; run again to resume.")],
+    out: Annotated[
+        str, typer.Option(help="Folder for the shards, or s3://…; run again to resume.")
+    ],
     models: Models,
     count: Annotated[str, typer.Option(help="Number of samples, or `auto`.")] = "auto",
     seed: Seed = 0,
@@ -80,10 +82,9 @@ def import_(
     _summarize(made, out, as_json=as_json)
 
 
-def _summarize(made: Samples, out: Path, *, as_json: bool) -> None:
+def _summarize(made: Samples, out: str | Path, *, as_json: bool) -> None:
     rows = []
-    for name in made.names:
-        scores = made.column(name)
+    for name, scores in zip(made.names, made.scores.T, strict=True):
         spread = float(scores.std()) if len(made) > 1 else 0.0
         rows.append([name, float(scores.mean()), spread, float(scores.min()), float(scores.max())])
     data = {

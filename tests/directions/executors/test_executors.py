@@ -61,8 +61,8 @@ def test_a_loop_is_lazy() -> None:
     assert taken == [1]
 
 
+@pytest.mark.slow
 def test_a_pool_gives_what_a_loop_gives_though_a_worker_is_killed(tmp_path: Path) -> None:
-    """One pool for all that one can show: starting one takes seconds."""
     function = DiesOnce(str(tmp_path / "mark"), 5)
     assert list(Processes(2).map(function, range(12))) == [i**2 for i in range(12)]
     assert (tmp_path / "mark").exists()

@@ -18,15 +18,14 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 from directions.space import Prior
-from discovery.estimators import cones, linear
+from discovery.estimators import linear, sums
 from discovery.estimators.cones import angles, cone_angle, split_half
 from discovery.estimators.held_out import auc, evidence, spearman
-from discovery.estimators.linear import lda, mean_difference, ridge, rotate
+from discovery.estimators.linear import lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
 from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
-from discovery.supervised import boundary
 from discovery.supervised.boundary import Boundary, Estimator
 from discovery.supervised.labels import interfacegan_rows
 from tests.parity import FIXTURES
@@ -528,14 +527,14 @@ def test_codes_are_factorized_once_for_planes_and_cones(estimator, ambiguous, ti
     method = Boundary(estimator=estimator, ambiguous=ambiguous)
     expected = method.discover(samples)
     turned = []
+    axes_of = linear.axes_of
 
-    def counted(*args, **options):
+    def counted(*args):
         turned.append(len(args[0]))
-        return rotate(*args, **options)
+        return axes_of(*args)
 
-    monkeypatch.setattr(boundary, "rotate", counted)
-    for module in (linear, cones):
-        monkeypatch.setattr(module, "rotate", lambda *_, **__: pytest.fail("factorized again"))
+    for module in (linear, sums):
+        monkeypatch.setattr(module, "axes_of", counted)
     found = method.discover(samples)
     # All rows and the training rows, each once, or once for each target of rows of its own.
     assert len(turned) == times

@@ -1,0 +1,220 @@
+"""Boundaries of more samples than memory holds, and of those it holds, beside fits of all rows.
+
+    python benchmarks/larger_than_memory.py --compare 200000 512 4
+    python benchmarks/larger_than_memory.py --compare 20000 4608 1 --estimator logistic
+    python benchmarks/larger_than_memory.py --grow 100000 1000000 10000000 --folder big
+
+`--compare` fits the same samples twice in one process. *Rows* is the earlier way: every row turned
+into the eigenbasis, once for the direction and once without the held-out rows, and for margins a
+fit for each of 50 bootstrap replicates. *Sums* is `Boundary`. `--grow` labels codes of a
+generator whose images cost nothing into a folder, a part after the other, finds the boundaries
+from it in a process of its own, and tells seconds and the largest memory that process had. Every
+part resumes, and what was measured is kept in `<folder>/measured.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from directions import Rendering
+from directions.classifiers import Attribute, Classifier
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
+from directions.space import Prior, Space
+from discovery import Boundary, Samples, sample
+from discovery.estimators.cones import angles, cone_angle, posterior_cone
+from discovery.estimators.held_out import evidence
+from discovery.estimators.linear import Hyperplanes, lda, ridge, rotate
+from discovery.estimators.smooth_margin import smooth_margin
+from discovery.estimators.svm import box
+from discovery.supervised.labels import labeled
+
+SIZE, ATTRIBUTES, SLOTS = 512, 4, 6
+BATCH = 1024
+
+
+class Free(Generator):
+    """A generator of 1×2 pixels, whose images are projections of the codes."""
+
+    name = "free"
+    image_shape = (3, 1, 2)
+
+    def __init__(self, size: int = SIZE) -> None:
+        self.spaces = {"z": Space("z", (size,))}
+        rng = torch.Generator().manual_seed(5)
+        self.ways = torch.randn(size, SLOTS, generator=rng) / (3 * size**0.5)
+        self.fingerprint_ = fingerprint({"ways": self.ways}, {})
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the projections."""
+        return self.fingerprint_
+
+    def synthesize(self, codes: Tensor, space: str = "z") -> Tensor:
+        """Projections of the codes as pixels."""
+        return torch.tanh(codes @ self.ways.to(codes)).reshape(-1, 3, 1, 2)
+
+
+class Mixes(Classifier):
+    """Scores of such images: each a pixel with a share of the last."""
+
+    name = "mixes"
+    attributes = tuple(Attribute(f"a{i}") for i in range(ATTRIBUTES))
+    fingerprint = fingerprint({}, {"mixes": ATTRIBUTES})
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Each pixel, with a share of the last."""
+        pixels = images.flatten(1)
+        return pixels[:, :ATTRIBUTES] + pixels[:, -1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--compare", type=int, nargs=3, metavar=("ROWS", "SIZE", "ATTRIBUTES"))
+    parser.add_argument("--estimator", default="ridge", choices=["ridge", "lda", "logistic"])
+    parser.add_argument("--grow", type=int, nargs="+", metavar="ROWS")
+    parser.add_argument("--seconds", type=float, default=420.0, help="before a part is left")
+    parser.add_argument("--folder", type=Path, default=Path("out/larger"))
+    parser.add_argument("--find", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.find:
+        print(json.dumps(found(options.folder, options.find, options.estimator)))
+    elif options.compare:
+        compare(*options.compare, options.estimator)
+    else:
+        grow(options)
+
+
+def compare(n: int, d: int, k: int, estimator: str) -> None:
+    rng = torch.Generator().manual_seed(0)
+    codes = torch.randn(n, d, generator=rng)
+    truth = torch.randn(d, k, generator=rng) / d**0.5
+    scores = codes @ truth + torch.randn(n, k, generator=rng)
+    attributes = tuple(Attribute(f"a{i}") for i in range(k))
+    samples = Samples(codes, scores, attributes, "z", "toy", "0" * 64, "exact", "0" * 64, seed=0,
+                      prior=Prior.standard(d))  # fmt: skip
+    started = time.perf_counter()
+    bank = Boundary(estimator=estimator).discover(samples)  # type: ignore[arg-type]
+    sums = time.perf_counter() - started
+    print(f"sums {sums:.1f} s", flush=True)
+    started = time.perf_counter()
+    weights, cones = of_rows(samples, estimator)
+    rows = time.perf_counter() - started
+    apart = float(angles(bank.matrix()[None], weights).max())
+    print(
+        f"{n} x {d} x {k} {estimator}: rows {rows:.1f} s, sums {sums:.1f} s, {rows / sums:.1f} "
+        f"times; normals {apart:.5f} degrees apart; cones {cones[0]:.2f} and "
+        f"{bank['a0'].evidence['cone_degrees']:.2f} degrees"
+    )
+
+
+def of_rows(samples: Samples, estimator: str) -> tuple[Tensor, Tensor]:
+    """Normals and cones the earlier way, held-out figures included."""
+    data = labeled(samples, samples.names)
+    n = len(samples)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    out, kept = order.tensor_split([round(0.2 * n)])
+    planes = []
+    cones = torch.zeros(0)
+    for part in (data, data.rows(kept)):
+        if estimator == "logistic":
+            bounds = box(part.labels, None, C=1.0, balanced=False)
+            planes.append(smooth_margin(part.codes, part.labels, bounds, loss="logistic"))
+            continue
+        turned = rotate(part.codes, exact=True)
+        if estimator == "ridge":
+            planes.append(ridge(part.codes, part.targets, turned=turned))
+            if part is data:
+                cones = posterior_cone(part.codes, part.targets, turned=turned)
+        else:
+            planes.append(lda(part.codes, part.labels, turned=turned))
+            if part is data:
+                cones = cone_angle(part.codes, part.labels, resamples=50, turned=turned)
+    if estimator == "logistic":
+        cones = refitted(data.codes, data.labels, planes[0])
+    level = data.codes @ planes[1].weights.T + planes[1].intercepts
+    for k in range(len(data.names)):
+        evidence(level[out, k], data.scores[k, out], float(data.cuts[k]))
+    return planes[0].weights, cones
+
+
+def refitted(codes: Tensor, labels: Tensor, planes: Hyperplanes) -> Tensor:
+    """Cones of 50 fits with random weights of the rows, as many together as fit."""
+    generator = torch.Generator().manual_seed(0)
+    K, n = labels.shape
+    batch = max(1, 2**23 // (K * n))
+    turned = []
+    for first in range(0, 50, batch):
+        count = min(batch, 50 - first)
+        weights = torch.empty(count, n).exponential_(generator=generator).repeat_interleave(K, 0)
+        many = labels.repeat(count, 1)
+        bounds = box(many, weights, C=1.0, balanced=False)
+        again = smooth_margin(codes, many, bounds, loss="logistic").weights
+        turned.append(angles(again.reshape(count, K, -1), planes.weights))
+    return torch.cat(turned).quantile(0.95, dim=0)
+
+
+def grow(options: argparse.Namespace) -> None:
+    """Samples and boundaries of each size, as far as the seconds reach."""
+    until = time.perf_counter() + options.seconds
+    path = options.folder / "measured.json"
+    measured = json.loads(path.read_text()) if path.exists() else {}
+    for n in options.grow:
+        if str(n) in measured:
+            continue
+        there = rows(options.folder)
+        started = time.perf_counter()
+        while there < n and time.perf_counter() < until:
+            # In steps, so that a run that is left has lost nothing.
+            there = min(n, there + 2**17)
+            sample(Free(), Mixes(), there, seed=0, out=options.folder / "samples",
+                   rendering=Rendering(None, "float32", BATCH, False, progress=False))  # fmt: skip
+        print(f"{there} rows sampled in {time.perf_counter() - started:.0f} s", flush=True)
+        if there < n or time.perf_counter() > until:
+            print("time is up: run the same again")
+            return
+        made = subprocess.run(
+            [sys.executable, __file__, "--find", str(n), "--folder", str(options.folder),
+             "--estimator", options.estimator],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        measured[str(n)] = json.loads(made)
+        path.write_text(json.dumps(measured, indent=1) + "\n")
+        print(n, measured[str(n)], flush=True)
+
+
+def rows(folder: Path) -> int:
+    try:
+        return len(Samples.open(folder / "samples", partial=True))
+    except ValueError:
+        return 0
+
+
+def found(folder: Path, n: int, estimator: str) -> dict[str, float]:
+    """Seconds and memory of the boundaries of the first rows of a folder."""
+    samples = Samples.open(folder / "samples", partial=True)
+    stored = samples.chunks()
+    stored.count = n
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    bank = Boundary(estimator=estimator).discover(samples)  # type: ignore[arg-type]
+    return {
+        "seconds": time.perf_counter() - started,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "before_gb": before / 2**20,
+        "cone_degrees": float(bank["a0"].evidence["cone_degrees"]),
+        "auc": float(bank["a0"].evidence["auc"]),
+    }
+
+
+if __name__ == "__main__":
+    main()
