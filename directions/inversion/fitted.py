@@ -34,8 +34,8 @@ HELD_OUT = 512
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 # Sides of images, and numbers, that are regressed on.
 SIDE, NUMBERS = 32, 4096
-# Coordinates up to which JᵀJ is averaged, and the products with J that are spent on it.
-METRIC_SIZE, METRIC_PRODUCTS = 512, 2400
+# Coordinates up to which JᵀJ is averaged, codes at most, and samples for each product with J.
+METRIC_SIZE, METRIC_CODES, METRIC_SHARE = 512, 64, 1.7
 BATCH = 32
 KEPT = 8
 FORMAT = FileFormat("latdir.inversion-start", "inversion start", LatdirError)
@@ -125,7 +125,8 @@ def fitted(
             _memory[key] = _read(path)
         made = _memory.get(key) or _fit(generator, space, degradation, count)
         if wanted and not made.metric.numel():
-            codes = made.codes[: max(1, METRIC_PRODUCTS // made.codes[0].numel())]
+            affordable = int(count / METRIC_SHARE) // made.codes[0].numel()
+            codes = made.codes[: min(METRIC_CODES, max(1, affordable))]
             made = replace(made, metric=_mean_metric(generator, space, degradation, codes))
         if path is not None and made is not _memory.get(key):
             path.parent.mkdir(parents=True, exist_ok=True)
