@@ -180,6 +180,20 @@ def naming_power() -> str:
     return _table(("bank", *heads, "64 codes, by rank among 60,000"), rows)
 
 
+def sigma() -> str:
+    """What one sigma changes, by space and estimator."""
+    found = _results("sigma")
+    rows = []
+    for place, said in (("digiface64", "z of digiface64"), ("styleface64", "w of styleface64")):
+        for way, by in (("ridge", "ridge"), ("mean_difference", "mean difference")):
+            for a, entry in found[f"{place}/{way}"].items():
+                effects = (f"{entry[k]:.2f}" for k in ("effect", "judged"))
+                leaks = f"{entry['leakage']:.2f}, {entry['judged leakage']:.2f}"
+                rows.append((said, by, a, f"{entry['sigma']:.1f}", *effects, leaks))
+    heads = ("space", "estimator", "attribute", "one sigma in latent units")
+    return _table((*heads, "effect by faces", "by mobile-faces", "leakage by each"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "held-out-z": lambda: held_out("judge-digiface64-z"),
     "held-out-w": lambda: held_out("judge-styleface64-w"),
@@ -189,6 +203,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "planted": planted,
     "corrected": corrected,
     "naming-power": naming_power,
+    "sigma": sigma,
 }
 
 
