@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from directions.inversion.base import Inversion
     from directions.inversion.encoders import load_encoder
     from directions.inversion.invert import invert
+    from directions.inversion.tuning import Deltas, Pivotal, Tuning, tune
     from directions.memory import keep_freed_memory
     from directions.photographs.photograph import Photograph, open_photograph
     from directions.progress import progress_bars
@@ -60,7 +61,7 @@ __all__ = [
     "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores", "invert",
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
-    "Processes", "Ray", "load_encoder",
+    "Processes", "Ray", "load_encoder", "tune", "Deltas", "Pivotal", "Tuning",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

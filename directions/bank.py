@@ -19,7 +19,7 @@ from directions import table
 from directions.arguments import checked, checked_fields
 from directions.classifiers.base import check_unique
 from directions.devices import device_name
-from directions.direction import Calibration, Direction
+from directions.direction import Calibration, Direction, owns
 from directions.errors import (
     BankError,
     LatdirError,
@@ -219,7 +219,7 @@ class DirectionBank(Pretrained, Mapping[str, Direction]):
             LatdirError: It was made for a generator with other weights.
         """
         check_generator(generator)
-        if generator.fingerprint != self.fingerprint:
+        if not owns(generator, self.fingerprint):
             raise BankError(
                 f"this bank was made for {self.generator} ({self.fingerprint[:12]}…), "
                 f"not for {generator.name} ({generator.fingerprint[:12]}…): on another model its "

@@ -17,7 +17,7 @@ from directions.arguments import checked_fields, checked_kinds
 from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError, described
 from directions.space import Space, as_codes
 
-__all__ = ["Amount", "Calibration", "Direction", "as_amount", "per_code"]
+__all__ = ["Amount", "Calibration", "Direction", "as_amount", "owns", "per_code"]
 
 Amount = float | Tensor | np.ndarray | Sequence[float]
 """A number, or one for each code."""
@@ -25,6 +25,8 @@ Amount = float | Tensor | np.ndarray | Sequence[float]
 UNIT_TOLERANCE = 1e-4
 
 log = logging.getLogger(__name__)
+# Tuned copies for which it was said that directions of their base are used.
+_noted: set[str] = set()
 
 
 @checked_fields
@@ -67,6 +69,24 @@ class Owner(Protocol):
     @property
     def fingerprint(self) -> str:
         """sha256 over weights and configuration."""
+
+
+def owns(generator: Owner, fingerprint: str) -> bool:
+    """Whether directions of that fingerprint are of the generator, or of what it was tuned from.
+
+    The latter is noted once for each copy.
+    """
+    if generator.fingerprint == fingerprint:
+        return True
+    tuned = getattr(generator, "base_fingerprint", None) == fingerprint
+    if tuned and generator.fingerprint not in _noted:
+        _noted.add(generator.fingerprint)
+        log.warning(
+            "%s is a tuned copy: directions of the generator it was tuned from are used, whose "
+            "effects were measured there",
+            generator.name,
+        )
+    return tuned
 
 
 @checked_fields
@@ -311,7 +331,7 @@ class Direction:
         Raises:
             LatdirError: It is from a bank of another generator.
         """
-        if self.fingerprint not in (None, generator.fingerprint):
+        if self.fingerprint is not None and not owns(generator, self.fingerprint):
             raise BankError(
                 f"direction {self.name!r} was made for another generator "
                 f"({str(self.fingerprint)[:12]}…), not for {generator.name} "

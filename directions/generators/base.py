@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from directions.numerics.linearized import Linearized, Window, linearize
 from directions.numerics.linearized_batch import LinearizedBatch, linearize_batch
 from directions.seeds import PRIOR_SEED
 from directions.space import Prior, Space, as_codes
+
+if TYPE_CHECKING:
+    from directions.generators.deltas import Deltas
 
 __all__ = ["BLOCK", "Generator", "check_generator"]
 
@@ -41,12 +44,15 @@ class Generator(Movable, ABC):
         image_shape: (channels, height, width) of one image.
         concurrent: Whether its functions may run in several threads at once, as they may where
             they change nothing; then batches are made at the same time.
+        base_fingerprint: Of a tuned copy, the fingerprint of the generator it was tuned from,
+            whose directions fit it too.
     """
 
     name: str
     spaces: Mapping[str, Space]
     image_shape: tuple[int, int, int]
     concurrent: bool = False
+    base_fingerprint: str | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Take arrays for codes, in every generator alike."""
@@ -346,6 +352,34 @@ class Generator(Movable, ABC):
         """Other spaces of the same shape, whose codes have another distribution."""
         shape = self.space(space).shape
         return [s.name for s in self.spaces.values() if s.name != space and s.shape == shape]
+
+    @property
+    def tunable(self) -> Mapping[str, Tensor]:
+        """Weights that may be tuned, by name; a generator that says nothing has none."""
+        return {}
+
+    def with_weights(self, weights: Mapping[str, Tensor], *, name: str | None = None) -> Generator:
+        """A copy with some of its `tunable` weights replaced, through which gradients flow.
+
+        Args:
+            weights: Tensors of the same shapes; those left out stay.
+            name: Of the copy; by default the generator's.
+
+        Raises:
+            LatdirError: The generator has no weights that may be tuned.
+        """
+        raise LatdirError(
+            f"{self.name} has no weights that can be tuned: DCGANs, StyleGAN2 and StyleGAN do"
+        )
+
+    @checked
+    def with_deltas(self, deltas: Deltas) -> Generator:
+        """A copy with its weights changed, named after both; directions of this one fit it.
+
+        Raises:
+            LatdirError: Deltas of another generator.
+        """
+        return deltas.applied(self)
 
     def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
         """The first affine map each chosen layer applies to a code, for closed-form methods.

@@ -190,6 +190,21 @@ class DCGAN(Generator):
 
         return run
 
+    @property
+    def tunable(self) -> dict[str, Tensor]:
+        """The transposed convolutions, `[in, out, k, k]`."""
+        return {f"layers.{i}.weight": layer.weight for i, layer in enumerate(self._layers)}
+
+    def with_weights(self, weights: Mapping[str, Tensor], *, name: str | None = None) -> DCGAN:
+        """As `Generator.with_weights`."""
+        made = object.__new__(DCGAN)
+        made.name, made.spaces, made.image_shape = name or self.name, self.spaces, self.image_shape
+        made._layers = tuple(
+            replace(layer, weight=weights.get(f"layers.{i}.weight", layer.weight))
+            for i, layer in enumerate(self._layers)
+        )
+        return made
+
     def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
         """The first layer, batch norm folded in: `[out · k · k, d]`.
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["edit"]
 
+# Of the inversion whose code a generator is tuned around: the tuning does the rest.
+PIVOT_STEPS = 12
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -46,6 +49,7 @@ class Edited(DrawnSamples):
     Attributes:
         image: A photograph instead.
         whole: Whether the generator's image is pasted back, or what the edit changed.
+        tune: Whether the generator is tuned to the photograph first.
     """
 
     image: Annotated[
@@ -54,6 +58,12 @@ class Edited(DrawnSamples):
     whole: Annotated[
         bool,
         typer.Option("--whole", help="Paste the generator's whole image, not only the change."),
+    ] = False
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune", help="Tune the generator to the photograph first: edits then show its detail."
+        ),
     ] = False
 
 
@@ -88,7 +98,8 @@ def edit(
     smallest amount to the largest and back.
 
     With --image a photograph is edited instead: its face is brought to the generator's framing and
-    inverted, the code moved, and the change pasted back at the size of the photograph.
+    inverted, the code moved, and the change pasted back at the size of the photograph. With --tune
+    the generator is first tuned until it makes the photograph's face at its full detail.
     """
     import torch
 
@@ -113,6 +124,8 @@ def edit(
             if text
             else "name the bank that the direction is in, or use --text"
         )
+    if edited.tune and edited.image is None:
+        raise LatdirError("--tune goes with --image")
     if text and edited.image is not None:
         raise LatdirError("--image goes with --set or --sweep of a bank, not with --text")
     if text:
@@ -168,13 +181,22 @@ def _edit_photograph(
     """The photograph after each of some moves, side by side, and what its inversion was worth."""
     import torch
 
-    from directions import grid, invert, move, save_png
+    from directions import grid, invert, move, save_png, tune
+    from directions.inversion import find_solver
 
     assert edited.image is not None
     photo = framed.open(edited.image, generator)
     space = common_space(bank, generator)
-    found = invert(generator, photo.image, space=space)
-    before = None if edited.whole else found.reconstruct()
+    if edited.tune:
+        quick = find_solver("levenberg_marquardt", steps=PIVOT_STEPS)
+        found = invert(generator, photo.image, space=space, solver=quick, restarts=0)
+        made = tune(generator, photo.image, found.codes, space=space)
+        generator, said = made.generator, f"{photo.name}: {made}"
+        seen = generator.synthesize(found.codes, space)
+    else:
+        found = invert(generator, photo.image, space=space)
+        seen, said = found.reconstruct(), verdict(photo.name, found, 0)
+    before = None if edited.whole else seen
     with torch.no_grad():
         pictures = [
             photo.paste(
@@ -189,7 +211,7 @@ def _edit_photograph(
         titles = [f"{name} {amount:+g}" for amounts in moves for name, amount in amounts.items()]
         save_png(grid(torch.stack(pictures)[None], columns=titles), out)
     typer.echo(f"{out}")
-    typer.echo(verdict(photo.name, found, 0))
+    typer.echo(said)
 
 
 def _assignment(text: str) -> tuple[str, float]:

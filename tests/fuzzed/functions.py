@@ -10,6 +10,7 @@ from PIL import Image
 
 import analysis
 from directions.classifiers.clip.prompts import Prompt
+from directions.inversion.tuning import Pivotal
 from directions.photographs.alignment import Similarity
 from tests.directions.inversion.encoders.files import encoder_file
 from tests.fuzzed.world import NAMES, QUIET
@@ -99,6 +100,15 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "generator": w.generator, "images": w.images[:2], "space": "z",
                 "solver": "levenberg_marquardt", "start": "mean", "restarts": 0, "seed": 1,
                 "rendering": QUIET,
+            },
+            "tune": {
+                "generator": w.tunable, "images": torch.zeros(1, 3, 8, 8),
+                "codes": w.tunable.sample(1, seed=2), "space": "z", "method": Pivotal(steps=1),
+                "name": "mine", "seed": 1, "progress": False,
+            },
+            "Pivotal": {
+                "form": "channel", "rank": 2, "steps": 3, "rate": 1e-3, "locality": 0.5,
+                "others": 2, "goal": 30.0, "falling": False,
             },
             "load_encoder": {
                 "path": encoder_file(w.folder), "kind": "psp", "noise": "const", "device": "cpu",

@@ -15,6 +15,7 @@ from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
 from discovery import Answers
 from tests.analysis.measured import true_bank
+from tests.directions.inversion.tuning.test_pivotal import dcgan
 from tests.worlds import labeled
 
 QUIET = Rendering(progress=False)
@@ -41,6 +42,7 @@ embed=lambda i: i.flatten(1),
     samples.save(folder / "kept")
     return SimpleNamespace(
         generator=generator,
+        tunable=dcgan(),
         classifier=classifier,
         judge=generator.classifier(kind="probability"),
         clip=PlantedClip(generator),

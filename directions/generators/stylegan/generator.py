@@ -23,7 +23,7 @@ back to z.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +37,7 @@ from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import Precision, fingerprint
 from directions.generators.base import PRIOR_SAMPLES, Generator
 from directions.generators.progressive import NEGATIVE_SLOPE
-from directions.generators.stylegan.network import StyleNetwork
+from directions.generators.stylegan.network import StyleNetwork, substituted
 from directions.generators.stylegan.space_maps import AffineInverse, Whitening, through_affine
 from directions.seeds import PRIOR_SEED
 from directions.space import LowRankPrior, Prior, Space
@@ -315,6 +315,19 @@ class StyleGenerator(Generator):
         """The same generator but for some arguments."""
         kept = ("network", "name", "label", "noise", "truncation_cutoff")
         return type(self)(**{name: getattr(self, name) for name in kept} | changes)
+
+    @property
+    def tunable(self) -> dict[str, Tensor]:
+        """The convolutions, those to colors among them."""
+        return {
+            key: weight.detach()
+            for key, weight in self.network.named_parameters()
+            if key.endswith(".weight") and weight.ndim == 4
+        }
+
+    def with_weights(self, weights: Mapping[str, Tensor], *, name: str | None = None) -> Any:
+        """As `Generator.with_weights`; the mapping and w's prior stay."""
+        return self._with(network=substituted(self.network, weights), name=name or self.name)
 
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
         """Images of codes of any of its spaces, `[n, channels, R, R]`, nominally in [-1, 1].

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["StyleNetwork"]
+__all__ = ["StyleNetwork", "substituted"]
 
 
 class StyleNetwork(nn.Module):
@@ -50,3 +51,33 @@ class StyleNetwork(nn.Module):
         self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
     ) -> Float[Tensor, "n 3 h w"]:
         """Images of the affine layers' outputs."""
+
+
+def substituted(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a network with some parameters replaced; all others are shared.
+
+    Those that have a graph are kept as they are, so that gradients flow through them.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> twice = substituted(layer, {"weight": 2 * layer.weight.detach()})
+        >>> bool((twice.weight == 2 * layer.weight).all()), twice.bias is layer.bias
+        (True, True)
+    """
+    made = copy.copy(network)
+    made._parameters = dict(network._parameters)
+    made._modules = {}
+    inner: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in weights.items():
+        first, _, rest = key.partition(".")
+        if rest:
+            inner.setdefault(first, {})[rest] = tensor
+        elif tensor.requires_grad:
+            del made._parameters[first]
+            made.__dict__[first] = tensor
+        else:
+            made._parameters[first] = nn.Parameter(tensor, requires_grad=False)
+    for name, part in network._modules.items():
+        changed = part is not None and name in inner
+        made._modules[name] = substituted(part, inner[name]) if changed and part else part
+    return made

@@ -1,6 +1,8 @@
 """The commands `latdir invert` and `latdir edit --image`."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from directions import load_generator
+from directions import Direction, DirectionBank, load_generator
 from directions.images import from_pil, save_png
 from tests.analysis.measured import true_bank
 from tests.parity import ROOT
@@ -64,6 +66,30 @@ def test_editing_a_photograph(typed, own, tmp_path: Path):
     code, _, err = typed(f"edit {bank} --image 0.png --sweep {name} --amounts=-1,0,1 --out s.png")
     assert code == 0, err
     assert picture(tmp_path / "s.png").shape[3] > 3 * 32
+
+
+def test_tuning_needs_a_photograph_and_weights(typed, own):
+    bank = "bank.safetensors --generator planted --align center"
+    name = next(iter(true_bank(load_generator("planted"))))
+    code, _, err = typed(f"edit {bank} --tune --set {name}=2 --out two.png")
+    assert (code, "--tune goes with --image" in err) == (2, True)
+    code, _, err = typed(f"edit {bank} --image 0.png --tune --set {name}=2 --out two.png")
+    assert (code, "planted has no weights that can be tuned" in err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_tuned_generator_keeps_the_photograph(typed, tmp_path: Path):
+    generator = load_generator("styleface64")
+    vector = generator.prior("w").mean
+    direction = Direction.from_vector("any", vector, space="w")
+    DirectionBank((direction,), generator.name, generator.fingerprint).save(tmp_path / "w.bank")
+    shutil.copy(ROOT / "docs" / "images" / "astronaut.jpg", tmp_path)
+    code, out, err = typed(
+        "edit w.bank --image astronaut.jpg --tune --set any=0 --whole --out o.png"
+    )
+    assert code == 0, err
+    reached = float(re.search(r"-> ([0-9.]+) dB", out)[1])
+    assert reached >= 35.0
 
 
 @pytest.fixture
