@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CHROMIUM", "SWITCHES", "jupyter_lab", "notebook", "run_all"]
+__all__ = ["CHROMIUM", "ROOT", "SWITCHES", "jupyter_lab", "notebook", "run_all"]
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = next(

@@ -1,11 +1,11 @@
-"""From a key to painted pixels: the explorer's page beside Gradio, in turns, in one run.
+"""From a key to painted pixels: the explorer's page, in JupyterLab, and Gradio, in turns.
 
-    python benchmarks/explorer.py BANK [--gradio PYTHON] [--presses 60]
+    python benchmarks/explorer.py BANK [--jupyter] [--gradio-python PYTHON] [--out FILE]
 
-Both show the same bank of the same generator with a slider for each direction; scores are on in the
+All show the same bank of the same generator with a slider for each direction; scores are on in the
 explorer. A press changes a slider in the page; the time ends when a frame has been drawn after the
-new picture is on the canvas (explorer) or loaded into its element (Gradio). `--gradio` is a Python
-that has gradio, torch and this project's dependencies; without it only the explorer is measured.
+new picture is on the canvas (explorer) or loaded into its element (Gradio). `--gradio-python` is a
+Python that has gradio, torch and this project's dependencies.
 """
 
 from __future__ import annotations
@@ -13,27 +13,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.request import urlopen
 
+from browsers import CHROMIUM, ROOT, SWITCHES, jupyter_lab, notebook, run_all
 from playwright.sync_api import Page, sync_playwright
 
-ROOT = Path(__file__).parents[1]
-ROUNDS = 3
-DRAG_SECONDS = 3
-SWITCHES = [
-    f"--{switch}"
-    for switch in (
-        "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
-        "disable-background-networking", "disable-component-update", "disable-sync",
-    )
-]  # fmt: skip
+from directions import DirectionBank
 
+DRAG_SECONDS = 3
 # The frame that shows the picture has been handed over when the frame after it begins.
 PRESS = """([count, find, mark]) => new Promise((done) => {
   const slider = eval(find)(), seen = eval(mark), times = [];
@@ -78,7 +74,7 @@ DRAG = """([seconds, find, mark]) => new Promise((done) => {
 })"""
 OURS = (
     "() => document.querySelector('.slider input[type=range]')",
-    "() => document.querySelector('canvas').dataset.painted",
+    "() => document.querySelector('.latdir-explorer canvas').dataset.painted",
 )
 GRADIOS = (
     "() => document.querySelector('input[type=range]')",
@@ -104,58 +100,79 @@ page.launch(server_port=int(sys.argv[2]), quiet=True)
 """
 
 
+CELL = """
+import directions, latdir
+bank = directions.DirectionBank.load({bank!r})
+generator = directions.load_generator(bank.generator)
+latdir.explore(bank, generator, directions.load_classifier({classifier!r}))
+"""
+EXPLORER_PORT, GRADIO_PORT = 7931, 7932
+
+Open = Callable[[Page], object]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("bank")
-    parser.add_argument("--gradio", help="a Python that has gradio")
+    parser.add_argument("bank", type=Path)
+    parser.add_argument("--classifier", default="faces+pixels")
+    parser.add_argument("--jupyter", action="store_true", help="measure JupyterLab, too")
+    parser.add_argument("--gradio-python", help="a Python that has gradio, to measure it, too")
     parser.add_argument("--presses", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_ANALYTICS_ENABLED": "False"}
-    ours = [sys.executable, "-m", "latdir", "explore", options.bank, "--port", "7931"]
-    commands = {"explorer": (ours, 7931, OURS)}
-    if options.gradio:
-        command = [options.gradio, "-c", GRADIO, options.bank, "7932"]
-        commands["gradio"] = (command, 7932, GRADIOS)
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    running = [subprocess.Popen(c, env=environment) for c, _, _ in commands.values()]
+    bank = str(options.bank.resolve())
     figures: dict[str, dict[str, list[float]]] = {}
-    try:
-        for _, port, _ in commands.values():
-            _wait(port)
-        with sync_playwright() as started:
-            browser = started.chromium.launch(executable_path=chromium, args=SWITCHES)
-            for _ in range(ROUNDS):
-                for name, (_, port, places) in commands.items():
-                    page = browser.new_page(viewport={"width": 1280, "height": 900})
-                    measured = _measured(page, port, places, options.presses)
-                    for figure, values in measured.items():
-                        figures.setdefault(name, {}).setdefault(figure, []).extend(values)
-                    page.close()
-            browser.close()
-    finally:
-        for process in running:
-            process.terminate()
-    result = {name: _summary(values) for name, values in figures.items()}
-    result["load"] = os.getloadavg()[0]
+    with ExitStack() as stack:
+        command = [sys.executable, "-m", "latdir", "explore", bank, "--port", f"{EXPLORER_PORT}"]
+        page = [*command, "--classifier", options.classifier]
+        hosts = {"explorer": (_served(stack, page, EXPLORER_PORT), OURS)}
+        if options.jupyter:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            file = notebook(folder, CELL.format(bank=bank, classifier=options.classifier))
+            address = stack.enter_context(jupyter_lab(folder))
+            hosts["jupyterlab"] = (lambda page: run_all(page, address, file)), OURS
+        if options.gradio_python:
+            command = [options.gradio_python, "-c", GRADIO, bank, f"{GRADIO_PORT}"]
+            hosts["gradio"] = (_served(stack, command, GRADIO_PORT), GRADIOS)
+        browser = stack.enter_context(sync_playwright()).chromium.launch(
+            executable_path=CHROMIUM, args=SWITCHES
+        )
+        for _ in range(options.rounds):
+            for name, (visit, places) in hosts.items():
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                for figure, values in _measured(page, visit, places, options.presses).items():
+                    figures.setdefault(name, {}).setdefault(figure, []).extend(values)
+                page.close()
+    result: dict[str, Any] = {name: _summary(values) for name, values in figures.items()}
+    result["bank"] = f"{options.bank.name}: {len(DirectionBank.load(bank))} directions"
+    result["load"] = round(os.getloadavg()[0], 1)
     print(json.dumps(result, indent=1))
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _wait(port: int) -> None:
+def _served(stack: ExitStack, command: list[str], port: int) -> Open:
+    """Start a server; what opens its page."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_ANALYTICS_ENABLED": "False"}
+    process = subprocess.Popen(command, env=environment)
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+    address = f"http://127.0.0.1:{port}/"
     for _ in range(240):
+        if process.poll() is not None:
+            break
         try:
-            urlopen(f"http://127.0.0.1:{port}/", timeout=2).read()
+            urlopen(address, timeout=2).read()
         except OSError:
             time.sleep(0.5)
         else:
-            return
+            return lambda page: page.goto(address)
     raise SystemExit(f"nothing answers on port {port}")
 
 
 def _measured(
-    page: Page, port: int, places: tuple[str, str], presses: int
+    page: Page, visit: Open, places: tuple[str, str], presses: int
 ) -> dict[str, list[float]]:
     sizes: list[float] = []
 
@@ -165,7 +182,7 @@ def _measured(
             sizes.append(float(len(frame)))
 
     page.on("websocket", lambda socket: socket.on("framereceived", count))
-    page.goto(f"http://127.0.0.1:{port}/")
+    visit(page)
     page.wait_for_selector("canvas[data-painted], #picture img", timeout=30000, state="visible")
     page.wait_for_timeout(2500)
     sizes.clear()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from directions.disentangling.mixing import disentangle
     from directions.disentangling.projection import condition, orthonormalize
     from directions.editing.animation import edit_frames
+    from directions.editing.channels import strongest_channels
     from directions.editing.contact_sheet import contact_sheet, picked
     from directions.editing.grids import edit_grid
     from directions.editing.levels import set_level
@@ -62,6 +63,7 @@ __all__ = [
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
     "Processes", "Ray", "load_encoder", "tune", "Deltas", "Pivotal", "Tuning",
+    "strongest_channels",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

@@ -74,7 +74,7 @@ def test_the_metadata_is_what_a_package_index_wants(wheel: Path) -> None:
     text = metadata.get_payload()
     relative = re.findall(r"\]\((?!https://)[^)]*\)", text)
     assert relative == [], "a package index has no file beside the readme"
-    assert f"]({project()['urls']['Repository']}/raw/main/docs/images/overview.png)" in text
+    assert f"]({project()['urls']['Repository']}/raw/main/docs/images/explorer.png)" in text
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ PINNED = {
         Deltas Pivotal Tuning tune
         Level Solution progress_bars
         Local Processes Ray wrap wrap_classifier
-        contact_sheet edit_frames picked save_animation
+        contact_sheet edit_frames picked save_animation strongest_channels
     """,
     "discovery": """
         ActiveSubspace Answers Boundary Lesson Teach ClipBoundary ClipGlobal ClipGradient ClipMapper

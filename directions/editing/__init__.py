@@ -5,6 +5,7 @@ Read `moves` first, then `solver`, which predicts from effects (`linear`) or cor
 """
 
 from directions.editing.animation import edit_frames
+from directions.editing.channels import strongest_channels
 from directions.editing.contact_sheet import contact_sheet, picked
 from directions.editing.grids import edit_grid
 from directions.editing.levels import set_level
@@ -14,5 +15,5 @@ from directions.editing.solver import solve
 
 __all__ = [
     "InfeasibleError", "Level", "Solution", "contact_sheet", "edit_frames", "edit_grid", "lerp",
-    "move", "picked", "set_level", "slerp", "solve", "sweep", "truncate",
+    "move", "picked", "set_level", "slerp", "solve", "strongest_channels", "sweep", "truncate",
 ]  # fmt: skip

@@ -122,14 +122,15 @@ class Framing:
             codes = generator.sample(SAMPLES, seed=INVERSION_SEED)
             read = faces()
             space = generator.default_space()
+            found: list[Tensor] = []
             with torch.no_grad():
-                points = torch.cat(
-                    [
-                        read.landmarks(generator.synthesize(part, space).float())
-                        for part in torch.split(codes, BATCH)
-                    ]
-                ).cpu()
-            points = points[head_pose(points).trust > LEAST_TRUST]
+                for part in torch.split(codes, BATCH):
+                    read_points = read.landmarks(generator.synthesize(part, space).float()).cpu()
+                    found.append(read_points[head_pose(read_points).trust > LEAST_TRUST])
+                    if not len(found[0]):
+                        # Half of the samples are to show faces; of the first batch none does.
+                        break
+            points = torch.cat(found)
             if len(points) < LEAST_FACES * SAMPLES:
                 raise LatdirError(
                     f"{generator.name} makes no faces that photographs could be aligned to: "

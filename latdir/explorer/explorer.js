@@ -70,7 +70,8 @@ export function mount(root, link, keyTarget = root) {
   const view = {
     state: null, sliders: new Map(), listed: [], total: 0, attributes: [], steps: [], at: null,
     scores: new Map(), strengths: {}, shelf: new Map(), compared: [], unit: {}, sort: "bank",
-    wishes: {}, waiting: null, sent: 0, painted: 0, base: null, picture: null, holding: false, tab: "explore",
+    wishes: {}, waiting: null, sent: 0, painted: 0, base: null, picture: null, shown: null, holding: false,
+    tab: "explore",
   };
   const rows = new Map();
 
@@ -410,27 +411,37 @@ export function mount(root, link, keyTarget = root) {
     if (document.activeElement !== mixSeed && mixed) mixSeed.value = mixed.seed;
     mixPart.value = mixed ? mixed.fraction : 0;
   };
-  const showLayers = (count) => {
-    layersBox.hidden = !count;
-    if (!count) return;
-    const last = count - 1;
+  const showLayers = () => {
+    layersBox.hidden = !view.layers;
+    if (!view.layers) return;
+    const last = view.layers - 1;
     const presets = [["All", null], ["Coarse", [0, Math.min(3, last)]], ["Middle", [4, 7]], ["Fine", [8, last]]]
       .filter(([, part]) => !part || (part[0] <= last && part[1] <= last));
-    const now = JSON.stringify(view.state.layers);
-    const ends = view.state.layers ?? [0, last];
+    const { layers: part, channels } = view.state;
+    const ends = part ?? [0, last];
+    const choose = (range) => act("layers", { range, channels });
     const end = (which, label) => h("input", {
       type: "number", min: 0, max: last, value: ends[which], "aria-label": label,
       onchange: (event) => {
         const given = [...ends];
-        given[which] = Math.min(last, Math.max(0, Number(event.target.value)));
-        act("layers", { range: [Math.min(...given), Math.max(...given)] });
+        given[which] = Math.min(last, Math.max(0, Math.round(Number(event.target.value))));
+        choose([Math.min(...given), Math.max(...given)]);
+      },
+    });
+    const strongest = h("input", {
+      type: "number", min: 1, max: view.channels, value: channels ?? "", placeholder: "all",
+      "aria-label": "Strongest channels", title: "Of each direction, only so many of the style channels it moves most",
+      onchange: (event) => {
+        const count = Math.round(Number(event.target.value));
+        act("layers", { range: part, channels: count > 0 ? Math.min(count, view.channels) : null });
       },
     });
     layers.replaceChildren(
-      ...presets.map(([label, part]) => h("button", {
-        type: "button", "aria-pressed": String(JSON.stringify(part) === now), onclick: () => act("layers", { range: part }),
+      ...presets.map(([label, range]) => h("button", {
+        type: "button", "aria-pressed": String(JSON.stringify(range) === JSON.stringify(part)), onclick: () => choose(range),
       }, label)),
-      h("span", { className: "grow" }), end(0, "First layer"), "–", end(1, "Last layer"));
+      h("span", { className: "ends" }, end(0, "First layer"), "–", end(1, "Last layer")),
+      ...(view.channels ? [h("label", {}, "Strongest channels", strongest)] : []));
   };
   const showScores = () => {
     scoresBox.hidden = !view.attributes.length;
@@ -526,7 +537,7 @@ export function mount(root, link, keyTarget = root) {
       Object.assign(view, {
         state: message.state, total: message.total, attributes: message.attributes, steps: message.steps,
         at: message.step, shelf: new Map(message.shelf.map((kept) => [kept.number, kept])),
-        waiting: null, painted: 0, base: null, layers: message.layers,
+        waiting: null, painted: 0, base: null, layers: message.layers, channels: message.channels,
       });
       rows.clear();
       scores.replaceChildren();
@@ -562,13 +573,15 @@ export function mount(root, link, keyTarget = root) {
       const pending = view.wishes.edit ?? {};
       view.state = { ...view.state, ...message.state };
       if (pending.amounts) view.state.amounts = pending.amounts;
-      if (message.step !== null && message.verb === "picture") step(message.step, message.kind, bytes);
+      // No bytes: the picture is the one that is shown already.
+      if (bytes.length) view.shown = [message.kind, bytes];
+      if (message.step !== null && message.verb === "picture") step(message.step, ...view.shown);
       if (["seed", "mix", "photo", "truncation"].some((name) => name in message.state)) view.base = null;
-      paint(message.kind, bytes, message.id ?? view.sent);
+      if (bytes.length) paint(message.kind, bytes, message.id ?? view.sent);
       say(message.notice);
       showAmounts();
       showSource();
-      if ("layers" in message.state) showLayers(view.layers);
+      if ("layers" in message.state || "channels" in message.state) showLayers();
       if ("locks" in message.state) showLocks();
     },
     async base(message, bytes) {

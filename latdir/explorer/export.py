@@ -17,6 +17,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from directions.bank import DirectionBank
 from directions.editing import edit_grid
 from directions.errors import LatdirError, UnknownNameError
+from directions.images.animations import save_animation
 from directions.images.tensors import to_pil
 from latdir.explorer.pictures import Studio, png_bytes
 from latdir.explorer.sliders import REACH, Slider
@@ -25,7 +26,7 @@ from latdir.explorer.state import State
 __all__ = ["Made", "bytes_of", "code_of", "made", "opened", "picture_of", "state_of", "sweep_of"]
 
 CHUNK = "latdir"
-FRAMES, FRAME_MS, SMALLEST_FRAME = 25, 60, 256
+FRAMES, SECONDS, SMALLEST_FRAME = 25, 1.5, 256
 ROWS = 12
 
 
@@ -155,34 +156,28 @@ def sweep_of(studio: Studio, state: State, slider: Slider | None) -> bytes:
     scale = max(1, -(-SMALLEST_FRAME // max(images[0].size)))
     size = (images[0].width * scale, images[0].height * scale)
     frames = [image.resize(size, Image.Resampling.BICUBIC) for image in images]
-    held = io.BytesIO()
-    frames[0].save(
-        held, "WEBP", save_all=True, append_images=[*frames[1:], *frames[-2:0:-1]],
-        duration=FRAME_MS, loop=0, quality=85, method=2,
-    )  # fmt: skip
-    return held.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        return save_animation(frames, Path(folder) / "sweep.webp", seconds=SECONDS).read_bytes()
 
 
 def sheet_of(studio: Studio, state: State) -> bytes:
     """A contact sheet as PNG: the unedited picture along each direction that is moved."""
-    names = [name for name in studio.bank if name in state.moved] or list(studio.bank)
-    layers = None if state.layers is None else range(state.layers[0], state.layers[1] + 1)
+    names = [name for name in state.moved if name in studio.bank] or list(studio.bank)
     amounts = np.linspace(-REACH, REACH, 7).tolist()
-    chosen = studio.bank.select(names[:ROWS])
-    code = studio.start(state)
-    return png_bytes(edit_grid(studio.generator, code, chosen, amounts=amounts, layers=layers))
+    chosen = studio.moving(state, names[:ROWS])
+    return png_bytes(edit_grid(studio.generator, studio.start(state), chosen, amounts=amounts))
 
 
 def bank_of(studio: Studio, state: State) -> bytes:
-    """A bank file of the directions that are moved.
+    """A bank file of the directions that are moved, in the layers and channels that move.
 
     Raises:
         LatdirError: None is.
     """
-    names = [name for name in studio.bank if name in state.moved]
+    names = [name for name in state.moved if name in studio.bank]
     if not names:
         raise LatdirError("no direction is moved: move those that the bank should hold")
-    return bytes_of(studio.bank.select(names))
+    return bytes_of(studio.moving(state, names))
 
 
 def bytes_of(bank: DirectionBank) -> bytes:
@@ -197,15 +192,19 @@ def code_of(studio: Studio, state: State) -> str:
     They take `directions`, `generator` and `bank`, and `paths` for curved ones.
     """
     space = studio.moving_space(state)
-    straight = {name: state.moved[name] for name in studio.bank if name in state.moved}
+    straight = {name: amount for name, amount in state.moved.items() if name in studio.bank}
     codes = _start_code(studio, state, space)
     if straight:
-        layers = (
-            ""
-            if state.layers is None
-            else f", layers=range({state.layers[0]}, {state.layers[1] + 1})"
-        )
-        codes = f"directions.move({codes}, bank, {straight!r}{layers})"
+        layers, bank = "", "bank"
+        if state.layers is not None:
+            layers = f", layers=range({state.layers[0]}, {state.layers[1] + 1})"
+        if state.channels is not None:
+            bank = f"bank.select({list(straight)!r})"
+            bank = (
+                f"directions.strongest_channels({bank}, generator, count={state.channels}{layers})"
+            )
+            layers = ""
+        codes = f"directions.move({codes}, {bank}, {straight!r}{layers})"
     for name in studio.paths:
         if amount := state.moved.get(name):
             codes = f"paths[{name!r}].shift({codes}, {amount!r})"

@@ -233,7 +233,7 @@ class Locks:
         if self._found is None:
             return {}
         known, offsets = self._found
-        if (known.source, known.locks, known.layers) != (state.source, state.locks, state.layers):
+        if known.but(amounts={}, held={}) != state.but(amounts={}, held={}):
             return {}
         then, now = (math.hypot(*s.amounts.values()) for s in (known, state))
         part = min(1.0, now / then) if then else 0.0
@@ -262,10 +262,7 @@ def settled(
     free = [name for name in locks.usable(state) if not state.amounts.get(name)]
     if not free:
         raise LatdirError("every direction is moved by hand, so none is free to hold the locks")
-    bank = studio.bank.select(free)
-    if state.layers is not None:
-        layers = tuple(range(state.layers[0], state.layers[1] + 1))
-        bank = bank.replaced(direction.evolve(layers=layers) for direction in bank.directions)
+    bank = studio.moving(state, free)
     effects = locks.effects
     columns = [effects.names.index(name) for name in state.locks]
     response = Response(

@@ -68,10 +68,11 @@ class Lock(Message):
 
 
 class Layers(Message):
-    """The first and last layer that moves; none for all."""
+    """The first and last layer that moves, and how many of their channels; none for all."""
 
     verb: Literal["layers"]
     range: tuple[int, int] | None
+    channels: Annotated[int, Field(ge=1)] | None = None
 
 
 class Move(Message):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.editing import lerp, move, slerp
+from directions.editing import lerp, move, slerp, strongest_channels
 from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
 from directions.generators.checks import check_images
@@ -45,6 +46,9 @@ class Studio:
     bank: DirectionBank
     generator: Generator
     paths: Mapping[str, CurvedPath] = field(default_factory=dict)
+    # The last bank that `moving` made, and for each space the generator prepared for speed.
+    _made: dict[Any, DirectionBank] = field(default_factory=dict, init=False)
+    _prepared: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.bank.check(self.generator)
@@ -68,30 +72,56 @@ class Studio:
         layered = self.generator.spaces.get(self._layered)
         return 0 if layered is None or self.paths else layered.shape[0]
 
+    @cached_property
+    def channels(self) -> int:
+        """Style channels that an edit can be restricted to; 0 where there are none."""
+        styles = self.generator.spaces.get("s")
+        return styles.size if styles is not None and self.layers else 0
+
     def moving_space(self, state: State) -> str:
-        """The space that a state's codes are moved in: one with layers where it chooses some."""
+        """The space that a state's codes are moved in: one with the parts that it chooses."""
+        if state.channels is not None:
+            return "s"
         return self.space if state.layers is None else self._layered
+
+    def moving(self, state: State, names: Iterable[str]) -> DirectionBank:
+        """Directions by name, restricted to the state's layers and channels."""
+        chosen = tuple(names)
+        key = chosen, state.layers, state.channels
+        if (known := self._made.get(key)) is not None:
+            return known
+        bank = self.bank.select(chosen)
+        layers = None if state.layers is None else range(state.layers[0], state.layers[1] + 1)
+        if state.channels is not None:
+            bank = strongest_channels(bank, self.generator, count=state.channels, layers=layers)
+        elif layers is not None:
+            bank = bank.replaced(d.evolve(layers=tuple(layers)) for d in bank.directions)
+        self._made.clear()
+        self._made[key] = bank
+        return bank
 
     def check(self, state: State) -> State:
         """Return the state if it can be drawn.
 
         Raises:
-            LatdirError: Unknown sliders, or layers that the codes do not have.
+            LatdirError: Unknown sliders, or layers or channels that the codes do not have.
         """
         for name in {**state.amounts, **state.held}:
             if name not in self.paths:
                 self.bank[name]
+        if (state.layers or state.channels) and not self.layers:
+            raise UnknownNameError(
+                f"codes of {self.space} have no layers to choose"
+                + (" while curved paths are loaded" if self.paths else "")
+            )
         if state.layers is not None:
             first, last = state.layers
-            if not self.layers:
-                raise UnknownNameError(
-                    f"codes of {self.space} have no layers to choose"
-                    + (" while curved paths are loaded" if self.paths else "")
-                )
             if not first <= last < self.layers:
                 raise LatdirError(
                     f"layers {first} … {last} are not all there: choose of 0 … {self.layers - 1}"
                 )
+        if state.channels is not None and not self.channels:
+            raise UnknownNameError(f"{self.generator.name} has no style channels to choose")
         return state
 
     def start(self, state: State) -> Float[Tensor, "1 ..."]:
@@ -119,9 +149,10 @@ class Studio:
             amounts: Amounts in sigma, in place of the state's own.
         """
         given = state.moved if amounts is None else amounts
-        straight = {name: given[name] for name in self.bank if name in given}
-        layers = None if state.layers is None else range(state.layers[0], state.layers[1] + 1)
-        codes = move(self.start(state), self.bank, straight, layers=layers)
+        straight = {name: amount for name, amount in given.items() if name in self.bank}
+        codes = self.start(state)
+        if straight:
+            codes = move(codes, self.moving(state, straight), straight)
         for name, path in self.paths.items():
             if given.get(name):
                 codes = path.shift(codes, given[name])
@@ -133,7 +164,10 @@ class Studio:
         Raises:
             LatdirError: The generator made no images.
         """
-        made = self.generator.inference(space=self.moving_space(state))(codes)
+        space = self.moving_space(state)
+        if space not in self._prepared:
+            self._prepared[space] = self.generator.inference(space=space)
+        made = self._prepared[space](codes)
         return check_images(made, name=self.generator.name, count=len(codes))
 
     def picture(self, state: State) -> Image.Image:

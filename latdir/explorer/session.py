@@ -90,6 +90,8 @@ class Session:
             self.background = Background(
                 studio, self.classifier, self.locks, lambda: self.state, self._in_place
             )
+        # What the last picture shows, its media type and its bytes.
+        self._drawn: tuple[Any, str, bytes] | None = None
 
     def handle(self, message: object, payload: bytes = b"") -> Answer:
         """Answer a message of the page; a refused or failed one changes nothing.
@@ -132,6 +134,7 @@ class Session:
                 self.state = self.studio.check(State.read(message.state))
             except LatdirError as error:
                 notice = f"What was on the page cannot be shown again: {error}"
+        self._drawn = None
         answer, data = self._show(self.state, step=True, solved=True)
         studio, shape = self.studio, self.studio.generator.image_shape
         return {
@@ -145,6 +148,7 @@ class Session:
             "total": len(self.sliders),
             "attributes": [{"name": a.name, "unit": a.unit} for a in self.attributes],
             "layers": studio.layers,
+            "channels": studio.channels,
             "steps": [step.as_dict() for step in self.history.steps],
             "shelf": [step.as_dict() for step in self.shelf.kept.values()],
         }, data
@@ -181,7 +185,9 @@ class Session:
         return self._show(state, step=True)
 
     def _layers(self, message: messages.Layers, _: bytes) -> Answer:
-        return self._show(self.state.but(layers=message.range), step=True)
+        return self._show(
+            self.state.but(layers=message.range, channels=message.channels), step=True
+        )
 
     def _base(self, message: messages.Base, _: bytes) -> Answer:
         kind, data = encoded(self.studio.unedited(self.state))
@@ -203,7 +209,7 @@ class Session:
         return self._show(self.history.go(message.number).state, solved=True)
 
     def _keep(self, message: messages.Keep, _: bytes) -> Answer:
-        kept = self.shelf.keep(self.state, *encoded(self.studio.picture(self.state)))
+        kept = self.shelf.keep(self.state, *self._picture(self.state))
         return {"verb": "kept", "step": kept.as_dict()}, b""
 
     def _again(self, message: messages.Again, _: bytes) -> Answer:
@@ -220,7 +226,7 @@ class Session:
     def _show(
         self, state: State, *, step: bool = False, solved: bool = False, notice: str = ""
     ) -> Answer:
-        """Draw a state and make it the present one.
+        """Draw a state and make it the present one; a picture that is shown is not sent again.
 
         Args:
             state: The state.
@@ -233,7 +239,8 @@ class Session:
         if not solved:
             state, unable = self.locks.applied(state)
             said = unable or notice
-        kind, data = encoded(self.studio.picture(state))
+        last = self._drawn
+        kind, data = self._picture(state)
         before, after = _plain(self.state), _plain(state)
         self.state = state
         if step:
@@ -245,7 +252,14 @@ class Session:
             "state": {name: after[name] for name in after if after[name] != before[name]},
             "step": steps[at].number if steps and steps[at].state == state else None,
             "notice": said,
-        }, data
+        }, b"" if self._drawn is last else data
+
+    def _picture(self, state: State) -> tuple[str, bytes]:
+        """Media type and bytes of a state's picture, drawn once."""
+        shown = state.source, state.layers, state.channels, tuple(state.moved.items())
+        if self._drawn is None or self._drawn[0] != shown:
+            self._drawn = shown, *encoded(self.studio.picture(state))
+        return self._drawn[1:]
 
     # Teaching.
 
@@ -279,7 +293,7 @@ class Session:
     def _in_place(self, state: State, solved: bool) -> Answer:
         """A state in place of the present step of the history."""
         answer, data = self._show(state, solved=solved)
-        self.history.replace(self.state, answer["kind"], data)
+        self.history.replace(self.state, *self._picture(self.state))
         return {**answer, "step": self.history.steps[self.history.at].number}, data
 
     def _inverted(self, found: Found) -> list[Answer]:

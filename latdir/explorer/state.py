@@ -49,6 +49,7 @@ class State(BaseModel):
         held: Amounts in sigma that the locks add on sliders the user did not set.
         locks: Attributes that must not change.
         layers: First and last layer that moves, of a style generator; None for all.
+        channels: Of each direction, only so many of the style channels it moves most; None for all.
 
     Example:
         >>> State.read({"amounts": {"smiling": 1.5}}).moved
@@ -70,6 +71,7 @@ class State(BaseModel):
     held: Mapping[str, Number] = {}
     locks: tuple[str, ...] = ()
     layers: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] | None = None
+    channels: Annotated[int, Field(ge=1)] | None = None
 
     @classmethod
     def read(cls, values: object) -> State:

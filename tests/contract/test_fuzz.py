@@ -16,6 +16,7 @@ from torch import Tensor
 import analysis
 import directions
 import discovery
+import latdir
 from analysis import plots
 from directions import DirectionBank, LatdirError
 from tests.fuzzed.functions import functions
@@ -25,12 +26,15 @@ from tests.fuzzed.variants import Odd, Same, variants
 from tests.fuzzed.world import world
 from tests.unchecked import unchecked
 
-PACKAGES = {"directions": directions, "discovery": discovery, "analysis": analysis}
+PACKAGES = {
+    "directions": directions, "discovery": discovery, "analysis": analysis, "latdir": latdir,
+}  # fmt: skip
 # Errors, constants, a function without arguments, and contexts.
 NOT_CALLED = {
     "LatdirError", "BankError", "CheckpointError", "ConvergenceError", "InfeasibleError",
     "Interrupted", "SamplesError", "SpaceError", "UnknownNameError", "METHODS", "HELD_OUT_SEED",
-    "NAMING_SEED", "plots", "Local", "keep_freed_memory", "keep_scores", "progress_bars",
+    "NAMING_SEED", "__version__", "plots", "Local", "keep_freed_memory", "keep_scores",
+    "progress_bars",
     # Nested records that only their own functions make; what they are made from is fuzzed.
     "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
     "Inversion", "Leakage", "Naming", "Participation", "Realism", "Solution",
@@ -65,12 +69,18 @@ def calls(w: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     for table in (functions(w), classes(w)):
         for package, cases in table.items():
             for name, given in cases.items():
-                yield name, getattr(PACKAGES[package], name), given
+                made = getattr(PACKAGES[package], name)
+                yield name, closing(made) if name == "explore" else made, given
     for name, given in figures(w).items():
         yield name, getattr(plots, name), given
     for name, (settings, given) in methods(w).items():
         yield name, discovering(name, tuple(settings)), {**settings, **given}
     yield from bound(w)
+
+
+def closing(function: Any) -> Any:
+    """A function whose result is closed: an explorer has threads."""
+    return lambda **given: function(**given).close()
 
 
 def discovering(name: str, settings: Sequence[str]) -> Any:

@@ -128,6 +128,12 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "align": "center", "box": (0, 0, 32, 32), "face": 0,
             },
             "load_classifier": {"name": "pixels", "device": "cpu"},
+            "strongest_channels": {
+                "bank": w.style_bank, "generator": w.styled, "count": 3, "layers": [1, 2],
+            },
+        },
+        "latdir": {
+            "explore": {**model, "bank": w.bank, "paths": []},
         },
         "discovery": {
             "find_method": {"name": "pca"},

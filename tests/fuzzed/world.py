@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import analysis
-from directions import Rendering
+from directions import Direction, DirectionBank, Rendering, load_generator
 from directions.planted.clip import PlantedClip
 from directions.planted.world import planted
 from discovery import Answers
@@ -40,9 +40,13 @@ embed=lambda i: i.flatten(1),
     bank.save(folder / "kept.safetensors")
     samples = labeled(generator, classifier, 120)
     samples.save(folder / "kept")
+    styled = load_generator("styleface64")
+    style = Direction.from_vector("up", torch.ones(256), space="w")
     return SimpleNamespace(
         generator=generator,
         tunable=dcgan(),
+        styled=styled,
+        style_bank=DirectionBank.of(styled, [style]),
         classifier=classifier,
         judge=generator.classifier(kind="probability"),
         clip=PlantedClip(generator),

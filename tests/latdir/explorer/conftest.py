@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.browsers import CHROMIUM, SWITCHES
 from directions import Calibration, Direction, DirectionBank
 from directions.classifiers import load_classifier
 from directions.generators import load_generator
@@ -49,7 +50,7 @@ def session(world, small_bank):
 def faces():
     """A generator, a bank of five directions and a classifier."""
     generator, classifier = load_generator("digiface64"), load_classifier("faces+pixels")
-    labels = sample(generator, classifier, 600, seed=0, attributes=NAMES)
+    labels = sample(generator, classifier, 300, seed=0, attributes=NAMES)
     return Boundary().discover(labels), generator, classifier
 
 
@@ -66,6 +67,17 @@ def worked(session: Session, most: int = 200) -> list[dict]:
             return told
         told += [answer for answer, _ in job.finish(job.run())]
     raise AssertionError("the session never comes to rest")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        made = started.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield made
+        made.close()
 
 
 @contextlib.contextmanager

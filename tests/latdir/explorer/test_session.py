@@ -3,9 +3,11 @@
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import directions
 from directions import Direction, DirectionBank, wrap
@@ -15,6 +17,8 @@ from directions.planted.world import planted
 from latdir.explorer.session import Session
 from latdir.explorer.state import State
 from tests.latdir.explorer.conftest import opened, worked
+
+ASTRONAUT = Path(__file__).parents[3] / "docs" / "images" / "astronaut.jpg"
 
 
 def test_the_page_gets_everything_once(session):
@@ -44,6 +48,7 @@ def test_an_edit_is_the_move_of_the_library(session, world, small_bank):
         (None, "a message that this session does not know"),
         ({"verb": "lock", "names": ["hat"]}, "no classifier here scores 'hat': it scores factor_0"),
         ({"verb": "layers", "range": [0, 3]}, "codes of z have no layers to choose"),
+        ({"verb": "layers", "range": None, "channels": 5}, "codes of z have no layers to choose"),
         ({"verb": "source", "truncation": 7}, "less than or equal to 2"),
         ({"verb": "go", "number": 99}, "there is no step 99"),
         ({"verb": "again", "number": 99}, "no picture 99 on the shelf"),
@@ -135,6 +140,17 @@ def test_a_drag_is_one_step_of_the_history(session):
     assert len(session.history.steps) == 2
 
 
+def test_a_picture_that_is_shown_is_not_sent_again(session):
+    session.handle({"verb": "open"})
+    edit = {"verb": "edit", "amounts": {"factor_0": 0.3}}
+    first = session.handle(edit)[1]
+    answer, again = session.handle({**edit, "final": True})
+    assert (answer["step"], again) == (1, b"")
+    assert session.history.steps[1].picture == first
+    assert session.handle({"verb": "edit", "amounts": {"factor_0": 0.4}})[1] not in (b"", first)
+    assert session.handle({"verb": "open"})[1] != b""
+
+
 def test_the_shelf_brings_a_state_back(session):
     session.handle({"verb": "source", "seed": 3})
     session.handle({"verb": "edit", "amounts": {"factor_0": 1.0}})
@@ -220,6 +236,19 @@ def test_a_photograph_becomes_a_code(session):
     assert torch.equal(made["codes"], session.studio.edited(session.state))
 
 
+@pytest.mark.slow
+def test_a_face_of_a_photograph_is_aligned(faces):
+    session = Session(*faces)
+    session.handle({"verb": "drop"}, ASTRONAUT.read_bytes())
+    told = worked(session)
+    assert told[0]["notice"].startswith("The largest face is aligned.")
+    blank = io.BytesIO()
+    Image.new("RGB", (90, 90), "gray").save(blank, "PNG")
+    session.handle({"verb": "drop"}, blank.getvalue())
+    told = [t for t in worked(session) if t["verb"] == "picture"]
+    assert told[0]["notice"].startswith("No face is found in it, so its middle is taken.")
+
+
 def test_exports(session, small_bank, world, tmp_path):
     session.handle({"verb": "edit", "amounts": {"factor_0": 1.0, "factor_2": -1.0}})
     for name in (None, "factor_1"):
@@ -249,11 +278,38 @@ def test_many_directions_are_searched(world):
     assert session.handle({"verb": "edit", "amounts": {"d02999": 1.0}})[0]["verb"] == "picture"
 
 
-def test_style_generators_move_some_layers():
+@pytest.fixture(scope="module")
+def styled():
+    """A style generator, and a bank of one direction in w."""
     generator = load_generator("styleface64")
-    bank = DirectionBank.of(
-        generator, [Direction.from_vector("a", torch.ones(256), space="w", sigma=2.0)]
-    )
+    up = Direction.from_vector("a", torch.ones(256), space="w", sigma=2.0)
+    return generator, DirectionBank.of(generator, [up])
+
+
+def test_style_generators_move_some_channels(styled):
+    generator, bank = styled
+    session = Session(bank, generator)
+    answer, _ = session.handle({"verb": "open"})
+    assert answer["channels"] == generator.space("s").size
+    session.handle({"verb": "source", "seed": 3, "mix": {"seed": 4, "fraction": 0.5}})
+    session.handle({"verb": "layers", "range": [4, 9], "channels": 12})
+    session.handle({"verb": "edit", "amounts": {"a": 2.0}})
+    moved = session.studio.edited(session.state) - session.studio.start(session.state)
+    wanted = directions.strongest_channels(bank, generator, count=12, layers=range(4, 10))["a"]
+    assert moved.shape == (1, generator.space("s").size)
+    torch.testing.assert_close(moved[0], 2 * wanted.sigma * wanted.vector, atol=1e-5, rtol=1e-4)
+    code = session.handle({"verb": "export", "what": "code"})[0]["text"]
+    made = {"directions": directions, "generator": generator, "bank": bank}
+    exec(code, made)
+    assert torch.equal(made["codes"], session.studio.edited(session.state))
+    other = Session(bank, generator)
+    other.handle({"verb": "drop"}, session.handle({"verb": "export", "what": "png"})[1])
+    assert other.state == session.state
+    assert session.handle({"verb": "export", "what": "sheet"})[0]["verb"] == "file"
+
+
+def test_style_generators_move_some_layers(styled):
+    generator, bank = styled
     session = Session(bank, generator)
     answer, _ = session.handle({"verb": "open"})
     assert answer["layers"] == 10
