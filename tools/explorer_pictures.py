@@ -28,7 +28,7 @@ from benchmarks.browsers import CHROMIUM, SWITCHES  # noqa: E402
 
 PICTURE = ROOT / "docs" / "images" / "explorer.png"
 SIZES = {"1280": (1280, 900), "390": (390, 844)}
-SEED, LOCK = 51, "yaw"
+SEED, LOCK = 26, "yaw"
 EDITS = {"smiling": 1.3, "age": -0.6}
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         thread.start()
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/"
         browser = started.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        page = edited(browser, address, viewport={"width": 1200, "height": 800})
+        page = edited(browser, address, compared=False, viewport={"width": 1200, "height": 800})
         page.screenshot(path=PICTURE, full_page=True)
         # The colors of a page are few, but for the face.
         Image.open(PICTURE).convert("RGB").quantize(256).save(PICTURE, optimize=True)
@@ -67,7 +67,7 @@ def main() -> None:
         thread.join()
 
 
-def edited(browser: Browser, address: str, **window: Any) -> Page:
+def edited(browser: Browser, address: str, *, compared: bool = True, **window: Any) -> Page:
     """The page after an edit, with one attribute locked and two pictures on the shelf."""
     page = browser.new_context(**window).new_page()
     page.goto(address)
@@ -84,9 +84,9 @@ def edited(browser: Browser, address: str, **window: Any) -> Page:
     expect(page.locator(".slider.held").first).to_be_visible(timeout=90000)
     page.wait_for_timeout(6000)
     page.get_by_role("button", name="Keep on the shelf (K)").click()
-    boxes = page.get_by_role("checkbox")
+    boxes = page.locator(".shelf").get_by_role("checkbox")
     expect(boxes).to_have_count(2)
-    for k in range(2):
+    for k in range(2 if compared else 0):
         boxes.nth(k).check()
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.wait_for_timeout(1000)

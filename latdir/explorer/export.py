@@ -23,7 +23,7 @@ from latdir.explorer.pictures import Studio, png_bytes
 from latdir.explorer.sliders import REACH, Slider
 from latdir.explorer.state import State
 
-__all__ = ["Made", "bytes_of", "code_of", "made", "opened", "picture_of", "state_of", "sweep_of"]
+__all__ = ["Made", "bank_file", "code_of", "made", "opened", "picture_of", "state_of", "sweep_of"]
 
 CHUNK = "latdir"
 FRAMES, SECONDS, SMALLEST_FRAME = 25, 1.5, 256
@@ -73,8 +73,7 @@ def made(
     if what == "sheet":
         return Made(f"{stem}-sheet.png", "image/png", sheet_of(studio, state))
     if what == "bank":
-        kind = "application/octet-stream"
-        return Made("bank.safetensors", kind, bank_of(studio, state))
+        return bank_file(moved_bank(studio, state), "bank")
     return Made(text=code_of(studio, state) if what == "code" else cell_of(studio, state))
 
 
@@ -168,8 +167,8 @@ def sheet_of(studio: Studio, state: State) -> bytes:
     return png_bytes(edit_grid(studio.generator, studio.start(state), chosen, amounts=amounts))
 
 
-def bank_of(studio: Studio, state: State) -> bytes:
-    """A bank file of the directions that are moved, in the layers and channels that move.
+def moved_bank(studio: Studio, state: State) -> DirectionBank:
+    """The directions that are moved.
 
     Raises:
         LatdirError: None is.
@@ -177,13 +176,14 @@ def bank_of(studio: Studio, state: State) -> bytes:
     names = [name for name in state.moved if name in studio.bank]
     if not names:
         raise LatdirError("no direction is moved: move those that the bank should hold")
-    return bytes_of(studio.moving(state, names))
+    return studio.bank.select(names)
 
 
-def bytes_of(bank: DirectionBank) -> bytes:
-    """The bytes of a bank's file."""
+def bank_file(bank: DirectionBank, name: str) -> Made:
+    """The file of a bank."""
     with tempfile.TemporaryDirectory() as folder:
-        return bank.save(Path(folder) / "bank.safetensors").read_bytes()
+        data = bank.save(Path(folder) / "bank.safetensors").read_bytes()
+    return Made(f"{name}.safetensors", "application/octet-stream", data)
 
 
 def code_of(studio: Studio, state: State) -> str:

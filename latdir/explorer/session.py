@@ -139,19 +139,22 @@ class Session:
         studio, shape = self.studio, self.studio.generator.image_shape
         return {
             **answer,
+            **self._listed(),
             "verb": "open",
             "notice": notice,
             "state": _plain(self.state),
             "generator": studio.generator.name,
             "size": [shape[2], shape[1]],
-            "sliders": [s.as_dict() for s in self.sliders[:MOST_SLIDERS]],
-            "total": len(self.sliders),
             "attributes": [{"name": a.name, "unit": a.unit} for a in self.attributes],
             "layers": studio.layers,
             "channels": studio.channels,
             "steps": [step.as_dict() for step in self.history.steps],
             "shelf": [step.as_dict() for step in self.shelf.kept.values()],
         }, data
+
+    def _listed(self) -> dict[str, Any]:
+        listed = [slider.as_dict() for slider in self.sliders[:MOST_SLIDERS]]
+        return {"sliders": listed, "total": len(self.sliders)}
 
     def _search(self, message: messages.Search, _: bytes) -> Answer:
         found = find(self.sliders, message.text, MOST_SLIDERS)
@@ -185,9 +188,8 @@ class Session:
         return self._show(state, step=True)
 
     def _layers(self, message: messages.Layers, _: bytes) -> Answer:
-        return self._show(
-            self.state.but(layers=message.range, channels=message.channels), step=True
-        )
+        state = self.state.but(layers=message.range, channels=message.channels)
+        return self._show(state, step=True)
 
     def _base(self, message: messages.Base, _: bytes) -> Answer:
         kind, data = encoded(self.studio.unedited(self.state))
@@ -220,8 +222,8 @@ class Session:
         return {"verb": "removed", "number": message.number}, b""
 
     def _export(self, message: messages.Export, _: bytes) -> Answer:
-        made = export.made(self.studio, self.state, message.what, self.sliders, message.name)
-        return {"verb": "file", "name": made.name, "kind": made.kind, "text": made.text}, made.data
+        what, name = message.what, message.name
+        return _file(export.made(self.studio, self.state, what, self.sliders, name))
 
     def _show(
         self, state: State, *, step: bool = False, solved: bool = False, notice: str = ""
@@ -266,9 +268,7 @@ class Session:
     def _teach(self, message: messages.Teaching, payload: bytes) -> Answer:
         if message.do == "bank":
             taught = self.teaching.taught()
-            name, kind = f"{taught.directions[0].name}.safetensors", "application/octet-stream"
-            data = export.bytes_of(taught)
-            return {"verb": "file", "name": name, "kind": kind, "text": ""}, data
+            return _file(export.bank_file(taught, taught.directions[0].name))
         if message.do == "add":
             return self._add(self.teaching.taught().directions[0])
         return self.teaching.handle(message, payload)
@@ -277,16 +277,13 @@ class Session:
         """Add a taught direction to the bank, in place of an older one of its name."""
         name, bank = taught.name, self.studio.bank
         if name in self.studio.paths or (name in bank and bank[name].method != taught.method):
-            raise LatdirError(
-                f"the bank has a direction {name!r} already: teach it under another name"
-            )
+            text = f"the bank has a direction {name!r} already: teach it under another name"
+            raise LatdirError(text)
         kept = [direction for direction in bank.directions if direction.name != name]
         studio = replace(self.studio, bank=bank.replaced([*kept, taught]))
         self._take(studio, self.locks.measured.but(name))
         answer, data = self._show(self.state)
-        sliders = [s.as_dict() for s in self.sliders[:MOST_SLIDERS]]
-        changes = {"verb": "bank", "sliders": sliders, "total": len(self.sliders), "added": name}
-        return {**answer, **changes}, data
+        return {**answer, **self._listed(), "verb": "bank", "added": name}, data
 
     # Results of jobs.
 
@@ -303,3 +300,7 @@ class Session:
 
 def _plain(state: State) -> dict[str, Any]:
     return state.model_dump(mode="json")
+
+
+def _file(made: export.Made) -> Answer:
+    return {"verb": "file", "name": made.name, "kind": made.kind, "text": made.text}, made.data

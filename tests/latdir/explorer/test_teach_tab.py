@@ -7,7 +7,7 @@ import pytest
 from discovery import Teach
 from latdir.explorer.session import Session
 from tests.latdir.explorer.conftest import running
-from tests.latdir.explorer.test_page import browser, playwright, visit  # noqa: F401
+from tests.latdir.explorer.test_page import playwright, visit  # noqa: F401
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
