@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analysis import *
     from directions import *
     from discovery import *
-    from latdir.explorer.widget import explore
+    from latdir.explorer.hosts.widget import explore
 
 __version__ = "0.1.0"
 
@@ -32,7 +32,7 @@ __all__ += analysis.__all__
 
 def __getattr__(name: str) -> Any:
     if name == "explore":
-        from latdir.explorer.widget import explore
+        from latdir.explorer.hosts.widget import explore
 
         return explore
     for package in (directions, discovery, analysis):

@@ -36,7 +36,7 @@ def explore(
 ) -> None:
     """Explore a bank on a page: sliders, locks, scores, history, export."""
     from directions.paths import load_path
-    from latdir.explorer.server import serve
+    from latdir.explorer.hosts.server import serve
     from latdir.explorer.session import Session
 
     loaded, generator = model.open(bank)

@@ -14,7 +14,7 @@ from directions.classifiers import load_classifier
 from directions.generators import load_generator
 from directions.planted.world import planted
 from discovery import Boundary, sample
-from latdir.explorer.server import application, listening, web_server
+from latdir.explorer.hosts.server import application, listening, web_server
 from latdir.explorer.session import Session
 
 NAMES = ["smiling", "yaw", "mouth_open", "male", "age"]

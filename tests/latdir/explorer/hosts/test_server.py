@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from directions import LatdirError
-from latdir.explorer.server import packed_frame, serve, unpacked_frame
+from latdir.explorer.hosts.server import packed_frame, serve, unpacked_frame
 from latdir.explorer.session import Session
 from tests.latdir.explorer.conftest import running
 

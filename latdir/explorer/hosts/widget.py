@@ -13,8 +13,8 @@ from directions.classifiers.base import Classifier
 from directions.errors import require
 from directions.generators.base import Generator
 from directions.paths import CurvedPath
-from latdir.explorer.host import Host
-from latdir.explorer.module import module_text
+from latdir.explorer.hosts.host import Host
+from latdir.explorer.hosts.module import module_text
 from latdir.explorer.pictures import png_bytes
 from latdir.explorer.session import Session
 
@@ -76,7 +76,7 @@ class Explorer:
     def __init__(self, session: Session) -> None:
         anywidget = require("anywidget", "explore")
         self.session = session
-        style = resources.files("latdir.explorer").joinpath("explorer.css")
+        style = resources.files("latdir.explorer.hosts").joinpath("explorer.css")
         files = {"_esm": module_text(), "_css": style.read_text(encoding="utf-8")}
         self.widget: Any = type("ExplorerWidget", (anywidget.AnyWidget,), files)()
         self._host = Host(session, self._tell)

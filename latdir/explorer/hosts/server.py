@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from directions.errors import LatdirError, require
-from latdir.explorer.host import Host
-from latdir.explorer.module import module_text
+from latdir.explorer.hosts.host import Host
+from latdir.explorer.hosts.module import module_text
 from latdir.explorer.session import Session
 
 __all__ = [
@@ -140,7 +140,7 @@ def application(make: Callable[[], Session], *, host: str = "127.0.0.1") -> Any:
     from starlette.websockets import WebSocket, WebSocketDisconnect
 
     tabs = _Tabs(make)
-    folder = resources.files("latdir.explorer")
+    folder = resources.files("latdir.explorer.hosts")
 
     async def file(request: Request) -> Response:
         if not allowed_host(request.headers.get("host", ""), host):

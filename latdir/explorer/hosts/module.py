@@ -16,5 +16,5 @@ def module_text() -> str:
         >>> "export function mount(" in module_text(), "function teachPanel(" in module_text()
         (True, True)
     """
-    folder = resources.files("latdir.explorer")
+    folder = resources.files("latdir.explorer.hosts")
     return "".join(folder.joinpath(part).read_text(encoding="utf-8") for part in PARTS)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from latdir.explorer.host import Host
+from latdir.explorer.hosts.host import Host
 from latdir.explorer.session import Session
 
 
