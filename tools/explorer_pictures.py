@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from directions import DirectionBank, load_classifier, load_generator
-from latdir.explorer.server import application, listening, web_server
+from latdir.explorer.hosts.server import application, listening, web_server
 from latdir.explorer.session import Session
 
 ROOT = Path(__file__).parents[1]
