@@ -65,6 +65,7 @@ def main() -> None:
         print(f"{method}: {one.cost.seconds or 0:.1f} s", end="")
         found = ", ".join(f"{e['attribute']} (t {e['t']:.1f})" for e in one.credited)
         print(f"; found without labels: {found or 'nothing'}" if one.naming else "", flush=True)
+    done = run.added(done)
     comparison = Comparison(
         tuple(replace(row, method=method) for method, one in done.items() for row in one.rows),
         {method: one.cost for method, one in done.items()},
@@ -159,6 +160,27 @@ class Run:
         done = Done(cost, rows, naming, different_faces)
         kept.write_text(json.dumps({"settings": settings, **asdict(done)}, indent=1))
         return done
+
+    def added(self, done: dict[str, Done]) -> dict[str, Done]:
+        """The methods of a stored comparison, if there is one, then these."""
+        if self.options.add is None:
+            return done
+        held = json.loads(self.options.add.read_text())
+        if held["settings"] != self.settings:
+            raise LatdirError(f"{self.options.add} has other settings: {held['settings']}")
+        rows: dict[str, list[Row]] = {}
+        for row in held["rows"]:
+            rows.setdefault(row["method"], []).append(Row(**_with_ends(row)))
+        stored = {
+            method: Done(
+                Cost(**cost),
+                tuple(rows[method]),
+                held["naming"].get(method),
+                held["identity_baseline"],
+            )
+            for method, cost in held["costs"].items()
+        }
+        return stored | done
 
     def _rows(self, name: str, bank: DirectionBank) -> tuple[tuple[Row, ...], float | None]:
         # A bank in which nothing could be named has no direction to compare.
@@ -260,6 +282,16 @@ class Run:
 def _figures(record: dict[str, Any]) -> dict[str, Any]:
     """A row's fields, whose intervals JSON keeps as lists."""
     return {k: Estimate(*v) if isinstance(v, list) else v for k, v in record.items()}
+
+
+def _with_ends(record: dict[str, Any]) -> dict[str, Any]:
+    """A stored row's fields, whose intervals have their ends beside them."""
+    ends = [name for name in record if f"{name}_low" in record]
+    figures = {k: v for k, v in record.items() if not k.endswith(("_low", "_high"))}
+    for name in ends:
+        if record[name] is not None:
+            figures[name] = Estimate(*(record[f"{name}{end}"] for end in ("", "_low", "_high")))
+    return figures
 
 
 if __name__ == "__main__":

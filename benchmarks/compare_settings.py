@@ -18,6 +18,9 @@ SUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "interfacegan": ("boundary", {"estimator": "interfacegan", "bootstrap": 0}),
     "mean_difference": ("boundary", {"estimator": "mean_difference", "bootstrap": 0}),
     "conditional_mean": ("conditional_mean", {}),
+    "conditional_flow": ("conditional_flow", {}),
+    "plugen": ("plugen", {}),
+    "grad_ctrl": ("grad_ctrl", {}),
     "gradient": ("gradient", {"n_codes": 300}),
 }
 UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -32,6 +35,11 @@ UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "hessian_penalty": ("hessian_penalty", {}),
     "transforms": ("transforms", {}),
     "walks": ("walks", {"steps": 150}),
+    "voynov_babenko": ("voynov_babenko", {"steps": 1000, "reach": 4.0}),
+    "warped_gan_space": ("warped_gan_space", {"steps": 1000}),
+    "decurved": ("decurved", {"steps": 1000}),
+    "disco": ("disco", {"steps": 1000}),
+    "latent_clr": ("latent_clr", {"steps": 300, "batch_size": 4}),
     "random": ("random_directions", {}),
 }
 # GANSpace takes components of the first layer where the space itself has a normal prior.
@@ -52,6 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--naming", type=int, default=64, help="codes to name on")
     parser.add_argument("--count", type=int, default=128, help="held-out codes to compare on")
     parser.add_argument("--identity", help="classifier with embeddings, such as faces; slow")
+    parser.add_argument("--add", type=Path, help="a comparison.json whose other methods are kept")
     parser.add_argument("--out", type=Path, help="by default out/benchmarks/compare/…")
     options = parser.parse_args()
     place = f"{options.generator}-{options.space}"

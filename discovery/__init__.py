@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from discovery.jacobian.orojar import OroJaR
     from discovery.jacobian.region import Region
     from discovery.learned.conditional_flow import ConditionalFlow
+    from discovery.learned.decurved import DeCurvEd
+    from discovery.learned.disco import DisCo
+    from discovery.learned.grad_ctrl import GradCtrl
+    from discovery.learned.latent_clr import LatentCLR
+    from discovery.learned.plugen import PluGeN
+    from discovery.learned.voynov_babenko import VoynovBabenko
+    from discovery.learned.warped_gan_space import WarpedGANSpace
     from discovery.sampling.sampler import Auto, Interrupted, sample
     from discovery.sampling.samples import Samples
     from discovery.steerability.transforms import Transforms
@@ -43,9 +50,10 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS", "find_method", "Auto", "Interrupted", "sample", "Samples", "ActiveSubspace",
     "Answers", "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper",
-    "ClipOptimize", "ConditionalFlow", "ConditionalMean", "GlobalBasis", "Gradient",
-    "HessianPenalty", "Lesson", "LocalBasis", "LocalChannels", "OroJaR", "PCA", "RandomDirections",
-    "Region", "SeFa", "StyleSpace", "Teach", "Transforms", "Walks",
+    "ClipOptimize", "ConditionalFlow", "ConditionalMean", "DeCurvEd", "DisCo", "GlobalBasis",
+    "GradCtrl", "Gradient", "HessianPenalty", "LatentCLR", "Lesson", "LocalBasis",
+    "LocalChannels", "OroJaR", "PCA", "PluGeN", "RandomDirections", "Region", "SeFa", "StyleSpace",
+    "Teach", "Transforms", "VoynovBabenko", "Walks", "WarpedGANSpace",
 ]  # fmt: skip
 
 CLASSES = {

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, wraps
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
 
 from directions.arguments import checked_kinds
@@ -36,6 +37,7 @@ __all__ = [
     "Need",
     "ScoreMethod",
     "TextMethod",
+    "TrainingMethod",
     "tool",
 ]
 
@@ -103,7 +105,7 @@ def _check_kind(method: Method, name: str, given: object) -> None:
 class Method(ABC):
     """Base of the methods: a frozen dataclass whose fields are its hyper-parameters.
 
-    A method derives from one of the five families below, sets `method`, its registered name, and
+    A method derives from one of the six families below, sets `method`, its registered name, and
     implements `discover` (of a text, `_find`). Each field has a default and a line in the
     docstring's Attributes: the command's flags are made from them. The same words mean the same
     everywhere: `n_codes` (codes drawn), `n_directions` (directions returned), `batch_size`,
@@ -204,6 +206,29 @@ class GeneratorMethod(Method):
         """
 
 
+class TrainingMethod(Method):
+    """Methods that train networks on a generator's images, without labels."""
+
+    needs = ("generator",)
+
+    @abstractmethod
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        seed: int = 0,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> DirectionBank:
+        """Directions of a generator, those told best first.
+
+        Args:
+            generator: Any generator whose images follow its codes differentiably.
+            seed: Seed of the codes, of the networks and of all random choices.
+            checkpoint: A file that keeps the training, so that the same call goes on where it was
+                killed, to the same result.
+        """
+
+
 class ScoreMethod(Method):
     """Methods that score images of a generator while they run."""
 
@@ -293,6 +318,7 @@ FAMILIES: tuple[type[Method], ...] = (
     LabelMethod,
     AnswerMethod,
     GeneratorMethod,
+    TrainingMethod,
     ScoreMethod,
     TextMethod,
 )

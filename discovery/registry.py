@@ -53,6 +53,20 @@ METHODS: dict[str, MethodEntry] = {
         "With labels, in a space whose codes are not normal, such as w: paths bend with the code "
         "and hold the other attributes along all of their length.",
     ),
+    "grad_ctrl": MethodEntry(
+        "discovery.learned.grad_ctrl:GradCtrl",
+        "mean steps of curved paths along gradients of attributes told from the code",
+        "GradCtrl, Chen et al. 2022, arXiv:2209.00698",
+        "With labels, where an attribute is a curved function of the code and no image shall be "
+        "made after labeling: seconds of training.",
+    ),
+    "plugen": MethodEntry(
+        "discovery.learned.plugen:PluGeN",
+        "mean steps of curved paths along attributes that are coordinates of a flow",
+        "PluGeN, Wołczyk et al. 2022, arXiv:2109.09011",
+        "With labels of which some may be missing, where an attribute is a curved function of the "
+        "code.",
+    ),
     "gradient": MethodEntry(
         "discovery.supervised.gradient:Gradient",
         "mean gradients of scores through the generator",
@@ -183,6 +197,40 @@ METHODS: dict[str, MethodEntry] = {
         "mean steps of networks trained to move each code toward a text",
         "StyleCLIP, Patashnik et al. 2021, arXiv:2103.17249",
         "From text, where each image needs its own step, which a trained network predicts.",
+    ),
+    "voynov_babenko": MethodEntry(
+        "discovery.learned.voynov_babenko:VoynovBabenko",
+        "directions trained to be told apart in images",
+        "Voynov & Babenko 2020, arXiv:2002.03754",
+        "Without labels, where directions shall change the image in ways as different as can be; "
+        "some minutes of training. Distinct does not mean nameable: name them afterwards.",
+    ),
+    "warped_gan_space": MethodEntry(
+        "discovery.learned.warped_gan_space:WarpedGANSpace",
+        "mean steps of curved paths trained to be told apart in images",
+        "WarpedGANSpace, Tzelepis et al. 2021, arXiv:2109.13357",
+        "Without labels, where straight directions may not do: paths may bend with the code, and "
+        "the evidence says by how much they do.",
+    ),
+    "disco": MethodEntry(
+        "discovery.learned.disco:DisCo",
+        "directions whose changes an encoder sees as alike within one and unlike between two",
+        "DisCo, Ren et al. 2022, arXiv:2102.10543",
+        "Without labels, where the encoder's code of an image shall be disentangled too.",
+    ),
+    "latent_clr": MethodEntry(
+        "discovery.learned.latent_clr:LatentCLR",
+        "moves whose changes of the image are alike for all codes",
+        "LatentCLR, Yüksel et al. 2021, arXiv:2104.00820",
+        "Without labels, where a direction shall do the same to every image; with an early layer "
+        "training needs no images.",
+    ),
+    "decurved": MethodEntry(
+        "discovery.learned.decurved:DeCurvEd",
+        "mean steps of curved paths that commute, trained to be told apart",
+        "DeCurvEd, Aoshima & Matsubara 2023, arXiv:2211.14573",
+        "Without labels, where edits shall be applied one after another: paths are coordinates, so "
+        "that their order does not matter and each is undone exactly.",
     ),
     "random_directions": MethodEntry(
         "discovery.unsupervised.random_directions:RandomDirections",

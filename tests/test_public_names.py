@@ -19,9 +19,10 @@ PINNED = {
     """,
     "discovery": """
         ActiveSubspace Answers Boundary Lesson Teach ClipBoundary ClipGlobal ClipGradient ClipMapper
-        ClipOptimize ConditionalFlow ConditionalMean GlobalBasis Gradient HessianPenalty LocalBasis
-        LocalChannels METHODS OroJaR PCA RandomDirections Region Samples SeFa StyleSpace Transforms
-        Walks find_method sample
+        ClipOptimize ConditionalFlow ConditionalMean DeCurvEd DisCo GlobalBasis GradCtrl Gradient
+        HessianPenalty LatentCLR LocalBasis LocalChannels METHODS OroJaR PCA PluGeN
+        RandomDirections Region Samples SeFa StyleSpace Transforms VoynovBabenko Walks
+        WarpedGANSpace find_method sample
     """,
     "analysis": """
         Accuracy CalibrationCurve Comparison Consistency Cost Curves DCI Effect Effects

@@ -36,6 +36,8 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "pca": ("styleface64", "w", "n_directions=4, n_codes=20_000"),
     "sefa": ("styleface64", "w", "n_directions=4"),
     "conditional_flow": ("digiface64", "z", "steps=100"),
+    "grad_ctrl": ("digiface64", "z", "steps=100"),
+    "plugen": ("digiface64", "z", "steps=100"),
     "teach": ("digiface64", "z", "n_codes=512"),
     "gradient": ("digiface64", "z", "n_codes=64"),
     "active_subspace": ("digiface64", "z", "n_codes=64, n_directions=2"),
@@ -53,6 +55,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "clip_global": ("digiface64", "z", "n_codes=2, channels=30"),
     "clip_optimize": ("digiface64", "z", "n_codes=4, steps=40"),
     "clip_mapper": ("digiface64", "z", "steps=30"),
+    "voynov_babenko": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
+    "warped_gan_space": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
+    "decurved": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
+    "disco": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
+    "latent_clr": ("digiface64", "z", 'n_directions=4, steps=20, layer="relu.1"'),
     "random_directions": ("digiface64", "z", "n_directions=4"),
 }
 

@@ -4,11 +4,16 @@ Read `base` first: the contract and the file. Import the path classes and `load_
 """
 
 from directions.paths.base import CurvedPath, StoredPath, load_path
+from directions.paths.code_gradient import CodeGradientPath
+from directions.paths.coordinate import CoordinatePath
 from directions.paths.flow import FlowPath
 from directions.paths.instance import InstancePath
 from directions.paths.mapper import MapperPath
 from directions.paths.neural_walk import NeuralWalk
+from directions.paths.unit_step import UnitStepPath
+from directions.paths.warp import WarpPath
 
 __all__ = [
-    "CurvedPath", "FlowPath", "InstancePath", "MapperPath", "NeuralWalk", "StoredPath", "load_path",
+    "CodeGradientPath", "CoordinatePath", "CurvedPath", "FlowPath", "InstancePath", "MapperPath",
+    "NeuralWalk", "StoredPath", "UnitStepPath", "WarpPath", "load_path",
 ]  # fmt: skip

@@ -32,9 +32,13 @@ FORMAT = FileFormat("latdir.path", "path", BankError)
 
 KINDS = {
     "clip_mapper": "directions.paths.mapper:MapperPath",
+    "code_gradient": "directions.paths.code_gradient:CodeGradientPath",
+    "coordinate": "directions.paths.coordinate:CoordinatePath",
     "flow": "directions.paths.flow:FlowPath",
     "instance": "directions.paths.instance:InstancePath",
     "neural_walk": "directions.paths.neural_walk:NeuralWalk",
+    "unit_step": "directions.paths.unit_step:UnitStepPath",
+    "warp": "directions.paths.warp:WarpPath",
 }
 """Kind of path to `module:Class`. Methods bring their own paths, and a file must find them
 without its reader importing every method first."""

@@ -46,7 +46,14 @@ class Couplings(NamedTuple):
 
     @classmethod
     def started(
-        cls, size: int, conditions: int, *, hidden: int, layers: int, seed: int
+        cls,
+        size: int,
+        conditions: int,
+        *,
+        hidden: int,
+        layers: int,
+        seed: int,
+        identity: bool = False,
     ) -> Couplings:
         """Layers that only turn their input: the last weights start at zero.
 
@@ -56,6 +63,7 @@ class Couplings(NamedTuple):
             hidden: Units of each hidden layer.
             layers: Number L.
             seed: Of turns and weights.
+            identity: Whether the first turn takes the others back, so that the map is the identity.
 
         Example:
             >>> flow = Couplings.started(4, 1, hidden=8, layers=3, seed=0)
@@ -72,8 +80,14 @@ class Couplings(NamedTuple):
 
         read = kept + conditions
         outputs = 2 * (size - kept)
+        turns = torch.linalg.qr(torch.randn(layers, size, size, generator=rng))[0]
+        if identity:
+            back = torch.eye(size)
+            for turn in turns[1:]:
+                back = back @ turn
+            turns[0] = back.T
         return cls(
-            torch.linalg.qr(torch.randn(layers, size, size, generator=rng))[0],
+            turns,
             uniform(read, layers, read, hidden),
             uniform(read, layers, hidden),
             uniform(hidden, layers, hidden, hidden),

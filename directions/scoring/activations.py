@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -55,14 +56,15 @@ class _Operations(TorchFunctionMode):
 
 
 def layer_activations(
-    generator: Generator, *, layer: str, space: str
+    generator: Generator, *, layer: str, space: str, gradients: bool = False
 ) -> Callable[[Tensor], Float[Tensor, "n ..."]]:
-    """The function from codes to the output of one layer, without gradients.
+    """The function from codes to the output of one layer.
 
     Args:
         generator: Any generator.
         layer: A name among `layer_names`.
         space: The codes' space.
+        gradients: Whether the result is differentiable where gradients are enabled.
 
     Returns:
         A function of codes `[n, *shape]`; its result keeps the layer's shape, `[n, ...]`.
@@ -95,7 +97,7 @@ def layer_activations(
 
         handle = modules[layer].register_forward_hook(hook) if layer in modules else None
         try:
-            with torch.inference_mode():
+            with nullcontext() if gradients else torch.inference_mode():
                 if handle is not None:
                     generator.synthesize(codes, space)
                 else:

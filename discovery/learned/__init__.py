@@ -1,5 +1,8 @@
-"""Directions from training: flows of codes given attributes.
+"""Directions from training: of flows and readouts on labeled codes, or without labels.
 
-Read `conditional_flow` first. Import the methods from `discovery`, which exports every class of
+With labels read `conditional_flow` first, then `plugen` and `grad_ctrl`. Without labels read
+`contrast` first, moves that a network learns to tell apart: `voynov_babenko`, `warped_gan_space`
+and `decurved` are such moves; `disco` and `latent_clr` compare changes instead. All train by
+`loop`, which keeps checkpoints. Import the methods from `discovery`, which exports every class of
 the registry: adding one is its file and one line there.
 """

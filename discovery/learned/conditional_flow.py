@@ -24,28 +24,24 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 from directions.bank import DirectionBank
-from directions.direction import Direction
-from directions.errors import LatdirError, SamplesError
+from directions.errors import LatdirError
 from directions.paths.couplings import Couplings
 from directions.paths.flow import FlowPath
 from directions.progress import progress_bars, tqdm
-from discovery.base import LabelMethod
 from discovery.estimators.held_out import spearman
-from discovery.estimators.linear import ridge, rotate
+from discovery.learned.loop import LabelTraining
+from discovery.learned.mean_steps import samples_bank
 from discovery.sampling.samples import Samples
 from discovery.supervised.conditional_mean import refuse_collinear
-from discovery.supervised.labels import Labeled, Scale, labeled, warn_of_few
+from discovery.supervised.labels import Labeled, labeled, warn_of_few
+from discovery.supervised.readouts import white_readouts
 
 __all__ = ["ConditionalFlow"]
 
 log = logging.getLogger(__name__)
 
-ROWS_A_COORDINATE = 4
-# Standard deviation of a readout, of 1 for a perfect one, below which codes do not tell.
-LEAST_TOLD = 0.1
 CHECKS = 16
 JUDGED = 2048
 LONGEST_GRADIENT = 5.0
@@ -68,7 +64,7 @@ class _Trained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ConditionalFlow(LabelMethod):
+class ConditionalFlow(LabelTraining):
     """Flows of codes given attributes: curved paths along one attribute, the others held.
 
     `train` gives the paths themselves, one for each attribute; `discover` their mean steps as
@@ -77,13 +73,10 @@ class ConditionalFlow(LabelMethod):
     to 0 and from 0 to 1 sigma), `rank_correlation` of scores with the readout on held-out codes,
     `train_nats` and `validation_nats` a dimension (less is better).
 
+    Its other settings are those of `LabelTraining`.
+
     Attributes:
-        scale: What is regressed on codes: normal quantiles of the ranks, log-odds, or raw scores.
-        steps: Steps of Adam.
-        batch_size: Codes a step.
-        rate: Its highest rate, reached after three tenths of the steps.
-        decay: Weight decay.
-        hidden: Units of the networks' two hidden layers.
+        rate: Highest rate of Adam, reached after three tenths of the steps.
         depth: Coupling layers.
         validation: Share of the samples held out, on which the best state is chosen.
 
@@ -103,24 +96,9 @@ class ConditionalFlow(LabelMethod):
 
     method: ClassVar[str] = "conditional_flow"
 
-    scale: Scale = "rank"
-    steps: int = 800
-    batch_size: int = 512
     rate: float = 2e-3
-    decay: float = 0.1
-    hidden: int = 64
     depth: int = 4
     validation: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.validation < 1:
-            raise LatdirError(f"validation is a fraction between 0 and 1, not {self.validation}")
-        if not self.rate > 0 or self.decay < 0 or self.hidden < 1:
-            raise LatdirError(
-                f"rate {self.rate} is positive, decay {self.decay} is not negative, and hidden "
-                f"{self.hidden} is at least 1"
-            )
 
     def train(
         self, samples: Samples, *, attributes: Sequence[str] | None = None, seed: int = 0
@@ -156,37 +134,25 @@ class ConditionalFlow(LabelMethod):
             LatdirError: As `train`.
         """
         paths, data, out, nats = self._trained(samples, attributes, seed)
-        held = data.codes[out][:JUDGED]
-        shape = samples.codes.shape[1:]
-        made = []
-        for k, (name, path) in enumerate(paths.items()):
-            ahead, behind = path.shift(held, 1.0) - held, held - path.shift(held, -1.0)
-            steps = ahead + behind
-            mean = steps.mean(0)
-            figures = {
-                "agreement": float(cosine_similarity(steps, mean[None]).mean()),
-                "bend": float(1 - cosine_similarity(ahead, behind).mean()),
-                "rank_correlation": spearman(
-                    path.readout(data.codes[out])[:, k], data.scores[k, out]
-                ),
+        told = next(iter(paths.values())).readout(data.codes[out])
+        figures = [
+            {
+                "rank_correlation": spearman(told[:, k], data.scores[k, out]),
                 "held_out": len(out),
                 "train_nats": nats.train,
                 "validation_nats": nats.validation,
                 "rows": len(samples),
             }
-            made.append(
-                Direction.from_vector(
-                    name,
-                    mean.reshape(shape),
-                    space=samples.space,
-                    sigma=samples.population.sigma(mean / mean.norm()),
-                    method=self.method,
-                    config={**self.config, "seed": seed},
-                    evidence=figures,
-                )
-            )
-        provenance = {"classifier": samples.classifier, "samples": len(samples)}
-        return DirectionBank(tuple(made), samples.generator, samples.fingerprint, provenance)
+            for k in range(len(paths))
+        ]
+        return samples_bank(
+            samples,
+            [*paths.values()],
+            data.codes[out][:JUDGED],
+            method=self.method,
+            config={**self.config, "seed": seed},
+            evidence=figures,
+        )
 
     def _trained(
         self, samples: Samples, attributes: Sequence[str] | None, seed: int
@@ -270,40 +236,14 @@ class ConditionalFlow(LabelMethod):
 
 def _charted(data: Labeled) -> _Chart:
     """Coordinates of codes: the readouts of the attributes, and the whitened rest."""
-    n, k = len(data.codes), len(data.names)
+    k = len(data.names)
     refuse_collinear(torch.corrcoef(data.targets.double()).reshape(k, k), data.names)
-    turned = rotate(data.codes, exact=True)
-    rank = len(turned.spectrum)
-    if n < ROWS_A_COORDINATE * rank:
-        raise SamplesError(
-            f"{n} samples to train on are too few for a flow of {rank} coordinates: label "
-            f"{ROWS_A_COORDINATE * rank} or more for it, or use conditional_mean"
-        )
-    if rank < k + 2:
-        raise SamplesError(
-            f"codes that vary in {rank} dimensions leave nothing to flow beside {k} attributes: "
-            f"name at most {max(rank - 2, 0)}"
-        )
-    scale = (turned.spectrum.double() / n).sqrt()
-    basis = turned.basis.double()
-    white = (turned.codes.double() / scale[:, None]).T
-    targets = data.targets.double()
-    targets = (targets - targets.mean(1, keepdim=True)) / targets.std(1, keepdim=True)
-    R = ridge(white, targets).weights.double()
-    told = R.norm(dim=1)
-    for name, share in zip(data.names, told.tolist(), strict=True):
-        if share < LEAST_TOLD:
-            raise SamplesError(
-                f"the codes do not tell {name!r} (correlation {share:.2f}): leave it out with "
-                "attributes=[…], or label more samples"
-            )
-    R = R / told[:, None]
-    refuse_collinear(R @ R.T, data.names)
-    rest = torch.linalg.svd(R, full_matrices=True).Vh[k:]
-    both = torch.cat([R, rest])
-    chart = basis @ (both / scale).T
-    back = torch.linalg.inv(both.T) * scale @ basis.T
-    return _Chart(*(t.to(data.codes) for t in (turned.mean, chart, back)))
+    white = white_readouts(data.codes, data.targets, data.names)
+    rest = torch.linalg.svd(white.R, full_matrices=True).Vh[k:]
+    both = torch.cat([white.R, rest])
+    chart = white.basis @ (both / white.scale).T
+    back = torch.linalg.inv(both.T) * white.scale @ white.basis.T
+    return _Chart(*(t.to(data.codes) for t in (white.mean, chart, back)))
 
 
 @torch.no_grad()

@@ -63,6 +63,9 @@ class Gradient(ScoreMethod):
         values: Whether the scores are used as well.
         space: Latent space of the codes; by default the generator's first.
         batch_size: Codes at a time; bounds the memory.
+        consistency: Share of the codes on which a coordinate's gradient must have the direction's
+            sign, 0.75 as in StyleMC (Kocasari et al. 2022, arXiv:2112.08493); the direction is 0
+            in all others. For spaces whose coordinates mean something, such as styles.
 
     Example:
         >>> from directions.planted.world import planted
@@ -79,9 +82,14 @@ class Gradient(ScoreMethod):
     values: bool = True
     space: str | None = None
     batch_size: int = 32
+    consistency: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.consistency <= 1:
+            raise LatdirError(
+                f"consistency is a share of the codes, 0 to 1, not {self.consistency}"
+            )
         if self.n_codes < 4:
             raise LatdirError(
                 f"n_codes {self.n_codes} is too few to estimate an error from: give at least 4, "
@@ -207,6 +215,16 @@ class _Estimate:
             return _slope(z[rows], s[rows], g[rows], prior, metric, own, settings.center)[0]
 
         b, weight = _slope(z, s, g, prior, metric, labels, settings.center)
+        if settings.consistency > 0:
+            share = ((g.sign() == b.sign()) & (g != 0)).double().mean(0)
+            left = share >= settings.consistency
+            if not left.any():
+                raise LatdirError(
+                    f"no coordinate's gradient of {name!r} has the same sign on "
+                    f"{settings.consistency:.0%} of the codes ({float(share.max()):.0%} at most): "
+                    "lower consistency"
+                )
+            b = b * left
         unit = b / b.norm()
         along = g @ unit
         slope = along.quantile(0.5)
@@ -217,6 +235,7 @@ class _Estimate:
         evidence = {
             "codes": len(g),
             "dropped": dropped,
+            **({"coordinates": int((b != 0).sum())} if settings.consistency > 0 else {}),
             "split_half_cosine": cosine,
             "split_half_angle": half,
             "expected_angle": whole,

@@ -36,6 +36,9 @@ class ClipGradient(TextMethod):
         values: Whether the similarities themselves are used as well.
         space: Latent space of the codes; by default the generator's first.
         batch_size: Codes at a time; bounds the memory.
+        consistency: Share of the codes on which a coordinate's gradient must have the direction's
+            sign, as StyleMC's filter of channels (Kocasari et al. 2022, arXiv:2112.08493) has 0.75;
+            the direction is 0 in all others. 0 keeps all.
 
     Example:
         >>> from directions.planted.world import planted
@@ -52,6 +55,7 @@ class ClipGradient(TextMethod):
     values: bool = True
     space: str | None = None
     batch_size: int = 32
+    consistency: float = 0.0
 
     method: ClassVar[str] = "clip_gradient"
 
@@ -64,4 +68,5 @@ class ClipGradient(TextMethod):
             values=self.values,
             space=self.space,
             batch_size=self.batch_size,
+            consistency=self.consistency,
         ).discover(generator, classifier=words.judge(clip), seed=seed)

@@ -139,6 +139,9 @@ INPUTS = {
         str | None, "Attributes wanted, with commas between; all by default.", _attributes
     ),
     "seed": Input(int, "Seed of everything drawn."),
+    "checkpoint": Input(
+        Path | None, "File that keeps the training: the same command goes on where it was killed."
+    ),
 }
 
 

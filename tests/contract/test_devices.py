@@ -38,8 +38,18 @@ from directions.generators.base import Generator
 from directions.generators.stylegan import stylegan2_inference
 from directions.images import resize
 from directions.inversion.encoders import Encoder, EncoderConfig
-from directions.paths import FlowPath, InstancePath, MapperPath, NeuralWalk
+from directions.paths import (
+    CodeGradientPath,
+    CoordinatePath,
+    FlowPath,
+    InstancePath,
+    MapperPath,
+    NeuralWalk,
+    UnitStepPath,
+    WarpPath,
+)
 from directions.paths.base import KINDS
+from directions.paths.code_gradient import Readout
 from directions.paths.couplings import Couplings
 from directions.paths.mapper import perceptron
 from directions.planted.clip import PlantedClip
@@ -223,6 +233,20 @@ def path(kind: str, generator, bank):
         flow = Couplings.started(size - 1, 1, hidden=2, layers=2, seed=0)
         chart = torch.zeros(size), torch.eye(size), torch.eye(size)
         return FlowPath("smile", "z", ("smile",), "x", 1.0, 1.0, *chart, flow, "toy", "0" * 64)
+    if kind == "code_gradient":
+        layers = torch.eye(size)[:1], torch.eye(size)[:2], torch.zeros(2), torch.ones(1, 2)
+        figures = ("smile",), True, 1.0, 1.0, 1.0, "", torch.zeros(size)
+        return CodeGradientPath("smile", "z", *figures, Readout(*layers), "toy", "0" * 64)
+    if kind == "coordinate":
+        flow = Couplings.started(size, 0, hidden=2, layers=2, seed=0)
+        chart = torch.zeros(size), torch.eye(size), torch.eye(size)
+        return CoordinatePath("smile", "z", 0, 1.0, 1.0, *chart, flow, "toy", "0" * 64, {})
+    if kind == "warp":
+        sets = torch.zeros(size), torch.eye(size), torch.ones(size)
+        return WarpPath("smile", "z", 1.0, 1.0, 0.5, *sets, "toy", "0" * 64)
+    if kind == "unit_step":
+        layer = (torch.eye(size),), (torch.ones(size),)
+        return UnitStepPath("smile", "z", 1.0, *layer, "toy", "0" * 64)
     field = [torch.ones(size), torch.ones(2, size), torch.ones(2), torch.ones(size, 2)]
     return NeuralWalk("smile", "pixels", "z", *field, 1.0, 1.0, 0.5, "toy", "0" * 64)
 

@@ -61,6 +61,8 @@ CASES = {
     "boundary": Case({"bootstrap": 0}, ordered=None),
     "conditional_mean": Case(ordered=None),
     "conditional_flow": Case({"steps": 60, "hidden": 16}, ordered=None),
+    "grad_ctrl": Case({"steps": 60}, ordered=None),
+    "plugen": Case({"steps": 60, "hidden": 16}, ordered=None),
     "gradient": Case({"n_codes": 64}, ordered=None),
     "active_subspace": Case({"n_codes": 64, "n_directions": 1}, ordered=None),
     # Of one attribute: its own tests hold it to an angle.
@@ -84,6 +86,24 @@ CASES = {
     ),
     "orojar": Case({"n_directions": 5, "n_codes": 8}),
     "hessian_penalty": Case({"n_directions": 5, "n_codes": 8, "steps": 20}, cosine=0.95),
+    # What can be told apart is a subspace, which their own tests hold them to.
+    "voynov_babenko": Case(
+        {"n_directions": 5, "n_codes": 64, "steps": 4}, cosine=None, ordered="accuracy"
+    ),
+    "warped_gan_space": Case(
+        {"n_directions": 5, "n_codes": 64, "steps": 4, "pairs": 4}, cosine=None, ordered="accuracy"
+    ),
+    "decurved": Case(
+        {"n_directions": 5, "n_codes": 64, "steps": 4, "hidden": 8},
+        cosine=None,
+        ordered="accuracy",
+    ),
+    "disco": Case(
+        {"n_directions": 5, "n_codes": 64, "steps": 4, "batch_size": 8},
+        cosine=None,
+        ordered="accuracy",
+    ),
+    "latent_clr": Case({"n_directions": 5, "steps": 4}, cosine=None, ordered="accuracy"),
     "random_directions": Case({"n_directions": 5}, cosine=None, ordered=None),
 }
 
@@ -155,6 +175,8 @@ def test_other_kinds_of_argument_are_named(name):
         "boundary",
         "conditional_flow",
         "conditional_mean",
+        "grad_ctrl",
+        "plugen",
         "gradient",
         "active_subspace",
         "stylespace",

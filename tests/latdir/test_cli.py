@@ -138,6 +138,17 @@ def test_a_method_without_labels_runs(run, tmp_path: Path) -> None:
     assert len(DirectionBank.load(tmp_path / "p.safetensors")) == 3
 
 
+def test_a_training_goes_on_from_its_checkpoint(run, tmp_path: Path) -> None:
+    line = "discover latent_clr --generator mine:generator --n-directions 2 --checkpoint kept "
+    assert run(f"{line} --steps 2 --out a.safetensors")[0] == 0
+    assert run(f"{line} --steps 2 --out b.safetensors")[0] == 0
+    banks = [DirectionBank.load(tmp_path / f"{name}.safetensors") for name in "ab"]
+    assert (banks[0].matrix() == banks[1].matrix()).all()
+    code, _, err = run(f"{line} --steps 3 --out c.safetensors")
+    assert code == 2
+    assert "kept keeps a training with steps 2, and this one has 3" in err
+
+
 def test_merge_and_convert(run, bank: Path, tmp_path: Path) -> None:
     code, out, err = run("bank merge found.safetensors found.safetensors --out two.safetensors")
     assert code == 2

@@ -21,9 +21,12 @@ FILES_ONLY = {
 }  # fmt: skip
 # What loads a generator without making an image: codes, priors, weights; inversion is in float32.
 NO_IMAGES = {"bank convert", "samples import", "invert"}
-# Methods that score images without derivatives, or multiply large matrices; others run in the
-# precision of the weights.
-CHOOSING = {"clip_boundary", "clip_global", "pca", "stylespace"}
+# Methods that score images without derivatives, train on images, or multiply large matrices; others
+# run in the precision of the weights.
+CHOOSING = {
+    "clip_boundary", "clip_global", "decurved", "disco", "latent_clr", "pca", "stylespace",
+    "voynov_babenko", "warped_gan_space",
+}  # fmt: skip
 
 
 def commands(group: Any, name: str = "") -> Iterator[tuple[str, set[str]]]:

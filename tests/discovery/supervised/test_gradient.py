@@ -8,10 +8,11 @@ from directions import LatdirError, Rendering
 from directions.classifiers import Attribute, Classifier, Combined
 from directions.planted.world import planted
 from directions.scoring.gradients import ScoreGradients, score_gradients
+from directions.space import Prior
 from discovery.registry import find_method
 from discovery.supervised import robust_means as robust
 from discovery.supervised.active_subspace import ActiveSubspace, active_subspace
-from discovery.supervised.gradient import Gradient, estimate_direction
+from discovery.supervised.gradient import Gradient, _Estimate, estimate_direction
 from discovery.supervised.gradient import half_sample_agreement as halve
 from tests.worlds import WORLDS, Mapped, Noisy, labeled, world
 
@@ -252,6 +253,31 @@ def test_a_broken_code_is_dropped_and_many_are_refused():
     assert cosines(bank, generator.truth)[1:].min() > 0.99
     with pytest.raises(LatdirError, match=r"'factor_0' is NaN or infinite at \d+ of 100 codes"):
         Gradient(n_codes=100).discover(generator, classifier=broken(0.0))
+
+
+def test_coordinates_whose_sign_flips_are_left_out():
+    """Of a coordinate that rises on all codes, on 80 %, and on half with a larger mean."""
+    n = 200
+    rng = torch.Generator().manual_seed(0)
+    gradients = torch.ones(n, 3)
+    gradients[: n // 5, 1] = -0.5
+    gradients[: n // 2, 2] = -1.0
+    gradients[n // 2 :, 2] = 5.0
+    found = ScoreGradients(torch.randn(n, 3, generator=rng), torch.randn(n, 1), gradients[:, None])
+    prior = Prior.standard(3)
+    kept = {}
+    for consistency in (0.0, 0.75, 0.9):
+        settings = Gradient(values=False, center="mean", consistency=consistency)
+        one = _Estimate.of("a", found, 0, prior, None, settings)
+        kept[consistency] = (one.vector != 0).tolist()
+        assert one.evidence.get("coordinates") == (sum(kept[consistency]) if consistency else None)
+        assert float(one.vector.norm()) == pytest.approx(1)
+    assert kept == {0: [True] * 3, 0.75: [True, True, False], 0.9: [True, False, False]}
+    with pytest.raises(LatdirError, match=r"no coordinate's gradient of 'a' .* \(50% at most\): l"):
+        _Estimate.of("a", ScoreGradients(*found[:2], gradients[:, None, 2:].expand(-1, 1, 3)), 0,
+                     prior, None, Gradient(values=False, consistency=0.75))  # fmt: skip
+    with pytest.raises(LatdirError, match=r"consistency is a share of the codes, 0 to 1, not 1\.5"):
+        Gradient(consistency=1.5)
 
 
 def test_refusals():

@@ -1,0 +1,213 @@
+"""Curvilinear coordinates trained to be told apart: curved paths that commute.
+
+T. Aoshima & T. Matsubara: Deep Curvilinear Editing (DeCurvEd), CVPR 2023, arXiv:2211.14573. One
+invertible map f takes codes to coordinates, and direction k is the k-th of them: a code moves to
+f⁻¹(f(x) + ε eₖ). The map is trained as in `contrast.py`. Two edits give the same in either order,
+and an edit is undone by its negative, exactly.
+
+Difference from the paper: f is of coupling layers (`directions.paths.couplings`), whose inverse is
+exact, where the paper solves a differential equation; it starts as a rotation of whitened codes, so
+that paths are straight before training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from directions.bank import DirectionBank
+from directions.errors import LatdirError
+from directions.generators.base import Generator
+from directions.numerics.eigen import eigh
+from directions.paths.coordinate import CoordinatePath
+from directions.paths.couplings import Couplings
+from directions.progress import progress_bars
+from discovery.learned.contrast import Contrasted, ContrastMethod, Mover, spread
+from discovery.learned.mean_steps import path_bank
+
+__all__ = ["DeCurvEd", "whitening"]
+
+JUDGED = 256
+FLAT = 1e-10
+
+
+class Curvilinear(Mover):
+    """Moves along the first coordinates of coupling layers.
+
+    Args:
+        chart: Mean, chart and its inverse, as of `whitening`.
+        couplings: The map before training.
+        scale: Latent units to one of an amount, which is in standard deviations here.
+    """
+
+    mean: Tensor
+    chart: Tensor
+    back: Tensor
+
+    def __init__(
+        self, chart: tuple[Tensor, Tensor, Tensor], couplings: Couplings, scale: float
+    ) -> None:
+        super().__init__()
+        for name, tensor in zip(("mean", "chart", "back"), chart, strict=True):
+            self.register_buffer(name, tensor)
+        self.register_buffer("turns", couplings.turns)
+        self.weights = nn.ParameterList(couplings[1:])
+        self.scale = scale
+
+    @property
+    def couplings(self) -> Couplings:
+        """The map as it is now."""
+        return Couplings(self.get_buffer("turns"), *self.weights)
+
+    def forward(self, codes: Tensor, index: Tensor, amount: Tensor) -> Tensor:
+        """As `Mover.forward`."""
+        x = (codes - self.mean) @ self.chart
+        flow, none = self.couplings, x[:, :0]
+        step = torch.zeros_like(x).scatter(1, index[:, None], amount[:, None] / self.scale)
+        new = flow.inverse(flow.forward(x, none)[0] + step, none)
+        return codes + (new - x) @ self.back
+
+
+@dataclass(frozen=True)
+class DeCurvEd(ContrastMethod):
+    """Curved paths that commute, trained to be told apart; see `ContrastMethod` for the rest.
+
+    `train` gives the paths themselves, which share one map; `discover` their mean steps. Evidence:
+    `accuracy` and `amount_error` of the reconstructor on held-out codes, `agreement` (mean cosine
+    of the codes' own steps with the mean step), and `bend` (1 - mean cosine of a code's steps from
+    -1 to 0 and from 0 to 1 sigma).
+
+    Attributes:
+        reach: Longest step, in mean standard deviations of the codes' coordinates.
+        hidden: Units of the networks' two hidden layers.
+        depth: Coupling layers.
+
+    Example:
+        >>> from directions.generators import load_generator
+        >>> found = DeCurvEd(n_directions=2, hidden=8, steps=20, n_codes=64, batch_size=8)
+        >>> found.discover(load_generator("planted"))
+        DirectionBank(planted: decurved_00, decurved_01)
+    """
+
+    reach: float = 3.0
+    hidden: int = 64
+    depth: int = 4
+
+    method: ClassVar[str] = "decurved"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden < 1:
+            raise LatdirError(f"hidden is {self.hidden}: give at least 1")
+
+    def train(
+        self,
+        generator: Generator,
+        *,
+        seed: int = 0,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> dict[str, CoordinatePath]:
+        """The paths by name, those told best first; each can be saved by itself.
+
+        Args:
+            generator: As for `discover`.
+            seed: As for `discover`.
+            checkpoint: As for `discover`.
+
+        Raises:
+            LatdirError: As `discover`.
+        """
+        with progress_bars(self.progress):
+            return self._trained(generator, seed, checkpoint)[0]
+
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        seed: int = 0,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> DirectionBank:
+        """The mean steps of the paths.
+
+        Args:
+            generator: As for the family.
+            seed: As for the family.
+            checkpoint: As for the family.
+
+        Raises:
+            LatdirError: More directions than dimensions, images that do not depend on codes
+                differentiably, or a checkpoint of another run.
+        """
+        paths, found = self._trained(generator, seed, checkpoint)
+        space = next(iter(paths.values())).space
+        figures = [
+            {
+                "accuracy": float(found.accuracy[p.index]),
+                "amount_error": float(found.error[p.index]),
+            }
+            for p in paths.values()
+        ]
+        return path_bank(
+            generator,
+            [*paths.values()],
+            generator.sample(JUDGED, seed=seed, start=self.n_codes, space=space),
+            method=self.method,
+            config=self.config,
+            evidence=figures,
+            provenance={"seed": seed, **found.provenance},
+        )
+
+    def _trained(
+        self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None
+    ) -> tuple[dict[str, CoordinatePath], Contrasted]:
+        space, found = self._contrasted(generator, seed, checkpoint)
+        mover = found.mover
+        assert isinstance(mover, Curvilinear)
+        flow = Couplings(*(t.detach().cpu().contiguous() for t in mover.couplings))
+        codes = generator.sample(JUDGED, seed=seed, start=self.n_codes, space=space).cpu()
+        paths = {}
+        for i, j in enumerate(found.accuracy.argsort(descending=True, stable=True).tolist()):
+            path = CoordinatePath(
+                f"{self.method}_{i:02d}",
+                space,
+                j,
+                1.0,
+                1.0,
+                mover.mean.cpu(),
+                mover.chart.cpu(),
+                mover.back.cpu(),
+                flow,
+                generator.name,
+                generator.fingerprint,
+                {},
+            )
+            sigma = float(path.coordinates(codes)[:, j].std())
+            path = replace(path, per_sigma=sigma)
+            steps = (path.shift(codes, 0.1) - codes).flatten(1)
+            paths[path.name] = replace(path, length=float(steps.norm(dim=1).mean()) / 0.1)
+        return paths, found
+
+    def _mover(self, generator: Generator, space: str, seed: int) -> Mover:
+        chart = whitening(generator, space)
+        rank = chart[1].shape[1]
+        if self.n_directions > rank:
+            raise LatdirError(
+                f"codes of {space} vary in {rank} dimensions, which have no "
+                f"{self.n_directions} coordinates: lower n_directions to {rank}"
+            )
+        flow = Couplings.started(rank, 0, hidden=self.hidden, layers=self.depth, seed=seed)
+        return Curvilinear(chart, flow, spread(generator, space))
+
+
+def whitening(generator: Generator, space: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean of a space's codes, the matrix `[d, r]` that makes them white, and its inverse."""
+    prior = generator.prior(space)
+    found = eigh(prior.covariance)
+    kept = found.values > FLAT * found.values[0]
+    scale, basis = found.values[kept].sqrt(), found.vectors[kept]
+    chart, back = (basis / scale[:, None]).T.contiguous(), scale[:, None] * basis
+    return prior.mean.float(), chart.float(), back.float()

@@ -1,0 +1,96 @@
+"""Curvilinear coordinates: paths that commute, come back and can be told apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from directions.errors import LatdirError
+from directions.paths import CoordinatePath, load_path
+from directions.paths.couplings import Couplings
+from directions.planted.world import planted
+from discovery import DeCurvEd
+from tests.discovery.learned.test_voynov_babenko import Grainy, inside
+from tests.worlds import world
+
+SMALL = {"n_codes": 64, "steps": 6, "batch_size": 8, "hidden": 8, "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    generator = world("anisotropic", dim=8, factors=3)
+    return generator, DeCurvEd(n_directions=3, rate=0.05, **SMALL).train(generator)
+
+
+def test_paths_commute_come_back_and_keep_their_file(trained, tmp_path):
+    generator, paths = trained
+    codes = generator.sample(16, seed=4)
+    a, b, _ = paths.values()
+    one, other = b.shift(a.shift(codes, 1.5), -2.0), a.shift(b.shift(codes, -2.0), 1.5)
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+    torch.testing.assert_close(a.shift(a.shift(codes, 2.0), -2.0), codes, atol=1e-4, rtol=0)
+    # They bend: steps of different codes differ.
+    steps = a.shift(codes, 1.0) - codes
+    assert (steps - steps.mean(0)).abs().max() > 1e-3
+    again = load_path(a.save(tmp_path / "a"), generator=generator)
+    assert torch.equal(again.shift(codes, 1.3), a.shift(codes, 1.3))
+    each = torch.linspace(-1, 1, 16)
+    torch.testing.assert_close(a.shift(codes, each)[5:6], a.shift(codes[5:6], float(each[5])))
+
+
+def test_one_sigma_is_a_standard_deviation_of_the_coordinate(trained):
+    generator, paths = trained
+    codes = generator.sample(2000, seed=4)
+    for path in paths.values():
+        before = path.coordinates(codes)
+        change = path.coordinates(path.shift(codes, 1.0)) - before
+        others = [i for i in range(8) if i != path.index]
+        torch.testing.assert_close(change[:, others], 0 * change[:, others], atol=1e-4, rtol=0)
+        assert float(change[:, path.index].mean() / before[:, path.index].std()) == pytest.approx(
+            1, abs=0.1
+        )
+        step = (path.shift(codes, 0.1, unit="latent") - codes).norm(dim=1).mean()
+        assert float(step) == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_run_is_the_same_again_and_goes_on(tmp_path):
+    generator = world(dim=8, factors=3)
+    method = DeCurvEd(n_directions=3, **SMALL)
+    bank = method.discover(generator, seed=2, checkpoint=tmp_path / "run")
+    assert torch.equal(bank.matrix(), method.discover(generator, seed=2).matrix())
+    resumed = method.discover(generator, seed=2, checkpoint=tmp_path / "run")
+    assert torch.equal(bank.matrix(), resumed.matrix())
+
+
+@pytest.mark.slow
+def test_paths_are_where_the_image_changes():
+    generator = planted(factors=3, dim=12, nuisances=0, size=8, bend=0.5)
+    generator.__class__ = Grainy
+    settings = {"n_codes": 256, "rate": 1e-2, "amount_weight": 1.0, "precision": "float32"}
+    found = DeCurvEd(n_directions=3, steps=800, hidden=16, **settings).discover(generator)
+    start = DeCurvEd(n_directions=3, steps=1, hidden=16, **settings).discover(generator)
+    assert inside(found, generator.truth).mean() > 0.2 + inside(start, generator.truth).mean()
+    assert found.provenance["accuracy"] > start.provenance["accuracy"] + 0.2
+
+
+def test_bad_input_is_named(trained):
+    generator, paths = trained
+    path = next(iter(paths.values()))
+    with pytest.raises(LatdirError, match="vary in 8 dimensions, which have no 9 coordinates: low"):
+        DeCurvEd(n_directions=9, **SMALL).discover(generator)
+    with pytest.raises(LatdirError, match="hidden is 0: give at least 1"):
+        DeCurvEd(hidden=0)
+    with pytest.raises(LatdirError, match="has no unit 'years': use sigma, latent"):
+        path.shift(torch.zeros(1, 8), 1.0, unit="years")
+    with pytest.raises(LatdirError, match="moves codes of 8 numbers, not 7"):
+        path.shift(torch.zeros(1, 7), 1.0)
+    flow = Couplings.started(4, 0, hidden=2, layers=2, seed=0)
+    chart = torch.zeros(4), torch.eye(4), torch.eye(4)
+    owner = flow, "toy", "0" * 64
+    with pytest.raises(LatdirError, match="has index 4: there are 4 coordinates, from 0"):
+        CoordinatePath("a", "z", 4, 1.0, 1.0, *chart, *owner, {})
+    with pytest.raises(LatdirError, match="a response is not zero"):
+        CoordinatePath("a", "z", 0, 1.0, 1.0, *chart, *owner, {"years": 0.0})
+    other = Couplings.started(4, 1, hidden=2, layers=2, seed=0)
+    with pytest.raises(LatdirError, match="with codes of 4 numbers they must be"):
+        CoordinatePath("a", "z", 0, 1.0, 1.0, *chart, other, "toy", "0" * 64, {})
