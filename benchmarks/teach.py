@@ -44,7 +44,7 @@ from discovery.teaching.lesson import Lesson, Question
 
 ATTRIBUTES = ("smiling", "yaw", "mouth_open", "male", "age")
 LABELS, LABELS_SEED = 20_000, 2027
-LESSONS = (100, 120)
+LESSONS = (200, 220)
 CUTS = (0.35, 1.0)
 PREVALENCE = 1 / 3
 STAGES = ((20, 1), (23, 4))  # strips, sheets
