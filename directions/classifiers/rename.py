@@ -85,6 +85,13 @@ class Renamed(Classifier):
         wanted = None if names is None else self._old(names)
         return self.classifier.inference(precision=precision, names=wanted, compile=compile)
 
+    def inference_logits(
+        self, *, precision: Precision = "float32", names: Sequence[str] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """The classifier's own fast form."""
+        wanted = None if names is None else self._old(names)
+        return self.classifier.inference_logits(precision=precision, names=wanted)
+
 
 def under_common_names(classifier: Classifier) -> Classifier:
     """A classifier with its attributes under the names that other classifiers have for them.

@@ -25,6 +25,7 @@ from directions.classifiers.base import Classifier, check_classifier
 from directions.classifiers.rename import under_common_names
 from directions.disentangling.mixing import disentangle
 from directions.errors import LatdirError
+from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.progress import tqdm
 from directions.scoring.moved import Moves, moved_codes
@@ -32,7 +33,7 @@ from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.seeds import MIXING_SEED
 
-__all__ = ["independent", "labeler_effects", "step_effects"]
+__all__ = ["LogOdds", "independent", "labeler_effects", "step_effects"]
 
 
 def step_effects(
@@ -70,7 +71,8 @@ def step_effects(
         >>> bool(found[0, 0] > 0.8) and bool(found[0, 1].abs() < 1e-3)
         True
     """
-    return _effects(generator, classifier.logits, bank, codes, step, rendering)
+    look = LogOdds([classifier], classifier.names)
+    return _effects(generator, look, bank, codes, step, rendering)
 
 
 def labeler_effects(
@@ -100,20 +102,41 @@ def labeler_effects(
     if not labelers:
         raise LatdirError("give at least one labeler, such as load_classifier('faces')")
     known = [under_common_names(check_classifier(labeler)) for labeler in labelers]
-    names = list(attributes)
-    for labeler in known:
-        labeler.columns(names)
+    look = LogOdds(known, attributes)
+    effects = _effects(generator, look, bank, codes, step, rendering)
+    return effects.reshape(-1, len(known), len(look.names)).transpose(0, 1)
 
-    def logits(images: Tensor) -> Tensor:
-        return torch.cat([labeler.logits_of(images, names) for labeler in known], 1)
 
-    effects = _effects(generator, logits, bank, codes, step, rendering)
-    return effects.reshape(-1, len(known), len(names)).transpose(0, 1)
+class LogOdds:
+    """What several labelers say of images, side by side, on the scale of log-odds.
+
+    Args:
+        labelers: Each has all the attributes.
+        names: Which attributes.
+
+    Raises:
+        LatdirError: An attribute that one of them lacks.
+    """
+
+    def __init__(self, labelers: Sequence[Classifier], names: Sequence[str]) -> None:
+        for labeler in labelers:
+            labeler.columns(names)
+        self.labelers, self.names = tuple(labelers), tuple(names)
+        self.concurrent = all(labeler.concurrent for labeler in labelers)
+
+    def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n la"]:
+        """Log-odds of probabilities, values unchanged."""
+        return torch.cat([c.logits_of(images, self.names) for c in self.labelers], 1)
+
+    def inference(self, *, precision: Precision = "float32") -> Callable[[Tensor], Tensor]:
+        """The same by the labelers' fast forms, without gradients."""
+        reads = [c.inference_logits(precision=precision, names=self.names) for c in self.labelers]
+        return lambda images: torch.cat([read(images) for read in reads], 1)
 
 
 def _effects(
     generator: Generator,
-    logits: Callable[[Tensor], Tensor],
+    look: LogOdds,
     bank: DirectionBank,
     codes: Tensor,
     step: float,
@@ -122,12 +145,11 @@ def _effects(
     if len(codes) < 2:
         raise LatdirError(f"effects on {len(codes)} codes have no scale: give at least two")
     space = bank.check(generator).directions[0].space
-    scorer = Scorer(generator, space=space, embed=logits, rendering=rendering)
-
+    n = 2 * len(bank) * len(codes)
+    scorer = Scorer(generator, space=space, embed=look, rendering=rendering, n=n)
     moves = Moves(bank.directions, torch.tensor([-step, step], dtype=torch.float64))
     spread = scorer.embed(codes).double().std(0)
     scores = torch.empty(len(bank), 2, len(codes), len(spread)).to(spread)
-    n = 2 * len(bank) * len(codes)
     hidden = not rendering.progress
     with tqdm(total=n, desc="effects", unit="image", delay=1, disable=hidden) as bar:
         batches = moved_codes(codes, [moves], batch_size=scorer.batch_size)

@@ -83,6 +83,9 @@ def test_logits_of_some_attributes_are_the_columns_of_all_of_them(case):
     with torch.no_grad():
         picked = classifier.logits(images)[:, classifier.columns(names)]
         torch.testing.assert_close(classifier.logits_of(images, names), picked)
+    fast = classifier.inference_logits(names=names)(images)
+    assert ((fast - picked).abs() <= 0.01 * picked.std(0) + 1e-4).all()
+    assert not fast.requires_grad
     with pytest.raises(LatdirError, match="has no attribute 'wings'"):
         classifier.logits_of(images, ["wings"])
 

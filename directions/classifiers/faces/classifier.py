@@ -198,6 +198,17 @@ class FaceClassifier(Classifier):
         Raises:
             LatdirError: An attribute it does not have.
         """
+        return self._prepared(precision, names, logits=False)
+
+    def inference_logits(
+        self, *, precision: Precision = "float32", names: Sequence[str] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """The networks' own log-odds by the same form; arguments as of `inference`."""
+        return self._prepared(precision, names, logits=True)
+
+    def _prepared(
+        self, precision: Precision, names: Sequence[str] | None, *, logits: bool
+    ) -> Callable[[Tensor], Tensor]:
         wanted = self.names if names is None else tuple(names)
         self.columns(wanted)
         nets = _nets_of(wanted)
@@ -210,7 +221,8 @@ class FaceClassifier(Classifier):
 
             def tile(images: Tensor) -> Tensor:
                 seen = fast.fast_seen(images, margin=self.margin, size=SIZE, prepare=prepare)
-                return self._columns(_collected({n: run(seen) for n, run in runs.items()}), wanted)
+                found = _collected({net: run(seen) for net, run in runs.items()})
+                return self._columns(found, wanted, logits=logits)
 
             return tile
 

@@ -172,6 +172,17 @@ class MobileFaceClassifier(Classifier):
         Raises:
             LatdirError: An attribute it does not have.
         """
+        return self._prepared(precision, names, logits=False)
+
+    def inference_logits(
+        self, *, precision: Precision = "float32", names: Sequence[str] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """The networks' own log-odds by the same form; arguments as of `inference`."""
+        return self._prepared(precision, names, logits=True)
+
+    def _prepared(
+        self, precision: Precision, names: Sequence[str] | None, *, logits: bool
+    ) -> Callable[[Tensor], Tensor]:
         wanted = self.names if names is None else tuple(names)
         self.columns(wanted)
         layout = torch.channels_last
@@ -188,7 +199,7 @@ class MobileFaceClassifier(Classifier):
                 found: Columns = {}
                 for net, network in ready.items():
                     seen = _seen(net, images).contiguous(memory_format=layout)
-                    found |= _COLUMNS[net](network(seen), False)
+                    found |= _COLUMNS[net](network(seen), logits)
                 return torch.stack([found[n] for n in wanted], 1)
 
             return tile
