@@ -25,6 +25,7 @@ from directions.inversion.encoders import Encoded, Encoder, load_encoder
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.folders import invert_folder
 from directions.inversion.invert import invert
+from directions.inversion.mimic import Filter, mimic
 from directions.inversion.objective import Degradation, Objective, psnr
 from directions.inversion.recipes import RECIPES, find_recipe
 from directions.inversion.recipes.ensembling import ensemble_scores, generative_views
@@ -56,6 +57,7 @@ __all__ = [
     "Degradation",
     "Encoded",
     "Encoder",
+    "Filter",
     "Fitted",
     "Frames",
     "Given",
@@ -82,6 +84,7 @@ __all__ = [
     "interpolated_features",
     "invert",
     "invert_folder",
+    "mimic",
     "load_encoder",
     "psnr",
 ]

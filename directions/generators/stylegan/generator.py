@@ -18,7 +18,7 @@ w, p and pn are equivalent, and so are w+ and pn+; from w the map to all
 others is exact too. Where there is no exact inverse, the map is least squares: from w+ to w
 the mean of the layers; from s to w+, for each layer, the w whose affine maps come closest to
 the styles; from s to w the one w that fits all affine maps best. There is no map
-back to z.
+back to z: `directions.invert(…, space="z")` finds z by its images.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ class StyleGenerator(Generator):
         if target == "z":
             raise SpaceError(
                 f"{self.name} has no map from space {source!r} back to 'z': "
-                "keep the z codes that they were mapped from, or edit in w"
+                "keep the z codes that they were mapped from, edit in w, or find z by its images, "
+                f"invert(generator, generator.synthesize(codes, {source!r}), space='z')"
             )
         here = source
         while here != target:
