@@ -37,7 +37,7 @@ NOT_CALLED = {
     "progress_bars",
     # Nested records that only their own functions make; what they are made from is fuzzed.
     "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
-    "Inversion", "Leakage", "Naming", "Participation", "Realism", "Solution",
+    "Deltas", "Inversion", "Leakage", "Naming", "Participation", "Realism", "Solution", "Tuning",
     # They read weights that are not included, or draw them at random for seconds.
     "lpips_distance", "lpips_features",
 }  # fmt: skip

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from directions.arguments import checked
 from directions.devices import Device, resolve_device
-from directions.errors import CheckpointError, LatdirError
+from directions.errors import CheckpointError, LatdirError, described
 from directions.generators.checkpoints.state_dict import State, Weights, floats
 from directions.generators.checkpoints.stylegan2 import stylegan2_generator
 from directions.generators.progressive import load_weights
@@ -92,6 +92,10 @@ def load_encoder(
         directions.errors.CheckpointError: e4e_ffhq_encode.pt cannot be loaded: there is no such
             file
     """
+    if not isinstance(path, str | os.PathLike):
+        raise LatdirError(f"path is a file's path, not {described(path)}")
+    if not isinstance(noise, str | int) or isinstance(noise, bool):
+        raise LatdirError(f"noise is 'const', 'none' or a seed, not {described(noise)}")
     where, file = resolve_device(device), Path(path)
     try:
         return _encoder(read_value(file), file.stem, kind, noise).to(where)

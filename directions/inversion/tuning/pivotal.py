@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -53,7 +53,7 @@ class Pivotal:
         rate: Its learning rate, which falls to nothing in the last third of the steps.
         locality: Weight of the squared difference of other images from the frozen generator's.
         others: Codes of the prior, fresh at each step, whose images these are.
-        goal: PSNR in decibels at which all images are done.
+        goal: PSNR in decibels at which all images are done; None for all steps.
         falling: Whether the rate falls.
     """
 
@@ -63,7 +63,7 @@ class Pivotal:
     rate: float = 2e-3
     locality: float = 1.0
     others: int = 4
-    goal: float = math.inf
+    goal: float | None = None
     falling: bool = True
 
     def __post_init__(self) -> None:
@@ -71,6 +71,8 @@ class Pivotal:
         whole_number(self.steps, "steps", least=1)
         whole_number(self.others, "others", least=1)
         real_number(self.locality, "locality", least=0.0)
+        if self.goal is not None:
+            real_number(self.goal, "goal")
         if real_number(self.rate, "rate") <= 0:
             raise LatdirError(f"rate {self.rate} must be above 0")
 
@@ -106,7 +108,7 @@ class Tuning:
     psnr: Float[Tensor, "n"]
     others: Float[Tensor, "64"]
     steps: int
-    seconds: float
+    seconds: float = field(compare=False)
 
     def __repr__(self) -> str:
         return (
@@ -172,7 +174,6 @@ def tune(
         kept, steps = _tuned(generator, method, target, codes, where, changes, features, seed, bar)
     taken = time.perf_counter() - begun
     record = {**asdict(method), "space": where, "seed": seed, "steps": steps, "images": len(codes)}
-    record["goal"] = None if math.isinf(method.goal) else method.goal
     deltas = Deltas(name, generator.name, generator.fingerprint, kept, record)
     tuned = generator.with_deltas(deltas)
     probe = generator.sample(HELD_OUT, seed=seed + INVERSION_SEED, space=where)
@@ -258,7 +259,7 @@ def _tuned(
         average = value if math.isnan(average) else MEMORY * average + (1 - MEMORY) * value
         if average < best:
             best, kept = average, _kept(changes)
-        if reached >= method.goal:
+        if method.goal is not None and reached >= method.goal:
             # Before the step, as the paper.
             return _kept(changes), step - 1
         for tensor, slope in zip(free, torch.autograd.grad(cost, free), strict=True):
