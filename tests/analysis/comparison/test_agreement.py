@@ -181,9 +181,11 @@ def test_a_judge_that_had_a_part_in_the_bank_is_warned_of(caplog, world):
     labeler, judge = world.classifier(), Altered(world.classifier(), lambda s: s * 2)
     bank = true_bank(world)
     freed = condition(bank, on=list(bank), generator=world, labelers=[judge])
+    both = Combined(judge, Renamed(labeler, {name: f"own {name}" for name in labeler.names}))
+    freed_by_both = condition(bank, on=list(bank), generator=world, labelers=[both])
     found = DirectionBank(bank.directions, bank.generator, bank.fingerprint,
                           {"classifier": "other+altered"})  # fmt: skip
-    for given, warned in ((bank, False), (freed, True), (found, True)):
+    for given, warned in ((bank, False), (freed, True), (freed_by_both, True), (found, True)):
         caplog.clear()
         with caplog.at_level("WARNING"):
             measure_effects(world, labeler, given, count=4, judge=judge)
