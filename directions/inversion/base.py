@@ -73,6 +73,9 @@ class Inverter(ABC):
     Attributes:
         steps: Steps at most.
         target: PSNR in decibels at which an image is done.
+        prior: Weight, beside the mean squared difference, of the squared distance from the prior
+            (`Typicality`): the mean square of z's coordinates, or of those of w, w+, p and pn
+            along the prior's axes (Mahalanobis, P_N).
     """
 
     gradients: ClassVar[bool] = True
@@ -86,10 +89,12 @@ class Inverter(ABC):
 
     steps: int = 100
     target: float = 100.0
+    prior: float = 0.0
 
     def __post_init__(self) -> None:
         whole_number(self.steps, "steps", least=1)
         real_number(self.target, "target")
+        real_number(self.prior, "prior", least=0.0)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def invert(
     objective = Objective(
         generator, name, observed, Typicality.of(generator, name), degradation, features
     ).weighed()
+    objective = replace(objective, prior=objective.prior + method.prior)
     # JᵀJ of pixels says nothing of other features.
     metric = method.preconditioned and features is None
     fit = chosen.prepared(objective, metric=metric)

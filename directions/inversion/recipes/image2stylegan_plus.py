@@ -72,7 +72,9 @@ class Image2StyleGANPlus(Image2StyleGAN):
             return found
         moving = torch.ones_like(codes[0])
         moving[joint.places["code"]] = 0
-        noise = _Noise(self.noise_steps, self.target, self.noise_rate, moving)
+        noise = _Noise(
+            steps=self.noise_steps, target=self.target, rate=self.noise_rate, moving=moving
+        )
         last = noise.solve(objective, found.codes, seed=seed)
         return replace(last, steps=found.steps + last.steps)
 

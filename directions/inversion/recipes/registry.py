@@ -51,7 +51,8 @@ def find_recipe(name: str, **settings: Any) -> Inverter:
 
     Example:
         >>> find_recipe("creswell").config
-        {'solver': 'Creswell', 'steps': 5000, 'target': 100.0, 'rate': 0.01, 'alpha': 0.01}
+        {'solver': 'Creswell', 'steps': 5000, 'target': 100.0, 'prior': 0.0, 'rate': 0.01,
+         'alpha': 0.01}
     """
     made: Inverter = configured(name, RECIPES, kind="recipe", **settings)
     return made

@@ -13,7 +13,16 @@ from scipy.optimize import least_squares
 from directions import invert
 from directions.errors import LatdirError, SpaceError, UnknownNameError
 from directions.generators.dcgan import digiface64
-from directions.inversion import Best, Degradation, LevenbergMarquardt, Mean, Ridge, psnr
+from directions.inversion import (
+    Best,
+    Degradation,
+    LevenbergMarquardt,
+    Mean,
+    Ridge,
+    Typicality,
+    find_solver,
+    psnr,
+)
 from directions.scoring.rendering import Rendering
 from tests.directions.inversion.worlds import bent, linear, pair
 from tests.unchecked import unchecked
@@ -185,3 +194,22 @@ def test_other_arguments_that_are_refused():
         invert(world, images, restarts=-1)
     with pytest.raises(LatdirError, match="makes \\[3, 2, 2\\] of an image of linear"):
         invert(world, images, degradation=Half())
+
+
+@pytest.mark.parametrize("name", ["hybrid", "lbfgs", "levenberg_marquardt"])
+def test_a_prior_gives_the_ridge_solution(name):
+    world = linear()
+    codes, images = pair(world, 3)
+    found = invert(world, images, solver=find_solver(name, prior=0.05), start="mean", restarts=0)
+    basis = torch.eye(6)
+    with torch.no_grad():
+        base = world.synthesize(0 * basis[:1]).flatten()
+        columns = (world.synthesize(basis).flatten(1) - base) / base.numel() ** 0.5
+    gram = columns @ columns.T + 0.05 / 6 * basis
+    right = (images.flatten(1) - base) / base.numel() ** 0.5 @ columns.T
+    expected = torch.linalg.solve(gram, right.T).T
+    torch.testing.assert_close(found.codes, expected, rtol=0, atol=2e-3)
+    assert (found.distances < Typicality.of(world, "z").distances(codes)).all()
+    assert found.record["prior"] == 0.05
+    with pytest.raises(LatdirError, match="prior -1 must be at least 0"):
+        find_solver(name, prior=-1.0)
