@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -166,22 +167,23 @@ def refitted(codes: Tensor, labels: Tensor, planes: Hyperplanes) -> Tensor:
 def grow(options: argparse.Namespace) -> None:
     """Samples and boundaries of each size, as far as the seconds reach."""
     until = time.perf_counter() + options.seconds
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
     path = options.folder / "measured.json"
     measured = json.loads(path.read_text()) if path.exists() else {}
     for n in options.grow:
         if str(n) in measured:
             continue
-        there = rows(options.folder)
         started = time.perf_counter()
-        while there < n and time.perf_counter() < until:
-            # In steps, so that a run that is left has lost nothing.
-            there = min(n, there + 2**17)
-            sample(Free(), Mixes(), there, seed=0, out=options.folder / "samples",
+        # As by a person who presses Ctrl-C: what is there is kept.
+        signal.alarm(max(1, int(until - started)))
+        try:
+            sample(Free(), Mixes(), n, seed=0, out=options.folder / "samples",
                    rendering=Rendering(None, "float32", BATCH, False, progress=False))  # fmt: skip
-        print(f"{there} rows sampled in {time.perf_counter() - started:.0f} s", flush=True)
-        if there < n or time.perf_counter() > until:
-            print("time is up: run the same again")
+        except KeyboardInterrupt as error:
+            print(f"{error}", flush=True)
             return
+        signal.alarm(0)
+        print(f"{n} rows sampled in {time.perf_counter() - started:.0f} s", flush=True)
         made = subprocess.run(
             [sys.executable, __file__, "--find", str(n), "--folder", str(options.folder),
              "--estimator", options.estimator],
@@ -190,13 +192,6 @@ def grow(options: argparse.Namespace) -> None:
         measured[str(n)] = json.loads(made)
         path.write_text(json.dumps(measured, indent=1) + "\n")
         print(n, measured[str(n)], flush=True)
-
-
-def rows(folder: Path) -> int:
-    try:
-        return len(Samples.open(folder / "samples", partial=True))
-    except ValueError:
-        return 0
 
 
 def found(folder: Path, n: int, estimator: str) -> dict[str, float]:

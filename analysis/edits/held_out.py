@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -19,10 +20,12 @@ from directions.classifiers.base import Classifier
 from directions.classifiers.panel import Panel
 from directions.devices import device_name
 from directions.errors import LatdirError
+from directions.executors import Local
 from directions.generators.base import Generator
 from directions.progress import tqdm
 from directions.scoring.held_out import check_held_out, warn_of_known_judge
 from directions.scoring.moved import Moves, moved_codes
+from directions.scoring.remote import Judging, judged
 from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
@@ -220,12 +223,15 @@ class HeldOut:
                 bar.update(sum(map(len, mine)) * self.count)
                 size = scorer.batch_size * (1 if codes.device.type == "cpu" else AHEAD)
                 batches = moved_codes(codes, moves, batch_size=size, only=mine)
-                for moved, (number, k, t, rows) in batches:
-                    ahead = (number == 0) & (moves[0].amounts[t * (number == 0)] > 0)
-                    if embedded is None or not ahead.any():
-                        scores = scorer.score(moved)
-                    else:
-                        scores, seen = scorer.score_and_embed(moved, ahead)
+                places: deque[tuple[Tensor, Tensor]] = deque()
+                found = judged(
+                    self._judging(scorer),
+                    scorer,
+                    self._seen(batches, moves[0].amounts, places, embedded is not None),
+                )
+                for scores, seen in found:
+                    (number, k, t, rows), ahead = places.popleft()
+                    if embedded is not None and seen is not None:
                         before = embedded[rows[ahead].to(embedded.device)]
                         similar = cosine_similarity(seen, before).cpu()
                         identity[k[ahead], t[ahead], rows[ahead]] = similar
@@ -234,13 +240,38 @@ class HeldOut:
                         table[k[here], t[here], rows[here]] = scores[here]
                     bar.update(len(rows))
         source = self._source(rendering)
-        found, *others = (self._curves(*pair, source) for pair in zip(moves, tables, strict=True))
-        found = replace(found, targets=self.targets)
+        first, *others = (self._curves(*pair, source) for pair in zip(moves, tables, strict=True))
+        first = replace(first, targets=self.targets)
         if self.embed is not None:
-            found = replace(found, identity=identity, identity_baseline=identity_baseline)
+            first = replace(first, identity=identity, identity_baseline=identity_baseline)
         if self.panel is not None:
-            found, *others = (_apart(curves, self.panel) for curves in (found, *others))
-        return found, *others
+            first, *others = (_apart(curves, self.panel) for curves in (first, *others))
+        return first, *others
+
+    @staticmethod
+    def _seen(
+        batches: Iterable[tuple[Tensor, Tensor]],
+        amounts: Tensor,
+        places: deque[tuple[Tensor, Tensor]],
+        embedded: bool,
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Codes, and which moved ahead along the bank are to be embedded; their places are kept."""
+        for moved, place in batches:
+            number, _, t, _ = place
+            ahead = (number == 0) & (amounts[t * (number == 0)] > 0)
+            places.append((place, ahead))
+            yield moved, ahead if embedded and bool(ahead.any()) else None
+
+    def _judging(self, scorer: Scorer) -> Judging:
+        """What workers need to do as the scorer does."""
+        return Judging(
+            self.generator,
+            self.classifier,
+            self.embed,
+            scorer.space,
+            tuple(self.names),
+            replace(scorer.rendering, executor=Local(), progress=False),
+        )
 
     def _curves(self, moves: Moves, scores: Tensor, source: Source) -> Curves:
         columns = self.classifier.columns(self.names)
@@ -281,7 +312,7 @@ class HeldOut:
             classifier.fingerprint,
             self.seed,
             self.count,
-            rendering,
+            replace(rendering, executor=Local()),  # figures are the same wherever they are made
             device_name(generator.device),
         )
 

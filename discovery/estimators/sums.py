@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
 
 from directions.errors import SamplesError
@@ -135,7 +135,7 @@ class Blocks(NamedTuple):
 
 
 def block_sums(
-    chunks: Chunks, columns: Float[Tensor, "k n"], parts: Bool[Tensor, "p n"] | None = None
+    chunks: Chunks, columns: Shaped[Tensor, "k n"], parts: Bool[Tensor, "p n"] | None = None
 ) -> Blocks:
     """Sums of the codes times each column, of consecutive rows, in one pass and float64.
 
@@ -152,7 +152,7 @@ def block_sums(
     """
     k, n = columns.shape
     blocks = max(1, min(BLOCKS, n, NUMBERS // (k * chunks.size)))
-    parts = columns.new_zeros(0, n) if parts is None else parts
+    parts = columns.new_zeros(0, n, dtype=torch.bool) if parts is None else parts
     weights = torch.zeros(k, blocks, dtype=torch.float64, device=chunks.device)
     found = torch.zeros(k, blocks, chunks.size, dtype=torch.float64, device=chunks.device)
     squares = torch.zeros(len(parts), dtype=torch.float64, device=chunks.device)

@@ -58,8 +58,8 @@ class Samples:
     `from_images` of images made before.
 
     Those of a folder (`open`, and `sample` with `out=`) hold no rows: `codes` and `scores` are read
-    when they are asked for and not kept, `chunks` reads some shards at a time, and estimators that
-    take one pass work on any number of rows.
+    when they are asked for (up to 256 MB of codes are then kept), `chunks` reads some shards at a
+    time, and estimators that take few passes work on any number of rows.
 
     Attributes:
         codes: `[n, *shape]`, float32.

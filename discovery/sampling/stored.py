@@ -22,6 +22,8 @@ from discovery.sampling.shard_format import (
 
 __all__ = ["StoredRows"]
 
+KEPT = 2**26  # a quarter of a gigabyte
+
 
 class StoredRows(Chunks):
     """The first rows of a folder of samples; each shard is verified when its codes are first read.
@@ -38,6 +40,7 @@ class StoredRows(Chunks):
         self.place, self.header, self.count = place, header, count
         self.size = int(torch.Size(header.shape).numel())
         self._verified: set[str] = set()
+        self._kept: Tensor | None = None
 
     def __iter__(self) -> Iterator[tuple[int, Float[Tensor, "m d"]]]:
         """Number of the first row, and flat codes of some shards, in order."""
@@ -66,8 +69,13 @@ class StoredRows(Chunks):
         return found
 
     def codes(self) -> Float[Tensor, "n ..."]:
-        """All codes in their own shape, in memory."""
-        return self.tensor().reshape(self.count, *self.header.shape)
+        """All codes in their own shape, in memory; those of up to `KEPT` numbers are kept."""
+        found = self._kept
+        if found is None:
+            found = self.tensor().reshape(self.count, *self.header.shape)
+            if found.numel() <= KEPT:
+                self._kept = found
+        return found
 
     def scores(self, names: list[str] | None = None) -> Float[Tensor, "n k"]:
         """Columns of scores, by default all; the codes are not read."""

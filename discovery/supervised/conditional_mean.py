@@ -31,6 +31,7 @@ from directions.errors import LatdirError, SamplesError
 from discovery.base import LabelMethod
 from discovery.estimators.chunks import Chunks, InMemory, levels
 from discovery.estimators.held_out import spearman
+from discovery.estimators.linear import EXACT
 from discovery.estimators.sums import block_sums
 from discovery.sampling.samples import Samples
 from discovery.supervised.labels import Scale, bank_of, scored, warn_of_few
@@ -112,7 +113,7 @@ def _regressions(
             f"{n} samples do not determine mean codes given {k} attributes: label at least "
             f"{k + 2}, or name fewer attributes"
         )
-    c = targets.double()
+    c = targets.double() if targets.numel() <= EXACT else targets
     columns = torch.cat([c.new_ones(1, n), c - c.mean(1, keepdim=True)])
     found = block_sums(chunks, torch.cat([columns * part for part in parts]), parts)
     shape = (len(parts), k + 1)
@@ -129,6 +130,7 @@ def _regression(
 ) -> InverseRegression:
     """The regression of rows with these columns (1, targets) and sums over their blocks."""
     k, n = len(columns) - 1, columns.shape[1]
+    columns = columns.double()
     mean, level = codes[0].sum(0) / n, columns[1:].mean(1)
     deviation = (columns[1:] - level[:, None]).square().mean(1).sqrt()
     c = (columns[1:] - level[:, None]) / deviation[:, None]

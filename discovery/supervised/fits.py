@@ -89,8 +89,8 @@ def differences(
     loses a class), so that it takes no second pass.
     """
     K = len(data.labels)
-    sides = torch.cat([data.labels > 0, data.labels < 0]).double()
-    columns = torch.cat([sides * ~held, sides * held])
+    sides = torch.cat([data.labels > 0, data.labels < 0])
+    columns = torch.cat([sides & ~held, sides & held])
     found = block_sums(chunks, columns)
     weights = found.weights.reshape(2, 2, K, -1)
     codes = found.codes.reshape(2, 2, K, -1, chunks.size)

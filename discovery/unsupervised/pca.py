@@ -116,6 +116,10 @@ class PCA(GeneratorMethod):
             LatdirError: An unknown space or layer, a state of other codes, codes that do not
                 vary, or an estimator that does not converge.
         """
+        if self.layer is not None and self.executor is not None and self.executor.remote:
+            raise LatdirError(
+                "activations are read in this process: leave the executor out, or decompose codes"
+            )
         space = self.space or generator.default_space("w")
         shape, size = generator.space(space).shape, generator.space(space).size
         draw = Draw(generator, space, seed, self.n_codes, self.batch_size)
@@ -199,10 +203,6 @@ class PCA(GeneratorMethod):
                 "requested: give another file"
             )
         executor = Local() if self.executor is None else self.executor
-        if executor.remote and self.layer is not None:
-            raise LatdirError(
-                "activations are read in this process: leave the executor out, or decompose codes"
-            )
         starts = range(stream.count, self.n_codes, draw.chunk)
         summed = executor.map(Summed(rows, self.precision, size), starts)
         bar = tqdm(summed, total=len(starts), desc="covariance", leave=False, delay=1)

@@ -1,12 +1,15 @@
 import json
+import pickle
 from dataclasses import replace
 
 import pytest
 import torch
 
-from analysis import effects_of, measure_effects
+from analysis import effects_of, measure_curves, measure_effects, pixel_features
 from directions import LatdirError, Rendering
 from directions.classifiers.base import Attribute
+from directions.executors import Executor
+from directions.executors.sending import Worker, packed
 from directions.seeds import HELD_OUT_SEED
 from tests.analysis.measured import Altered, bank_of, curves, true_bank
 from tests.worlds import world
@@ -189,3 +192,27 @@ def test_refusals():
         effects.at("factor_0", "smile")
     with pytest.raises(LatdirError, match="amount 3 was not measured: there are 0, 2"):
         effects_of(effects.curves, step=3.0)
+
+
+class Turned(Executor):
+    """Sends function, tasks and results through bytes, as other processes are reached."""
+
+    def map(self, function, tasks):
+        worker = Worker(packed(function))
+        for task in tasks:
+            yield pickle.loads(worker(pickle.dumps(task)))
+
+
+@pytest.mark.parametrize("embed", [None, pixel_features])
+def test_effects_are_the_same_wherever_they_are_measured(embed) -> None:
+    generator = world("entangled")
+    given = (generator, generator.classifier(), true_bank(generator))
+    remote = Rendering(executor=Turned())
+    here = measure_curves(*given, count=30, embed=embed)
+    there = measure_curves(*given, count=30, embed=embed, rendering=remote)
+    assert torch.equal(here.scores, there.scores)
+    assert here.source == there.source
+    if embed is not None:
+        torch.testing.assert_close(here.identity, there.identity, atol=0, rtol=0, equal_nan=True)
+    effects = measure_effects(*given, count=30, rendering=remote)
+    assert torch.equal(effects.mean, measure_effects(*given, count=30).mean)

@@ -1,13 +1,17 @@
 """PCA of planted worlds, of layers, and of the official code's own samples."""
 
 import logging
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from directions import load_generator
 from directions.errors import LatdirError
+from directions.executors import Executor
+from directions.executors.sending import Worker, packed
 from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
 from directions.planted.world import planted
@@ -224,3 +228,21 @@ def test_refusals(monkeypatch):
         LatdirError, match=r"ICA found no 3 independent components.*estimator='pca'"
     ):
         PCA(n_codes=300, estimator="ica").discover(Stored(normal(300, [3.0, 2.0, 1.0])[0]))
+
+
+def test_a_pool_sums_the_same_covariance() -> None:
+    world = planted(dim=12)
+    here = PCA(n_directions=3, n_codes=2000, batch_size=512)
+    there = PCA(n_directions=3, n_codes=2000, batch_size=512, executor=Turned())
+    assert torch.equal(here.discover(world).matrix(), there.discover(world).matrix())
+    with pytest.raises(LatdirError, match="activations are read in this process: leave the"):
+        PCA(layer="relu.0", executor=Turned()).discover(load_generator("digiface64"))
+
+
+class Turned(Executor):
+    """Sends function, tasks and results through bytes, as other processes are reached."""
+
+    def map(self, function, tasks):
+        worker = Worker(packed(function))
+        for task in tasks:
+            yield pickle.loads(worker(pickle.dumps(task)))
