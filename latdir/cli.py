@@ -97,7 +97,7 @@ GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
             report,
         ),
     ),
-    (bank_app, (bank.show, bank.merge, bank.condition, bank.convert)),
+    (bank_app, (bank.show, bank.merge, bank.condition, bank.orthonormalize, bank.convert)),
     (samples_app, (import_,)),
     (list_app, (listing.generators, listing.classifiers, listing.methods)),
 )

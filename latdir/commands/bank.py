@@ -1,4 +1,4 @@
-"""The commands `latdir bank …`: show, merge, condition, convert."""
+"""The commands `latdir bank …`: show, merge, condition, orthonormalize, convert."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from latdir.options import (
 )
 from latdir.output import Json, say, table
 
-__all__ = ["condition", "convert", "merge", "show"]
+__all__ = ["condition", "convert", "merge", "orthonormalize", "show"]
 
 
 def show(bank: BankFile, as_json: Json = False) -> None:
@@ -130,6 +130,35 @@ def condition(
     rows = [[name, share] for name, share in kept.items()]
     data = {"bank": str(out), "kept": kept, "labelers": labeled[0] if labeled else []}
     say(data, table(f"{out}", ["direction", title], rows), as_json=as_json)
+
+
+@with_flags
+def orthonormalize(
+    *,
+    bank: BankFile,
+    out: Annotated[Path, typer.Option(help="Bank file to write.")],
+    order: Annotated[
+        str,
+        typer.Option(
+            help="qr keeps the first direction and takes from each those before it; lowdin changes "
+            "all alike."
+        ),
+    ] = "qr",
+    model: BankModel,
+    as_json: Json = False,
+) -> None:
+    """Make all directions of a bank orthogonal to one another."""
+    from directions import orthonormalize as orthonormalized
+
+    loaded, owner = model.open(bank)
+    prior = owner.prior(loaded.directions[0].space)
+    made = orthonormalized(loaded, order=order, prior=prior)
+    made.save(out)
+    cosines = {name: d.evidence["orthonormalized"]["cosine"] for name, d in made.items()}
+    shown = table(
+        f"{out}", ["direction", "cosine to the original"], list(map(list, cosines.items()))
+    )
+    say({"bank": str(out), "order": order, "cosines": cosines}, shown, as_json=as_json)
 
 
 def convert(

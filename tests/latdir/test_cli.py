@@ -78,6 +78,12 @@ def test_the_main_job_with_a_generator_of_ones_own(run, bank: Path, tmp_path: Pa
     assert json.loads(out)["kept"]["smile"] > 0.8
     freed = DirectionBank.load(tmp_path / "seen.safetensors")["smile"].evidence["disentangled"]
     assert freed["held"] == ["yaw"]
+    turned = f"bank orthonormalize found.safetensors --out turned.safetensors {own} --json"
+    code, out, err = run(f"{turned} --order lowdin")
+    assert code == 0, err
+    rows = DirectionBank.load(tmp_path / "turned.safetensors").matrix()
+    assert float((rows @ rows.T).fill_diagonal_(0).abs().max()) < 1e-5
+    assert all(0.9 < cosine < 0.999 for cosine in json.loads(out)["cosines"].values())
     code, out, err = run(
         f"effects clean.safetensors {own} --classifier mine:classifier --count 32 --json"
     )
