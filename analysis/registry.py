@@ -205,6 +205,18 @@ MEASURES: dict[str, MeasureEntry] = {
         "Telling directions apart",
         flag=Flag("Codes for telling directions apart (RCA), such as 1024; 0 leaves it out."),
     ),
+    "inversion": MeasureEntry(
+        "analysis.measures.inversion:EditsOfInversions",
+        "the same edits on codes found by inversion and on those the images were made from",
+        {
+            "effect_kept_inverted": "effect on inverted codes over that on native ones",
+            "edit_error_inverted": "mean absolute difference of the two, image by image, in "
+            "standard deviations of the attribute",
+        },
+        "edits",
+        "Edits of inverted images",
+        flag=Flag("Images to invert and edit, such as 32; 0 leaves it out."),
+    ),
 }
 
 

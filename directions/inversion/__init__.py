@@ -22,6 +22,7 @@ from directions.inversion.degradations import (
     transpose,
 )
 from directions.inversion.encoders import Encoded, Encoder, load_encoder
+from directions.inversion.files import load_inversion, save_inversion
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.folders import invert_folder
 from directions.inversion.invert import invert
@@ -85,6 +86,8 @@ __all__ = [
     "invert",
     "invert_folder",
     "mimic",
+    "load_inversion",
     "load_encoder",
     "psnr",
+    "save_inversion",
 ]

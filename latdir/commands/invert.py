@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -72,7 +72,7 @@ def invert(
     photos: Annotated[list[Path], typer.Argument(help="Photographs.")],
     out: Annotated[Path, typer.Option(help="PNG: each photograph beside its code's image.")],
     codes: Annotated[
-        Path | None, typer.Option(help="safetensors file for the codes and their record.")
+        Path | None, typer.Option(help="safetensors file for the codes, which edit and solve take.")
     ] = None,
     framed: Framed,
     generator: GeneratorName = "digiface64",
@@ -92,6 +92,7 @@ def invert(
 
     from directions import grid, load_generator, save_png
     from directions import invert as invert_
+    from directions.inversion import save_inversion
 
     made = load_generator(generator, device=device)
     if space is not None:
@@ -113,7 +114,7 @@ def invert(
     names = [photo.name for photo in opened]
     save_png(grid(pairs, columns=["photograph", found.space], rows=names, tile=128), out)
     if codes is not None:
-        _write(codes, names, found)
+        save_inversion(replace(found, names=tuple(names)), codes)
     keys = ("status", "psnr", "typical_psnr", "distance", "start", "steps", "seconds")
     rows = [dict(zip(keys, (row[k] for k in keys), strict=True)) for row in found.table()]
     clean = [{k: None if v != v else v for k, v in row.items()} for row in rows]
@@ -143,12 +144,3 @@ def verdict(name: str, found: Inversion, row: int) -> str:
             "image, and edits hold less"
         )
     return line
-
-
-def _write(path: Path, names: list[str], found: Inversion) -> None:
-    from directions.storage.container import FileFormat, write_tensors
-
-    manifest = {"names": names, "statuses": list(found.statuses), "record": dict(found.record)}
-    tensors = {"codes": found.codes.cpu(), "psnr": found.psnr.cpu()}
-    kind = FileFormat("latdir.inversion", "inversion", LatdirError)
-    write_tensors(path, tensors, manifest, format=kind)

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from directions import Direction, DirectionBank, load_generator
+from directions import Direction, DirectionBank, grid, load_generator, move
 from directions.images import from_pil, save_png
+from directions.inversion import load_inversion
 from tests.analysis.measured import true_bank
 from tests.parity import ROOT
 
@@ -138,3 +139,65 @@ def test_a_photograph_is_not_edited_by_a_text(typed):
     code, _, err = typed("edit --image a.jpg --out x.png --text", "a smiling face")
     assert code == 2
     assert "--image goes with --set or --sweep" in err
+
+
+def test_codes_of_photographs_are_edited_like_samples(typed, own, tmp_path: Path):
+    flags = "--generator planted --align center --codes codes.safetensors --out o.png"
+    code, _, err = typed(f"invert 0.png 1.png {flags}")
+    assert code == 0, err
+    bank = "bank.safetensors --generator planted --codes codes.safetensors"
+    name = next(iter(true_bank(load_generator("planted"))))
+    code, _, err = typed(f"edit {bank} --set {name}=2 --out two.png")
+    assert code == 0, err
+    # The first column holds the photographs' images again, the second the edited ones.
+    generator = load_generator("planted")
+    codes = load_inversion(tmp_path / "codes.safetensors", generator).codes
+    moved = move(codes, true_bank(generator), {name: 2})
+    both = torch.stack([generator.synthesize(codes), generator.synthesize(moved)], 1)
+    save_png(grid(both, columns=["original", f"{name} +2"], marked=0), tmp_path / "wanted.png")
+    assert torch.equal(picture(tmp_path / "two.png"), picture(tmp_path / "wanted.png"))
+    code, _, err = typed(f"edit {bank} --pick 1 --sweep {name} --out one.png")
+    assert code == 0, err
+    assert picture(tmp_path / "one.png").shape[2] < picture(tmp_path / "two.png").shape[2]
+    code, _, err = typed(f"edit {bank} --pick 2 --sweep {name} --out three.png")
+    assert (code, "holds codes 0 to 1, and --pick asks for 2" in err) == (2, True)
+    (tmp_path / "codes.safetensors").write_bytes(b"0" * 99)
+    code, _, err = typed(f"edit {bank} --sweep {name} --out three.png")
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert "codes.safetensors" in err
+
+
+FAILING = """
+import torch, directions as d
+from directions.planted.world import planted
+world = planted(dim=8, factors=2)
+def blind():
+    return d.wrap(lambda z: world.synthesize(z).detach(), latent_dim=8, name="blind", version="1")
+def hungry():
+    made, seen = planted(dim=8, factors=2), []
+    def synthesize(codes, space=None):
+        # The first is the check that gradients flow.
+        if torch.is_grad_enabled() and codes.requires_grad and seen:
+            raise torch.OutOfMemoryError("CUDA out of memory: 9 GB")
+        if codes.requires_grad:
+            seen.append(1)
+        return type(made).synthesize(made, codes, space)
+    made.synthesize = synthesize
+    return made
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("mine:blind", "no gradient"),
+        ("mine:hungry", "there is not enough memory on cpu to invert one image"),
+    ],
+)
+def test_generators_that_cannot_be_inverted(typed, own, beside, model: str, said: str):
+    beside(FAILING)
+    code, _, err = typed(
+        f"invert 0.png --generator {model} --align center --solver adam --out o.png"
+    )
+    assert code == 2
+    assert said in err.splitlines()[-1]

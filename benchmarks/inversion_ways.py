@@ -1,0 +1,168 @@
+"""All ways to invert on the same images: distortion, identity, edits kept, time.
+
+    python benchmarks/inversion_ways.py --generator digiface64 [--seconds 420] [--only adam,lbfgs]
+    python benchmarks/inversion_ways.py --table benchmarks/results/inversion-*.json
+    python benchmarks/inversion_ways.py --figure a.png benchmarks/results/inversion-digiface64.json
+
+Images are the generator's own, of held-out codes, so that the edit of the native code is known, and
+one photograph. Every way goes into one JSON file as soon as it is measured; the same command goes
+on where it ended, and after `--seconds` begins no further way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import directions as d
+import discovery
+from analysis.inversions import InversionQuality, latent_consistency, measure_inversion
+from analysis.plots.inversions import plot_inversions
+from directions.classifiers.faces import faces
+from directions.generators.base import Generator
+from directions.inversion import Inversion, find_recipe, find_solver, fitted
+from directions.scoring.rendering import Rendering
+from directions.seeds import HELD_OUT_SEED
+
+HERE = Path(__file__).parent
+QUIET = Rendering(progress=False)
+ATTRIBUTES = ["smiling", "yaw", "age"]
+NATIVE = {"digiface64": "z", "styleface64": "w"}
+# The start itself: no cost is above that of −50 dB.
+NOTHING = find_solver("adam", steps=1, target=-50.0)
+# Adam steps of recipes that take 5,000 in their papers, on two cores.
+LONG = 1000
+
+
+def ways(generator: str) -> dict[str, dict[str, Any]]:
+    """Settings of `invert` of each way, the quick ones first."""
+    spaces = ["z"] if generator == "digiface64" else ["z", "w", "w+"]
+    made: dict[str, dict[str, Any]] = {}
+    for space in spaces:
+        for start in ("mean", "best", "ridge"):
+            made[f"{start} alone, {space}"] = {"space": space, "start": start, "solver": NOTHING}
+    for solver in ("hybrid", "levenberg_marquardt", "lbfgs", "adam", "cma"):
+        for space in spaces:
+            if solver != "cma" or space != "w+":
+                made[f"{solver}, {space}"] = {"space": space, "solver": solver}
+    recipes: dict[str, dict[str, Any]] = {"pulse": {}, "igan": {}, "creswell": {"steps": LONG}}
+    recipes["stochastic_clipping"] = {"steps": LONG}
+    if generator != "digiface64":
+        recipes |= {"stylegan2_ada": {}, "ii2s": {"steps": LONG}}
+        recipes |= {"image2stylegan": {"steps": LONG}}
+    for name, settings in recipes.items():
+        made[f"recipe {name}"] = {"solver": find_recipe(name, **settings)}
+    return made
+
+
+def bank_of(generator: Generator, space: str, labels: Path | None) -> d.DirectionBank:
+    """Boundaries of three attributes."""
+    samples = discovery.sample(
+        generator, faces(), 2000, seed=0, attributes=ATTRIBUTES, space=space, rendering=QUIET,
+        out=labels,
+    )  # fmt: skip
+    return discovery.Boundary().discover(samples)
+
+
+def measure(options: argparse.Namespace) -> None:
+    generator, native = d.load_generator(options.generator), NATIVE[options.generator]
+    path = options.out or HERE / "results" / f"inversion-{options.generator}.json"
+    done = json.loads(path.read_text()) if path.is_file() else {}
+    codes = generator.sample(options.count, seed=HELD_OUT_SEED, space=native)
+    images = generator.synthesize(codes, native)
+    photo = d.open_photograph(HERE.parent / "docs" / "images" / "astronaut.jpg", generator)
+    judge, bank = faces(), bank_of(generator, native, options.labels)
+    begun = time.perf_counter()
+    for name, settings in ways(options.generator).items():
+        known = name in done.get("ways", {})
+        if known or (options.only and not any(word in name for word in options.only.split(","))):
+            continue
+        if time.perf_counter() - begun > options.seconds:
+            print("time is up: the same command goes on", flush=True)
+            return
+        if settings.get("start", "ridge") == "ridge":
+            # Once for a generator and space, and no part of the time of an image.
+            space = settings.get("space") or generator.default_space(*settings["solver"].spaces)
+            fitted(generator, space=space, metric=True)
+
+        def invert(targets: torch.Tensor, settings: dict[str, Any] = settings) -> Inversion:
+            return d.invert(generator, targets, restarts=0, rendering=QUIET, **settings)
+
+        started = time.perf_counter()
+        found = invert(images)
+        taken = time.perf_counter() - started
+        row = measure_inversion(
+            found, images, bank=bank, classifier=judge, native=codes, embed=judge.embed,
+            rendering=QUIET,
+        ).as_dict()  # fmt: skip
+        row["photograph_psnr"] = float(invert(photo.image).psnr[0])
+        smiling = bank.select(["smiling"])
+        row["consistency"] = None
+        if found.space in (native, f"{native}+") and taken < options.again:
+            row["consistency"] = float(latent_consistency(found, smiling, invert).trimmed[0])
+        done = {
+            "generator": generator.name, "native": native, "count": options.count,
+            "attributes": ATTRIBUTES, "ways": done.get("ways", {}) | {name: row},
+        }  # fmt: skip
+        path.write_text(json.dumps(done, indent=1) + "\n")
+        print(name, {k: round(v, 3) for k, v in row.items() if isinstance(v, float)}, flush=True)
+
+
+def table(paths: list[Path]) -> str:
+    """The files as one Markdown table each."""
+    lines = []
+    for path in paths:
+        stored = json.loads(path.read_text())
+        heads = ["PSNR", "photograph", "SSIM", "identity", "distance", "effect kept", "edit error",
+                 "leakage", "consistency", "seconds"]  # fmt: skip
+        keys = ["psnr", "photograph_psnr", "ssim", "identity", "distance", "kept", "edit_error",
+                "leakage", "native_leakage", "consistency", "seconds"]  # fmt: skip
+        places = [1, 1, 3, 2, 1, 2, 2, 2, 2, 2, 2]
+        lines += [f"{stored['generator']}, {stored['count']} images of {stored['native']}", ""]
+        lines += ["| way, space | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+        for name, row in stored["ways"].items():
+            shown = name if "," in name else f"{name}, {row['space']}"
+            cells = [
+                "–" if row[key] is None else f"{row[key]:.{n}f}"
+                for key, n in zip(keys, places, strict=True)
+            ]
+            lines.append(f"| {shown} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--generator", choices=sorted(NATIVE), default="digiface64")
+    parser.add_argument("--count", type=int, default=8, help="images of the generator's own")
+    parser.add_argument("--seconds", type=float, default=1e9, help="no further way after these")
+    parser.add_argument("--again", type=float, default=60.0, help="longest inversion repeated")
+    parser.add_argument("--only", help="parts of the names of ways, commas between")
+    parser.add_argument("--labels", type=Path, help="folder that keeps the bank's samples")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("stored", type=Path, nargs="*")
+    options = parser.parse_args()
+    if options.figure:
+        [path] = options.stored
+        names = {field.name for field in fields(InversionQuality)}
+        found = {
+            name: InversionQuality(**{k: v for k, v in row.items() if k in names})
+            for name, row in json.loads(path.read_text())["ways"].items()
+        }
+        plot_inversions(found).savefig(options.figure, dpi=110)
+    elif options.table:
+        print(table(options.stored))
+    else:
+        measure(options)
+
+
+if __name__ == "__main__":
+    main()

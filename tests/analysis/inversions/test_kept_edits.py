@@ -1,0 +1,120 @@
+"""The same edits on inverted and native codes: perfect, useless and degenerate inversions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from analysis.inversions import kept_edits, latent_consistency, measure_inversion
+from directions import invert
+from directions.errors import LatdirError, SpaceError
+from directions.inversion import Typicality
+from directions.planted.world import planted
+from tests.analysis.measured import bank_of, true_bank
+
+WORLD = planted(factors=3, dim=8)
+NATIVE = WORLD.sample(24, seed=1)
+IMAGES = WORLD.synthesize(NATIVE)
+# Embeddings that tell the images apart: their pixels.
+EMBED = torch.nn.Flatten()
+
+
+@pytest.fixture(scope="module")
+def found():
+    return invert(WORLD, IMAGES, start="mean")
+
+
+def edits_of(inversion, **more):
+    return kept_edits(
+        inversion, true_bank(WORLD), WORLD.classifier(), native=NATIVE, embed=EMBED, **more
+    )
+
+
+def test_exact_codes_keep_everything(found):
+    edits = edits_of(replace(found, codes=NATIVE))
+    assert edits.directions == edits.targets == ("factor_0", "factor_1", "factor_2")
+    ones = torch.ones(3)
+    for kept in (edits.kept, edits.low, edits.high, edits.identity):
+        torch.testing.assert_close(kept, ones, rtol=0, atol=1e-5)
+    assert edits.error.max() < 1e-5
+    torch.testing.assert_close(edits.leakage, edits.native_leakage)
+    assert edits.unedited_identity == pytest.approx(1, abs=1e-6)
+    assert [row["direction"] for row in edits.table()] == list(edits.directions)
+
+
+def test_the_effect_is_that_of_a_slow_loop(found):
+    worse = replace(found, codes=0.5 * NATIVE)
+    judge = WORLD.classifier()
+    edits = edits_of(worse, amount=1.5)
+    spread = judge(IMAGES).std(0)
+    for k, direction in enumerate(true_bank(WORLD).directions):
+        changes = []
+        for codes in (NATIVE, worse.codes):
+            before = judge(WORLD.synthesize(codes))
+            after = judge(WORLD.synthesize(direction.shift(codes, 1.5)))
+            changes.append((after - before) / spread)
+        own, other = (c[:, k] for c in changes)
+        torch.testing.assert_close(edits.effect[k], own.mean(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(edits.kept[k], other.mean() / own.mean(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(edits.error[k], (own - other).abs().mean(), rtol=1e-3, atol=1e-4)
+        rest = [i for i in range(3) if i != k]
+        for mine, leaked in zip(changes, (edits.native_leakage, edits.leakage), strict=True):
+            ratio = mine[:, rest].abs().mean() / mine[:, k].mean().abs()
+            torch.testing.assert_close(leaked[k], ratio, rtol=1e-3, atol=1e-4)
+        assert edits.low[k] <= edits.kept[k] <= edits.high[k]
+
+
+def test_codes_of_other_images_share_no_identity(found):
+    other = replace(found, codes=NATIVE.roll(1, 0))
+    edits = edits_of(other)
+    assert edits.identity.abs().max() < 0.35
+    assert abs(edits.unedited_identity) < 0.35
+    measured = measure_inversion(other, IMAGES, embed=EMBED)
+    assert measured.identity == pytest.approx(edits.unedited_identity, abs=1e-5)
+    assert measured.psnr < 35
+
+
+def test_a_row_of_an_inversion(found):
+    measured = measure_inversion(
+        found, IMAGES, bank=true_bank(WORLD), classifier=WORLD.classifier(), native=NATIVE,
+        embed=EMBED,
+    )  # fmt: skip
+    assert measured.psnr > 60
+    assert measured.kept == pytest.approx(1, abs=0.01)
+    assert measured.leakage == pytest.approx(measured.native_leakage, abs=1e-3)
+    assert measured.identity == pytest.approx(1, abs=0.01)
+    assert measured.distance == pytest.approx(float(found.distances.median()))
+    assert measured.as_dict()["space"] == "z"
+    with pytest.raises(LatdirError, match="give all three, or none"):
+        measure_inversion(found, IMAGES, bank=true_bank(WORLD))
+
+
+def test_latent_consistency_is_zero_for_an_exact_inverter_and_sqrt_2_for_a_blind_one(found):
+    bank = true_bank(WORLD)
+    exact = latent_consistency(found, bank, lambda x: invert(WORLD, x, start="mean"))
+    assert exact.trimmed.max() < 0.01
+
+    def blind(images):
+        return replace(found, codes=WORLD.sample(len(images), seed=9))
+
+    far = latent_consistency(found, bank, blind, amount=0.0)
+    assert far.trimmed == pytest.approx([2**0.5] * 3, rel=0.15)
+    near = Typicality.of(WORLD, "z")
+    gap = near.standardized(WORLD.sample(24, seed=9)) - near.standardized(found.codes)
+    torch.testing.assert_close(far.distances[0], gap.square().mean(1).sqrt())
+    with pytest.raises(SpaceError, match="invert returned 1 codes of z for 24 images"):
+        latent_consistency(found, bank, lambda x: invert(WORLD, x[:1], start="mean"))
+
+
+def test_what_is_refused(found):
+    bank, judge = true_bank(WORLD), WORLD.classifier()
+    with pytest.raises(LatdirError, match="3 native codes for 24 inverted"):
+        kept_edits(found, bank, judge, native=NATIVE[:3])
+    with pytest.raises(LatdirError, match="no direction of the bank has a target"):
+        kept_edits(found, bank_of(WORLD, pc=WORLD.truth[0]), judge, native=NATIVE)
+    with pytest.raises(LatdirError, match="images whose inversion failed"):
+        edits_of(replace(found, statuses=("failed",) * 24))
+    with pytest.raises(LatdirError, match="was made for"):
+        kept_edits(found, true_bank(planted(factors=3, dim=9)), judge, native=NATIVE)
