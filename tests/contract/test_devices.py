@@ -37,6 +37,7 @@ from directions.errors import SpaceError
 from directions.generators.base import Generator
 from directions.generators.stylegan import stylegan2_inference
 from directions.images import resize
+from directions.inversion import Frames, NoiseMaps, SeveralCodes
 from directions.inversion.encoders import Encoder, EncoderConfig
 from directions.paths import (
     CodeGradientPath,
@@ -66,6 +67,7 @@ from tests import pretended
 from tests.contract.test_generators import GENERATORS
 from tests.directions.inversion.encoders.files import CODE, STYLES, encoder_file
 from tests.pretended import CARD, MixedDevicesError, Pretended, pretended_card
+from tests.styles import small_stylegan2
 from tests.worlds import labeled
 
 pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarning")
@@ -115,8 +117,14 @@ def planted_faces() -> PlantedFaces:
     return PlantedFaces(load_generator("digiface64"))
 
 
-# The generators of the contract of generators, and one that only this package's tests use.
-OWN = {**GENERATORS, "planted_faces": planted_faces}
+# The generators of the contract of generators, and some that only this package's tests use.
+OWN = {
+    **GENERATORS,
+    "planted_faces": planted_faces,
+    "noise_maps": lambda: NoiseMaps(small_stylegan2(), space="w"),
+    "frames": lambda: Frames(small_stylegan2(), count=3),
+    "several_codes": lambda: SeveralCodes(load_generator("digiface64"), layer="relu.1", count=3),
+}
 
 
 def test_the_card_refuses_to_mix(monkeypatch):
