@@ -128,6 +128,7 @@ def test_workers_end_with_the_process_that_started_them() -> None:
     assert len(workers) >= 2
     child.kill()
     child.wait()
+    child.stdout.close()
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
