@@ -132,9 +132,10 @@ def _submitted(pool: ProcessPoolExecutor, task: bytes) -> Future[bytes]:
     """A task given to a pool; to a broken one, a future that says so."""
     try:
         return pool.submit(_work, task)
-    except BrokenProcessPool as error:
+    except (BrokenProcessPool, EOFError, OSError) as error:
+        # The last two: the server that forks the workers has been killed; it is started anew.
         future: Future[bytes] = Future()
-        future.set_exception(error)
+        future.set_exception(BrokenProcessPool(str(error)))
         return future
 
 
