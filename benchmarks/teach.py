@@ -43,7 +43,7 @@ from discovery.teaching.answers import Answers
 from discovery.teaching.lesson import Lesson, Question
 
 ATTRIBUTES = ("smiling", "yaw", "mouth_open", "male", "age")
-LABELS, LABELS_SEED = 20_000, 2027
+LABELS, SEED = 20_000, 2027
 LESSONS = (200, 220)
 CUTS = (0.35, 1.0)
 PREVALENCE = 1 / 3
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--generator", default="digiface64")
     parser.add_argument("--space", default="z")
     parser.add_argument("--attributes", default=",".join(ATTRIBUTES))
-    parser.add_argument("--labels-seed", type=int, default=LABELS_SEED)
+    parser.add_argument("--labels-seed", type=int, default=SEED)
     parser.add_argument("--features", default="faces,pixels,none")
     parser.add_argument("--lessons", type=int, nargs=2, default=LESSONS, help="First, end.")
     parser.add_argument("--codes", type=int, default=Teach.n_codes)

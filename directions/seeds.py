@@ -23,6 +23,7 @@ __all__ = [
     "PROMPT_SEED",
     "TEACHING_SEED",
     "TRIAL_SEED",
+    "TUNING_SEED",
 ]
 
 HELD_OUT_SEED = 920_419_823
@@ -63,6 +64,9 @@ TEACHING_SEED = 0xC120
 
 LESSON_SEED = 0xC121
 """Codes of the images that a person is asked about; the next two seeds are of the lesson too."""
+
+TUNING_SEED = 0xC124
+"""Codes whose images a tuned generator should make as its base does."""
 
 PICTURE_SEED = 11
 """Codes that the demo draws; nothing is measured on them."""

@@ -141,7 +141,8 @@ def _submitted(pool: ProcessPoolExecutor, task: bytes) -> Future[bytes]:
 
 def _finished(future: Future[bytes]) -> bool:
     """Whether a result, or an error of the function itself, is there."""
-    return future.done() and not isinstance(future.exception(), BrokenProcessPool)
+    done = future.done() and not future.cancelled()
+    return done and not isinstance(future.exception(), BrokenProcessPool)
 
 
 def _end(pool: ProcessPoolExecutor) -> None:

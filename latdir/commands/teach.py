@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import DeviceName, GeneratorName, with_flags
+from latdir.options import DeviceName, GeneratorName, PictureModel, PrecisionName, with_flags
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def teach(
     asked: Asked,
     generator: GeneratorName = "digiface64",
     device: DeviceName = "auto",
+    precision: PrecisionName = None,
     as_json: Json = False,
 ) -> None:
     """Teach a direction by looking: draw questions; run again, read their answers."""
-    from directions import load_generator
     from discovery import Answers, Lesson, Teach
     from discovery.teaching.folders import TABLE, read_table, write_check, write_questions
 
-    made = load_generator(generator, device=device)
+    made = PictureModel(device=device, precision=precision).made(generator)
     method = Teach(features=asked.features, n_codes=asked.n_codes)
     given = Answers.of(name, made, space=asked.space) if answers is None else Answers.load(answers)
     if given.name != name:

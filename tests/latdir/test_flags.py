@@ -20,7 +20,7 @@ FILES_ONLY = {
     "bank show", "bank merge", "list generators", "list classifiers", "list methods",
 }  # fmt: skip
 # What loads a generator without making an image: codes, priors, weights; inversion is in float32.
-NO_IMAGES = {"bank convert", "samples import", "invert"}
+NO_IMAGES = {"bank convert", "bank orthonormalize", "samples import", "invert"}
 # Methods that score images without derivatives, train on images, or multiply large matrices; others
 # run in the precision of the weights.
 CHOOSING = {

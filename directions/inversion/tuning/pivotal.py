@@ -27,7 +27,7 @@ from directions.inversion.checks import check_observed
 from directions.inversion.objective import psnr
 from directions.progress import tqdm
 from directions.scoring.features import Features
-from directions.seeds import INVERSION_SEED
+from directions.seeds import TUNING_SEED
 
 __all__ = ["Pivotal", "Tuning", "tune"]
 
@@ -176,7 +176,7 @@ def tune(
     record = {**asdict(method), "space": where, "seed": seed, "steps": steps, "images": len(codes)}
     deltas = Deltas(name, generator.name, generator.fingerprint, kept, record)
     tuned = generator.with_deltas(deltas)
-    probe = generator.sample(HELD_OUT, seed=seed + INVERSION_SEED, space=where)
+    probe = generator.sample(HELD_OUT, seed=TUNING_SEED, space=where)
     return Tuning(
         tuned,
         deltas,

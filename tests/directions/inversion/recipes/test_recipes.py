@@ -200,7 +200,9 @@ def test_a_recipe_is_a_solver_of_invert():
 def test_refusals():
     with pytest.raises(UnknownNameError, match="no recipe 'pulze'"):
         find_recipe("pulze")
-    with pytest.raises(LatdirError, match="pulse has no setting 'lr': it has steps, target, rate"):
+    with pytest.raises(
+        LatdirError, match="pulse has no setting 'lr': it has steps, target, prior, rate"
+    ):
         find_recipe("pulse", lr=1.0)
 
 
