@@ -151,7 +151,7 @@ def test_ten_deaths_of_workers_and_ten_of_the_driver(executor: str, tmp_path: Pa
         while process.poll() is None and rows(out) < goal:
             time.sleep(0.01)
         process.kill()
-        process.wait()
+        process.communicate()  # closes its pipes
     process = started(script, out, count)
     killed = 0
     while process.poll() is None and executor != "Local()" and killed < 10:
