@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from importlib.util import find_spec
 
 import pytest
 
@@ -22,8 +23,15 @@ from tests.latdir.explorer.test_page import (  # noqa: F401
     test_two_hundred_moves_in_a_second_end_at_the_last,
 )
 
-pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: latdir[notebooks]")
-pytestmark = [*test_page.pytestmark, pytest.mark.slow]
+# Not `importorskip`: a module whose import was cut short is collected with what it had imported.
+pytestmark = [
+    *test_page.pytestmark,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("jupyterlab") is None,
+        reason="JupyterLab is not installed: latdir[notebooks]",
+    ),
+]
 
 MODELS = """
 import directions, latdir
