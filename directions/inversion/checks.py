@@ -10,7 +10,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.inversion.objective import Degradation
 
-__all__ = ["check_differentiable", "check_observed"]
+__all__ = ["check_differentiable", "check_observed", "check_range"]
 
 # Images outside [-1, 1] by rounding, or by networks without a bounded last layer.
 OVERSHOOT = 3.0
@@ -45,13 +45,8 @@ def check_observed(
     finite = observed.flatten(1).isfinite().all(1)
     if not finite.any():
         raise LatdirError("the images have NaN or infinite pixels: check how they were read")
-    largest = float(observed[finite].abs().max())
-    if degradation is None and largest > OVERSHOOT:
-        raise LatdirError(
-            f"images are in [-1, 1], and these have pixels as large as {largest:.4g}: "
-            "write images / 127.5 - 1 for 0 … 255"
-        )
     if degradation is None:
+        check_range(observed)
         return observed
     observed = degradation.observe(observed)
     with torch.no_grad():
@@ -86,4 +81,19 @@ def check_differentiable(generator: Generator, space: str) -> None:
     if not flows:
         raise LatdirError(
             f"no gradient flows through {generator.name}: use solver='cma', which needs none"
+        )
+
+
+def check_range(images: Float[Tensor, "n ..."]) -> None:
+    """Refuse images whose pixels are not in [-1, 1]; those that are not finite are not looked at.
+
+    Raises:
+        LatdirError: Pixels far outside, such as bytes.
+    """
+    finite = images[images.flatten(1).isfinite().all(1)]
+    largest = float(finite.abs().max()) if finite.numel() else 0.0
+    if largest > OVERSHOOT:
+        raise LatdirError(
+            f"images are in [-1, 1], and these have pixels as large as {largest:.4g}: "
+            "write images / 127.5 - 1 for 0 … 255"
         )

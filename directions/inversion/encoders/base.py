@@ -17,7 +17,7 @@ from directions.errors import LatdirError, SpaceError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.images import resize
-from directions.inversion.checks import OVERSHOOT
+from directions.inversion.checks import check_range
 from directions.inversion.encoders.networks import StyleEncoder
 from directions.inversion.objective import Objective
 from directions.inversion.starts import Start
@@ -97,12 +97,7 @@ class Encoder(Movable):
         Raises:
             LatdirError: No images in [-1, 1].
         """
-        finite = images[images.flatten(1).isfinite().all(1)]
-        if finite.numel() and float(finite.abs().max()) > OVERSHOOT:
-            raise LatdirError(
-                f"images are in [-1, 1], and these have pixels as large as "
-                f"{float(finite.abs().max()):.4g}: write images / 127.5 - 1 for 0 … 255"
-            )
+        check_range(images)
         with torch.no_grad():
             seen = self._framed(resize(images.float(), self.size).to(self.device))
             if self.passes == 1:
