@@ -31,7 +31,7 @@ from directions.paths.couplings import Couplings
 from directions.paths.flow import FlowPath
 from directions.progress import progress_bars, tqdm
 from discovery.estimators.held_out import spearman
-from discovery.learned.loop import LabelTraining
+from discovery.learned.label_training import LabelTraining
 from discovery.learned.mean_steps import samples_bank
 from discovery.sampling.samples import Samples
 from discovery.supervised.conditional_mean import refuse_collinear

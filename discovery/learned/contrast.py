@@ -27,8 +27,8 @@ from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.progress import tqdm
+from directions.training import Checkpoint, Fit, falling, fit, step_rng
 from discovery.base import TrainingMethod
-from discovery.learned.loop import Checkpoint, Fit, falling, fit, step_rng
 from discovery.learned.reconstructors import SIDE, Kind, reconstructor, reduced
 
 __all__ = [

@@ -33,10 +33,10 @@ from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.numerics.eigen import signed
+from directions.training import Checkpoint, falling, fit, step_rng
 from discovery.base import TrainingMethod
 from discovery.learned.contrast import LEAST, Images, amounts, spread
 from discovery.learned.deformators import Deformator, deformator
-from discovery.learned.loop import Checkpoint, falling, fit, step_rng
 from discovery.learned.reconstructors import SIDE, convolutions
 
 __all__ = ["DisCo", "disco_loss"]

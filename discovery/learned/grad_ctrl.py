@@ -25,9 +25,10 @@ from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.paths.code_gradient import CodeGradientPath, Readout
 from directions.progress import progress_bars
+from directions.training import Checkpoint, falling, fit, step_rng
 from discovery.estimators.held_out import spearman
 from discovery.estimators.linear import ridge
-from discovery.learned.loop import Checkpoint, LabelTraining, falling, fit, step_rng
+from discovery.learned.label_training import LabelTraining
 from discovery.learned.mean_steps import samples_bank
 from discovery.sampling.samples import Samples
 from discovery.supervised.labels import labeled

@@ -34,9 +34,9 @@ from directions.generators.base import Generator
 from directions.paths.unit_step import Constant, UnitStepPath, folded, step_network
 from directions.progress import progress_bars
 from directions.scoring.activations import layer_activations
+from directions.training import Checkpoint, Fit, fit, step_rng
 from discovery.base import TrainingMethod
 from discovery.learned.contrast import LEAST, Images, amounts, spread
-from discovery.learned.loop import Checkpoint, Fit, fit, step_rng
 from discovery.learned.mean_steps import path_bank
 
 __all__ = ["LatentCLR", "Steps", "alike_loss"]

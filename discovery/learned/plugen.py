@@ -30,8 +30,9 @@ from directions.errors import LatdirError, SamplesError
 from directions.paths.coordinate import CoordinatePath
 from directions.paths.couplings import Couplings
 from directions.progress import progress_bars
+from directions.training import Checkpoint, falling, fit, step_rng
 from discovery.estimators.held_out import spearman
-from discovery.learned.loop import Checkpoint, LabelTraining, falling, fit, step_rng
+from discovery.learned.label_training import LabelTraining
 from discovery.learned.mean_steps import samples_bank
 from discovery.sampling.samples import Samples
 from discovery.supervised.labels import labeled

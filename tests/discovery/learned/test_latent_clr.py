@@ -12,9 +12,9 @@ from directions.generators import load_generator
 from directions.paths import UnitStepPath, load_path
 from directions.paths.unit_step import Constant, folded, step_network
 from directions.planted.world import planted
+from directions.training import Checkpoint, fit
 from discovery import LatentCLR
 from discovery.learned.latent_clr import Steps, alike_loss
-from discovery.learned.loop import Checkpoint, fit
 from tests.discovery.learned.test_voynov_parity import near
 from tests.parity import fixture
 from tests.worlds import world

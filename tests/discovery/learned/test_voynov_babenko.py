@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-import discovery.learned.loop as loop
+import directions.training.loop as loop
 from directions.errors import LatdirError
 from directions.generators import load_generator
 from directions.planted.world import PlantedGenerator, planted

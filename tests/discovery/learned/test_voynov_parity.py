@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import pad
 
+from directions.training import Checkpoint, fit
 from discovery.learned.contrast import amounts, contrast_loss
 from discovery.learned.deformators import Fc, Linear, Ortho, Unit
-from discovery.learned.loop import Checkpoint, fit
 from discovery.learned.reconstructors import LeNet, ResNet18
 from discovery.learned.voynov_babenko import Deformed
 from tests.parity import fixture

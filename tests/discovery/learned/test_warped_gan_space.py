@@ -10,9 +10,9 @@ from directions.errors import LatdirError
 from directions.paths import WarpPath, load_path
 from directions.paths.warp import warp_field
 from directions.planted.world import planted
+from directions.training import Checkpoint, fit
 from discovery import WarpedGANSpace
 from discovery.learned.contrast import contrast_loss
-from discovery.learned.loop import Checkpoint, fit
 from discovery.learned.reconstructors import LeNet
 from discovery.learned.warped_gan_space import Warps
 from tests.discovery.learned.test_voynov_babenko import Grainy, inside

@@ -1,4 +1,4 @@
-"""The training loop of every learned method: Adam, checkpoints, and an end where it diverges.
+"""The training loop of everything that learns: Adam, checkpoints, and an end where it diverges.
 
 What a step draws depends on the seed and its number alone, so that a run which was killed and goes
 on from its checkpoint is the run that was not, to the last bit.
@@ -22,10 +22,8 @@ from torch import Tensor, nn
 from directions.errors import LatdirError
 from directions.progress import tqdm
 from directions.storage.container import FileFormat, plain, read_tensors, write_tensors
-from discovery.base import LabelMethod
-from discovery.supervised.labels import Scale
 
-__all__ = ["Checkpoint", "Fit", "LabelTraining", "constant", "falling", "fit", "step_rng"]
+__all__ = ["Checkpoint", "Fit", "constant", "falling", "fit", "step_rng"]
 
 log = logging.getLogger(__name__)
 
@@ -94,39 +92,6 @@ class Checkpoint:
             write_tensors(self.path, tensors, manifest, format=FORMAT)
 
 
-@dataclass(frozen=True)
-class LabelTraining(LabelMethod):
-    """Settings of the methods that train networks on labeled codes.
-
-    Attributes:
-        scale: Scale of the labels: normal quantiles of the ranks, log-odds, or raw scores.
-        steps: Steps of Adam.
-        batch_size: Codes a step.
-        rate: Its highest rate.
-        decay: Weight decay.
-        hidden: Units of each hidden layer.
-        validation: Share of the samples held out.
-    """
-
-    scale: Scale = "rank"
-    steps: int = 800
-    batch_size: int = 512
-    rate: float = 2e-3
-    decay: float = 0.1
-    hidden: int = 64
-    validation: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.validation < 1:
-            raise LatdirError(f"validation is a fraction between 0 and 1, not {self.validation}")
-        if not self.rate > 0 or self.decay < 0 or self.hidden < 1:
-            raise LatdirError(
-                f"rate {self.rate} is positive, decay {self.decay} is not negative, and hidden "
-                f"{self.hidden} is at least 1"
-            )
-
-
 def step_rng(seed: int, step: int) -> torch.Generator:
     """The random numbers of one step.
 
@@ -163,6 +128,7 @@ def fit(
     schedule: Callable[[float], float] = constant,
     longest: float | None = None,
     title: str = "training",
+    status: Callable[[], str] = str,
 ) -> Fit:
     """Minimize a loss, from the checkpoint on where there is one.
 
@@ -175,6 +141,7 @@ def fit(
         schedule: Factor of the rate, by the share of steps done.
         longest: Gradients longer than this are shortened to it.
         title: Of the progress bar.
+        status: What the bar says beside it.
 
     Returns:
         How it went. A run that diverges is stopped with a warning, and the best weights before
@@ -196,6 +163,7 @@ def fit(
             torch.autograd.backward(now, inputs=weights)
             if longest is not None:
                 nn.utils.clip_grad_norm_(weights, longest)
+            bar.set_postfix_str(status(), refresh=False)
             if run.diverged(float(now.detach())):
                 log.warning(
                     "training diverged at step %d of %d: the weights of step %d are kept; a lower "
