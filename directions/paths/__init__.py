@@ -3,8 +3,9 @@
 Read `base` first: the contract and the file. Import the path classes and `load_path` from here.
 """
 
-from directions.paths.base import CurvedPath, StoredPath, load_path
+from directions.paths.base import CurvedPath, load_path
 from directions.paths.code_gradient import CodeGradientPath
+from directions.paths.contents import StoredPath
 from directions.paths.coordinate import CoordinatePath
 from directions.paths.flow import FlowPath
 from directions.paths.instance import InstancePath

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -22,11 +21,13 @@ from torch import Tensor
 
 from directions.classifiers.base import Classifier
 from directions.devices import Device, Movable
-from directions.errors import BankError, LatdirError
+from directions.direction import per_code
+from directions.errors import BankError, SpaceError, UnknownNameError
 from directions.generators.base import Generator
+from directions.paths.contents import StoredPath
 from directions.storage.container import FileFormat, plain, read_tensors, write_tensors
 
-__all__ = ["KINDS", "CurvedPath", "StoredPath", "load_path"]
+__all__ = ["KINDS", "CurvedPath", "load_path"]
 
 FORMAT = FileFormat("latdir.path", "path", BankError)
 
@@ -44,28 +45,11 @@ KINDS = {
 without its reader importing every method first."""
 
 
-@dataclass(frozen=True, eq=False)
-class StoredPath:
-    """Content of a path's file.
-
-    Attributes:
-        generator: Name of the generator it belongs to.
-        fingerprint: Its sha256.
-        config: JSON values.
-        tensors: float32, by name.
-    """
-
-    generator: str
-    fingerprint: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
-
-
 class CurvedPath(Movable, ABC):
     """A path through latent space that may bend and may differ from code to code.
 
-    A subclass sets `kind`, has a line in `KINDS`, and implements `shift`; where its
-    fields are not words, numbers and tensors, `stored` and `restored` too.
+    A subclass is a dataclass, sets `kind`, has a line in `KINDS`, and implements `shift`; where its
+    fields are not JSON values, tensors and groups of tensors, `stored` and `restored` too.
 
     Attributes:
         kind: What `KINDS` calls the class.
@@ -95,15 +79,50 @@ class CurvedPath(Movable, ABC):
             LatdirError: Codes that do not fit, or an unknown unit.
         """
 
+    def _steps(
+        self, amount: float | Tensor, codes: Tensor, scales: Mapping[str, float], unit: str
+    ) -> Float[Tensor, "n"]:
+        """An amount for each code, on the scale of its unit.
+
+        Args:
+            amount: A number, or one for each code.
+            codes: `[n, *shape]`.
+            scales: Of each unit.
+            unit: One of them.
+
+        Raises:
+            LatdirError: No such unit, or amounts of another shape.
+        """
+        if unit not in scales:
+            raise UnknownNameError(
+                f"path {self.name!r} has no unit {unit!r}: use {', '.join(scales)}"
+            )
+        return per_code(amount, codes).flatten().expand(len(codes)) * scales[unit]
+
+    def _flat(self, codes: Float[Tensor, "n *shape"], size: int) -> Float[Tensor, "n d"]:
+        """Codes as rows.
+
+        Args:
+            codes: `[n, *shape]`.
+            size: Numbers d that each must have.
+
+        Raises:
+            LatdirError: Codes of another size.
+        """
+        rows = codes.flatten(1)
+        if rows.shape[1] != size:
+            raise SpaceError(
+                f"path {self.name!r} moves codes of {size} numbers, not {rows.shape[1]}"
+            )
+        return rows
+
     def stored(self) -> StoredPath:
         """Everything that `restored` needs to create an equal path.
 
-        By default the fields of the dataclass: tensors by name, the others as settings.
+        By default the fields of the dataclass: tensors and groups of tensors by name, the others
+        as settings.
         """
-        held = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
-        owner = held.pop("generator"), held.pop("fingerprint")
-        tensors = {name: held.pop(name) for name in [*held] if isinstance(held[name], Tensor)}
-        return StoredPath(*owner, held, tensors)
+        return StoredPath.of(self)
 
     @classmethod
     def restored(
@@ -113,7 +132,7 @@ class CurvedPath(Movable, ABC):
         generator: Generator | None = None,
         classifier: Classifier | None = None,
     ) -> CurvedPath:
-        """The path again, of fields that are words, numbers and tensors by default.
+        """The path again, by default of its fields alone, in the types of the dataclass.
 
         Args:
             stored: The stored path; `generator` has been checked against it.
@@ -123,10 +142,7 @@ class CurvedPath(Movable, ABC):
         Raises:
             LatdirError: Something it needs is missing, or the contents do not fit together.
         """
-        held = {**stored.config, "generator": stored.generator, "fingerprint": stored.fingerprint}
-        kinds: dict[Any, Callable[[Any], Any]] = {"str": str, "float": float}
-        given = {f.name: kinds[f.type] for f in fields(cast(Any, cls)) if f.type in kinds}
-        return cls(**{name: kind(held[name]) for name, kind in given.items()}, **stored.tensors)
+        return cls(**stored.values(cls))
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the path to one safetensors file, atomically; equal paths give equal bytes.
@@ -175,14 +191,7 @@ def load_path(
         )
     module, _, name = KINDS[kind].partition(":")
     cls: type[CurvedPath] = getattr(importlib.import_module(module), name)
-    try:
-        made = cls.restored(held, generator=generator, classifier=classifier)
-    except LatdirError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BankError(
-            f"{path} is broken: its contents make no {kind} path ({error}); take a fresh copy"
-        ) from error
+    made = cls.restored(held, generator=generator, classifier=classifier)
     return made if device is None else made.to(device)
 
 
@@ -209,4 +218,5 @@ def _read(path: str | PathLike[str]) -> tuple[str, StoredPath]:
     wrong = [n for n, t in tensors.items() if t.dtype != torch.float32 or not t.isfinite().all()]
     if wrong:
         raise BankError(f"{path} is broken: {wrong[0]} is not finite float32")
-    return header.kind, StoredPath(header.generator, header.fingerprint, header.config, tensors)
+    owner = header.generator, header.fingerprint
+    return header.kind, StoredPath(*owner, header.config, tensors, str(path))

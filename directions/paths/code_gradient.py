@@ -7,24 +7,18 @@ arXiv:2209.00698. No image is made on the way. `discovery.GradCtrl` trains the n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from directions.classifiers.base import Classifier
-from directions.direction import per_code
-from directions.errors import LatdirError, SpaceError, UnknownNameError
-from directions.generators.base import Generator
-from directions.paths.base import CurvedPath, StoredPath
+from directions.errors import LatdirError, UnknownNameError
+from directions.paths.base import CurvedPath
 from directions.paths.warp import follow_field
 
 __all__ = ["CodeGradientPath", "Readout"]
-
-TENSORS = ("mean", "direct", "inner", "offset", "outer")
-WORDS = ("name", "space", "attributes", "hold", "scale", "sigma", "response", "unit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,49 +141,19 @@ class CodeGradientPath(CurvedPath):
         Raises:
             LatdirError: Codes of another size, or an unknown unit.
         """
-        if unit not in self.units:
-            raise UnknownNameError(
-                f"path {self.name!r} has no unit {unit!r}: use {', '.join(self.units)}"
-            )
-        flat = codes.flatten(1)
-        steps = per_code(amount, codes).flatten() * (self.units[unit] * self.sigma / self.scale)
-        readout = Readout(*(t.to(flat) for t in vars(self.readout).values()))
-        k, x = self.attributes.index(self.name), self._centered(flat)
-        new = follow_field(
-            lambda x: readout.field(x, k, hold=self.hold), x, steps.expand(len(flat))
-        )
+        steps = self._steps(amount, codes, self.units, unit) * (self.sigma / self.scale)
+        readout, x = self._read(codes)
+        k = self.attributes.index(self.name)
+        new = follow_field(lambda x: readout.field(x, k, hold=self.hold), x, steps)
         return codes + (self.scale * (new - x)).reshape(codes.shape)
 
     def told(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
         """The attributes as the network tells them from codes."""
-        flat = codes.flatten(1)
+        readout, x = self._read(codes)
+        return readout.values(x)
+
+    def _read(self, codes: Tensor) -> tuple[Readout, Tensor]:
+        """The readout as codes need it, and their x."""
+        flat = self._flat(codes, len(self.mean))
         readout = Readout(*(t.to(flat) for t in vars(self.readout).values()))
-        return readout.values(self._centered(flat))
-
-    def _centered(self, flat: Tensor) -> Tensor:
-        if flat.shape[1] != len(self.mean):
-            raise SpaceError(
-                f"path {self.name!r} moves codes of {len(self.mean)} numbers, not {flat.shape[1]}"
-            )
-        return (flat - self.mean.to(flat)) / self.scale
-
-    def stored(self) -> StoredPath:
-        """The network as tensors, the rest as settings."""
-        tensors = {"mean": self.mean, **vars(self.readout)}
-        config = {name: getattr(self, name) for name in WORDS}
-        return StoredPath(self.generator, self.fingerprint, config, tensors)
-
-    @classmethod
-    def restored(
-        cls,
-        stored: StoredPath,
-        *,
-        generator: Generator | None = None,
-        classifier: Classifier | None = None,
-    ) -> CodeGradientPath:
-        """The path again; it needs neither generator nor classifier."""
-        held: dict[str, Any] = dict(stored.config)
-        held["attributes"] = tuple(str(name) for name in held["attributes"])
-        mean, *parts = (stored.tensors[name] for name in TENSORS)
-        held |= {"generator": stored.generator, "fingerprint": stored.fingerprint}
-        return cls(**held, mean=mean, readout=Readout(*parts))
+        return readout, (flat - self.mean.to(flat)) / self.scale

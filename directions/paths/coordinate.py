@@ -8,22 +8,16 @@ commute, and a path back undoes the way there. `discovery.DeCurvEd` trains the m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.base import Classifier
-from directions.direction import per_code
-from directions.errors import LatdirError, SpaceError, UnknownNameError
-from directions.generators.base import Generator
-from directions.paths.base import CurvedPath, StoredPath
+from directions.errors import LatdirError
+from directions.paths.base import CurvedPath
 from directions.paths.couplings import Couplings
 
 __all__ = ["CoordinatePath"]
-
-TENSORS = ("mean", "chart", "back")
-WORDS = ("name", "space", "index", "per_sigma", "length", "unit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +103,7 @@ class CoordinatePath(CurvedPath):
         Raises:
             LatdirError: Codes of another size, or an unknown unit.
         """
-        if unit not in self.units:
-            raise UnknownNameError(
-                f"coordinate path {self.name!r} has no unit {unit!r}: use {', '.join(self.units)}"
-            )
-        steps = per_code(amount, codes).flatten() * (self.units[unit] * self.per_sigma)
+        steps = self._steps(amount, codes, self.units, unit) * self.per_sigma
         x = self._white(codes)
         flow = self.couplings.like(x)
         none = x[:, :0]
@@ -130,31 +120,5 @@ class CoordinatePath(CurvedPath):
         return self.couplings.like(x).forward(x, x[:, :0])[0]
 
     def _white(self, codes: Tensor) -> Tensor:
-        flat = codes.flatten(1)
-        if flat.shape[1] != len(self.mean):
-            raise SpaceError(
-                f"coordinate path {self.name!r} moves codes of {len(self.mean)} numbers, "
-                f"not {flat.shape[1]}"
-            )
+        flat = self._flat(codes, len(self.mean))
         return (flat - self.mean.to(flat)) @ self.chart.to(flat)
-
-    def stored(self) -> StoredPath:
-        """Chart and map as tensors, the rest as settings."""
-        tensors = {name: getattr(self, name) for name in TENSORS} | self.couplings._asdict()
-        config = {name: getattr(self, name) for name in WORDS}
-        return StoredPath(self.generator, self.fingerprint, config, tensors)
-
-    @classmethod
-    def restored(
-        cls,
-        stored: StoredPath,
-        *,
-        generator: Generator | None = None,
-        classifier: Classifier | None = None,
-    ) -> CoordinatePath:
-        """The path again; it needs neither generator nor classifier."""
-        held: dict[str, Any] = dict(stored.config)
-        held |= {name: stored.tensors[name] for name in TENSORS}
-        flow = Couplings(*(stored.tensors[name] for name in Couplings._fields))
-        held |= {"generator": stored.generator, "fingerprint": stored.fingerprint}
-        return cls(**held, couplings=flow)

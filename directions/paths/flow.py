@@ -9,21 +9,16 @@ own coordinate of u and maps back. Paths of one flow commute and are reversible,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.classifiers.base import Classifier
-from directions.direction import per_code
-from directions.errors import LatdirError, SpaceError, UnknownNameError
-from directions.generators.base import Generator
-from directions.paths.base import CurvedPath, StoredPath
+from directions.errors import LatdirError, UnknownNameError
+from directions.paths.base import CurvedPath
 from directions.paths.couplings import Couplings
 
 __all__ = ["FlowPath"]
-
-TENSORS = ("mean", "chart", "back")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +102,12 @@ class FlowPath(CurvedPath):
         Raises:
             LatdirError: Codes of another size, or an unknown unit.
         """
-        if unit not in self.units:
-            raise UnknownNameError(
-                f"flow path {self.name!r} has no unit {unit!r}: use {', '.join(self.units)}"
-            )
-        steps = per_code(amount, codes).flatten()
-        flat = self._flat(codes)
+        steps = self._steps(amount, codes, self.units, unit)
+        flat = self._flat(codes, len(self.mean))
         flow, k = self.couplings.like(flat), len(self.attributes)
         u, r = self._charted(flat)
         moved = u.clone()
-        moved[:, self.attributes.index(self.name)] += steps * self.units[unit]
+        moved[:, self.attributes.index(self.name)] += steps
         new = flow.inverse(flow.forward(r, u)[0], moved)
         # What the chart does not see stays.
         back = self.back.to(flat)
@@ -125,52 +116,16 @@ class FlowPath(CurvedPath):
 
     def readout(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
         """The attributes as the codes tell them, in standard deviations."""
-        return self._charted(self._flat(codes))[0]
+        return self._charted(self._flat(codes, len(self.mean)))[0]
 
     def latent(self, codes: Float[Tensor, "n *shape"]) -> Float[Tensor, "n m"]:
         """What the flow holds: f(r; u), close to standard normal for codes of the prior."""
-        flat = self._flat(codes)
+        flat = self._flat(codes, len(self.mean))
         u, r = self._charted(flat)
         return self.couplings.like(flat).forward(r, u)[0]
-
-    def _flat(self, codes: Tensor) -> Tensor:
-        flat = codes.flatten(1)
-        if flat.shape[1] != len(self.mean):
-            raise SpaceError(
-                f"flow path {self.name!r} moves codes of {len(self.mean)} numbers, "
-                f"not {flat.shape[1]}"
-            )
-        return flat
 
     def _charted(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates u `[n, k]` and r `[n, m]` of codes."""
         both = (flat - self.mean.to(flat)) @ self.chart.to(flat)
         k = len(self.attributes)
         return both[:, :k], both[:, k:]
-
-    def stored(self) -> StoredPath:
-        """Chart and flow as tensors, the rest as settings."""
-        words = ("name", "space", "attributes", "unit", "per_sigma", "length")
-        tensors = {name: getattr(self, name) for name in TENSORS} | self.couplings._asdict()
-        config = {name: getattr(self, name) for name in words}
-        return StoredPath(self.generator, self.fingerprint, config, tensors)
-
-    @classmethod
-    def restored(
-        cls,
-        stored: StoredPath,
-        *,
-        generator: Generator | None = None,
-        classifier: Classifier | None = None,
-    ) -> FlowPath:
-        """The path again; it needs neither generator nor classifier."""
-        held: dict[str, Any] = dict(stored.config)
-        held["attributes"] = tuple(str(name) for name in held["attributes"])
-        flow = Couplings(*(stored.tensors[name] for name in Couplings._fields))
-        held |= {name: stored.tensors[name] for name in TENSORS}
-        return cls(
-            **held,
-            couplings=flow,
-            generator=stored.generator,
-            fingerprint=stored.fingerprint,
-        )

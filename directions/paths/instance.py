@@ -27,10 +27,16 @@ from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import BankError, LatdirError, SpaceError
 from directions.generators.base import Generator
-from directions.paths.base import CurvedPath, StoredPath
+from directions.paths.base import CurvedPath
+from directions.paths.contents import StoredPath
 from directions.scoring.gradients import score_gradients
 
 __all__ = ["InstancePath"]
+
+SETTINGS = {
+    "name": str, "conditions": tuple[str, ...], "weight": float, "step": float, "classifier": str,
+    "classifier_fingerprint": str, "space": str, "sigmas": tuple[float, ...],
+}  # fmt: skip
 
 LEAST_LEFT = 1e-3
 """Length below which the remainder of a blend of unit vectors is rounding."""
@@ -218,7 +224,7 @@ class InstancePath(CurvedPath):
         Raises:
             LatdirError: No generator or classifier, or another classifier than it was made with.
         """
-        config = stored.config
+        config = stored.typed_config(SETTINGS)
         wanted = config["classifier_fingerprint"]
         if generator is None or classifier is None:
             raise BankError(
@@ -233,19 +239,19 @@ class InstancePath(CurvedPath):
                 "load that one"
             )
         names = (config["name"], *config["conditions"])
-        directions = tuple(
-            Direction(name, stored.tensors[f"vector.{i}"], config["space"], sigma=sigma)
-            for i, (name, sigma) in enumerate(zip(names, config["sigmas"], strict=True))
-        )
+        if len(names) != len(config["sigmas"]):
+            count = f"there are {len(config['sigmas'])} for {len(names)} names"
+            raise stored.broken("setting sigmas", count)
+        axes = len(generator.space(config["space"]).shape)
+        vectors = stored.shaped_tensors({f"vector.{i}": axes for i in range(len(names))})
+        used = zip(names, vectors.values(), config["sigmas"], strict=True)
+        directions = tuple(Direction(n, v, config["space"], sigma=sigma) for n, v, sigma in used)
         bank = DirectionBank(directions, stored.generator, stored.fingerprint)
         return cls(
             generator,
             classifier,
             bank,
-            config["name"],
-            tuple(config["conditions"]),
-            config["weight"],
-            config["step"],
+            *(config[name] for name in ("name", "conditions", "weight", "step")),
         )
 
 

@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
 from directions.classifiers.base import Classifier
-from directions.direction import per_code
-from directions.errors import LatdirError, SpaceError, UnknownNameError
+from directions.errors import LatdirError, SpaceError
 from directions.generators.base import Generator
-from directions.paths.base import CurvedPath, StoredPath
+from directions.paths.base import CurvedPath
+from directions.paths.contents import StoredPath
 
 __all__ = ["Groups", "MapperPath", "displacement", "perceptron"]
 
@@ -28,6 +29,14 @@ SLOPE = 0.2
 LEAST_NORM = 1e-8
 
 Groups = tuple[tuple[int, int], ...]
+
+Shape = Annotated[tuple[int, ...], Field(min_length=1)]
+Depth = Annotated[int, Field(ge=1, le=64)]
+
+SETTINGS = {
+    "name": str, "space": str, "shape": Shape, "groups": Groups, "depths": tuple[Depth, ...],
+    "length": float, "sigma": float,
+}  # fmt: skip
 
 
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:
@@ -119,16 +128,13 @@ class MapperPath(CurvedPath):
             LatdirError: Codes of another shape, or an unknown unit.
         """
         lengths = {"sigma": self.sigma / self.length, "latent": 1 / self.length, "edit": 1.0}
-        if unit not in lengths:
-            raise UnknownNameError(
-                f"mapper {self.name!r} has no unit {unit!r}: use {', '.join(lengths)}"
-            )
+        steps = self._steps(amount, codes, lengths, unit)
         if tuple(codes.shape[1:]) != self.shape:
             raise SpaceError(
                 f"mapper {self.name!r} moves codes of shape {list(self.shape)}, "
                 f"not {list(codes.shape[1:])}"
             )
-        steps = per_code(amount, codes) * lengths[unit]
+        steps = steps.reshape(-1, *[1] * len(self.shape))
         return codes + steps * displacement(codes, self.groups, self.networks)
 
     def stored(self) -> StoredPath:
@@ -159,30 +165,29 @@ class MapperPath(CurvedPath):
         classifier: Classifier | None = None,
     ) -> MapperPath:
         """The path again; it needs neither generator nor classifier."""
-        values: dict[str, Any] = dict(stored.config)
-        depths = values.pop("depths")
-        values["shape"] = tuple(values["shape"])
-        values["groups"] = tuple((int(a), int(b)) for a, b in values["groups"])
-        values["networks"] = tuple(
-            _network(stored.tensors, f"{g}.", depth) for g, depth in enumerate(depths)
-        )
-        return cls(**values, generator=stored.generator, fingerprint=stored.fingerprint)
+        values = stored.typed_config(SETTINGS)
+        layers = [[f"{g}.{i}." for i in range(n)] for g, n in enumerate(values.pop("depths"))]
+        parts = (("weight", 2), ("bias", 1))
+        axes = {name + part: n for names in layers for name in names for part, n in parts}
+        tensors = stored.shaped_tensors(axes)
+        networks = tuple(_network(tensors, names) for names in layers)
+        return cls(**values, **stored.owner, networks=networks)
 
 
 def _linear(network: nn.Sequential) -> list[nn.Linear]:
     return [layer for layer in network if isinstance(layer, nn.Linear)]
 
 
-def _network(tensors: Mapping[str, Tensor], prefix: str, depth: int) -> nn.Sequential:
-    """A network of stored weights; it is frozen."""
-    weights = [tensors[f"{prefix}{i}.weight"] for i in range(depth)]
-    network = perceptron([w.shape[1] for w in weights[:1]] + [len(w) for w in weights])
-    for i, layer in enumerate(_linear(network)):
+def _network(tensors: Mapping[str, Tensor], names: Sequence[str]) -> nn.Sequential:
+    """A network of stored weights, from the names of its layers; it is frozen."""
+    shapes = [tensors[f"{name}weight"].shape for name in names]
+    network = perceptron([shapes[0][1], *(outputs for outputs, _ in shapes)])
+    for name, layer in zip(names, _linear(network), strict=True):
         for part, own in (("weight", layer.weight), ("bias", layer.bias)):
-            given = tensors[f"{prefix}{i}.{part}"]
+            given = tensors[name + part]
             if given.shape != own.shape:
                 raise LatdirError(
-                    f"layer {prefix}{i} of a mapper has {part} {list(given.shape)}: its layers "
+                    f"layer {name[:-1]} of a mapper has {part} {list(given.shape)}: its layers "
                     f"must follow on each other, {list(own.shape)}"
                 )
             own.data = given

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError, SpaceError, UnknownNameError
+from directions.errors import LatdirError
 from directions.paths.base import CurvedPath
 
 __all__ = ["NeuralWalk", "follow"]
@@ -83,16 +83,8 @@ class NeuralWalk(CurvedPath):
             LatdirError: Codes of another size, or an unknown unit.
         """
         lengths = {"sigma": self.sigma / self.speed, "latent": 1 / self.speed, self.unit: 1.0}
-        if unit not in lengths:
-            raise UnknownNameError(
-                f"walk {self.name!r} has no unit {unit!r}: use {', '.join(lengths)}"
-            )
-        flat = codes.flatten(1)
-        if flat.shape[1] != len(self.w):
-            raise SpaceError(
-                f"walk {self.name!r} moves codes of {len(self.w)} numbers, not {flat.shape[1]}"
-            )
-        steps = torch.as_tensor(amount).to(flat).expand(len(flat)) * lengths[unit]
+        steps = self._steps(amount, codes, lengths, unit)
+        flat = self._flat(codes, len(self.w))
         field = [p.to(flat) for p in (self.w, self.inner, self.offset, self.outer)]
         return follow(flat, steps, field).reshape(codes.shape)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, normalize, relu
 
 from directions.classifiers.base import Classifier
-from directions.direction import per_code
-from directions.errors import LatdirError, SpaceError, UnknownNameError
+from directions.errors import LatdirError
 from directions.generators.base import Generator
-from directions.paths.base import CurvedPath, StoredPath
+from directions.paths.base import CurvedPath
+from directions.paths.contents import StoredPath
 
 __all__ = ["Constant", "UnitStepPath", "folded", "step_network"]
 
@@ -84,19 +84,11 @@ class UnitStepPath(CurvedPath):
             LatdirError: Codes of another size, or an unknown unit.
         """
         lengths = {"sigma": self.sigma, "latent": 1.0}
-        if unit not in lengths:
-            raise UnknownNameError(
-                f"path {self.name!r} has no unit {unit!r}: use {', '.join(lengths)}"
-            )
-        x = codes.flatten(1)
-        if x.shape[1] != self.weights[0].shape[1]:
-            raise SpaceError(
-                f"path {self.name!r} moves codes of {self.weights[0].shape[1]} numbers, "
-                f"not {x.shape[1]}"
-            )
+        steps = self._steps(amount, codes, lengths, unit)
+        x = self._flat(codes, self.weights[0].shape[1])
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = linear(relu(x) if i else x, weight.to(x), bias.to(x))
-        return codes + per_code(amount, codes) * lengths[unit] * normalize(x).reshape(codes.shape)
+        return codes + (steps[:, None] * normalize(x)).reshape(codes.shape)
 
     def stored(self) -> StoredPath:
         """The layers as tensors, the rest as settings."""
@@ -118,13 +110,12 @@ class UnitStepPath(CurvedPath):
         classifier: Classifier | None = None,
     ) -> UnitStepPath:
         """The path again; it needs neither generator nor classifier."""
-        held: dict[str, Any] = dict(stored.config)
-        layers = range(len(stored.tensors) // 2)
-        weights, biases = (
-            tuple(stored.tensors[f"{i}.{part}"] for i in layers) for part in ("weight", "bias")
-        )
-        held |= {"generator": stored.generator, "fingerprint": stored.fingerprint}
-        return cls(**held, weights=weights, biases=biases)
+        layers = range((len(stored.tensors) + 1) // 2)
+        axes = {f"{i}.{part}": n for i in layers for part, n in (("weight", 2), ("bias", 1))}
+        tensors = [*stored.shaped_tensors(axes).values()]
+        weights, biases = tuple(tensors[::2]), tuple(tensors[1::2])
+        words = stored.typed_config({"name": str, "space": str, "sigma": float})
+        return cls(**words, **stored.owner, weights=weights, biases=biases)
 
 
 class Constant(nn.Module):

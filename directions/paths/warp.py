@@ -16,8 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.direction import per_code
-from directions.errors import LatdirError, SpaceError, UnknownNameError
+from directions.errors import LatdirError
 from directions.paths.base import CurvedPath
 
 __all__ = ["WarpPath", "follow_field", "warp_field"]
@@ -151,16 +150,8 @@ class WarpPath(CurvedPath):
             LatdirError: Codes of another size, or an unknown unit.
         """
         lengths = {"sigma": self.sigma, "latent": 1.0}
-        if unit not in lengths:
-            raise UnknownNameError(
-                f"warp {self.name!r} has no unit {unit!r}: use {', '.join(lengths)}"
-            )
-        flat = codes.flatten(1)
-        if flat.shape[1] != len(self.mean):
-            raise SpaceError(
-                f"warp {self.name!r} moves codes of {len(self.mean)} numbers, not {flat.shape[1]}"
-            )
-        steps = (per_code(amount, codes).flatten() * (lengths[unit] / self.scale)).expand(len(flat))
+        steps = self._steps(amount, codes, lengths, unit) / self.scale
+        flat = self._flat(codes, len(self.mean))
         support, alphas, mean = (t.to(flat) for t in (self.support, self.alphas, self.mean))
         gamma = torch.as_tensor(self.gamma).to(flat)
         x = (flat - mean) / self.scale
