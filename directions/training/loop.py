@@ -146,6 +146,9 @@ def fit(
     Returns:
         How it went. A run that diverges is stopped with a warning, and the best weights before
         are kept.
+
+    Raises:
+        LatdirError: The first loss is not finite.
     """
     rates = [group["lr"] for group in adam.param_groups]
     weights = [w for group in adam.param_groups for w in group["params"]]
@@ -160,6 +163,11 @@ def fit(
                 group["lr"] = rate * schedule(step / steps)
             adam.zero_grad()
             now = loss(step)
+            if not run.step and not now.isfinite():
+                raise LatdirError(
+                    f"{title}: the first step's loss is {now.item():g}: images, scores or codes "
+                    "are not finite, or beyond all scale"
+                )
             torch.autograd.backward(now, inputs=weights)
             if longest is not None:
                 nn.utils.clip_grad_norm_(weights, longest)

@@ -86,6 +86,11 @@ def columns_of(frame: Any) -> dict[str, Any]:
         raise SamplesError(
             f"a frame is a pandas or Arrow table, or a dict of columns, not {type(frame).__name__}"
         )
+    flat = [name for name, column in columns.items() if not np.ndim(column)]
+    if flat:
+        raise SamplesError(
+            f"column {flat[0]!r} is one value: give a list of them, one for each row"
+        )
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise SamplesError(f"columns have equal lengths of at least one row, not {lengths}")

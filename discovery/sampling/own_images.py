@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +13,7 @@ from directions.classifiers.base import Classifier
 from directions.errors import SamplesError
 from directions.generators.base import Generator
 from directions.images.photographs import open_images
+from discovery.sampling.arrays import numbers
 from discovery.sampling.own_labels import OwnLabels
 
 __all__ = ["check_made", "scored_images"]
@@ -26,16 +28,18 @@ def scored_images(
     """Images of the size that a generator makes, and their scores.
 
     Args:
-        images: Tensor `[n, 3, H, W]`, or what `open_images` takes.
+        images: Tensor, array or nested lists `[n, 3, H, W]`, or what `open_images` takes.
         classifier: Scores them.
         generator: Made them.
 
     Raises:
         LatdirError: No images, or of another size.
     """
-    if not isinstance(images, Tensor):
+    if (isinstance(images, Tensor | np.ndarray) and images.ndim == 4) or _nested(images):
+        images = numbers(images, "images")
+    elif not isinstance(images, Tensor):
         images = open_images(images, size=(generator.image_shape[1], generator.image_shape[2]))
-    if not len(images) or tuple(images.shape[1:]) != tuple(generator.image_shape):
+    if not images.numel() or tuple(images.shape[1:]) != tuple(generator.image_shape):
         raise SamplesError(
             f"images have shape {list(images.shape)}, and {generator.name} makes "
             f"[n, {', '.join(map(str, generator.image_shape))}]"
@@ -67,3 +71,8 @@ def check_made(images: Float[Tensor, "n 3 h w"], found: OwnLabels, generator: Ge
             "the seed and index, or the codes, in the order of the images, and the truncation "
             "that they were made with"
         )
+
+
+def _nested(images: Any) -> bool:
+    """Whether images are lists of numbers in lists, not a list of pictures."""
+    return isinstance(images, list) and bool(images) and isinstance(images[0], list)

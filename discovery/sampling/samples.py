@@ -372,7 +372,7 @@ class Samples:
         """Samples of images that were made before, with their seed or codes.
 
         Args:
-            images: Tensor `[n, 3, H, W]` in [-1, 1], or files, a folder or pictures as
+            images: Tensor or array `[n, 3, H, W]` in [-1, 1], or files, a folder or pictures as
                 `directions.open_images` takes them.
             classifier: Scores them.
             generator: Made them.

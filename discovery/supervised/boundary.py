@@ -111,6 +111,8 @@ class Boundary(LabelMethod):
         for field in ("ambiguous", "validation"):
             if not 0 <= getattr(self, field) < 1:
                 raise LatdirError(f"{field} is a fraction in [0, 1), not {getattr(self, field)}")
+        if self.bootstrap < 0:
+            raise LatdirError(f"bootstrap is {self.bootstrap}: 0 makes no replicates, 50 are usual")
         if not 0 < self.split_ratio <= 1 or not self.chosen_num_or_ratio > 0:
             raise LatdirError(
                 f"split_ratio {self.split_ratio} must be in (0, 1] and chosen_num_or_ratio "

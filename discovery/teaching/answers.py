@@ -83,6 +83,8 @@ class Answers:
             )
         name = name or samples.names[0]
         labels = samples.column(name).cpu()
+        if not len(labels):
+            raise SamplesError(f"there are no answers of {name!r}: label at least one code")
         if not ((labels == 0) | (labels == 1)).all():
             raise SamplesError(
                 f"answers of {name!r} are 0 and 1, not {labels.min():g} … {labels.max():g}: "

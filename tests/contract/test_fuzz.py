@@ -101,8 +101,8 @@ ARITHMETIC = {
 }  # fmt: skip
 # Records of results, which are NaN where nothing could be measured.
 RECORDS = {
-    "Accuracy", "Cost", "DCI", "Evaluation", "Geodesic", "Identity", "LinearRange",
-    "LocalMetric", "PathLength",
+    "Accuracy", "Cost", "DCI", "Distinguishability", "Evaluation", "Geodesic", "Identity",
+    "LinearRange", "LocalMetric", "PathLength",
     "PermutationTest", "RandomNull", "Reconstruction", "Separability",
 }  # fmt: skip
 # NaN is the right figure: a change out of reach, a measure that an attribute has not.

@@ -121,6 +121,16 @@ class Failing(PlantedGenerator):
         return images * torch.nan if codes.requires_grad and self.made > 7 else images
 
 
+def test_training_on_images_that_are_not_finite_is_refused(monkeypatch):
+    generator = world(dim=8, factors=3)
+    images = type(generator).synthesize
+    monkeypatch.setattr(
+        type(generator), "synthesize", lambda *given, **named: images(*given, **named) / 0
+    )
+    with pytest.raises(LatdirError, match="voynov_babenko: the first step's loss is nan: images"):
+        VoynovBabenko(n_directions=3, **SMALL).discover(generator)
+
+
 def test_training_that_diverges_is_stopped_and_the_best_kept(caplog):
     generator = world(dim=8, factors=3)
     generator.__class__ = Failing

@@ -9,6 +9,7 @@ from directions import save_png
 from directions.errors import LatdirError, SamplesError
 from directions.planted.world import planted
 from discovery import Samples, sample
+from tests.unchecked import unchecked
 
 WORLD = planted(factors=2, dim=8, size=16)
 CODES = WORLD.sample(20, seed=0)
@@ -36,6 +37,12 @@ def test_images_of_some_places_or_of_codes():
     assert given.seed is None
 
 
+@pytest.mark.parametrize("made", [IMAGES.numpy(), IMAGES.double().numpy(), IMAGES.tolist()])
+def test_arrays_and_lists_are_taken_as_tensors(made):
+    with unchecked():
+        assert torch.equal(of(made, seed=0).scores, of(seed=0).scores)
+
+
 def test_files_in_a_folder_are_read_in_the_order_of_their_names(tmp_path):
     for k, image in enumerate(IMAGES):
         save_png(image, tmp_path / f"{k:02}.png")
@@ -58,6 +65,8 @@ def test_two_images_of_one_code_are_not_taken_for_another_order():
 def test_images_of_another_size_or_number_are_refused():
     with pytest.raises(SamplesError, match=r"images have shape \[20, 3, 8, 8\], and planted makes"):
         of(IMAGES[:, :, :8, :8], seed=0)
+    with unchecked(), pytest.raises(SamplesError, match=r"images have shape \[\], and planted"):
+        of(torch.tensor(0.0), seed=0)
     with pytest.raises(SamplesError, match="20 codes and 4 rows of labels do not fit"):
         of(IMAGES[:4], codes=CODES)
     with pytest.raises(LatdirError, match="give either codes, or the seed"):

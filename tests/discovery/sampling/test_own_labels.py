@@ -141,6 +141,10 @@ def untyped_from_arrays(codes, scores, names, **given):
         ({"seed": [1, 1], "a": ["x", "y"]}, "labels in column 'a' are numbers"),
         ({"code_0": [1, 1], "code_2": [1, 1], "a": [1, 0]}, "2 columns of codes, but no 'code_1'"),
         ({"seed": [0, np.nan], "a": [1, 0]}, "seed holds whole numbers"),
+        (
+            {"seed": 0, "glasses": [1, 0]},
+            "column 'seed' is one value: give a list of them, one for",
+        ),
         ([1, 2], "a frame is a pandas or Arrow table, or a dict of columns, not list"),
     ],
 )

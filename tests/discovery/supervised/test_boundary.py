@@ -384,6 +384,7 @@ def test_held_out_samples_stay_out():
         ({"estimator": "svm"}, torch.rand(50, 1), "no estimator 'svm': use one of ridge, lda"),
         ({"scale": "log"}, torch.rand(50, 1), "no scale 'log': use one of rank, log_odds, raw"),
         ({"validation": 1.0}, torch.rand(50, 1), r"validation is a fraction in \[0, 1\), not 1.0"),
+        ({"bootstrap": -1}, torch.rand(50, 1), "bootstrap is -1: 0 makes no replicates"),
         ({"ambiguous": 0.99}, torch.rand(50, 1), "ambiguous=0.99 leaves 'a0' one class"),
         ({"balanced": True}, torch.rand(50, 1), "balanced does not apply to ridge"),
         ({"penalty": -1.0}, torch.rand(50, 1), "penalty must not be negative, not -1"),

@@ -123,6 +123,9 @@ def test_labels_that_are_no_answers_are_refused():
         SamplesError, match=r"are 0 and 1, not 0 … 3: values are labels for discovery"
     ):
         of([0, 1, 3, 0, 1, 0])
+    none = Samples.from_arrays(CODES, [0] * len(CODES), "hat", generator=WORLD).rows([])
+    with pytest.raises(SamplesError, match="there are no answers of 'hat': label at least one"):
+        Answers.from_samples(none)
     twice = torch.cat([CODES[:3], CODES[:3]])
     with pytest.raises(SamplesError, match="rows 1 and 4 are one image, once with and once"):
         of([1, 0, 0, 1, 1, 0], twice)
