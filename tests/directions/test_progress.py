@@ -23,3 +23,4 @@ def test_without_tqdm_or_disabled_there_is_none(monkeypatch):
         assert list(bar) == [0, 1, 2]
     with tqdm(total=3) as bar:
         bar.update()
+        bar.set_postfix_str("0.1", refresh=False)
