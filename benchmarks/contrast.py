@@ -28,8 +28,8 @@ from directions.scoring.rendering import Rendering
 from discovery import VoynovBabenko
 from discovery.learned import contrast
 from discovery.learned.contrast import amounts, contrast_loss
-from discovery.learned.deformators import Ortho
-from discovery.learned.reconstructors import ResNet18
+from discovery.learned.networks.deformators import Ortho
+from discovery.learned.networks.reconstructors import ResNet18
 from discovery.learned.voynov_babenko import Deformed
 
 BATCH, DIRECTIONS, ROUNDS = 32, 30, 6

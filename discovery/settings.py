@@ -84,7 +84,9 @@ def read_method(location: str) -> Description:
     module, _, name = location.partition(":")
     statement = _definition(module, name)
     assert isinstance(statement, ast.ClassDef)
-    parent = ast.unparse(statement.bases[0])
+    # Of `Paths[Warp]` the class is Paths.
+    bases = [base.value if isinstance(base, ast.Subscript) else base for base in statement.bases]
+    parents = [name for name in map(ast.unparse, bases) if name != "Generic"]
     helps = _helps(ast.get_docstring(statement) or "")
     own = tuple(
         Setting(
@@ -100,12 +102,13 @@ def read_method(location: str) -> Description:
         and ast.unparse(line.value) != "tool()"
         and not ast.unparse(line.annotation).startswith("ClassVar")
     )
-    for family in FAMILIES:
-        if family.__name__ == parent:
-            return Description(family, own)
-    inherited = read_method(f"{_home(module, parent)}:{parent}")
-    merged = {setting.name: setting for setting in (*inherited.settings, *own)}
-    return Description(inherited.family, tuple(merged.values()))
+    families = [family for family in FAMILIES if family.__name__ in parents]
+    if families:
+        return Description(families[0], own)
+    inherited = [read_method(f"{_home(module, parent)}:{parent}") for parent in reversed(parents)]
+    found = [setting for parent in inherited for setting in parent.settings]
+    merged = {setting.name: setting for setting in (*found, *own)}
+    return Description(inherited[0].family, tuple(merged.values()))
 
 
 @cache

@@ -106,7 +106,9 @@ class Couplings(NamedTuple):
         """Latent numbers z = f(x; c) and the log of the volume's change."""
         volume = x.new_zeros(len(x))
         for turn, *weights in zip(*(t.unbind() for t in self), strict=True):
-            a, b = _halves(x @ turn)
+            # Only the networks may be of low precision: z is as exact as the code.
+            with torch.autocast(x.device.type, enabled=False):
+                a, b = _halves(x @ turn)
             scale, shift = _network(weights, a, c)
             x = torch.cat([a, b * scale.exp() + shift], 1)
             volume = volume + scale.sum(1)
@@ -131,5 +133,5 @@ def _network(weights: Sequence[Tensor], a: Tensor, c: Tensor) -> tuple[Tensor, T
     w1, b1, w2, b2, w3, b3 = weights
     x = silu(torch.addmm(b1, torch.cat([a, c], 1), w1))
     x = silu(torch.addmm(b2, x, w2))
-    scale, shift = torch.addmm(b3, x, w3).chunk(2, 1)
+    scale, shift = torch.addmm(b3, x, w3).to(a.dtype).chunk(2, 1)
     return scale.tanh(), shift

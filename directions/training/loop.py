@@ -127,6 +127,7 @@ def fit(
     checkpoint: Checkpoint,
     schedule: Callable[[float], float] = constant,
     longest: float | None = None,
+    judged: Callable[[], float] | None = None,
     title: str = "training",
     status: Callable[[], str] = str,
 ) -> Fit:
@@ -140,6 +141,8 @@ def fit(
         checkpoint: Where the run is kept.
         schedule: Factor of the rate, by the share of steps done.
         longest: Gradients longer than this are shortened to it.
+        judged: Loss of data held out, by which the best weights are kept, those before training
+            among them; by default the last weights are.
         title: Of the progress bar.
         status: What the bar says beside it.
 
@@ -152,7 +155,7 @@ def fit(
     """
     rates = [group["lr"] for group in adam.param_groups]
     weights = [w for group in adam.param_groups for w in group["params"]]
-    run = _Run(learned, adam, steps)
+    run = _Run(learned, adam, steps, judged)
     run.resume(checkpoint.read())
     begun, saved = run.step, time.monotonic()
     learned.train()
@@ -181,14 +184,11 @@ def fit(
                     run.kept,
                     rates[0],
                 )
-                learned.load_state_dict(run.weights)
-                learned.eval().requires_grad_(False)
-                return Fit(run.step, run.kept, run.first, run.best)
+                return run.ended(best=True)
             if checkpoint.path and (time.monotonic() - saved > EVERY or run.step == steps):
                 checkpoint.write(run.numbers(), run.tensors())
                 saved = time.monotonic()
-    learned.eval().requires_grad_(False)
-    return Fit(run.step, run.step, run.first, run.last)
+    return run.ended(best=judged is not None)
 
 
 class _Run:
@@ -198,16 +198,23 @@ class _Run:
         learned: Everything that is trained.
         adam: Its optimizer.
         steps: Number of steps.
+        judged: Loss of data held out, if weights are judged by it.
     """
 
     NUMBERS = ("step", "sum", "first", "last", "best", "kept")
 
-    def __init__(self, learned: nn.Module, adam: torch.optim.Optimizer, steps: int) -> None:
-        self.learned, self.adam, self.steps = learned, adam, steps
+    def __init__(
+        self,
+        learned: nn.Module,
+        adam: torch.optim.Optimizer,
+        steps: int,
+        judged: Callable[[], float] | None,
+    ) -> None:
+        self.learned, self.adam, self.steps, self.judged = learned, adam, steps, judged
         self.part = max(1, steps // PARTS)
         self.step, self.kept = 0, 0
-        self.sum, self.first, self.last, self.best = 0.0, 0.0, 0.0, 0.0
-        self.weights = _state(learned)
+        self.sum, self.first, self.last = 0.0, 0.0, 0.0
+        self.best, self.weights = self._value(0.0), _state(learned)
 
     def diverged(self, loss: float) -> bool:
         """Take a step of a loss, unless it is not finite; whether the loss has exploded."""
@@ -222,9 +229,24 @@ class _Run:
         self.last, self.sum = self.sum / since, 0.0
         if self.step <= self.part:
             self.first = self.last
-        if self.kept == 0 or self.last < self.best:
-            self.best, self.kept, self.weights = self.last, self.step, _state(self.learned)
-        return self.last - self.first > EXPLODED * max(1.0, abs(self.first))
+        value = self._value(self.last)
+        if value < self.best or (self.judged is None and not self.kept):
+            self.best, self.kept, self.weights = value, self.step, _state(self.learned)
+        return not value < math.inf or self.last - self.first > EXPLODED * max(1.0, abs(self.first))
+
+    @torch.no_grad()
+    def _value(self, loss: float) -> float:
+        """What the weights are kept by: of data held out if there are any, or the loss."""
+        return loss if self.judged is None else self.judged()
+
+    def ended(self, *, best: bool) -> Fit:
+        """Freeze the weights: the best, or the last ones."""
+        if best:
+            self.learned.load_state_dict(self.weights)
+        self.learned.eval().requires_grad_(False)
+        if best and self.judged is None:
+            return Fit(self.step, self.kept, self.first, self.best)
+        return Fit(self.step, self.kept if best else self.step, self.first, self.last)
 
     def numbers(self) -> dict[str, Any]:
         """What a checkpoint keeps beside tensors."""

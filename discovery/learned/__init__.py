@@ -3,6 +3,7 @@
 With labels read `conditional_flow` first, then `plugen` and `grad_ctrl`. Without labels read
 `contrast` first, moves that a network learns to tell apart: `voynov_babenko`, `warped_gan_space`
 and `decurved` are such moves; `disco` and `latent_clr` compare changes instead. All train by
-`directions.training`, which keeps checkpoints. Import the methods from `discovery`, which exports
-every class of the registry: adding one is its file and one line there.
+`directions.training`, which keeps checkpoints; methods of curved paths share `path_methods`.
+Import the methods from `discovery`, which exports every class of the registry: adding one is its
+file and one line there.
 """

@@ -29,7 +29,7 @@ from directions.generators.base import Generator
 from directions.progress import tqdm
 from directions.training import Checkpoint, Fit, falling, fit, step_rng
 from discovery.base import TrainingMethod
-from discovery.learned.reconstructors import SIDE, Kind, reconstructor, reduced
+from discovery.learned.networks.reconstructors import SIDE, Kind, reconstructor, reduced
 
 __all__ = [
     "Images",
@@ -73,6 +73,19 @@ class Contrasted(NamedTuple):
     accuracy: Float[Tensor, "k"]
     error: Float[Tensor, "k"]
     fit: Fit
+
+    def order(self, method: str) -> list[tuple[str, int]]:
+        """Name and place of each move, those told best first."""
+        best = self.accuracy.argsort(descending=True, stable=True).tolist()
+        return [(f"{method}_{i:02d}", j) for i, j in enumerate(best)]
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """Evidence of each move, in that order."""
+        return [
+            {"accuracy": float(self.accuracy[j]), "amount_error": float(self.error[j])}
+            for _, j in self.order("")
+        ]
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -17,17 +17,17 @@ from os import PathLike
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
 from directions.paths.coordinate import CoordinatePath
 from directions.paths.couplings import Couplings
-from directions.progress import progress_bars
-from discovery.learned.contrast import Contrasted, ContrastMethod, Mover, spread
-from discovery.learned.mean_steps import path_bank
+from discovery.learned.contrast import ContrastMethod, Mover, spread
+from discovery.learned.mean_steps import Trained
+from discovery.learned.networks.flows import LearnedCouplings
+from discovery.learned.path_methods import PathMethod
 
 __all__ = ["DeCurvEd", "whitening"]
 
@@ -54,26 +54,19 @@ class Curvilinear(Mover):
         super().__init__()
         for name, tensor in zip(("mean", "chart", "back"), chart, strict=True):
             self.register_buffer(name, tensor)
-        self.register_buffer("turns", couplings.turns)
-        self.weights = nn.ParameterList(couplings[1:])
-        self.scale = scale
-
-    @property
-    def couplings(self) -> Couplings:
-        """The map as it is now."""
-        return Couplings(self.get_buffer("turns"), *self.weights)
+        self.map, self.scale = LearnedCouplings(couplings), scale
 
     def forward(self, codes: Tensor, index: Tensor, amount: Tensor) -> Tensor:
         """As `Mover.forward`."""
         x = (codes - self.mean) @ self.chart
-        flow, none = self.couplings, x[:, :0]
+        flow, none = self.map.flow, x[:, :0]
         step = torch.zeros_like(x).scatter(1, index[:, None], amount[:, None] / self.scale)
         new = flow.inverse(flow.forward(x, none)[0] + step, none)
         return codes + (new - x) @ self.back
 
 
 @dataclass(frozen=True)
-class DeCurvEd(ContrastMethod):
+class DeCurvEd(PathMethod[CoordinatePath], ContrastMethod):
     """Curved paths that commute, trained to be told apart; see `ContrastMethod` for the rest.
 
     `train` gives the paths themselves, which share one map; `discover` their mean steps. Evidence:
@@ -104,75 +97,18 @@ class DeCurvEd(ContrastMethod):
         if self.hidden < 1:
             raise LatdirError(f"hidden is {self.hidden}: give at least 1")
 
-    def train(
-        self,
-        generator: Generator,
-        *,
-        seed: int = 0,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> dict[str, CoordinatePath]:
-        """The paths by name, those told best first; each can be saved by itself.
-
-        Args:
-            generator: As for `discover`.
-            seed: As for `discover`.
-            checkpoint: As for `discover`.
-
-        Raises:
-            LatdirError: As `discover`.
-        """
-        with progress_bars(self.progress):
-            return self._trained(generator, seed, checkpoint)[0]
-
-    def discover(
-        self,
-        generator: Generator,
-        *,
-        seed: int = 0,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> DirectionBank:
-        """The mean steps of the paths.
-
-        Args:
-            generator: As for the family.
-            seed: As for the family.
-            checkpoint: As for the family.
-
-        Raises:
-            LatdirError: More directions than dimensions, images that do not depend on codes
-                differentiably, or a checkpoint of another run.
-        """
-        paths, found = self._trained(generator, seed, checkpoint)
-        space = next(iter(paths.values())).space
-        figures = [
-            {
-                "accuracy": float(found.accuracy[p.index]),
-                "amount_error": float(found.error[p.index]),
-            }
-            for p in paths.values()
-        ]
-        return path_bank(
-            generator,
-            [*paths.values()],
-            generator.sample(JUDGED, seed=seed, start=self.n_codes, space=space),
-            method=self.method,
-            config=self.config,
-            evidence=figures,
-            provenance={"seed": seed, **found.provenance},
-        )
-
     def _trained(
         self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None
-    ) -> tuple[dict[str, CoordinatePath], Contrasted]:
+    ) -> Trained[CoordinatePath]:
         space, found = self._contrasted(generator, seed, checkpoint)
         mover = found.mover
         assert isinstance(mover, Curvilinear)
-        flow = Couplings(*(t.detach().cpu().contiguous() for t in mover.couplings))
-        codes = generator.sample(JUDGED, seed=seed, start=self.n_codes, space=space).cpu()
+        flow = Couplings(*(t.cpu() for t in mover.map.frozen))
+        codes = generator.sample(JUDGED, seed=seed, start=self.n_codes, space=space)
         paths = {}
-        for i, j in enumerate(found.accuracy.argsort(descending=True, stable=True).tolist()):
+        for name, j in found.order(self.method):
             path = CoordinatePath(
-                f"{self.method}_{i:02d}",
+                name,
                 space,
                 j,
                 1.0,
@@ -188,8 +124,8 @@ class DeCurvEd(ContrastMethod):
             sigma = float(path.coordinates(codes)[:, j].std())
             path = replace(path, per_sigma=sigma)
             steps = (path.shift(codes, 0.1) - codes).flatten(1)
-            paths[path.name] = replace(path, length=float(steps.norm(dim=1).mean()) / 0.1)
-        return paths, found
+            paths[name] = replace(path, length=float(steps.norm(dim=1).mean()) / 0.1)
+        return Trained(paths, codes, found.figures, found.provenance)
 
     def _mover(self, generator: Generator, space: str, seed: int) -> Mover:
         chart = whitening(generator, space)

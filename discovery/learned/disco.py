@@ -36,8 +36,8 @@ from directions.numerics.eigen import signed
 from directions.training import Checkpoint, falling, fit, step_rng
 from discovery.base import TrainingMethod
 from discovery.learned.contrast import LEAST, Images, amounts, spread
-from discovery.learned.deformators import Deformator, deformator
-from discovery.learned.reconstructors import SIDE, convolutions
+from discovery.learned.networks.deformators import Deformator, deformator
+from discovery.learned.networks.reconstructors import SIDE, convolutions
 
 __all__ = ["DisCo", "disco_loss"]
 

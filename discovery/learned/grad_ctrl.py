@@ -16,20 +16,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.paths.code_gradient import CodeGradientPath, Readout
-from directions.progress import progress_bars
-from directions.training import Checkpoint, falling, fit, step_rng
-from discovery.estimators.held_out import spearman
 from discovery.estimators.linear import ridge
-from discovery.learned.label_training import LabelTraining
-from discovery.learned.mean_steps import samples_bank
+from discovery.learned.mean_steps import Trained
+from discovery.learned.path_methods import LabelPathMethod, held_out_figures, split
 from discovery.sampling.samples import Samples
 from discovery.supervised.labels import labeled
 
@@ -38,17 +34,8 @@ __all__ = ["GradCtrl"]
 JUDGED = 512
 
 
-class _Trained(NamedTuple):
-    """Paths by attribute, and what they were trained on."""
-
-    paths: dict[str, CodeGradientPath]
-    codes: Tensor
-    scores: Tensor
-    out: Tensor
-
-
 @dataclass(frozen=True)
-class GradCtrl(LabelTraining):
+class GradCtrl(LabelPathMethod[CodeGradientPath]):
     """Paths along gradients of attributes told from the code, the others held.
 
     `train` gives the paths themselves, one for each attribute; `discover` their mean steps as
@@ -56,7 +43,7 @@ class GradCtrl(LabelTraining):
     the codes' own steps with the mean step), `bend` (1 - mean cosine of a code's steps from -1 to 0
     and from 0 to 1 sigma), and `rank_correlation` of scores with the network on held-out codes.
 
-    Its other settings are those of `LabelTraining`.
+    Its other settings are those of `LabelPathMethod`.
 
     Attributes:
         steps: Steps of Adam.
@@ -86,84 +73,21 @@ class GradCtrl(LabelTraining):
 
     method: ClassVar[str] = "grad_ctrl"
 
-    def train(
-        self,
-        samples: Samples,
-        *,
-        attributes: Sequence[str] | None = None,
-        seed: int = 0,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> dict[str, CodeGradientPath]:
-        """One path for each attribute; all share one network.
-
-        Args:
-            samples: Codes of any shape with their scores.
-            attributes: Names of those that change, and hold while another changes; by default all.
-            seed: Of the split, the first weights and the batches.
-            checkpoint: A file that keeps the training, to go on where it was killed.
-
-        Returns:
-            Paths by attribute, each of which can be saved by itself.
-
-        Raises:
-            LatdirError: Unknown or constant attributes, too few samples, no more dimensions than
-                attributes that are held, or a checkpoint of another run.
-        """
-        with progress_bars(self.progress):
-            return self._trained(samples, attributes, seed, checkpoint).paths
-
-    def discover(
-        self, samples: Samples, *, attributes: Sequence[str] | None = None, seed: int = 0
-    ) -> DirectionBank:
-        """The mean steps of the paths from -1 to 1 sigma, one for each attribute.
-
-        Args:
-            samples: As for `train`.
-            attributes: As for `train`.
-            seed: As for `train`; written into each direction's config.
-
-        Raises:
-            LatdirError: As `train`.
-        """
-        found = self._trained(samples, attributes, seed, None)
-        held = found.codes[found.out]
-        told = next(iter(found.paths.values())).told(held)
-        figures = [
-            {
-                "rank_correlation": spearman(told[:, k], found.scores[k, found.out]),
-                "held_out": len(held),
-                "rows": len(samples),
-            }
-            for k in range(len(found.paths))
-        ]
-        return samples_bank(
-            samples,
-            [*found.paths.values()],
-            held[:JUDGED],
-            method=self.method,
-            config={**self.config, "seed": seed},
-            evidence=figures,
-        )
-
     def _trained(
         self,
         samples: Samples,
-        attributes: Sequence[str] | None,
+        names: Sequence[str],
         seed: int,
         checkpoint: str | PathLike[str] | None,
-    ) -> _Trained:
-        names = list(samples.names if attributes is None else attributes)
-        if not names:
-            raise LatdirError(f"name at least one attribute of {', '.join(samples.names)}")
-        data, n = labeled(samples, names, scale=self.scale), len(samples)
+    ) -> Trained[CodeGradientPath]:
+        data = labeled(samples, names, scale=self.scale)
         d = data.codes.shape[1]
         if self.hold and len(names) > d - 1:
             raise LatdirError(
                 f"codes of {d} numbers leave no step that holds {len(names) - 1} of {len(names)} "
                 f"attributes: name at most {max(d - 1, 1)}, or hold=False"
             )
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed % 2**63))
-        out, kept = order.to(data.codes.device).tensor_split([max(1, round(self.validation * n))])
+        out, kept = split(len(samples), self.validation, seed=seed, like=data.codes)
         mean, scale = (
             data.codes[kept].mean(0),
             float(data.codes[kept].std(0).square().mean().sqrt()),
@@ -185,23 +109,11 @@ class GradCtrl(LabelTraining):
         def readout() -> Readout:
             return Readout(*(learned[n] for n in ("direct", "inner", "offset", "outer")))
 
-        def loss(step: int) -> Tensor:
-            draw = torch.randint(len(kept), (self.batch_size,), generator=step_rng(seed, step))
-            rows = kept[draw.to(kept)]
-            values = readout().values(x[rows])
+        def loss(rows: Tensor) -> Tensor:
+            values = readout().values(x[rows]).float()
             return (values - values.mean(0) - targets[rows]).square().mean()
 
-        run = {"method": self.method, **self.config, "seed": seed, "of": samples.fingerprint}
-        run |= {"attributes": names, "rows": n}
-        fit(
-            learned,
-            loss,
-            torch.optim.AdamW(learned.parameters(), lr=self.rate, weight_decay=self.decay),
-            steps=self.steps,
-            checkpoint=Checkpoint(checkpoint, run),
-            schedule=falling,
-            title=self.method,
-        )
+        self._fit(learned, loss, kept, self._kept(samples, names, seed, checkpoint), seed=seed)
         told = Readout(*(t.detach().contiguous() for t in vars(readout()).values()))
         population, held = samples.population, data.codes[out][:JUDGED]
         paths = {}
@@ -228,4 +140,6 @@ class GradCtrl(LabelTraining):
             scores, values = data.scores[i, kept], told.values(x[kept])[:, i]
             slope = ((scores - scores.mean()) * (values - values.mean())).mean() / values.var()
             paths[name] = replace(path, response=float(change[:, i].mean() * slope))
-        return _Trained(paths, data.codes, data.scores, out)
+        answers = next(iter(paths.values())).told(data.codes[out])
+        figures = held_out_figures(answers, data.scores[:, out], len(samples))
+        return Trained(paths, held, figures, {})

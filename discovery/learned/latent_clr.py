@@ -20,24 +20,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
 from directions.paths.unit_step import Constant, UnitStepPath, folded, step_network
-from directions.progress import progress_bars
 from directions.scoring.activations import layer_activations
-from directions.training import Checkpoint, Fit, fit, step_rng
-from discovery.base import TrainingMethod
+from directions.training import Checkpoint, fit, step_rng
 from discovery.learned.contrast import LEAST, Images, amounts, spread
-from discovery.learned.mean_steps import path_bank
+from discovery.learned.mean_steps import Trained
+from discovery.learned.path_methods import PathMethod
 
 __all__ = ["LatentCLR", "Steps", "alike_loss"]
 
@@ -62,15 +60,6 @@ class Steps(nn.Module):
     def forward(self, codes: Float[Tensor, "n d"]) -> Float[Tensor, "k n d"]:
         """The unit vectors of each direction."""
         return torch.stack([normalize(network(codes)) for network in self.networks])
-
-
-class _Run(NamedTuple):
-    """A training, its space, and the share of held-out changes told by direction."""
-
-    steps: Steps
-    space: str
-    accuracy: Float[Tensor, "k"]
-    fit: Fit
 
 
 def alike_loss(
@@ -103,7 +92,7 @@ def alike_loss(
 
 
 @dataclass(frozen=True)
-class LatentCLR(TrainingMethod):
+class LatentCLR(PathMethod[UnitStepPath]):
     """Moves whose changes of the image are alike for all codes, and unlike each other's.
 
     `train` gives the paths themselves; `discover` their mean steps. Evidence: `accuracy` (share of
@@ -155,59 +144,9 @@ class LatentCLR(TrainingMethod):
                 "least 2 of each, for changes are compared between directions and between codes"
             )
 
-    def train(
-        self,
-        generator: Generator,
-        *,
-        seed: int = 0,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> dict[str, UnitStepPath]:
-        """The paths by name, those told best first; each can be saved by itself.
-
-        Args:
-            generator: As for `discover`.
-            seed: As for `discover`.
-            checkpoint: As for `discover`.
-
-        Raises:
-            LatdirError: As `discover`.
-        """
-        with progress_bars(self.progress):
-            paths, _ = self._paths(generator, self._run(generator, seed, checkpoint), seed)
-            return {path.name: path for path in paths}
-
-    def discover(
-        self,
-        generator: Generator,
-        *,
-        seed: int = 0,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> DirectionBank:
-        """The mean steps of the paths.
-
-        Args:
-            generator: As for the family.
-            seed: As for the family.
-            checkpoint: As for the family.
-
-        Raises:
-            LatdirError: An unknown space or layer, images that do not depend on codes
-                differentiably, or a checkpoint of another run.
-        """
-        run = self._run(generator, seed, checkpoint)
-        paths, accuracy = self._paths(generator, run, seed)
-        return path_bank(
-            generator,
-            paths,
-            self._held_out(generator, run.space, seed),
-            method=self.method,
-            config=self.config,
-            evidence=[{"accuracy": a} for a in accuracy],
-            provenance={"seed": seed, "accuracy": float(run.accuracy.mean())}
-            | {"steps": run.fit.kept},
-        )
-
-    def _run(self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None) -> _Run:
+    def _trained(
+        self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None
+    ) -> Trained[UnitStepPath]:
         space = self.space or generator.default_space("w")
         where, scale = generator.space(space), spread(generator, space)
         steps = self._networks(where.size, seed).to(generator.device)
@@ -239,14 +178,28 @@ class LatentCLR(TrainingMethod):
             schedule=_stepped,
             title=self.method,
         )
-        told = []
+        held, told = generator.sample(JUDGED, seed=seed, space=space), []
         with torch.no_grad():
-            held = self._held_out(generator, space, seed)
             for i, codes in enumerate(torch.split(held[: 8 * n], n)):
-                ratios = alike_loss(changes(codes, step_rng(seed, self.steps + i)),
-                                    temperature=self.temperature)[1]  # fmt: skip
+                rng = step_rng(seed, self.steps + i)
+                ratios = alike_loss(changes(codes, rng), temperature=self.temperature)[1]
                 told.append((ratios > 0).float())
-        return _Run(steps, space, torch.cat(told, 1).mean(1).cpu(), fitted)
+            means = steps(held.flatten(1)).mean(1).cpu()
+        accuracy, prior = torch.cat(told, 1).mean(1).cpu(), generator.prior(space)
+        paths, order = {}, accuracy.argsort(descending=True, stable=True).tolist()
+        for i, j in enumerate(order):
+            name = f"{self.method}_{i:02d}"
+            paths[name] = UnitStepPath(
+                name,
+                space,
+                prior.sigma(means[j] / means[j].norm()),
+                *folded(steps.networks[j]),
+                generator.name,
+                generator.fingerprint,
+            )
+        figures = [{"accuracy": float(accuracy[j])} for j in order]
+        provenance = {"accuracy": float(accuracy.mean()), "steps": fitted.kept}
+        return Trained(paths, held, figures, provenance)
 
     def _features(self, generator: Generator, space: str) -> Callable[[Tensor], Tensor]:
         """Unit features of codes: a layer's activations, or small images."""
@@ -269,34 +222,6 @@ class LatentCLR(TrainingMethod):
                 return Steps([Constant(torch.randn(size)) for _ in range(self.n_directions)])
             depth = 1 if self.form == "linear" else DEPTH
             return Steps([step_network(size, depth) for _ in range(self.n_directions)])
-
-    def _held_out(self, generator: Generator, space: str, seed: int) -> Tensor:
-        return generator.sample(JUDGED, seed=seed, space=space)
-
-    def _paths(
-        self, generator: Generator, run: _Run, seed: int
-    ) -> tuple[list[UnitStepPath], list[float]]:
-        """The paths by falling accuracy."""
-        prior = generator.prior(run.space)
-        flat = self._held_out(generator, run.space, seed).flatten(1)
-        with torch.no_grad():
-            means = run.steps(flat).mean(1).cpu()
-        order = run.accuracy.argsort(descending=True, stable=True).tolist()
-        paths = []
-        for i, j in enumerate(order):
-            weights, biases = folded(run.steps.networks[j])
-            paths.append(
-                UnitStepPath(
-                    f"{self.method}_{i:02d}",
-                    run.space,
-                    prior.sigma(means[j] / means[j].norm()),
-                    weights,
-                    biases,
-                    generator.name,
-                    generator.fingerprint,
-                )
-            )
-        return paths, [float(run.accuracy[j]) for j in order]
 
 
 def _stepped(done: float) -> float:

@@ -1,24 +1,40 @@
-"""Banks of curved paths: their mean steps as straight directions, and how much they bend."""
+"""Mean steps of curved paths as straight directions, and how much the paths bend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from directions.bank import DirectionBank
 from directions.direction import Direction
-from directions.generators.base import Generator
 from directions.paths.base import CurvedPath
-from discovery.sampling.samples import Samples
-from discovery.supervised.labels import bank_of
 
-__all__ = ["bend_of", "mean_directions", "path_bank", "samples_bank"]
+__all__ = ["P", "Trained", "bend_of", "mean_directions"]
 
 AHEAD = 1.0
+
+P = TypeVar("P", bound=CurvedPath)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained(Generic[P]):
+    """Trained paths and what is known of them.
+
+    Attributes:
+        paths: By name, in the order of the bank.
+        codes: Codes not trained on, `[n, *shape]`, over which steps are averaged.
+        evidence: Figures of each path, in their order.
+        provenance: Figures of the training.
+    """
+
+    paths: dict[str, P]
+    codes: Tensor
+    evidence: Sequence[Mapping[str, Any]]
+    provenance: Mapping[str, Any]
 
 
 @torch.no_grad()
@@ -44,32 +60,28 @@ def bend_of(path: CurvedPath, codes: Tensor) -> tuple[Tensor, dict[str, float]]:
 
 
 def mean_directions(
-    paths: Sequence[CurvedPath],
-    codes: Tensor,
+    found: Trained[P],
     *,
     sigma: Callable[[Tensor], float],
     method: str,
     config: Mapping[str, Any],
-    evidence: Sequence[Mapping[str, Any]],
 ) -> tuple[Direction, ...]:
     """The mean steps of paths as directions, in their order.
 
     Args:
-        paths: Of one space.
-        codes: Held-out codes that the means are of, `[n, *shape]`.
+        found: The paths.
         sigma: Of unit vectors `[d]`, the codes' standard deviation along them.
         method: Name of the method.
         config: Its hyper-parameters.
-        evidence: More figures of each.
     """
     made = []
-    for path, figures in zip(paths, evidence, strict=True):
-        mean, bends = bend_of(path, codes)
+    for path, figures in zip(found.paths.values(), found.evidence, strict=True):
+        mean, bends = bend_of(path, found.codes)
         unit = (mean / mean.norm()).cpu()
         made.append(
             Direction.from_vector(
                 path.name,
-                unit.reshape(codes.shape[1:]),
+                unit.reshape(found.codes.shape[1:]),
                 space=path.space,
                 method=method,
                 config=config,
@@ -78,43 +90,3 @@ def mean_directions(
             )
         )
     return tuple(made)
-
-
-def path_bank(
-    generator: Generator,
-    paths: Sequence[CurvedPath],
-    codes: Tensor,
-    *,
-    method: str,
-    config: Mapping[str, Any],
-    evidence: Sequence[Mapping[str, Any]],
-    provenance: Mapping[str, Any],
-) -> DirectionBank:
-    """A bank of the mean steps of a generator's paths; arguments as of `mean_directions`."""
-    prior = generator.prior(paths[0].space)
-    made = mean_directions(
-        paths, codes, sigma=prior.sigma, method=method, config=config, evidence=evidence
-    )
-    return DirectionBank.of(generator, made, provenance)
-
-
-def samples_bank(
-    samples: Samples,
-    paths: Sequence[CurvedPath],
-    codes: Tensor,
-    *,
-    method: str,
-    config: Mapping[str, Any],
-    evidence: Sequence[Mapping[str, Any]],
-) -> DirectionBank:
-    """A bank of the mean steps of paths trained on samples; arguments as of `mean_directions`."""
-    sigma, shape = samples.population.sigma, samples.codes.shape[1:]
-    made = mean_directions(
-        paths,
-        codes.reshape(-1, *shape),
-        sigma=sigma,
-        method=method,
-        config=config,
-        evidence=evidence,
-    )
-    return bank_of(samples, made)

@@ -19,21 +19,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from directions.bank import DirectionBank
-from directions.errors import LatdirError, SamplesError
+from directions.errors import SamplesError
 from directions.paths.coordinate import CoordinatePath
 from directions.paths.couplings import Couplings
 from directions.progress import progress_bars
-from directions.training import Checkpoint, falling, fit, step_rng
-from discovery.estimators.held_out import spearman
-from discovery.learned.label_training import LabelTraining
-from discovery.learned.mean_steps import samples_bank
+from discovery.learned.mean_steps import Trained
+from discovery.learned.networks.flows import LearnedCouplings
+from discovery.learned.path_methods import (
+    LabelPathMethod,
+    held_out_figures,
+    split,
+    wanted,
+)
 from discovery.sampling.samples import Samples
 from discovery.supervised.labels import labeled
 from discovery.supervised.readouts import white_readouts
@@ -42,18 +45,6 @@ __all__ = ["PluGeN", "plugen_nats"]
 
 LEAST_SIGMA = 0.1
 JUDGED = 2048
-LONGEST_GRADIENT = 5.0
-
-
-class _Trained(NamedTuple):
-    """Paths by attribute, and what they were trained on."""
-
-    paths: dict[str, CoordinatePath]
-    codes: Tensor
-    targets: Tensor
-    out: Tensor
-    train: float
-    validation: float
 
 
 def plugen_nats(
@@ -86,14 +77,16 @@ def plugen_nats(
 
 
 @dataclass(frozen=True)
-class PluGeN(LabelTraining):
+class PluGeN(LabelPathMethod[CoordinatePath]):
     """Curved paths along attributes that an invertible map has among its coordinates.
 
     `train` gives the paths themselves, and takes labels of which some are missing; `discover` their
     mean steps as straight directions. Evidence: `agreement` (mean cosine of the codes' own steps
     with the mean step), `bend` (1 - mean cosine of a code's steps from -1 to 0 and from 0 to 1
     sigma), `rank_correlation` of scores with the coordinate on held-out codes, `train_nats` and
-    `validation_nats` a dimension (less is better). Its other settings are those of `LabelTraining`.
+    `validation_nats` a dimension (less is better).
+
+    Its other settings are those of `LabelPathMethod`.
 
     Attributes:
         depth: Coupling layers.
@@ -143,98 +136,42 @@ class PluGeN(LabelTraining):
                 tell, too few samples, or a checkpoint of another run.
         """
         with progress_bars(self.progress):
-            return self._trained(samples, attributes, known, seed, checkpoint).paths
-
-    def discover(
-        self, samples: Samples, *, attributes: Sequence[str] | None = None, seed: int = 0
-    ) -> DirectionBank:
-        """The mean steps of the paths from -1 to 1 sigma, one for each attribute.
-
-        Args:
-            samples: As for `train`.
-            attributes: As for `train`.
-            seed: As for `train`; written into each direction's config.
-
-        Raises:
-            LatdirError: As `train`.
-        """
-        found = self._trained(samples, attributes, None, seed, None)
-        held = found.codes[found.out]
-        figures = [
-            {
-                "rank_correlation": spearman(
-                    path.coordinates(held)[:, path.index], found.targets[found.out, path.index]
-                ),
-                "held_out": len(held),
-                "train_nats": found.train,
-                "validation_nats": found.validation,
-                "rows": len(samples),
-            }
-            for path in found.paths.values()
-        ]
-        return samples_bank(
-            samples,
-            [*found.paths.values()],
-            held[:JUDGED],
-            method=self.method,
-            config={**self.config, "seed": seed},
-            evidence=figures,
-        )
+            names = wanted(samples, attributes)
+            return self._trained(samples, names, seed, checkpoint, known).paths
 
     def _trained(
         self,
         samples: Samples,
-        attributes: Sequence[str] | None,
-        known: Tensor | None,
+        names: Sequence[str],
         seed: int,
         checkpoint: str | PathLike[str] | None,
-    ) -> _Trained:
-        names = list(samples.names if attributes is None else attributes)
-        if not names:
-            raise LatdirError(f"name at least one attribute of {', '.join(samples.names)}")
-        n = len(samples)
+        known: Tensor | None = None,
+    ) -> Trained[CoordinatePath]:
         codes = labeled(samples, names[:1], scale=self.scale).codes
         targets = self._targets(samples, names, known).to(codes)
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed % 2**63))
-        out, kept = order.to(codes.device).tensor_split([max(1, round(self.validation * n))])
+        out, kept = split(len(samples), self.validation, seed=seed, like=codes)
         mean, chart, back, sigmas = _started(codes[kept], targets[kept], names)
         x = (codes - mean) @ chart
         rank = x.shape[1]
-        flow = Couplings.started(
-            rank, 0, hidden=self.hidden, layers=self.depth, seed=seed, identity=True
-        ).like(x)
-        learned = nn.ParameterDict({"log_sigmas": nn.Parameter(sigmas.log())})
-        learned.update({n: nn.Parameter(t) for n, t in flow._asdict().items() if n != "turns"})
-
-        def mapped() -> Couplings:
-            return Couplings(flow.turns, *(learned[name] for name in flow._fields[1:]))
+        learned = LearnedCouplings(
+            Couplings.started(
+                rank, 0, hidden=self.hidden, layers=self.depth, seed=seed, identity=True
+            ).like(x)
+        )
+        learned.register_parameter("log_sigmas", nn.Parameter(sigmas.log()))
 
         def nats(rows: Tensor) -> Tensor:
-            z, volume = mapped().forward(x[rows], x[rows][:, :0])
-            return plugen_nats(z, volume, targets[rows], learned["log_sigmas"].exp()).mean() / rank
+            z, volume = learned.flow.forward(x[rows], x[rows][:, :0])
+            own = learned.get_parameter("log_sigmas").exp()
+            return plugen_nats(z, volume, targets[rows], own).mean() / rank
 
-        def loss(step: int) -> Tensor:
-            rng = step_rng(seed, step)
-            return nats(kept[torch.randint(len(kept), (self.batch_size,), generator=rng).to(kept)])
-
-        adam = torch.optim.AdamW(learned.parameters(), lr=self.rate, weight_decay=self.decay)
-        run = {"method": self.method, **self.config, "seed": seed, "of": samples.fingerprint}
-        run |= {"attributes": names, "rows": n}
-        fit(
-            learned,
-            loss,
-            adam,
-            steps=self.steps,
-            checkpoint=Checkpoint(checkpoint, run),
-            schedule=falling,
-            longest=LONGEST_GRADIENT,
-            title=self.method,
-        )
-        flow = Couplings(*(t.detach().contiguous() for t in mapped()))
+        run = self._kept(samples, names, seed, checkpoint)
+        self._fit(learned, nats, kept, run, seed=seed)
+        flow = learned.frozen
         with torch.no_grad():
             train, validation = float(nats(kept[: max(len(out), JUDGED)])), float(nats(out))
             z = flow.forward(x, x[:, :0])[0]
-        paths = {}
+        paths, held = {}, codes[out][:JUDGED]
         for i, name in enumerate(names):
             there = ~targets[:, i].isnan()
             scores = samples.column(name).to(codes)[there]
@@ -256,22 +193,28 @@ class PluGeN(LabelTraining):
                 samples.fingerprint,
                 dict.fromkeys(("attribute", unit or name), slope * sigma),
             )
-            held = codes[out][:JUDGED]
             steps = (path.shift(held, 0.1) - held).norm(dim=1)
             paths[name] = replace(path, length=float(steps.mean()) / 0.1)
-        return _Trained(paths, codes, targets, out, train, validation)
+        figures = held_out_figures(
+            z[out, : len(names)],
+            targets[out].T,
+            len(samples),
+            train_nats=train,
+            validation_nats=validation,
+        )
+        return Trained(paths, held, figures, {})
 
     def _targets(
         self, samples: Samples, names: Sequence[str], known: Tensor | None
     ) -> Float[Tensor, "n k"]:
         """Attributes of mean 0 and variance 1, NaN where there is no label."""
-        wanted = (len(samples), len(names))
-        if known is not None and known.shape != wanted:
+        shape = (len(samples), len(names))
+        if known is not None and known.shape != shape:
             raise SamplesError(
-                f"known has shape {list(known.shape)}: give [{wanted[0]}, {wanted[1]}], a column "
+                f"known has shape {list(known.shape)}: give [{shape[0]}, {shape[1]}], a column "
                 f"for each of {', '.join(names)}"
             )
-        targets = torch.full(wanted, torch.nan)
+        targets = torch.full(shape, torch.nan)
         for i, name in enumerate(names):
             there = torch.ones(len(samples), dtype=torch.bool) if known is None else known[:, i]
             rows = there.cpu().nonzero()[:, 0]

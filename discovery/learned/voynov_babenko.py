@@ -26,7 +26,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import signed
 from discovery.learned.contrast import ContrastMethod, Mover
-from discovery.learned.deformators import Deformator, Kind, deformator
+from discovery.learned.networks.deformators import Deformator, Kind, deformator
 from discovery.registry import find_method
 
 __all__ = ["VoynovBabenko"]
@@ -115,23 +115,21 @@ class VoynovBabenko(ContrastMethod):
         off = steps - amounts[:, None] * chords[:, None]
         bends = off.norm(dim=2).amax(1) / (self.reach * lengths)
         vectors = signed(chords.double() / lengths[:, None]).float()
-        order = found.accuracy.argsort(descending=True, stable=True).tolist()
         made = [
             Direction.from_vector(
-                f"{self.method}_{i:02d}",
+                name,
                 vectors[j].reshape(where.shape),
                 space=space,
                 method=self.method,
                 config=self.config,
                 sigma=prior.sigma(vectors[j]),
                 evidence={
-                    "accuracy": float(found.accuracy[j]),
-                    "amount_error": float(found.error[j]),
+                    **figures,
                     "length": float(lengths[j]),
                     **({"bend": float(bends[j])} if self.deformator == "fc" else {}),
                 },
             )
-            for i, j in enumerate(order)
+            for (name, j), figures in zip(found.order(self.method), found.figures, strict=True)
         ]
         return DirectionBank.of(generator, tuple(made), {"seed": seed, **found.provenance})
 

@@ -20,13 +20,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from directions.bank import DirectionBank
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.warp import WarpPath, warp_field
-from directions.progress import progress_bars
-from discovery.learned.contrast import Contrasted, ContrastMethod, Mover, spread
-from discovery.learned.mean_steps import path_bank
+from discovery.learned.contrast import ContrastMethod, Mover, spread
+from discovery.learned.mean_steps import Trained
+from discovery.learned.path_methods import PathMethod
 
 __all__ = ["WarpedGANSpace"]
 
@@ -66,7 +65,7 @@ class Warps(Mover):
 
 
 @dataclass(frozen=True)
-class WarpedGANSpace(ContrastMethod):
+class WarpedGANSpace(PathMethod[WarpPath], ContrastMethod):
     """Curved paths trained to be told apart; its other settings are those of `ContrastMethod`.
 
     `train` gives the paths themselves; `discover` their mean steps as straight directions.
@@ -99,82 +98,19 @@ class WarpedGANSpace(ContrastMethod):
                 f"pairs {self.pairs} is at least 1, and gamma {self.gamma} is not negative"
             )
 
-    def train(
-        self,
-        generator: Generator,
-        *,
-        seed: int = 0,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> dict[str, WarpPath]:
-        """The paths by name, those told best first; each can be saved by itself.
-
-        Args:
-            generator: As for `discover`.
-            seed: As for `discover`.
-            checkpoint: As for `discover`.
-
-        Raises:
-            LatdirError: As `discover`.
-        """
-        with progress_bars(self.progress):
-            return self._trained(generator, seed, checkpoint)[0]
-
-    def discover(
-        self,
-        generator: Generator,
-        *,
-        seed: int = 0,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> DirectionBank:
-        """The mean steps of the paths.
-
-        Args:
-            generator: As for the family.
-            seed: As for the family.
-            checkpoint: As for the family.
-
-        Raises:
-            LatdirError: Images that do not depend on codes differentiably, or a checkpoint of
-                another run.
-        """
-        paths, found, order = self._trained(generator, seed, checkpoint)
-        space = next(iter(paths.values())).space
-        codes = generator.sample(JUDGED, seed=seed, start=self.n_codes, space=space)
-        figures = [
-            {
-                "accuracy": float(found.accuracy[j]),
-                "amount_error": float(found.error[j]),
-                "gamma": path.gamma,
-            }
-            for j, path in zip(order, paths.values(), strict=True)
-        ]
-        return path_bank(
-            generator,
-            [*paths.values()],
-            codes,
-            method=self.method,
-            config=self.config,
-            evidence=figures,
-            provenance={"seed": seed, **found.provenance},
-        )
-
     def _trained(
         self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None
-    ) -> tuple[dict[str, WarpPath], Contrasted, list[int]]:
-        """The paths, figures of the training, and the paths' places in it."""
+    ) -> Trained[WarpPath]:
         space, found = self._contrasted(generator, seed, checkpoint)
         warps = found.mover
         assert isinstance(warps, Warps)
         codes = generator.sample(JUDGED, seed=seed, start=self.n_codes, space=space)
-        prior = generator.prior(space)
-        order = found.accuracy.argsort(descending=True, stable=True).tolist()
+        prior, flat = generator.prior(space), codes.flatten(1)
         paths = {}
-        for i, j in enumerate(order):
+        for name, j in found.order(self.method):
             index = torch.full((len(codes),), j, device=codes.device)
-            flat = codes.flatten(1)
             with torch.no_grad():
                 mean = (warps(flat, index, torch.ones_like(flat[:, 0])) - flat).mean(0).cpu()
-            name = f"{self.method}_{i:02d}"
             paths[name] = WarpPath(
                 name,
                 space,
@@ -187,7 +123,9 @@ class WarpedGANSpace(ContrastMethod):
                 generator.name,
                 generator.fingerprint,
             )
-        return paths, found, order
+        gammas = [{"gamma": path.gamma} for path in paths.values()]
+        figures = [{**a, **b} for a, b in zip(found.figures, gammas, strict=True)]
+        return Trained(paths, codes, figures, found.provenance)
 
     def _mover(self, generator: Generator, space: str, seed: int) -> Mover:
         size, k = generator.space(space).size, self.n_directions

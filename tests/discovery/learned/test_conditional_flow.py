@@ -5,13 +5,15 @@ import logging
 import pytest
 import torch
 
+import directions.training.loop as loop
+import discovery.learned.path_methods as path_methods
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 from discovery import ConditionalFlow, ConditionalMean
 from discovery.sampling.samples import Samples
 from tests.worlds import labeled, world
 
-SMALL = {"steps": 400, "hidden": 24}
+SMALL = {"steps": 300, "hidden": 24, "batch_size": 256}
 
 
 def sheet(n=4000, *, seed=0, turned=True):
@@ -66,10 +68,11 @@ def test_in_planted_worlds_the_other_factors_hold(name):
 
 def test_two_runs_of_a_seed_are_identical_and_the_gap_is_small():
     codes, x, _ = sheet()
-    method = ConditionalFlow(scale="raw", **SMALL)
-    banks = [method.discover(samples_of(codes, x[:, :2]), seed=3) for _ in range(2)]
+    short = ConditionalFlow(scale="raw", steps=10)
+    banks = [short.discover(samples_of(codes, x[:, :2]), seed=3) for _ in range(2)]
     assert torch.equal(banks[0].matrix(), banks[1].matrix())
-    found = banks[0]["a"].evidence
+    method = ConditionalFlow(scale="raw", **SMALL)
+    found = method.discover(samples_of(codes, x[:, :2]), seed=3)["a"].evidence
     assert found["validation_nats"] - found["train_nats"] < 0.05
     assert found["validation_nats"] < 0.1  # 0.5 without a flow
     assert (
@@ -81,8 +84,63 @@ def test_two_runs_of_a_seed_are_identical_and_the_gap_is_small():
     )
     assert found["rank_correlation"] > 0.99
     state = torch.get_rng_state()
-    method.discover(samples_of(codes[:200], x[:200, :2]))
+    short.discover(samples_of(codes[:200], x[:200, :2]))
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_killed_training_goes_on_to_the_same_flow(precision, tmp_path, monkeypatch):
+    codes, x, _ = sheet(400)
+    samples = samples_of(codes, x[:, :2])
+    method = ConditionalFlow(steps=20, hidden=8, batch_size=32, precision=precision)
+    whole = method.train(samples)["a"]
+    draw, file = path_methods.step_rng, tmp_path / "run"
+    monkeypatch.setattr(loop, "EVERY", 0.0)
+
+    def killed(seed, step):
+        if step == 13:
+            raise KeyboardInterrupt
+        return draw(seed, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(path_methods, "step_rng", killed)
+        with pytest.raises(KeyboardInterrupt):
+            method.train(samples, checkpoint=file)
+    for _ in range(2):  # the second goes on from the end
+        again = method.train(samples, checkpoint=file)["a"]
+        assert torch.equal(again.shift(codes, 1.0), whole.shift(codes, 1.0))
+    with pytest.raises(LatdirError, match="keeps a training with seed 0, and this one has 1"):
+        method.train(samples, seed=1, checkpoint=file)
+
+
+def test_bfloat16_learns_the_same_sheet_with_exact_codes():
+    codes, x, _ = sheet()
+    both = [
+        ConditionalFlow(scale="raw", precision=p, steps=100, hidden=16, batch_size=128).train(
+            samples_of(codes, x[:, :2])
+        )["a"]
+        for p in ("float32", "bfloat16")
+    ]
+    new = sheet(500, seed=9)[0]
+    moves = [path.shift(new, 1.0) - new for path in both]
+    assert 0 < (moves[0] - moves[1]).norm(dim=1).mean() < 0.1 * moves[0].norm(dim=1).mean()
+    back = both[1].shift(both[1].shift(new, 1.0), -1.0)
+    torch.testing.assert_close(back, new, atol=1e-4, rtol=0)
+
+
+def test_the_weights_best_on_held_out_data_are_kept():
+    learned = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(learned.weight)
+    fitted = loop.fit(
+        learned,
+        lambda step: (learned.weight - 2).square().sum(),
+        torch.optim.SGD(learned.parameters(), lr=0.01),
+        steps=320,
+        checkpoint=loop.Checkpoint(None, {}),
+        judged=lambda: float((learned.weight - 1).square()),
+    )
+    assert 0 < fitted.kept < fitted.steps == 320
+    assert float(learned.weight) == pytest.approx(1, abs=0.25)  # where 2 would be the last
 
 
 def test_codes_on_a_plane_stay_on_it():

@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 
 from directions.training import Checkpoint, fit
 from discovery.learned.contrast import amounts, contrast_loss
-from discovery.learned.deformators import Fc, Linear, Ortho, Unit
-from discovery.learned.reconstructors import LeNet, ResNet18
+from discovery.learned.networks.deformators import Fc, Linear, Ortho, Unit
+from discovery.learned.networks.reconstructors import LeNet, ResNet18
 from discovery.learned.voynov_babenko import Deformed
 from tests.parity import fixture
 

@@ -13,7 +13,7 @@ from directions.planted.world import planted
 from directions.training import Checkpoint, fit
 from discovery import WarpedGANSpace
 from discovery.learned.contrast import contrast_loss
-from discovery.learned.reconstructors import LeNet
+from discovery.learned.networks.reconstructors import LeNet
 from discovery.learned.warped_gan_space import Warps
 from tests.discovery.learned.test_voynov_babenko import Grainy, inside
 from tests.discovery.learned.test_voynov_parity import near
