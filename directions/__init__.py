@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from directions.editing.contact_sheet import contact_sheet, picked
     from directions.editing.grids import edit_grid
     from directions.editing.levels import set_level
+    from directions.editing.mixing import mix_styles, transfer_region
     from directions.editing.moves import lerp, move, slerp, sweep, truncate
     from directions.editing.solution import InfeasibleError, Level, Solution
     from directions.editing.solver import solve
@@ -63,7 +64,7 @@ __all__ = [
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
     "Processes", "Ray", "load_encoder", "tune", "Deltas", "Pivotal", "Tuning",
-    "strongest_channels",
+    "strongest_channels", "mix_styles", "transfer_region",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

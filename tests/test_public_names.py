@@ -16,6 +16,7 @@ PINNED = {
         Level Solution progress_bars
         Local Processes Ray wrap wrap_classifier
         contact_sheet edit_frames picked save_animation strongest_channels
+        mix_styles transfer_region
     """,
     "discovery": """
         ActiveSubspace Answers Boundary Lesson Teach ClipBoundary ClipGlobal ClipGradient ClipMapper
@@ -38,7 +39,8 @@ PINNED = {
         mutual_information name_by_text name_directions nearest_phrases perceptual_path_length
         permuted_labels pixel_features plots principal_angles pullback_metric
         random_directions random_null reconstruction_quality remarks_on shift_edits
-        stylespace_dci write_report
+        stylespace_dci write_report InversionQuality KeptEdits LatentConsistency kept_edits
+        latent_consistency measure_inversion
     """,
 }
 

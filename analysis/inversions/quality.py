@@ -17,6 +17,7 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.errors import LatdirError
 from directions.inversion import Inversion
+from directions.inversion.checks import check_range
 from directions.scoring.rendering import Rendering
 
 __all__ = ["InversionQuality", "measure_inversion"]
@@ -84,7 +85,8 @@ def measure_inversion(
 
     Args:
         inversion: The codes.
-        images: What was inverted, before any degradation.
+        images: What was inverted, before any degradation. They and the images of the codes are
+            compared within [-1, 1].
         bank: Directions whose edits are compared, with `classifier` and `native`.
         classifier: Scores images.
         native: `[n, *shape]`, the codes the images were made from; only images of the generator
@@ -112,7 +114,9 @@ def measure_inversion(
             "edits are compared with a bank, a classifier and the native codes: give all three, "
             "or none for the images alone"
         )
-    made = inversion.reconstruct()
+    check_range(images)
+    # Networks without a bounded last layer overshoot; what is shown is within [-1, 1].
+    images, made = images.clamp(-1, 1), inversion.reconstruct().clamp(-1, 1)
     likeness = reconstruction_quality(images, made, perceptual=perceptual)
     edits = None
     if bank is not None and classifier is not None and native is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import os
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -75,7 +76,7 @@ def kind_of(hint: Any, *, finite: bool = True) -> Kind | None:
     """
     origin, parts = get_origin(hint), get_args(hint)
     if hint in (None, type(None)):
-        return Kind("None", lambda v: v is None, _refusing("None"))
+        return _as_it_is("None", lambda v: v is None)
     if origin in (Union, types.UnionType):
         kinds = [kind_of(part, finite=finite) for part in parts]
         found = [kind for kind in kinds if kind is not None]
@@ -95,22 +96,24 @@ def kind_of(hint: Any, *, finite: bool = True) -> Kind | None:
         return list_kind(kind_of(parts[0], finite=finite), refused, kept)
     if origin in (dict, collections.abc.Mapping):
         return dict_kind(*(kind_of(part, finite=finite) for part in parts))
+    if origin is os.PathLike:
+        return _as_it_is("a path", lambda v: isinstance(v, os.PathLike))
     if origin is collections.abc.Callable:
-        return Kind("a function", callable, _refusing("a function"))
+        return _as_it_is("a function", callable)
     if isinstance(hint, type) and hint not in (object, Any):
         return _class(hint)
     return None
 
 
-def _refusing(wanted: str, *, remedy: str = "") -> Callable[[Any, str, Arguments], Any]:
-    def convert(value: Any, name: str, arguments: Arguments) -> Any:
-        if wanted == "None" and value is None:
-            return value
-        if wanted == "a function" and callable(value):
-            return value
-        raise LatdirError(f"{name} is {wanted}, not {described(value)}{remedy}")
+def _as_it_is(wanted: str, fits: Callable[[Any], bool]) -> Kind:
+    """Values that are never converted."""
 
-    return convert
+    def convert(value: Any, name: str, arguments: Arguments) -> Any:
+        if fits(value):
+            return value
+        raise LatdirError(f"{name} is {wanted}, not {described(value)}")
+
+    return Kind(wanted, fits, convert)
 
 
 def _plain(hint: type, finite: bool) -> Kind:

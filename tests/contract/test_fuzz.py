@@ -18,8 +18,9 @@ import directions
 import discovery
 import latdir
 from analysis import plots
-from directions import DirectionBank, LatdirError
+from directions import DirectionBank, LatdirError, inversion
 from tests.fuzzed.functions import functions
+from tests.fuzzed.inversions import inversions
 from tests.fuzzed.methods import BOUND, bound, methods
 from tests.fuzzed.records import classes, figures
 from tests.fuzzed.variants import Odd, Same, variants
@@ -28,6 +29,7 @@ from tests.unchecked import unchecked
 
 PACKAGES = {
     "directions": directions, "discovery": discovery, "analysis": analysis, "latdir": latdir,
+    "directions.inversion": inversion,
 }  # fmt: skip
 # Errors, constants, a function without arguments, and contexts.
 NOT_CALLED = {
@@ -38,6 +40,10 @@ NOT_CALLED = {
     # Nested records that only their own functions make; what they are made from is fuzzed.
     "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
     "Deltas", "Inversion", "Leakage", "Naming", "Participation", "Realism", "Solution", "Tuning",
+    # What solvers and starts are made of, and what `find_recipe` and its like look up.
+    "Degradation", "Encoded", "Encoder", "Fitted", "Given", "Gray", "Inverter", "Objective",
+    "Solved", "Start", "Typicality", "fitted", "KERNELS", "RECIPES", "SOLVERS", "STARTS",
+    "STATUSES", "psnr",
     # They read weights that are not included, or draw them at random for seconds.
     "lpips_distance", "lpips_features",
 }  # fmt: skip
@@ -66,7 +72,7 @@ def flat(result: Any) -> Tensor:
 
 def calls(w: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Every callable by name, and the arguments of a valid call."""
-    for table in (functions(w), classes(w)):
+    for table in (functions(w), classes(w), {"directions.inversion": inversions(w)}):
         for package, cases in table.items():
             for name, given in cases.items():
                 made = getattr(PACKAGES[package], name)
@@ -102,7 +108,8 @@ ARITHMETIC = {
 # Records of results, which are NaN where nothing could be measured.
 RECORDS = {
     "Accuracy", "Cost", "DCI", "Distinguishability", "Evaluation", "Geodesic", "Identity",
-    "LinearRange", "LocalMetric", "PathLength",
+    "InversionQuality", "KeptEdits", "LatentConsistency", "LinearRange", "LocalMetric",
+    "PathLength",
     "PermutationTest", "RandomNull", "Reconstruction", "Separability",
 }  # fmt: skip
 # NaN is the right figure: a change out of reach, a measure that an attribute has not.

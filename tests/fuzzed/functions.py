@@ -24,6 +24,10 @@ def bent(codes):
     return torch.cat([codes, codes.square()], 1)
 
 
+def apart(images, others):
+    return (images - others).flatten(1).abs().mean(1)
+
+
 def mean_pixel(images):
     return images.flatten(1).mean(1)
 
@@ -127,6 +131,14 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "source": np.zeros((48, 80, 3), np.uint8), "generator": w.generator,
                 "align": "center", "box": (0, 0, 32, 32), "face": 0,
             },
+            "mix_styles": {
+                "codes": w.noise(2, 3, 4), "styles": w.noise(1, 3, 4), "layers": [1, 2],
+            },
+            "transfer_region": {
+                "generator": w.generator, "codes": w.codes[:1], "reference": w.codes[1:2],
+                "region": torch.ones(w.generator.image_shape[1:]), "space": "z", "share": 0.4,
+                "probes": 2, "seed": 1,
+            },
             "load_classifier": {"name": "pixels", "device": "cpu"},
             "strongest_channels": {
                 "bank": w.style_bank, "generator": w.styled, "count": 3, "layers": [1, 2],
@@ -203,6 +215,20 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
             "judge_agreement": {"effects": analysis.measure_effects(
                 **measured, count=12, judge=w.judge
             )},
+            "kept_edits": {
+                "inversion": w.found, "bank": w.bank, "classifier": w.classifier,
+                "native": w.codes[:3], "amount": 1.0, "targets": {"smile": "smile"},
+                "embed": w.embed, "rendering": QUIET,
+            },
+            "latent_consistency": {
+                "inversion": w.found, "bank": w.bank.select(["smile"]), "invert": w.again,
+                "amount": 1.0,
+            },
+            "measure_inversion": {
+                "inversion": w.found, "images": w.images[:3], "bank": w.bank,
+                "classifier": w.classifier, "native": w.codes[:3], "embed": w.embed,
+                "perceptual": apart, "amount": 1.0, "rendering": QUIET,
+            },
             "level_edits": {"bank": w.bank, "levels": {"smile": 1.0}},
             "linear_ranges": {"curves": w.curves, "near": 1.0, "tolerance": 0.2, "bootstrap": 5,
                               "level": 0.9, "seed": 1},

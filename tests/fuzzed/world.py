@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 import analysis
-from directions import Direction, DirectionBank, Rendering, load_generator
+from directions import Direction, DirectionBank, Inversion, Rendering, invert, load_generator
+from directions.inversion import LevenbergMarquardt
 from directions.planted.clip import PlantedClip
-from directions.planted.world import planted
+from directions.planted.world import PlantedGenerator, planted
 from discovery import Answers
 from tests.analysis.measured import true_bank
 from tests.directions.inversion.tuning.test_pivotal import dcgan
@@ -20,6 +21,16 @@ from tests.worlds import labeled
 
 QUIET = Rendering(progress=False)
 NAMES = ("smile", "age", "hat")
+
+
+def embed(images: torch.Tensor) -> torch.Tensor:
+    return images.flatten(1)
+
+
+def few_steps(generator: PlantedGenerator, images: torch.Tensor) -> Inversion:
+    """An inversion of few steps."""
+    steps = LevenbergMarquardt(steps=3)
+    return invert(generator, images, solver=steps, start="mean", restarts=0, rendering=QUIET)
 
 
 def world(folder: Path) -> SimpleNamespace:
@@ -30,7 +41,7 @@ def world(folder: Path) -> SimpleNamespace:
     codes = generator.sample(6, seed=5)
     measured = analysis.measure_curves(
         generator, classifier, bank, count=12, amounts=(-2, -1, 0, 1, 2),
-embed=lambda i: i.flatten(1),
+        embed=embed,
         rendering=QUIET,
     )  # fmt: skip
     effects = analysis.measure_effects(generator, classifier, bank, count=12, rendering=QUIET)
@@ -40,6 +51,7 @@ embed=lambda i: i.flatten(1),
     bank.save(folder / "kept.safetensors")
     samples = labeled(generator, classifier, 120)
     samples.save(folder / "kept")
+    found = few_steps(generator, generator.synthesize(codes[:3]))
     styled = load_generator("styleface64")
     style = Direction.from_vector("up", torch.ones(256), space="w")
     return SimpleNamespace(
@@ -53,6 +65,9 @@ embed=lambda i: i.flatten(1),
         bank=bank,
         codes=codes,
         images=generator.synthesize(codes),
+        found=found,
+        again=lambda images: few_steps(generator, images),
+        embed=embed,
         scores=classifier(generator.synthesize(codes)),
         samples=samples,
         answers=Answers.from_samples(

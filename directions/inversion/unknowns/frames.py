@@ -39,6 +39,7 @@ class Frames(Joint):
         space: Of the codes; by default w+ where there is one.
     """
 
+    @checked
     def __init__(self, generator: Generator, *, count: int = 5, space: str | None = None) -> None:
         whole_number(count, "count", least=2)
         self.count = count

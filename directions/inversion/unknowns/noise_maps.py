@@ -40,6 +40,7 @@ class NoiseMaps(Joint):
         LatdirError: A generator without noise maps.
     """
 
+    @checked
     def __init__(self, generator: Generator, *, space: str = "w+") -> None:
         network = generator.network if isinstance(generator, StyleGenerator) else None
         if network is None or not getattr(getattr(network, "config", None), "noise", False):

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import checked
 from directions.errors import LatdirError, whole_number
 from directions.generators.base import Generator
 from directions.generators.wrap import WrappedGenerator
@@ -38,6 +39,7 @@ class SeveralCodes(Joint):
         LatdirError: No such layer, or later layers that see the codes too, as in a StyleGAN.
     """
 
+    @checked
     def __init__(
         self, generator: Generator, *, layer: str, count: int = 20, space: str | None = None
     ) -> None:

@@ -91,6 +91,17 @@ def test_a_row_of_an_inversion(found):
         measure_inversion(found, IMAGES, bank=true_bank(WORLD))
 
 
+def test_images_are_compared_as_they_are_shown(found):
+    qualities = []
+    for value in (1.2, 1.0):
+        bright = IMAGES.clone()
+        bright[:, 0, 0, 0] = value
+        qualities.append(measure_inversion(found, bright).psnr)
+    assert qualities[0] == qualities[1]
+    with pytest.raises(LatdirError, match=r"write images / 127\.5 - 1"):
+        measure_inversion(found, 100 * IMAGES)
+
+
 def test_latent_consistency_is_zero_for_an_exact_inverter_and_sqrt_2_for_a_blind_one(found):
     bank = true_bank(WORLD)
     exact = latent_consistency(found, bank, lambda x: invert(WORLD, x, start="mean"))

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from directions import Direction, DirectionBank
+from directions import Direction, DirectionBank, invert
+from directions.inversion import save_inversion
 from directions.planted.world import planted
 
 MODELS = "--generator mine:made --classifier mine:judge --device cpu"
@@ -53,6 +55,28 @@ def test_a_table_says_what_stopped_the_rest_within_80_columns(
     assert "of +40" in out
     assert "the range" in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_codes_of_an_inversion_are_changed_instead_of_samples(solving, tmp_path: Path) -> None:
+    world = planted(factors=3, dim=16, cosine=0.4)
+    images = world.synthesize(world.sample(3, seed=7))
+    save_inversion(invert(world, images, start="mean"), tmp_path / "c.safetensors")
+    line = "--set factor_0=+1 --hold factor_1 --codes c.safetensors --json"
+    code, out, err = solving(line)
+    assert code == 0, err
+    found = json.loads(out[out.index("{") :])
+    before = world.classifier()(images)[:, 0]
+    reached, changed = (torch.tensor(found[f"factor_0 {what}"]) for what in ("score", "changed"))
+    spread = (reached - before) / changed
+    torch.testing.assert_close(spread, spread.mean().expand(3), rtol=1e-2, atol=0)
+    assert (changed - 1).abs().max() < 0.11
+    code, out, err = solving(f"{line} --pick 2")
+    assert code == 0, err
+    alone = json.loads(out[out.index("{") :])["factor_0 score"]
+    assert alone == pytest.approx([float(reached[2])], abs=1e-4)
+    code, _, err = solving(f"{line} --pick 3")
+    assert code == 2
+    assert "c.safetensors holds codes 0 to 2, and --pick asks for" in err
 
 
 @pytest.mark.parametrize(
