@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from directions.arguments import checked_fields, checked_kinds
 from directions.errors import BankError, LatdirError, SpaceError, UnknownNameError, described
+from directions.numerics.monotone import Knots, interpolated
 from directions.space import Space, as_codes
 
 __all__ = ["Amount", "Calibration", "Direction", "as_amount", "owns", "per_code"]
@@ -40,9 +42,13 @@ class Calibration:
         per_sigma: Change of the attribute per step of one sigma, near zero.
         low: Lower end of the range, in sigma, over which the response is linear.
         high: Upper end of that range.
+        response: Measured changes as a monotone function of the amount, pairs of sigma and change
+            ascending in sigma; amounts are converted by it where there is one, otherwise by
+            `per_sigma`.
 
     Raises:
-        LatdirError: A figure is not finite, or the range is upside down.
+        LatdirError: A figure is not finite, the range is upside down, or a response that does not
+            pass through 0 and rise or fall with `per_sigma`.
     """
 
     attribute: str
@@ -50,6 +56,7 @@ class Calibration:
     per_sigma: float
     low: float
     high: float
+    response: Knots = ()
 
     def __post_init__(self) -> None:
         figures = (self.per_sigma, self.low, self.high)
@@ -58,6 +65,41 @@ class Calibration:
                 f"the calibration for {self.attribute!r} has per_sigma {self.per_sigma} over "
                 f"{self.low} … {self.high} sigma: all three must be finite, low first"
             )
+        steps = [(b[0] - a[0], (b[1] - a[1]) * self.per_sigma) for a, b in pairwise(self.response)]
+        if self.response and not (
+            steps and (0.0, 0.0) in self.response and all(min(s) > 0 for s in steps)
+        ):
+            raise LatdirError(
+                f"the calibration for {self.attribute!r} has the response {self.response}: pairs "
+                "of sigma and change ascend from pair to pair, the change in the sense of "
+                f"per_sigma {self.per_sigma}, and (0, 0) is one of them"
+            )
+
+    def sigmas(self, change: Tensor) -> Tensor:
+        """Amounts in sigma that change the attribute by so much.
+
+        Args:
+            change: In the attribute's unit, of any shape.
+
+        Example:
+            >>> flatter = Calibration("a", "", 1.0, -1.0, 1.0, ((0.0, 0.0), (1.0, 1.0), (3.0, 2.0)))
+            >>> flatter.sigmas(torch.tensor([0.5, 1.5, 2.5]))
+            tensor([0.5000, 2.0000, 3.5000])
+        """
+        if not self.response:
+            return change / self.per_sigma
+        places, changes = zip(*sorted(self.response, key=lambda pair: pair[1]), strict=True)
+        return interpolated(change, changes, places, slope=1 / self.per_sigma)
+
+    def __neg__(self) -> Calibration:
+        """Of the opposite direction."""
+        return replace(
+            self,
+            per_sigma=-self.per_sigma,
+            low=-self.high,
+            high=-self.low,
+            response=tuple((-x, y) for x, y in reversed(self.response)),
+        )
 
 
 @runtime_checkable
@@ -285,17 +327,23 @@ class Direction:
                 f"{scale.attribute!r} does not respond to direction {self.name!r} "
                 f"(0 {scale.unit} per sigma): give the amount in sigma"
             )
-        sigmas = torch.as_tensor(amount) / scale.per_sigma
-        if ((sigmas < scale.low) | (sigmas > scale.high)).any():
+        given = isinstance(amount, Tensor)
+        sigmas = scale.sigmas(amount if given else torch.tensor(amount, dtype=torch.float64))
+        low, high = scale.low, scale.high
+        if scale.response:
+            low, high = scale.response[0][0], scale.response[-1][0]
+        if ((sigmas < low) | (sigmas > high)).any():
             log.warning(
-                "%s responds linearly from %.3g to %.3g sigma along %s only; "
+                "%s responds %s from %.3g to %.3g sigma along %s only; "
                 "an amount beyond that will miss its mark",
                 scale.attribute,
-                scale.low,
-                scale.high,
+                "steadily" if scale.response else "linearly",
+                low,
+                high,
                 self.name,
             )
-        return amount / scale.per_sigma * self.sigma
+        moved = sigmas * self.sigma
+        return moved if given else float(moved)
 
     def acts_in(self, spaces: Mapping[str, Space]) -> str:
         """Name of the space whose codes it moves.
@@ -433,12 +481,7 @@ class Direction:
         return replace(self, **changes)
 
     def __neg__(self) -> Direction:
-        calibration = self.calibration and replace(
-            self.calibration,
-            per_sigma=-self.calibration.per_sigma,
-            low=-self.calibration.high,
-            high=-self.calibration.low,
-        )
+        calibration = self.calibration and -self.calibration
         offset = None if self.offset is None else -self.offset
         return replace(self, vector=-self.vector, offset=offset, calibration=calibration)
 

@@ -214,10 +214,10 @@ def _edited(
     if goal == "change":
         return direction.shift(codes, target, unit="attribute")
     if goal == "value":
-        sigmas = (target - before) / calibration.per_sigma
+        sigmas = calibration.sigmas(target - before)
         return direction.shift(codes, sigmas.to(codes.device))
     typical = float(direction.level(codes).mean()) / direction.sigma
-    level = typical + (target - float(before.mean())) / calibration.per_sigma
+    level = typical + float(calibration.sigmas(target - before.mean()))
     return set_level(codes, direction, level)
 
 

@@ -1,6 +1,7 @@
-"""Response curve of an attribute along its direction: slope near zero and linear range.
+"""Response curve of an attribute along its direction: slope, linear range, monotone function.
 
-With it amounts can be given in the attribute's own unit: ten degrees of yaw rather than 0.8 sigma.
+With it amounts can be given in the attribute's own unit: ten degrees of yaw rather than 0.8 sigma;
+by the slope near zero, or by the curve itself, made monotone.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -23,10 +25,13 @@ from directions.classifiers.base import Attribute, Classifier
 from directions.direction import Calibration
 from directions.errors import LatdirError
 from directions.generators.base import Generator
+from directions.numerics.monotone import monotone_knots
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
 __all__ = ["CalibrationCurve", "apply_calibrations", "calibrate", "calibration_curves"]
+
+Response = Literal["line", "monotone"]
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +87,20 @@ class CalibrationCurve:
             return None
         low, high = self.linear
         return Calibration(self.attribute.name, self.unit, self.slope, low, high)
+
+    @property
+    def monotone(self) -> Calibration | None:
+        """The calibration with the measured mean as a monotone function of the amount.
+
+        Along this function amounts in the attribute's unit are converted, also where the response
+        has left the line.
+        """
+        line = self.calibration
+        if line is None:
+            return None
+        start = self.mean[self.amounts == 0]
+        knots = monotone_knots(self.amounts, self.mean - start, rising=self.slope > 0)
+        return replace(line, response=knots)
 
 
 @checked
@@ -142,7 +161,10 @@ def calibration_curves(
 
 @checked
 def apply_calibrations(
-    bank: DirectionBank, calibrations: Sequence[CalibrationCurve]
+    bank: DirectionBank,
+    calibrations: Sequence[CalibrationCurve],
+    *,
+    response: Response = "line",
 ) -> DirectionBank:
     """The bank with the measured calibrations.
 
@@ -152,6 +174,7 @@ def apply_calibrations(
     Args:
         bank: The directions.
         calibrations: Curves of some of them.
+        response: How amounts in an attribute's unit are converted: as for `calibrate`.
 
     Raises:
         LatdirError: A curve of a direction that the bank does not have.
@@ -181,7 +204,8 @@ def apply_calibrations(
                 curve.slope_high,
             )
         evidence = {**direction.evidence, "calibration": figures}
-        made.append(replace(direction, calibration=curve.calibration, evidence=evidence))
+        scale = curve.calibration if response == "line" else curve.monotone
+        made.append(replace(direction, calibration=scale, evidence=evidence))
     return bank.replaced(made)
 
 
@@ -194,15 +218,16 @@ def calibrate(
     targets: Mapping[str, str] | None = None,
     amounts: Sequence[float] = AMOUNTS,
     near: float = 1.0,
-    tolerance: float = 0.15,
+    response: Response = "line",
     count: int = 128,
     seed: int = HELD_OUT_SEED,
     rendering: Rendering = Rendering(),
 ) -> DirectionBank:
     """Measure each direction's effect on its own attribute, and store it in the bank.
 
-    Only the attributes that are some direction's target are scored. To keep the curves too, use
-    `measure_curves`, `calibration_curves` and `apply_calibrations`.
+    Only the attributes that are some direction's target are scored. To keep the curves too, or for
+    another tolerance of the linear range, use `measure_curves`, `calibration_curves` and
+    `apply_calibrations`.
 
     Args:
         generator: Makes the images.
@@ -210,8 +235,9 @@ def calibrate(
         bank: Directions of that generator.
         targets: Direction name to its attribute, where the names differ.
         amounts: In sigma; 0 is added.
-        near: Amounts up to this, in sigma, are fitted to.
-        tolerance: Share of the line's change by which the curve may miss it in the linear range.
+        near: Amounts up to this, in sigma, are fitted to by the line.
+        response: How amounts in an attribute's unit are converted to sigma: by the `line`, or by a
+            `monotone` function of all amounts measured, which holds beyond the linear range too.
         count: Number of held-out codes.
         seed: Seed of the codes. Not that of the samples the directions were found with.
         rendering: How images are made.
@@ -239,5 +265,5 @@ def calibrate(
         seed=seed,
         rendering=rendering,
     )
-    found = calibration_curves(curves.aimed(aims), near=near, tolerance=tolerance)
-    return apply_calibrations(bank, found)
+    found = calibration_curves(curves.aimed(aims), near=near)
+    return apply_calibrations(bank, found, response=response)

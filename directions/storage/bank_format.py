@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 from torch import Tensor
 
 from directions.errors import BankError
@@ -42,6 +51,13 @@ class CalibrationEntry(_Entry):
     per_sigma: FiniteFloat
     low: FiniteFloat
     high: FiniteFloat
+    response: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a response that there is none of, as banks were before responses."""
+        held: dict[str, Any] = dump(self)
+        return held if self.response else {k: v for k, v in held.items() if k != "response"}
 
 
 class DirectionEntry(_Entry):

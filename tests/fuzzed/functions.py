@@ -157,12 +157,13 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
         "analysis": {
             "apply_calibrations": {
                 "bank": w.bank, "calibrations": analysis.calibration_curves(w.curves),
+                "response": "monotone",
             },
             "attribute_dependency": {
                 "curves": w.curves, "changes": [0.2, 0.4], "match": "mean", "level": 0.9,
             },
             "calibrate": {**measured, "targets": {"smile": "smile"}, "amounts": [-1.0, 0.0, 1.0],
-                          "near": 1.0, "tolerance": 0.2, "count": 8, "seed": 4},
+                          "near": 1.0, "response": "line", "count": 8, "seed": 4},
             "calibration_curves": {
                 "curves": w.curves, "near": 1.0, "tolerance": 0.2, "level": 0.9,
             },

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from analysis import apply_calibrations, calibrate, calibration_curves, measure_curves
-from directions import LatdirError
+from directions import Calibration, Direction, LatdirError
 from directions.classifiers.base import Attribute
+from directions.numerics.monotone import monotone_knots
 from tests.analysis.measured import bank_of, curves, true_bank
 from tests.worlds import world
 
@@ -137,6 +138,61 @@ def test_a_calibrated_bank_survives_its_file(tmp_path):
     assert read["factor_2"].calibration == bank["factor_2"].calibration
 
 
+def saturating(a):
+    return 2 * float(torch.tanh(torch.tensor(a / 2)))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_monotone_response_hits_its_mark_beyond_the_linear_range(sign, caplog):
+    """Amounts in the unit of a saturating attribute: the curve hits where the line misses."""
+    found = calibration_curves(answer(lambda a: sign * saturating(a)))[0]
+    line, curve = found.calibration, found.monotone
+    assert line.high < 2
+    wanted = sign * torch.tensor([-1.7, -0.7, 0.0, 0.4, 1.7])
+    hit = torch.tensor([sign * saturating(float(a)) for a in curve.sigmas(wanted)])
+    miss = torch.tensor([sign * saturating(float(a)) for a in line.sigmas(wanted)])
+    torch.testing.assert_close(hit, wanted, atol=0.06, rtol=0)
+    assert (miss - wanted).abs().max() > 0.2
+    # The knots are met exactly, and a negated direction has the negated curve.
+    knots = torch.tensor(curve.response)
+    torch.testing.assert_close(curve.sigmas(knots[:, 1]), knots[:, 0])
+    torch.testing.assert_close((-curve).sigmas(wanted), -curve.sigmas(wanted))
+    direction = Direction("d0", torch.tensor([1.0, 0.0]), "z", sigma=2.0, calibration=curve)
+    moved = direction.shift(torch.zeros(1, 2), sign * 1.7, unit="a")
+    assert float(moved[0, 0]) == pytest.approx(2 * float(curve.sigmas(wanted[4:])), rel=1e-5)
+    assert "responds" not in caplog.text
+    direction.shift(torch.zeros(1, 2), sign * 3.0, unit="a")
+    assert "a responds steadily from -3 to 3 sigma along d0 only" in caplog.text
+
+
+def test_a_monotone_calibration_survives_its_file(tmp_path):
+    generator = world("curved")
+    bank = calibrate(
+        generator, generator.classifier(), true_bank(generator), count=10, response="monotone"
+    )
+    assert len(bank["factor_2"].calibration.response) > 4
+    read = type(bank).load(bank.save(tmp_path / "bank.safetensors"), generator)
+    assert read["factor_2"].calibration == bank["factor_2"].calibration
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_monotone_fits_are_scikit_learn_s(rising):
+    from sklearn.isotonic import IsotonicRegression
+
+    x = torch.linspace(-2, 2, 9).double()
+    y = torch.randn(9, generator=torch.Generator().manual_seed(3)).double() + x * (2 * rising - 1)
+    y = y - y[4]
+    knots = torch.tensor(monotone_knots(x, y, rising=rising), dtype=torch.float64)
+    assert (0.0, 0.0) in monotone_knots(x, y, rising=rising)
+    sides = [(x > 0, {"y_min": 0.0} if rising else {"y_max": 0.0}),
+             (x < 0, {"y_max": 0.0} if rising else {"y_min": 0.0})]  # fmt: skip
+    for side, bound in sides:
+        fitted = IsotonicRegression(increasing=rising, **bound).fit_transform(x[side], y[side])
+        want = set(fitted.round(9)) - {0.0}
+        mine = knots[knots[:, 0] > 0] if side[-1] else knots[knots[:, 0] < 0]
+        assert set(mine[:, 1].numpy().round(9)) == want
+
+
 def test_refusals():
     generator = world()
     bank = bank_of(generator, pc1=generator.truth[1])
@@ -146,6 +202,12 @@ def test_refusals():
         calibration_curves(answer(lambda a: a), near=0.5)
     with pytest.raises(LatdirError, match=r"tolerance 1 must be in \(0, 1\)"):
         calibration_curves(answer(lambda a: a), tolerance=1.0)
+    with pytest.raises(
+        LatdirError, match=r"the change in the sense of per_sigma -1\.0, and \(0, 0"
+    ):
+        Calibration("a", "", -1.0, -1.0, 1.0, ((0.0, 0.0), (1.0, 1.0)))
+    with pytest.raises(LatdirError, match=r"and \(0, 0\) is one of them"):
+        Calibration("a", "", 1.0, -1.0, 1.0, ((0.5, 0.5), (1.0, 1.0)))
     with pytest.raises(LatdirError, match="no direction 'd0' in this bank"):
         apply_calibrations(bank, calibration_curves(answer(lambda a: a)))
 
