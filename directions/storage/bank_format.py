@@ -8,7 +8,7 @@ specification; a golden file pins it in the tests.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from pydantic import (
     Field,
     FiniteFloat,
     NonNegativeInt,
-    SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
 )
@@ -54,9 +53,9 @@ class CalibrationEntry(_Entry):
     response: tuple[tuple[FiniteFloat, FiniteFloat], ...] = ()
 
     @model_serializer(mode="wrap")
-    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty(self, dump: Callable[[CalibrationEntry], dict[str, Any]]) -> dict[str, Any]:
         """Without a response that there is none of, as banks were before responses."""
-        held: dict[str, Any] = dump(self)
+        held = dump(self)
         return held if self.response else {k: v for k, v in held.items() if k != "response"}
 
 
