@@ -44,7 +44,14 @@ if TYPE_CHECKING:
     from directions.images.photographs import open_images
     from directions.interop import export_bank, import_bank
     from directions.inversion.base import Inversion
-    from directions.inversion.encoders import load_encoder
+    from directions.inversion.encoders import (
+        EncoderRecipe,
+        EncoderTraining,
+        Schedule,
+        load_encoder,
+        save_encoder,
+        train_encoder,
+    )
     from directions.inversion.invert import invert
     from directions.inversion.tuning import Deltas, Pivotal, Tuning, tune
     from directions.memory import keep_freed_memory
@@ -63,7 +70,8 @@ __all__ = [
     "truncate", "grid", "edit_grid", "save_png", "keep_freed_memory", "keep_scores", "invert",
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
-    "Processes", "Ray", "load_encoder", "tune", "Deltas", "Pivotal", "Tuning",
+    "Processes", "Ray", "load_encoder", "save_encoder", "train_encoder", "EncoderRecipe",
+    "EncoderTraining", "Schedule", "tune", "Deltas", "Pivotal", "Tuning",
     "strongest_channels", "mix_styles", "transfer_region",
 ]  # fmt: skip
 

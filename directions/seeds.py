@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = [
     "CHECKPOINT_SEED",
+    "ENCODER_SEED",
     "HELD_OUT_SEED",
     "INVERSION_SEED",
     "JUDGE_SEED",
@@ -67,6 +68,9 @@ LESSON_SEED = 0xC121
 
 TUNING_SEED = 0xC124
 """Codes whose images a tuned generator should make as its base does."""
+
+ENCODER_SEED = 0xC125
+"""Codes that an encoder in training is measured on, and with the training's seed those it sees."""
 
 PICTURE_SEED = 11
 """Codes that the demo draws; nothing is measured on them."""

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from directions.errors import LatdirError
 from latdir import __version__
-from latdir.commands import bank, listing
+from latdir.commands import bank, listing, train
 from latdir.commands.demo import demo
 from latdir.commands.discover import MethodGroup
 from latdir.commands.edit import edit
@@ -48,6 +48,7 @@ app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=
 bank_app = typer.Typer(help="Inspect and merge bank files, import other tools' files.")
 samples_app = typer.Typer(help="Labeled codes of other origin.")
 list_app = typer.Typer(help="List generators, classifiers and methods.")
+train_app = typer.Typer(help="Train networks for a generator.")
 discover_app = typer.Typer(help="Find directions by one of the methods.", cls=MethodGroup)
 
 
@@ -99,6 +100,7 @@ GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
     ),
     (bank_app, (bank.show, bank.merge, bank.condition, bank.orthonormalize, bank.convert)),
     (samples_app, (import_,)),
+    (train_app, (train.encoder,)),
     (list_app, (listing.generators, listing.classifiers, listing.methods)),
 )
 for group, commands in GROUPS:
@@ -107,4 +109,5 @@ for group, commands in GROUPS:
 app.add_typer(discover_app, name="discover")
 app.add_typer(bank_app, name="bank", no_args_is_help=True)
 app.add_typer(samples_app, name="samples", no_args_is_help=True)
+app.add_typer(train_app, name="train", no_args_is_help=True)
 app.add_typer(list_app, name="list", no_args_is_help=True)

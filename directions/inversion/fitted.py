@@ -27,7 +27,7 @@ from directions.progress import tqdm
 from directions.seeds import INVERSION_SEED
 from directions.storage.container import FileFormat, read_tensors, write_tensors
 
-__all__ = ["Fitted", "fitted"]
+__all__ = ["Fitted", "fitted", "mean_metric"]
 
 # Samples that choose the penalty, and the penalties, relative to the mean eigenvalue.
 HELD_OUT = 512
@@ -127,7 +127,7 @@ def fitted(
         if wanted and not made.metric.numel():
             affordable = int(count / METRIC_SHARE) // made.codes[0].numel()
             codes = made.codes[: min(METRIC_CODES, max(1, affordable))]
-            made = replace(made, metric=_mean_metric(generator, space, degradation, codes))
+            made = replace(made, metric=mean_metric(generator, space, degradation, codes))
         if path is not None and made is not _memory.get(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, made)
@@ -178,7 +178,7 @@ def _regress(features: Tensor, codes: Tensor) -> tuple[Tensor, float, float]:
     return best
 
 
-def _mean_metric(
+def mean_metric(
     generator: Generator, space: str, degradation: Degradation | None, codes: Tensor
 ) -> Tensor:
     """JᵀJ of what is observed, per number observed, averaged over codes."""

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from directions.arguments import checked_kinds
-from directions.errors import SpaceError, whole_number
+from directions.errors import LatdirError, SpaceError, whole_number
 from directions.generators.base import Generator, check_generator
 from directions.generators.checks import check_seed
 from directions.inversion.base import Inversion, Inverter
 from directions.inversion.batches import Job
 from directions.inversion.checks import check_differentiable, check_observed
 from directions.inversion.encoders.base import Encoded, Encoder
+from directions.inversion.encoders.files import built_in_encoder
 from directions.inversion.objective import Degradation, Objective
 from directions.inversion.solvers import find_solver
-from directions.inversion.starts import Given, Start, find_start
+from directions.inversion.starts import Given, Ridge, Start, find_start
 from directions.inversion.typicality import Typicality
 from directions.scoring.features import Features
 from directions.scoring.rendering import Rendering
@@ -53,9 +54,10 @@ def invert(
             w where the generator has it, else its first.
         solver: A name from `directions.inversion.SOLVERS` or an `Inverter`. `auto` is
             `hybrid`: L-BFGS, then Levenberg–Marquardt.
-        start: `ridge` (a regression fitted once to the generator's own samples), `best`, `mean`,
-            a `Start`, an `Encoder`, or codes `[n, *space.shape]`; by default the solver's, `ridge`
-            but for recipes.
+        start: `ridge` (a regression fitted once to the generator's own samples), `encoder` (the
+            built-in one), `best`, `mean`, a `Start`, an `Encoder`, or codes `[n, *space.shape]`;
+            by default the solver's: but for recipes the built-in encoder, where there is one of
+            that space and images are whole, else `ridge`.
         degradation: What the images have gone through, such as a mask; by default nothing.
         features: Squared distance of these is minimized, such as `lpips_features()`; by
             default pixels.
@@ -88,16 +90,18 @@ def invert(
     if method.gradients:
         check_differentiable(generator, name)
     begin = method.start if start is None else start
+    if begin == Ridge() and start is None and degradation is None:
+        begin = built_in_encoder(generator, name) or begin
     chosen = _start(generator, begin, name, len(observed))
     objective = Objective(
         generator, name, observed, Typicality.of(generator, name), degradation, features
     ).weighed()
     objective = replace(objective, prior=objective.prior + method.prior)
     # JᵀJ of pixels says nothing of other features.
-    metric = method.preconditioned and features is None
-    fit = chosen.prepared(objective, metric=metric)
-    if metric and fit is not None and fit.metric.numel():
-        objective = replace(objective, metric=fit.metric)
+    if method.preconditioned and features is None:
+        objective = replace(objective, metric=chosen.metric(objective))
+    else:
+        chosen.prepared(objective)
     parts = list(Job(method, restarts, seed).batches(objective, chosen, rendering))
     record = described_run(generator, name, method, chosen, degradation, restarts, seed)
     record["features"] = None if features is None else getattr(features, "__qualname__", "own")
@@ -155,4 +159,12 @@ def _start(
         return Given(codes)
     if isinstance(start, Encoder):
         return Encoded(start)
+    if start == "encoder":
+        built_in = built_in_encoder(generator)
+        if built_in is None:
+            raise LatdirError(
+                f"no encoder of {generator.name} is built in: give one as start=, such as "
+                "train_encoder makes"
+            )
+        return Encoded(built_in)
     return find_start(start)

@@ -37,6 +37,11 @@ class Start(ABC):
         """What was fitted for it once, if anything; with JᵀJ for solvers that use it."""
         return None
 
+    def metric(self, objective: Objective) -> Tensor | None:
+        """JᵀJ averaged over the prior, `[d, d]`, if it is known."""
+        fit = self.prepared(objective, metric=True)
+        return fit.metric if fit is not None and fit.metric.numel() else None
+
     def of(self, rows: slice) -> Start:
         """The start of some of the images."""
         return self

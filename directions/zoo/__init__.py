@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from directions.errors import CheckpointError, LatdirError, UnknownNameError
 
-__all__ = ["AFFINE", "card", "load", "names"]
+__all__ = ["AFFINE", "card", "file", "load", "names"]
 
 AFFINE = ".affine"
 DENORMAL = 1e-20
@@ -52,19 +53,26 @@ def load(name: str) -> dict[str, Tensor]:
         >>> load("digiface64")["deconv.0.weight"].shape
         torch.Size([100, 512, 4, 4])
     """
-    entry = _entry(name)
-    try:
-        data = resources.files(__name__).joinpath(entry["file"]).read_bytes()
-    except OSError as error:
-        raise _broken(name, entry, "is missing") from error
-    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise _broken(name, entry, "does not have the sha256 it was built with")
-    stored = parse(data)
+    stored = parse(_read(name))
     return {
         key: _widened(tensor, stored.get(key + AFFINE))
         for key, tensor in stored.items()
         if not key.endswith(AFFINE)
     }
+
+
+def file(name: str) -> Path:
+    """The file of a model, for readers of its format, after its sha256 has been verified.
+
+    Raises:
+        LatdirError: As `load`.
+
+    Example:
+        >>> file("digiface64").name
+        'weights.safetensors'
+    """
+    _read(name)
+    return Path(str(resources.files(__name__).joinpath(_entry(name)["file"])))
 
 
 def card(name: str) -> str:
@@ -76,6 +84,17 @@ def card(name: str) -> str:
     """
     folder = _entry(name)["file"].split("/")[0]
     return resources.files(__name__).joinpath(folder, "README.md").read_text("utf-8")
+
+
+def _read(name: str) -> bytes:
+    entry = _entry(name)
+    try:
+        data = resources.files(__name__).joinpath(entry["file"]).read_bytes()
+    except OSError as error:
+        raise _broken(name, entry, "is missing") from error
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise _broken(name, entry, "does not have the sha256 it was built with")
+    return data
 
 
 def _widened(tensor: Tensor, affine: Tensor | None) -> Tensor:

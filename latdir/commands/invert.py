@@ -66,6 +66,25 @@ class Framed:
         )
 
 
+@dataclass(frozen=True)
+class Search:
+    """Where codes are looked for, and how.
+
+    Attributes:
+        space: Of the codes.
+        solver: A name.
+        encoder: A file, or the name of a generator that has a built-in one.
+    """
+
+    space: Annotated[
+        str | None, typer.Option(help="Space of the codes; by default w where there is one.")
+    ] = None
+    solver: Annotated[str, typer.Option(help="auto, or a solver's name.")] = "auto"
+    encoder: Annotated[
+        str | None, typer.Option(help="File of an encoder whose codes to start from; or built-in.")
+    ] = None
+
+
 @with_flags
 def invert(
     *,
@@ -76,10 +95,7 @@ def invert(
     ] = None,
     framed: Framed,
     generator: GeneratorName = "digiface64",
-    space: Annotated[
-        str | None, typer.Option(help="Space of the codes; by default w where there is one.")
-    ] = None,
-    solver: Annotated[str, typer.Option(help="auto, or a solver's name.")] = "auto",
+    search: Search,
     seed: Seed = 0,
     device: DeviceName = "auto",
     as_json: Json = False,
@@ -90,13 +106,13 @@ def invert(
     """
     import torch
 
-    from directions import grid, load_generator, save_png
+    from directions import grid, load_encoder, load_generator, save_png
     from directions import invert as invert_
     from directions.inversion import save_inversion
 
     made = load_generator(generator, device=device)
-    if space is not None:
-        made.space(space)
+    if search.space is not None:
+        made.space(search.space)
     opened = []
     refused: list[LatdirError] = []
     for path in photos:
@@ -109,7 +125,8 @@ def invert(
     for problem in refused:
         typer.echo(f"latdir: left out: {in_command(str(problem))}", err=True)
     images = torch.cat([photo.image for photo in opened])
-    found = invert_(made, images, space=space, solver=solver, seed=seed)
+    start = None if search.encoder is None else load_encoder(search.encoder, generator=made)
+    found = invert_(made, images, space=search.space, solver=search.solver, start=start, seed=seed)
     pairs = torch.stack([images, found.reconstruct()], 1).cpu()
     names = [photo.name for photo in opened]
     save_png(grid(pairs, columns=["photograph", found.space], rows=names, tile=128), out)

@@ -10,6 +10,7 @@ from PIL import Image
 
 import analysis
 from directions.classifiers.clip.prompts import Prompt
+from directions.inversion.encoders import Schedule
 from directions.inversion.tuning import Pivotal
 from directions.photographs.alignment import Similarity
 from tests.directions.inversion.encoders.files import encoder_file
@@ -115,7 +116,23 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "others": 2, "goal": 30.0, "falling": False,
             },
             "load_encoder": {
-                "path": encoder_file(w.folder), "kind": "psp", "noise": "const", "device": "cpu",
+                "path": encoder_file(w.folder), "generator": None, "kind": "psp",
+                "noise": "const", "device": "cpu",
+            },
+            "train_encoder": {
+                "generator": w.tunable, "recipe": "compact", "schedule": Schedule(1, 2, width=4),
+                "space": "z", "images": torch.zeros(1, 3, 8, 8), "features": None,
+                "checkpoint": None, "name": "mine", "seed": 1,
+            },
+            "save_encoder": {"encoder": w.encoder, "path": w.folder / "encoder.safetensors"},
+            "EncoderRecipe": {
+                "pixels": 1.0, "features": 0.5, "shown": 0.5, "codes": 0.5, "norm": 0.1,
+                "offsets": 0.1, "joining": (0.1, 0.5), "code_critic": 0.1, "image_critic": 0.1,
+                "passes": 2, "stages": 1,
+            },
+            "Schedule": {
+                "steps": 2, "batch_size": 2, "rate": 1e-3, "rendered": 0.5, "width": 4,
+                "most": 8, "precision": "float32",
             },
             "load_generator": {"name": "planted", "device": "cpu"},
             "load_clip": {"source": "tinyclip-faces", "device": "cpu"},

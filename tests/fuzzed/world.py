@@ -12,6 +12,7 @@ import torch
 import analysis
 from directions import Direction, DirectionBank, Inversion, Rendering, invert, load_generator
 from directions.inversion import LevenbergMarquardt
+from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder
 from directions.planted.clip import PlantedClip
 from directions.planted.world import PlantedGenerator, planted
 from discovery import Answers
@@ -31,6 +32,13 @@ def few_steps(generator: PlantedGenerator, images: torch.Tensor) -> Inversion:
     """An inversion of few steps."""
     steps = LevenbergMarquardt(steps=3)
     return invert(generator, images, solver=steps, start="mean", restarts=0, rendering=QUIET)
+
+
+def encoder() -> Encoder:
+    """Of the tunable generator, untrained."""
+    small, config = dcgan(), CompactConfig(8, (6,), (4,))
+    network = CompactEncoder(config, torch.eye(6))
+    return Encoder(network, small, space="z", mean=torch.zeros(6), size=8, name="mine")
 
 
 def world(folder: Path) -> SimpleNamespace:
@@ -57,6 +65,7 @@ def world(folder: Path) -> SimpleNamespace:
     return SimpleNamespace(
         generator=generator,
         tunable=dcgan(),
+        encoder=encoder(),
         styled=styled,
         style_bank=DirectionBank.of(styled, [style]),
         classifier=classifier,

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import latdir
-from directions import DirectionBank
+from directions import DirectionBank, save_png
 from discovery import METHODS, find_method
 
 HELP = ("discover --help", "discover pca --help", "discover clip_mapper --help")
@@ -153,6 +154,23 @@ def test_a_training_goes_on_from_its_checkpoint(run, tmp_path: Path) -> None:
     code, _, err = run(f"{line} --steps 3 --out c.safetensors")
     assert code == 2
     assert "kept keeps a training with steps 2, and this one has 3" in err
+
+
+def test_an_encoder_is_trained_and_inverts(run, tmp_path: Path) -> None:
+    line = "train encoder --generator mine:generator --steps 2 --batch-size 2 --width 4 "
+    code, out, err = run(f"{line} --out e.safetensors --checkpoint kept --json")
+    assert code == 0, err
+    assert [row["step"] for row in json.loads(out)["progress"]] == [0, 1, 2]
+    assert (tmp_path / "kept").exists()
+    code, _, err = run(f"{line} --out e.safetensors --recipe e5e")
+    assert (code, "no encoder recipe 'e5e'" in err) == (2, True)
+    save_png(torch.zeros(3, 16, 16), tmp_path / "me.png")
+    line = "invert me.png --generator mine:generator --align center --out pair.png --json"
+    code, out, err = run(f"{line} --encoder e.safetensors")
+    assert code == 0, err
+    assert json.loads(out)["photographs"][0]["start"] in ("encoded", "restart 1", "restart 2")
+    code, _, err = run(f"{line} --encoder digiface64")
+    assert (code, "digiface64" in err) == (2, True)
 
 
 def test_merge_and_convert(run, bank: Path, tmp_path: Path) -> None:

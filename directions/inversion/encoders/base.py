@@ -18,6 +18,7 @@ from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.images import resize
 from directions.inversion.checks import check_range
+from directions.inversion.encoders.compact import CompactEncoder, Stages
 from directions.inversion.encoders.networks import StyleEncoder
 from directions.inversion.objective import Objective
 from directions.inversion.starts import Start
@@ -36,11 +37,12 @@ class Encoder(Movable):
         mean: What is added to the network's codes, of one code's shape.
         size: Side of the images that the network reads.
         name: Short name, shown and stored.
-        passes: How often the network looks; 1 unless it is a ReStyle encoder.
+        passes: How often a network looks, each time at pairs if more than once, as ReStyle's.
         rows: The rows of its images that the network reads, as of cars; by default all.
+        metric: `[d, d]`, JᵀJ of the images averaged over the prior, which solvers use, if known.
 
     Attributes:
-        network, generator, space, size, name, passes, rows: As given.
+        network, generator, space, size, name, passes, rows, metric: As given.
 
     Raises:
         LatdirError: Codes of another shape than the generator's.
@@ -48,7 +50,7 @@ class Encoder(Movable):
 
     def __init__(
         self,
-        network: StyleEncoder,
+        network: StyleEncoder | CompactEncoder | Stages,
         generator: Generator,
         *,
         space: str,
@@ -57,16 +59,17 @@ class Encoder(Movable):
         name: str,
         passes: int = 1,
         rows: tuple[int, int] | None = None,
+        metric: Tensor | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.generator, self.space, self.name = generator, space, name
-        self.size, self.passes, self.rows = size, passes, rows
-        wanted, config = generator.space(space), network.config
-        made = (*(() if not config.halvings else (len(config.halvings),)), config.code)
-        if made != wanted.shape:
+        self.size, self.passes, self.rows, self.metric = size, passes, rows, metric
+        wanted = generator.space(space)
+        if network.shape != wanted.shape:
             raise SpaceError(
-                f"the encoder makes codes of shape {list(made)}, but those of {generator.name}'s "
-                f"{space} have {list(wanted.shape)}: it was trained for another generator"
+                f"the encoder makes codes of shape {list(network.shape)}, but those of "
+                f"{generator.name}'s {space} have {list(wanted.shape)}: it was trained for "
+                "another generator"
             )
         self.mean = mean.expand(wanted.shape).to(generator.device, torch.float32)
 
@@ -101,18 +104,18 @@ class Encoder(Movable):
         with torch.no_grad():
             seen = self._framed(resize(images.float(), self.size).to(self.device))
             if self.passes == 1:
-                return self.mean + self._predicted(seen)
+                return self.mean + self._predicted(seen, 0)
             made = self._rendered(self.mean[None]).expand_as(seen)
             codes = self.mean.expand(len(seen), *self.mean.shape)
             for i in range(self.passes):
-                codes = codes + self._predicted(torch.cat([seen, made], 1))
+                codes = codes + self._predicted(torch.cat([seen, made], 1), i)
                 if i + 1 < self.passes:
                     made = self._rendered(codes)
             return codes
 
-    def _predicted(self, images: Tensor) -> Tensor:
-        dtype = next(self.network.parameters()).dtype
-        offsets: Tensor = self.network(images.to(dtype))
+    def _predicted(self, images: Tensor, look: int) -> Tensor:
+        network = self.network.at(look) if isinstance(self.network, Stages) else self.network
+        offsets: Tensor = network(images.to(next(network.parameters()).dtype))
         return offsets.float()
 
     def _rendered(self, codes: Tensor) -> Tensor:
@@ -139,6 +142,11 @@ class Encoded(Start):
         """The encoder's name and fingerprint."""
         found = self.encoder
         return {"start": "Encoded", "encoder": found.name, "encoder_weights": found.fingerprint}
+
+    def metric(self, objective: Objective) -> Tensor | None:
+        """As `Start.metric`, kept with the encoder."""
+        own = objective.space == self.encoder.space and objective.degradation is None
+        return self.encoder.metric if own else None
 
     def first(self, objective: Objective, *, seed: int) -> Float[Tensor, "n ..."]:
         """As `Start.first`.

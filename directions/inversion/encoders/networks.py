@@ -100,6 +100,12 @@ class StyleEncoder(nn.Module):
             self.latlayer1 = nn.Conv2d(widths[2], last, 1)
             self.latlayer2 = nn.Conv2d(widths[1], last, 1)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one code."""
+        config = self.config
+        return (*((len(config.halvings),) if config.halvings else ()), config.code)
+
     def forward(self, images: Float[Tensor, "n c h w"]) -> Tensor:
         """Codes `[n, styles, code]`, or `[n, code]` of a network with one code."""
         config = self.config

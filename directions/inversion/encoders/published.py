@@ -20,11 +20,13 @@ from torch import Tensor
 from directions.arguments import checked
 from directions.devices import Device, resolve_device
 from directions.errors import CheckpointError, LatdirError, described
+from directions.generators.base import Generator
 from directions.generators.checkpoints.state_dict import State, Weights, floats
 from directions.generators.checkpoints.stylegan2 import stylegan2_generator
 from directions.generators.progressive import load_weights
 from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 from directions.inversion.encoders.base import Encoder
+from directions.inversion.encoders.files import BUILT_IN, read_encoder
 from directions.inversion.encoders.networks import EncoderConfig, StyleEncoder
 from directions.weight_files.contents import read_value
 from directions.weight_files.pickle_objects import Record
@@ -64,14 +66,18 @@ MOST_STYLES, MOST_UNITS = 64, 256
 def load_encoder(
     path: str | os.PathLike[str],
     *,
+    generator: Generator | None = None,
     kind: Kind | None = None,
     noise: str | int = "const",
     device: Device = "cpu",
 ) -> Encoder:
-    """The encoder in a file of pSp, e4e or ReStyle, with the generator it belongs to.
+    """The encoder in a file, with the generator it belongs to; or a built-in one.
 
     Args:
-        path: The authors' file, such as `e4e_ffhq_encode.pt`; nothing in it is run.
+        path: `digiface64` or `styleface64`; a `.safetensors` file that `save_encoder` or `latdir
+            train encoder` wrote; or the authors' file of pSp, e4e or ReStyle, such as
+            `e4e_ffhq_encode.pt`. Nothing in it is run.
+        generator: Of an encoder of one's own, where the generator is not a built-in one.
         kind: `psp`, `e4e` or `w` (one code for all layers), for a file without its options.
         noise: Of the generator: `const`, `none` or a seed.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -97,6 +103,10 @@ def load_encoder(
     if not isinstance(noise, str | int) or isinstance(noise, bool):
         raise LatdirError(f"noise is 'const', 'none' or a seed, not {described(noise)}")
     where, file = resolve_device(device), Path(path)
+    if str(path) in BUILT_IN or file.suffix == ".safetensors":
+        return read_encoder(path, generator).to(where)
+    if generator is not None:
+        raise CheckpointError(f"{file} brings its own generator: leave generator= out")
     try:
         return _encoder(read_value(file), file.stem, kind, noise).to(where)
     except MemoryError as error:
