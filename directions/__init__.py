@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from directions.scoring.kept import keep_scores
     from directions.scoring.rendering import Rendering
     from directions.space import Prior, Space
+    from directions.weight_space import WeightDirection
 
 __all__ = [
     "Attribute", "Calibration", "Direction", "DirectionBank", "LatdirError", "BankError",
@@ -72,7 +73,7 @@ __all__ = [
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
     "Processes", "Ray", "load_encoder", "save_encoder", "train_encoder", "EncoderRecipe",
     "EncoderTraining", "Schedule", "tune", "Deltas", "Pivotal", "Tuning",
-    "strongest_channels", "mix_styles", "transfer_region",
+    "strongest_channels", "mix_styles", "transfer_region", "WeightDirection",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

@@ -33,7 +33,8 @@ from directions.sharing.pretrained import Pretrained
 from directions.storage.container import plain
 
 if TYPE_CHECKING:
-    from directions.storage.bank_format import DirectionEntry
+    from directions.storage.bank_format import BasisEntry, DirectionEntry
+    from directions.weight_space import WeightBasis
 
 __all__ = ["DirectionBank"]
 
@@ -228,6 +229,29 @@ class DirectionBank(Pretrained, Mapping[str, Direction]):
         return self
 
     @checked
+    def widened(self, generator: Generator) -> Generator:
+        """The generator, with codes of its weights where some directions are of these.
+
+        Functions that take a generator and a bank do this by themselves.
+
+        Raises:
+            LatdirError: As `check`.
+        """
+        self.check(generator)
+        if not any(hasattr(d, "basis") for d in self.directions):
+            return generator
+        from directions.weight_space import widened
+
+        return widened(generator, self.directions)
+
+    def beside(self, arguments: dict[str, Any]) -> None:
+        """Let a call that takes a generator and this bank make images by its weights, too."""
+        if isinstance(generator := arguments.get("generator"), Generator) and any(
+            hasattr(d, "basis") for d in self.directions
+        ):
+            arguments["generator"] = self.widened(generator)
+
+    @checked
     def transfer(self, generator: Generator) -> DirectionBank:
         """The same directions, declared to belong to another generator of the same shape.
 
@@ -236,8 +260,11 @@ class DirectionBank(Pretrained, Mapping[str, Direction]):
         Raises:
             LatdirError: The generator has no such space, or one of another shape.
         """
+        from directions.weight_space import widened
+
+        wide = widened(generator, self.directions)
         for d in self.directions:
-            space = generator.space(d.space)
+            space = wide.space(d.space)
             if tuple(d.vector.shape) != space.shape:
                 raise SpaceError(
                     f"direction {d.name!r} has shape {list(d.vector.shape)}, but space "
@@ -268,7 +295,10 @@ class DirectionBank(Pretrained, Mapping[str, Direction]):
             "directions": [_entry(d, bank_format.PLAIN) for d in self.directions],
             "provenance": plain(self.provenance, "provenance"),
         }
-        bank_format.write(path, header, [d.vector for d in self.directions])
+        bases = {d.space: d.basis for d in self.directions if hasattr(d, "basis")}
+        header |= {"bases": {name: basis.entry() for name, basis in bases.items()}} if bases else {}
+        parts = {name: basis.changes for name, basis in bases.items()}
+        bank_format.write(path, header, [d.vector for d in self.directions], parts)
         return Path(path)
 
     @classmethod
@@ -285,10 +315,11 @@ class DirectionBank(Pretrained, Mapping[str, Direction]):
         """
         from directions.storage import bank_format
 
-        header, vectors = bank_format.read(path)
+        header, vectors, parts = bank_format.read(path)
         stored = zip(header.directions, vectors, strict=True)
         try:
-            made = tuple(_direction(*pair, bank_format.PLAIN) for pair in stored)
+            bases = _bases(header.bases, parts)
+            made = tuple(_direction(*pair, bank_format.PLAIN, bases) for pair in stored)
             bank = cls(made, header.generator, header.fingerprint, header.provenance)
         except LatdirError as error:
             raise BankError(f"{path} is broken: {error}") from error
@@ -336,7 +367,32 @@ def _entry(direction: Direction, plainly: Iterable[str]) -> dict[str, Any]:
     return entry
 
 
-def _direction(entry: DirectionEntry, vector: Tensor, plainly: Iterable[str]) -> Direction:
+def _bases(
+    entries: Mapping[str, BasisEntry], parts: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, WeightBasis]:
+    """The changes of weights that a file holds, by the space of their codes."""
+    if not entries:
+        return {}
+    from directions.weight_space import WeightBasis
+
+    made = [WeightBasis(**dict(entry), changes=parts[space]) for space, entry in entries.items()]
+    found = {basis.space.name: basis for basis in made}
+    if wrong := sorted(set(entries) - set(found)):
+        raise BankError(f"the changes of {wrong[0]!r} are not those it was saved with")
+    return found
+
+
+def _direction(
+    entry: DirectionEntry,
+    vector: Tensor,
+    plainly: Iterable[str],
+    bases: Mapping[str, WeightBasis],
+) -> Direction:
     values = {name: getattr(entry, name) for name in plainly}
     calibration = entry.calibration and Calibration(**entry.calibration.model_dump())
-    return Direction(vector=vector, **{**values, "calibration": calibration})
+    values |= {"vector": vector, "calibration": calibration}
+    if entry.space in bases:
+        from directions.weight_space import WeightDirection
+
+        return WeightDirection(**values, basis=bases[entry.space])
+    return Direction(**values)

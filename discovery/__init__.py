@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from discovery.unsupervised.pca import PCA
     from discovery.unsupervised.random_directions import RandomDirections
     from discovery.unsupervised.sefa import SeFa
+    from discovery.weights.weight_contrast import WeightContrast
+    from discovery.weights.weight_hessian import WeightHessian
+    from discovery.weights.weight_svd import WeightSVD
 
 __all__ = [
     "METHODS", "find_method", "Auto", "Interrupted", "sample", "Samples", "ActiveSubspace",
@@ -54,6 +57,7 @@ __all__ = [
     "GradCtrl", "Gradient", "HessianPenalty", "LatentCLR", "Lesson", "LocalBasis",
     "LocalChannels", "OroJaR", "PCA", "PluGeN", "RandomDirections", "Region", "SeFa", "StyleSpace",
     "Teach", "Transforms", "VoynovBabenko", "Walks", "WarpedGANSpace",
+    "WeightContrast", "WeightHessian", "WeightSVD",
 ]  # fmt: skip
 
 CLASSES = {

@@ -232,6 +232,27 @@ METHODS: dict[str, MethodEntry] = {
         "Without labels, where edits shall be applied one after another: paths are coordinates, so "
         "that their order does not matter and each is undone exactly.",
     ),
+    "weight_svd": MethodEntry(
+        "discovery.weights.weight_svd:WeightSVD",
+        "singular directions of a convolution's weight",
+        "Cherepkov et al. 2021, arXiv:2011.13786",
+        "To change the generator instead of the code, in closed form: edits that no code has, such "
+        "as of texture and contrast. They change all its images alike.",
+    ),
+    "weight_hessian": MethodEntry(
+        "discovery.weights.weight_hessian:WeightHessian",
+        "changes of a convolution's weight that change images most",
+        "Cherepkov et al. 2021, arXiv:2011.13786",
+        "To change the generator instead of the code: the changes of its weight ranked by how much "
+        "they change images, in pixels or features.",
+    ),
+    "weight_contrast": MethodEntry(
+        "discovery.weights.weight_contrast:WeightContrast",
+        "changes of a convolution's weight trained to be told apart in images",
+        "Cherepkov et al. 2021, arXiv:2011.13786",
+        "To change the generator instead of the code in ways as different as can be; some minutes "
+        "of training. Name them afterwards by their measured effects.",
+    ),
     "random_directions": MethodEntry(
         "discovery.unsupervised.random_directions:RandomDirections",
         "random directions, the baseline of all others",

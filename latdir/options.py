@@ -134,7 +134,7 @@ class BankModel:
         if not len(bank):
             raise BankError(f"{path} holds no directions")
         generator = load_generator(self.generator or _owner(bank, path), device=self.device)
-        return bank.check(generator), generator
+        return bank, bank.widened(generator)
 
 
 @dataclass(frozen=True)

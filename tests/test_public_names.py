@@ -18,13 +18,14 @@ PINNED = {
         Local Processes Ray wrap wrap_classifier
         contact_sheet edit_frames picked save_animation strongest_channels
         mix_styles transfer_region
+        WeightDirection
     """,
     "discovery": """
         ActiveSubspace Answers Boundary Lesson Teach ClipBoundary ClipGlobal ClipGradient ClipMapper
         ClipOptimize ConditionalFlow ConditionalMean DeCurvEd DisCo GlobalBasis GradCtrl Gradient
         HessianPenalty LatentCLR LocalBasis LocalChannels METHODS OroJaR PCA PluGeN
         RandomDirections Region Samples SeFa StyleSpace Transforms VoynovBabenko Walks
-        WarpedGANSpace find_method sample
+        WarpedGANSpace WeightContrast WeightHessian WeightSVD find_method sample
     """,
     "analysis": """
         Accuracy CalibrationCurve Comparison Consistency Cost Curves DCI Effect Effects

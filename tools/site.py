@@ -60,6 +60,13 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "decurved": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
     "disco": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
     "latent_clr": ("digiface64", "z", 'n_directions=4, steps=20, layer="relu.1"'),
+    "weight_svd": ("digiface64", "z", "n_directions=4"),
+    "weight_hessian": ("digiface64", "z", "n_directions=4, n_codes=8"),
+    "weight_contrast": (
+        "digiface64",
+        "z",
+        'n_directions=4, n_changes=8, n_codes=64, steps=20, basis="svd"',
+    ),
     "random_directions": ("digiface64", "z", "n_directions=4"),
 }
 

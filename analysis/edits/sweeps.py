@@ -17,6 +17,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
+from directions.weight_space import widened
 
 __all__ = ["ScoredSweep", "scored_sweep"]
 
@@ -77,6 +78,7 @@ def scored_sweep(
     if count < 1:
         raise LatdirError(f"a sweep of {count} codes shows nothing: give 1 or more")
     columns = classifier.columns(attributes)
+    generator = widened(generator, [direction])
     steps = sorted({0.0, *map(float, amounts)})
     space = direction.acts_in(generator.spaces)
     codes = generator.sample(count, seed=seed, start=start, space=space)

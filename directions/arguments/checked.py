@@ -5,7 +5,7 @@ converted: arrays and lists become tensors, NumPy's numbers Python's, one name a
 list of directions a bank. Anything else is refused with one line that says what the argument is,
 what was given, and where the right thing comes from. The function sees values of the annotated
 kinds only. Classes of the toolkit may say themselves what can stand for them, by a class method
-`from_argument`.
+`from_argument`, and how arguments beside them are to be taken, by a method `beside`.
 
 Kinds and shapes are compared at every call, at a cost of some microseconds; values of tensors are
 read by `checked_values` only, so that elsewhere no device is waited for.
@@ -164,6 +164,9 @@ def _checked(
         except TypeError as error:
             raise _miscalled(annotated, signature, given, error) from None
         arguments = bound.arguments
+        for name, value in tuple(arguments.items()):
+            if name != "self" and hasattr(type(value), "beside"):
+                value.beside(arguments)
         for name, value in arguments.items():
             kind = kinds.get(name)
             if kind is not None and value is not signature.parameters[name].default:

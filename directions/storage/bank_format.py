@@ -1,7 +1,8 @@
 """The byte format of a bank file: header, tensors and validation.
 
 A bank is a file of tensors as `container` writes them: `vector.0`, `vector.1`, … in the order of
-the bank, float32, beside the JSON of `Manifest`. `docs/reference/bank-format.md` is the
+the bank, float32, beside the JSON of `Manifest`. Directions in a generator's weights are amounts of
+changes, which it holds as `basis/<space>/<part>`, float16. `docs/reference/bank-format.md` is the
 specification; a golden file pins it in the tests.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from pydantic import (
     Field,
     FiniteFloat,
     NonNegativeInt,
+    PositiveInt,
     ValidationError,
     model_serializer,
 )
@@ -27,7 +30,7 @@ from torch import Tensor
 from directions.errors import BankError
 from directions.storage.container import FileFormat, plain, read_tensors, write_tensors
 
-__all__ = ["PLAIN", "CalibrationEntry", "DirectionEntry", "Manifest", "read", "write"]
+__all__ = ["PLAIN", "BasisEntry", "CalibrationEntry", "DirectionEntry", "Manifest", "read", "write"]
 
 FORMAT = FileFormat(
     "latdir.bank",
@@ -77,6 +80,14 @@ PLAIN = tuple(name for name in DirectionEntry.model_fields if name != "calibrati
 """Fields that an entry has as its direction has them."""
 
 
+class BasisEntry(_Entry):
+    """Changes of a weight without their tensors, as stored."""
+
+    weight: str = Field(min_length=1)
+    shape: tuple[PositiveInt, ...]
+    latent: PositiveInt
+
+
 class Manifest(_Entry):
     """The header of a bank file, beside its format and version."""
 
@@ -84,15 +95,22 @@ class Manifest(_Entry):
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     directions: tuple[DirectionEntry, ...]
     provenance: dict[str, Any] = {}
+    bases: dict[str, BasisEntry] = {}
 
 
-def write(path: str | Path, header: Mapping[str, Any], vectors: Sequence[Tensor]) -> None:
+def write(
+    path: str | Path,
+    header: Mapping[str, Any],
+    vectors: Sequence[Tensor],
+    bases: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
+) -> None:
     """Write a bank file, atomically; equal banks give equal bytes.
 
     Args:
         path: The file; its folder must exist.
         header: The fields of `Manifest`, as plain values.
         vectors: One tensor for each of its directions.
+        bases: The tensors of each of its bases.
 
     Raises:
         LatdirError: A value that JSON cannot hold, the folder cannot be written, or the disk is
@@ -103,10 +121,14 @@ def write(path: str | Path, header: Mapping[str, Any], vectors: Sequence[Tensor]
     except ValidationError as error:
         raise BankError(f"this bank cannot be saved: {_first(error)}") from error
     tensors = {f"vector.{i}": v.float() for i, v in enumerate(vectors)}
-    write_tensors(path, tensors, manifest.model_dump(mode="json"), format=FORMAT)
+    for space, parts in bases.items():
+        tensors |= {f"basis/{space}/{part}": tensor for part, tensor in parts.items()}
+    left_out = set() if bases else {"bases"}
+    content = manifest.model_dump(mode="json", exclude=left_out)
+    write_tensors(path, tensors, content, format=FORMAT)
 
 
-def read(path: str | Path) -> tuple[Manifest, list[Tensor]]:
+def read(path: str | Path) -> tuple[Manifest, list[Tensor], dict[str, dict[str, Tensor]]]:
     """Read a bank file; nothing inside it is executed and its size bounds the memory used.
 
     Raises:
@@ -114,6 +136,10 @@ def read(path: str | Path) -> tuple[Manifest, list[Tensor]]:
             vectors do not match its manifest.
     """
     header, held = read_tensors(path, FORMAT)
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key in [key for key in held if key.startswith("basis/")]:
+        space, _, part = key.removeprefix("basis/").rpartition("/")
+        parts.setdefault(space, {})[part] = held.pop(key)
     try:
         manifest = Manifest.model_validate_json(json.dumps(header))
     except ValidationError as error:
@@ -130,7 +156,12 @@ def read(path: str | Path) -> tuple[Manifest, list[Tensor]]:
                 f"{path} is broken: {key} is stored as {held[key].dtype}, but a bank holds "
                 "torch.float32 only"
             )
-    return manifest, [held[key] for key in expected]
+    if set(parts) != set(manifest.bases):
+        raise BankError(
+            f"{path} is broken: its manifest lists {len(manifest.bases)} bases of weights "
+            f"but it holds {len(parts)}; take a fresh copy"
+        )
+    return manifest, [held[key] for key in expected], parts
 
 
 def _first(error: ValidationError) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -44,8 +44,6 @@ __all__ = [
 
 LEAST = 1 / 12
 """Shortest step, as a share of the longest: 0.5 of 6 in the paper."""
-# Held-out codes, and moves of each.
-JUDGED, MOVES = 256, 8
 RENDERED = 64
 
 
@@ -150,6 +148,9 @@ class ContrastMethod(TrainingMethod):
     reconstructor: Kind = "small"
     precision: Precision = "bfloat16"
 
+    # Held-out codes, and moves of each.
+    held_out: ClassVar[tuple[int, int]] = (256, 8)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.rate > 0 and self.reach > 0) or self.amount_weight < 0:
@@ -167,11 +168,14 @@ class ContrastMethod(TrainingMethod):
     def _mover(self, generator: Generator, space: str, seed: int) -> Mover:
         """The moves before training."""
 
+    def _space(self, generator: Generator) -> str:
+        return self.space or generator.default_space("w")
+
     def _contrasted(
         self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None
     ) -> tuple[str, Contrasted]:
         """The space, and the trained moves."""
-        space, k = self.space or generator.default_space("w"), self.n_directions
+        space, k = self._space(generator), self.n_directions
         mover = self._mover(generator, space, seed).to(generator.device)
         teller = reconstructor(self.reconstructor, k, generator.image_shape, seed=seed)
         teller.to(generator.device)
@@ -208,13 +212,14 @@ class ContrastMethod(TrainingMethod):
             title=self.method,
         )
         right, off = [], []
-        held = generator.sample(JUDGED, seed=seed, start=self.n_codes, space=space)
-        order = torch.arange(k * max(1, JUDGED * MOVES // k)).to(codes.device)
+        judged, moves = self.held_out
+        held = generator.sample(judged, seed=seed, start=self.n_codes, space=space)
+        order = torch.arange(k * max(1, judged * moves // k)).to(codes.device)
         with torch.no_grad():
             bar = tqdm(torch.split(order, RENDERED), desc="held-out codes", delay=1, leave=False)
             unmoved = images.all(held)
             for i, part in enumerate(bar):
-                rows, index = part // k % JUDGED, part % k
+                rows, index = part // k % judged, part % k
                 by = amount(len(part), step_rng(seed, self.steps + i))
                 logits, guess = answers(held[rows], unmoved[rows], index, by)
                 right.append((logits.argmax(1) == index).float().cpu())

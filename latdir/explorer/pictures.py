@@ -51,7 +51,7 @@ class Studio:
     _prepared: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self.bank.check(self.generator)
+        object.__setattr__(self, "generator", self.bank.widened(self.generator))
         for name, path in self.paths.items():
             if path.space != self.space:
                 raise LatdirError(

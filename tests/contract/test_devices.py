@@ -55,6 +55,7 @@ from directions.paths.couplings import Couplings
 from directions.paths.mapper import perceptron
 from directions.planted.clip import PlantedClip
 from directions.planted.faces import PlantedFaces
+from directions.planted.weights import PlantedWeights
 from directions.planted.world import planted
 from directions.scoring.gradients import score_gradients
 from directions.scoring.scorer import Scorer
@@ -77,6 +78,7 @@ WORLD.fingerprint, WORLD._root  # noqa: B018 - kept when it moves
 FEW = {"n_codes": 24, "steps": 2, "n_directions": 3, "batch_size": 8}
 SETTINGS = {
     "stylespace": {"n_codes": 80},
+    "weight_contrast": {"n_changes": 3, "basis": "svd"},
     "clip_optimize": {"steps": 20, "distance": 0.0, "identity": 0.0},
     "region": {"region": "2,2,6,6", "solver": "alone"},
     "local_channels": {"region": "2,2,6,6"},
@@ -288,6 +290,9 @@ def test_a_method_on_the_card(name, monkeypatch):
     method = find_method(name)
     options = settings(method)
     owner = load_generator(OWNERS[name]) if name in OWNERS else WORLD
+    if name.startswith("weight_"):
+        owner = PlantedWeights.of(WORLD)
+        owner.fingerprint  # noqa: B018 - kept when it moves
     with pretended_card(monkeypatch):
         card = owner.to("cuda")
         found = method(**options)
@@ -305,8 +310,9 @@ def test_a_method_on_the_card(name, monkeypatch):
             bank = found.discover(card, classifier=card.classifier())
         else:
             bank = found.discover(card)
-        codes = card.sample(2, seed=1)
+        card = bank.widened(card)
         for direction in bank.directions:
+            codes = card.sample(2, seed=1, space=direction.acts_in(card.spaces))
             assert direction.shift(codes, 1.0).device == CARD
 
 

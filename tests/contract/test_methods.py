@@ -8,6 +8,7 @@ import torch
 
 from directions.errors import LatdirError
 from directions.generators import load_generator
+from directions.planted.weights import PlantedWeights
 from directions.planted.world import PlantedGenerator
 from discovery.registry import METHODS, find_method
 from discovery.teaching.answers import Answers
@@ -104,6 +105,14 @@ CASES = {
         ordered="accuracy",
     ),
     "latent_clr": Case({"n_directions": 5, "steps": 4}, cosine=None, ordered="accuracy"),
+    # Of weights, whose truth their own tests plant.
+    "weight_svd": Case({"n_directions": 5}, cosine=None, ordered="singular_value"),
+    "weight_hessian": Case({"n_directions": 5, "n_codes": 4}, cosine=None),
+    "weight_contrast": Case(
+        {"n_directions": 5, "n_changes": 5, "n_codes": 16, "steps": 2, "basis": "svd"},
+        cosine=None,
+        ordered="accuracy",
+    ),
     "random_directions": Case({"n_directions": 5}, cosine=None, ordered=None),
 }
 
@@ -120,6 +129,8 @@ def discovered(name):
     given = {need: inputs()[need] for need in method.needs}
     if name == "transforms":
         given["generator"] = load_generator("digiface64")
+    if name.startswith("weight_"):
+        given["generator"] = PlantedWeights.of(generator())
     return method, method.discover(**given)
 
 
@@ -131,7 +142,9 @@ def test_what_was_planted_is_found_in_order(name):
         assert direction.method == method.method
         seed = {"seed": 0} if {"samples", "answers"} & set(method.needs) else {}
         assert dict(direction.config) == {**method.config, **seed}
-    if name != "transforms":
+    if name.startswith("weight_"):
+        assert {d.sigma for d in bank.directions} == {1.0}
+    elif name != "transforms":
         bank.check(generator())
         spread = [generator().prior().sigma(d.vector) for d in bank.directions]
         assert [d.sigma for d in bank.directions] == pytest.approx(spread, rel=0.05)

@@ -70,11 +70,14 @@ def samples(space: str) -> Samples:
     )
 
 
-# Every method that takes a space but those of texts; without an entry in SETTINGS, as it is.
+# Every method that takes a space but those of texts and of weights, which refuse one; without an
+# entry in SETTINGS, as it is.
 SPACED = [
     name
     for name in METHODS
-    if "space" in find_method(name).__dataclass_fields__ and "text" not in find_method(name).needs
+    if "space" in find_method(name).__dataclass_fields__
+    and "text" not in find_method(name).needs
+    and not name.startswith("weight_")
 ]
 
 

@@ -15,8 +15,8 @@ BOUND = (
     "Generator.sample", "Generator.synthesize", "Generator.map", "Generator.prior", "Classifier",
     "Classifier.logits", "pixels", "Direction.shift", "Direction.check", "Direction.from_vector",
     "DirectionBank.of", "DirectionBank.select", "DirectionBank.merge", "DirectionBank.check",
-    "DirectionBank.transfer", "DirectionBank.save", "DirectionBank.load", "Prior.fit",
-    "Prior.sigma", "Answers.of", "Answers.from_samples", "Samples.from_arrays",
+    "DirectionBank.transfer", "DirectionBank.widened", "DirectionBank.save", "DirectionBank.load",
+    "Prior.fit", "Prior.sigma", "Answers.of", "Answers.from_samples", "Samples.from_arrays",
     "Samples.from_frame", "Samples.from_images",
     "Samples.rows", "Samples.save", "Samples.load",
 )  # fmt: skip
@@ -33,6 +33,7 @@ SPECIAL = {
     "Walks": {"transforms": "red,green", "reach": 0.1, "steps": 60},
     "HessianPenalty": {"n_codes": 4},
     "OroJaR": {"n_codes": 4},
+    "WeightContrast": {"n_changes": 3, "basis": "svd"},
 }
 
 
@@ -48,6 +49,8 @@ def methods(w: SimpleNamespace) -> dict[str, tuple[dict, dict]]:
         given = {"seed": 1, kind.needs[0]: getattr(w, kind.needs[0])}
         if name == "Transforms":  # needs a layer of pictures
             given["generator"] = directions.load_generator("digiface64")
+        if name.startswith("Weight"):
+            given["generator"] = w.tunable
         if "classifier" in kind.needs:
             given |= {"classifier": w.classifier, "attributes": ["smile"]}
         if "answers" in kind.needs:
@@ -82,6 +85,7 @@ def bound(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
         ("DirectionBank.merge", w.bank.merge, {"other": w.bank, "prefix": "b."}),
         ("DirectionBank.check", w.bank.check, {"generator": g}),
         ("DirectionBank.transfer", w.bank.transfer, {"generator": g}),
+        ("DirectionBank.widened", w.bank.widened, {"generator": g}),
         ("DirectionBank.save", w.bank.save, {"path": w.folder / "bank.safetensors"}),
         ("DirectionBank.load", DirectionBank.load, {
             "path": w.folder / "kept.safetensors", "generator": g}),

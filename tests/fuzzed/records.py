@@ -40,6 +40,11 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
             "Prior": {"mean": torch.zeros(3), "covariance": torch.eye(3)},
             "Rendering": {"truncation": 0.7, "precision": "float32", "batch_size": 4,
                           "compile": False, "progress": False},
+            "WeightDirection": {
+                "name": "a", "vector": w.weight_bank["a"].vector, "method": "m", "config": {},
+                "space": w.weight_bank["a"].space, "basis": w.weight_bank["a"].basis,
+                "sigma": 1.0, "evidence": {}, "fingerprint": "0" * 64,
+            },
             "Space": {"name": "z", "shape": (4, 2), "layers": ((0, 2), (2, 4))},
         },
         "discovery": {

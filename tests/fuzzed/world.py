@@ -10,7 +10,16 @@ import numpy as np
 import torch
 
 import analysis
-from directions import Direction, DirectionBank, Inversion, Rendering, invert, load_generator
+from directions import (
+    Direction,
+    DirectionBank,
+    Inversion,
+    Rendering,
+    WeightDirection,
+    invert,
+    load_generator,
+)
+from directions.generators.base import Generator
 from directions.inversion import LevenbergMarquardt
 from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder
 from directions.planted.clip import PlantedClip
@@ -18,6 +27,7 @@ from directions.planted.world import PlantedGenerator, planted
 from discovery import Answers
 from tests.analysis.measured import true_bank
 from tests.directions.inversion.tuning.test_pivotal import dcgan
+from tests.directions.weight_space.test_weight_space import basis_of
 from tests.worlds import labeled
 
 QUIET = Rendering(progress=False)
@@ -39,6 +49,13 @@ def encoder() -> Encoder:
     small, config = dcgan(), CompactConfig(8, (6,), (4,))
     network = CompactEncoder(config, torch.eye(6))
     return Encoder(network, small, space="z", mean=torch.zeros(6), size=8, name="mine")
+
+
+def weight_bank(generator: Generator) -> DirectionBank:
+    """A bank of one direction of the generator's weights."""
+    return DirectionBank.of(
+        generator, [WeightDirection.of(basis_of(generator), [1, 2, 3], name="a")]
+    )
 
 
 def world(folder: Path) -> SimpleNamespace:
@@ -66,6 +83,7 @@ def world(folder: Path) -> SimpleNamespace:
         generator=generator,
         tunable=dcgan(),
         encoder=encoder(),
+        weight_bank=weight_bank(dcgan()),
         styled=styled,
         style_bank=DirectionBank.of(styled, [style]),
         classifier=classifier,

@@ -72,7 +72,11 @@ class StyleGenerator(Generator):
         noise: str | int = "const",
         truncation_cutoff: int | None = None,
     ) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.eval()
+        # One by one: under `torch.func` none may be asked, and there none needs to be.
+        for weight in network.parameters():
+            if weight.requires_grad:
+                weight.requires_grad_(False)
         self.name = name
         if label is not None and not 0 <= label < network.c_dim:
             raise LatdirError(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 __all__ = ["StyleNetwork", "substituted"]
 
@@ -56,7 +57,8 @@ class StyleNetwork(nn.Module):
 def substituted(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """A copy of a network with some parameters replaced; all others are shared.
 
-    Those that have a graph are kept as they are, so that gradients flow through them.
+    Those that have a graph or a tangent are kept as they are, so that derivatives flow through
+    them.
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -72,7 +74,7 @@ def substituted(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
         first, _, rest = key.partition(".")
         if rest:
             inner.setdefault(first, {})[rest] = tensor
-        elif tensor.requires_grad:
+        elif tensor.requires_grad or _has_tangent(tensor):
             del made._parameters[first]
             made.__dict__[first] = tensor
         else:
@@ -81,3 +83,8 @@ def substituted(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
         changed = part is not None and name in inner
         made._modules[name] = substituted(part, inner[name]) if changed and part else part
     return made
+
+
+def _has_tangent(tensor: Tensor) -> bool:
+    _, tangent = forward_ad.unpack_dual(tensor)  # type: ignore[no-untyped-call]
+    return tangent is not None

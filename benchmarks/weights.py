@@ -1,0 +1,130 @@
+"""Directions in a generator's weights beside directions of its codes: what each names.
+
+    python benchmarks/weights.py                           both built-in generators, 25 minutes
+    python benchmarks/weights.py --generator digiface64 --methods weight_svd
+
+Banks of 32 directions are named in one way: `name_directions` on 64 codes, steps of 2 sigma both
+ways, 48 random directions of the same space beside them (of weights: random mixtures of the same 32
+changes), expected share of wrong names 0.01. `outside` is the share of a direction's change of the
+image that no step of the code makes: of J_W δ what is left after least squares on the columns of
+J_z, mean over directions and 8 codes. Results are stored in `results/weights-<generator>.json`
+after each method, so that a killed run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from analysis import name_directions
+from directions import DirectionBank, Rendering, edit_grid, keep_freed_memory, load_classifier
+from directions.generators import Generator, load_generator
+from directions.numerics.jacobian import columns
+from discovery import find_method
+
+COUNT, NULL, DIRECTIONS, PROBED = 64, 48, 32, 8
+RENDERING = Rendering(precision="bfloat16", batch_size=64, progress=False)
+SPACES = {"digiface64": "z", "styleface64": "w"}
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "random_directions": ("random_directions", {}),
+    "sefa": ("sefa", {}),
+    "global_basis": ("global_basis", {"n_codes": 50}),
+    "weight_svd": ("weight_svd", {}),
+    "weight_hessian": ("weight_hessian", {}),
+    "weight_hessian (faces)": ("weight_hessian", {"distance": "faces", "batch_size": 8}),
+    "weight_contrast": ("weight_contrast", {"n_directions": 20, "n_changes": 32, "steps": 600}),
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+def outside(generator: Generator, bank: DirectionBank) -> float:
+    """Share of the directions' change of the image that steps of the code do not make."""
+    wide, space = bank.widened(generator), bank.directions[0].space
+    vectors = torch.stack([d.vector for d in bank.directions])
+    left, whole = 0.0, 0.0
+    for code in wide.sample(PROBED, seed=1, space=space):
+        changes = wide.linearize(code, space=space).push(vectors).flatten(1).double()
+        latent = generator.default_space()
+        z = wide.map(code[None], space, latent)[0]
+        basis = columns(generator.linearize(z, space=latent)).flatten(1).double()
+        q = torch.linalg.qr(basis.T)[0]
+        left += float((changes - (changes @ q) @ q.T).square().sum(1).mean())
+        whole += float(changes.square().sum(1).mean())
+    return left / whole
+
+
+def measured(generator: Generator, title: str, pictures: Path | None) -> dict[str, Any]:
+    """One method's bank, its names and its cost in seconds of one core."""
+    name, settings = METHODS[title]
+    of_codes = not name.startswith("weight_")
+    settings = {"n_directions": DIRECTIONS, **settings, "progress": False}
+    if of_codes and name != "sefa":
+        settings["space"] = SPACES[generator.name]
+    start = time.process_time()
+    bank = find_method(name)(**settings).discover(generator, seed=0)
+    seconds = time.process_time() - start
+    named = name_directions(
+        generator,
+        load_classifier("faces+pixels"),
+        bank,
+        null=NULL,
+        count=COUNT,
+        rendering=RENDERING,
+    )
+    if pictures is not None and not of_codes:
+        codes = generator.sample(2, seed=5)
+        best = named.bank.select(list(named.bank)[:8])
+        edit_grid(generator, codes, best, space="z").save(
+            pictures / f"{generator.name}-{title}.png"
+        )
+    return {
+        "settings": {k: v for k, v in settings.items() if k != "progress"},
+        "directions": len(bank),
+        "seconds": round(seconds, 1),
+        "found": sorted(named.found),
+        "outside": None if of_codes else round(outside(generator, bank), 3),
+        "names": [
+            {"name": e.name, "found_as": e.found_as, "t": round(e.t, 2), "ratio": round(e.ratio, 2)}
+            for e in named.entries
+            if e.attribute is not None
+        ],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--generator", choices=SPACES, nargs="+", default=list(SPACES))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--pictures", type=Path, help="folder for pictures of the best directions")
+    options = parser.parse_args()
+    keep_freed_memory()
+    for name in options.generator:
+        file = RESULTS / f"weights-{name}.json"
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        generator = load_generator(name)
+        for title in options.methods:
+            if title not in kept:
+                kept[title] = measured(generator, title, options.pictures)
+                file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            one = kept[title]
+            found = ", ".join(one["found"]) or "nothing"
+            print(
+                f"{name} {title}: {one['seconds']} s, outside codes {one['outside']}: "
+                f"{len(one['found'])} attributes, {found}",
+                flush=True,
+            )
+        codes = {a for t in kept for a in kept[t]["found"] if not t.startswith("weight_")}
+        weights = {a for t in kept for a in kept[t]["found"] if t.startswith("weight_")}
+        print(
+            f"{name}: only of weights {sorted(weights - codes)}, only of codes "
+            f"{sorted(codes - weights)}"
+        )
+
+
+if __name__ == "__main__":
+    main()
