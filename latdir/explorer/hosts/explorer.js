@@ -63,6 +63,14 @@ const short = (value) => {
 const plain = (value) => String(Number(value.toFixed(3)));
 const signed = (value) => (value >= 0 ? "+" : "") + short(value);
 const suffix = (unit) => SIGNS[unit] ?? (unit ? ` ${unit}` : "");
+/** A picture to draw. A `Blob` goes by another process: 2 ms, at times 10, where this takes 0.4. */
+async function decoded(kind, bytes) {
+  if (!window.ImageDecoder) return createImageBitmap(new Blob([bytes], { type: kind }));
+  const decoder = new ImageDecoder({ data: bytes, type: kind });
+  const { image } = await decoder.decode();
+  decoder.close();
+  return image;
+}
 const newSeed = () => Math.floor(Math.random() * 100000);
 
 /** Draw an explorer into `root` and talk to its session through `link`. */
@@ -123,7 +131,7 @@ export function mount(root, link, keyTarget = root) {
     settling = setTimeout(finish, SETTLED);
   };
   const source = (more) => {
-    view.base = null;
+    replace("base", null);
     wish("source", { ...more, final: true });
   };
 
@@ -274,12 +282,16 @@ export function mount(root, link, keyTarget = root) {
     context.imageSmoothingQuality = "high";
     context.drawImage(shown, 0, 0, canvas.width, canvas.height);
   };
-  const paint = async (kind, bytes, id) => {
-    const bitmap = await createImageBitmap(new Blob([bytes], { type: kind }));
-    if (id < view.painted) return;
-    view.painted = id;
-    view.picture = bitmap;
+  const replace = (name, picture) => {
+    view[name]?.close();
+    view[name] = picture;
     draw();
+  };
+  const paint = async (kind, bytes, id) => {
+    const picture = await decoded(kind, bytes);
+    if (id < view.painted) return picture.close();
+    view.painted = id;
+    replace("picture", picture);
     canvas.dataset.painted = id;
   };
   const original = (wanted) => {
@@ -576,7 +588,7 @@ export function mount(root, link, keyTarget = root) {
       // No bytes: the picture is the one that is shown already.
       if (bytes.length) view.shown = [message.kind, bytes];
       if (message.step !== null && message.verb === "picture") step(message.step, ...view.shown);
-      if (["seed", "mix", "photo", "truncation"].some((name) => name in message.state)) view.base = null;
+      if (["seed", "mix", "photo", "truncation"].some((name) => name in message.state)) replace("base", null);
       if (bytes.length) paint(message.kind, bytes, message.id ?? view.sent);
       say(message.notice);
       showAmounts();
@@ -585,8 +597,7 @@ export function mount(root, link, keyTarget = root) {
       if ("locks" in message.state) showLocks();
     },
     async base(message, bytes) {
-      view.base = await createImageBitmap(new Blob([bytes], { type: message.kind }));
-      draw();
+      replace("base", await decoded(message.kind, bytes));
     },
     scores(message) {
       view.scores = new Map(message.scores.map((score) => [score.name, score]));
@@ -675,9 +686,11 @@ export function openPage(root) {
     send(header, payload) {
       if (socket?.readyState !== WebSocket.OPEN) return;
       const text = new TextEncoder().encode(JSON.stringify(header));
-      const length = new DataView(new ArrayBuffer(4));
-      length.setUint32(0, text.length, true);
-      socket.send(new Blob([length.buffer, text, ...(payload ? [payload] : [])]));
+      const frame = new Uint8Array(4 + text.length + (payload?.byteLength ?? 0));
+      new DataView(frame.buffer).setUint32(0, text.length, true);
+      frame.set(text, 4);
+      if (payload) frame.set(new Uint8Array(payload), 4 + text.length);
+      socket.send(frame);
     },
   };
   mount(root, link, window);
