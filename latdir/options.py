@@ -27,6 +27,7 @@ __all__ = [
     "BankModels",
     "ClassifierName",
     "DeviceName",
+    "FeatureNames",
     "Flags",
     "GeneratorName",
     "JudgedModels",
@@ -56,6 +57,10 @@ OwnGenerator = Annotated[
 ClassifierName = Annotated[
     str,
     typer.Option("--classifier", help="Names joined by +, module:function, or file.py:function."),
+]
+FeatureNames = Annotated[
+    Literal["auto", "faces", "clip", "pixels", "none"],
+    typer.Option("--features", help="What makes taught directions likely beforehand."),
 ]
 JudgeName = Annotated[
     str | None,

@@ -41,8 +41,8 @@ class Teach(AnswerMethod):
 
     Attributes:
         features: What makes directions likely beforehand: `faces` (embeddings of the built-in
-            recognition network), `pixels`, or `none`; `auto` is faces for the built-in generators
-            of faces, else pixels.
+            recognition network), `clip` (those of the built-in text-image model of faces),
+            `pixels`, or `none`; `auto` is faces for the built-in generators of faces, else pixels.
         n_codes: Images whose features are looked at, once for a generator.
         batch_size: Images at a time; by default measured.
         embed: Another function of images `[n, 3, H, W]` to features `[n, f]`, such as

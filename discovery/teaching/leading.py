@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from directions.classifiers.clip.model import load_clip
 from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.errors import LatdirError
 from directions.generators.base import Generator
@@ -33,7 +34,7 @@ __all__ = [
     "small_pixels",
 ]  # fmt: skip
 
-Features = Literal["auto", "faces", "pixels", "none"]
+Features = Literal["auto", "faces", "clip", "pixels", "none"]
 SMALL = 16  # pixels a side
 MOST = 128  # principal components of the features
 # Axes of a space whose variance is less than this fraction of the largest are left out.
@@ -99,7 +100,7 @@ class Source:
     Attributes:
         fingerprint: Of the generator.
         space: Of the codes.
-        features: `faces`, `pixels` or `none`.
+        features: `faces`, `clip`, `pixels` or `none`.
         embed: Another function of images instead.
         n_codes: Images looked at.
         batch_size: Images at a time.
@@ -118,6 +119,8 @@ class Source:
         """The function from images to features."""
         if self.embed is not None:
             return self.embed
+        if self.features == "clip":
+            return load_clip("tinyclip-faces", device=self.generator.device).encode_images
         return FaceEmbedding() if self.features == "faces" else small_pixels
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
-from latdir.options import BankFile, BankModels, with_flags
+from latdir.options import BankFile, BankModels, FeatureNames, with_flags
 
 __all__ = ["explore"]
 
@@ -32,10 +32,16 @@ def explore(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 7860,
     scores: Annotated[bool, typer.Option(help="Score the pictures, for scores and locks.")] = True,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps what you teach; by default beside the bank."),
+    ] = None,
+    features: FeatureNames = "auto",
     model: BankModels,
 ) -> None:
     """Explore a bank on a page: sliders, locks, scores, history, export."""
     from directions.paths import load_path
+    from discovery import Teach
     from latdir.explorer.hosts.server import serve
     from latdir.explorer.session import Session
 
@@ -46,10 +52,13 @@ def explore(
         loaded = loaded | bank_of_texts(generator, words, text, neutral="a face")
     paths = [load_path(p, generator=generator, classifier=classifier) for p in path or []]
 
+    teach, folder = Teach(features=features), answers or bank.with_name(f"{bank.stem}-answers")
     first = Session(loaded, generator, classifier, paths=paths)
 
     def make() -> Session:
-        return Session(loaded, generator, classifier, paths=paths, beside=first)
+        return Session(
+            loaded, generator, classifier, paths=paths, beside=first, teach=teach, answers=folder
+        )
 
     serve(make, host=host, port=port, started=lambda address: _say(address, host))
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import DeviceName, GeneratorName, PictureModel, PrecisionName, with_flags
+from latdir.options import (
+    DeviceName,
+    FeatureNames,
+    GeneratorName,
+    PictureModel,
+    PrecisionName,
+    with_flags,
+)
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
@@ -32,10 +39,7 @@ class Asked:
 
     strips: Annotated[int, typer.Option(help="Strips to ask.", min=0)] = 20
     sheets: Annotated[int, typer.Option(help="Sheets to ask.", min=0)] = 1
-    features: Annotated[
-        Literal["auto", "faces", "pixels", "none"],
-        typer.Option(help="What makes directions likely beforehand."),
-    ] = "auto"
+    features: FeatureNames = "auto"
     n_codes: Annotated[
         int, typer.Option(help="Images looked at before the first question.", min=2)
     ] = 8192

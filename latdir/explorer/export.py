@@ -19,6 +19,7 @@ from directions.editing import edit_grid
 from directions.errors import LatdirError, UnknownNameError
 from directions.images.animations import save_animation
 from directions.images.tensors import to_pil
+from latdir.explorer.jobs import Answer
 from latdir.explorer.pictures import Studio, png_bytes
 from latdir.explorer.sliders import REACH, Slider
 from latdir.explorer.state import State
@@ -45,6 +46,11 @@ class Made:
     kind: str = ""
     data: bytes = b""
     text: str = ""
+
+    @property
+    def answer(self) -> Answer:
+        """What the page is told of it."""
+        return {"verb": "file", "name": self.name, "kind": self.kind, "text": self.text}, self.data
 
 
 def made(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from directions.bank import DirectionBank
+from directions.direction import Direction
 from directions.editing import lerp, move, slerp, strongest_channels
 from directions.errors import LatdirError, UnknownNameError
 from directions.generators.base import Generator
@@ -123,6 +124,20 @@ class Studio:
         if state.channels is not None and not self.channels:
             raise UnknownNameError(f"{self.generator.name} has no style channels to choose")
         return state
+
+    def taught(self, direction: Direction) -> Studio:
+        """One with a taught direction in the bank, in place of an older one of its name.
+
+        Raises:
+            LatdirError: The bank has a direction of that name that was not taught.
+        """
+        name, bank = direction.name, self.bank
+        if name in self.paths or (name in bank and bank[name].method != direction.method):
+            raise LatdirError(
+                f"the bank has a direction {name!r} already: teach it under another name"
+            )
+        kept = [other for other in bank.directions if other.name != name]
+        return replace(self, bank=bank.replaced([*kept, direction]))
 
     def start(self, state: State) -> Float[Tensor, "1 ..."]:
         """The unedited code of a state, in `moving_space`."""

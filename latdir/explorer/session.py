@@ -9,16 +9,16 @@ result back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute, Classifier, check_classifier
-from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths import CurvedPath
 from discovery.supervised.teach import Teach
+from discovery.teaching.kept import AnswerFolder
 from latdir.explorer import export, messages
 from latdir.explorer.background import Background
 from latdir.explorer.history import History, Shelf
@@ -45,6 +45,7 @@ class Session:
         paths: Curved paths of the same space.
         beside: Another session of the same models, whose measured effects are shared.
         teach: How directions are taught; by default `discovery.Teach()`.
+        answers: Folder that keeps the answers of lessons as they are given.
 
     Raises:
         LatdirError: A bank or path of another generator or space, or two of one name.
@@ -71,13 +72,15 @@ class Session:
         paths: Iterable[CurvedPath] = (),
         beside: Session | None = None,
         teach: Teach | None = None,
+        answers: Path | None = None,
     ) -> None:
         self.classifier = None if classifier is None else check_classifier(classifier)
         self.state = State()
         self.history, self.shelf = History(), Shelf()
         studio = Studio(bank, generator, {path.name: path for path in paths})
         self._take(studio, Measured() if beside is None else beside.locks.measured)
-        self.teaching = Teaching(generator, studio.space, teach or Teach())
+        folder = None if answers is None else AnswerFolder(answers)
+        self.teaching = Teaching(generator, studio.space, teach or Teach(), folder)
         self._photo: bytes | None = None
 
     def _take(self, studio: Studio, measured: Measured) -> None:
@@ -142,7 +145,7 @@ class Session:
             **self._listed(),
             "verb": "open",
             "notice": notice,
-            "state": _plain(self.state),
+            "state": self.state.plain(),
             "generator": studio.generator.name,
             "size": [shape[2], shape[1]],
             "attributes": [{"name": a.name, "unit": a.unit} for a in self.attributes],
@@ -223,7 +226,7 @@ class Session:
 
     def _export(self, message: messages.Export, _: bytes) -> Answer:
         what, name = message.what, message.name
-        return _file(export.made(self.studio, self.state, what, self.sliders, name))
+        return export.made(self.studio, self.state, what, self.sliders, name).answer
 
     def _show(
         self, state: State, *, step: bool = False, solved: bool = False, notice: str = ""
@@ -243,7 +246,7 @@ class Session:
             said = unable or notice
         last = self._drawn
         kind, data = self._picture(state)
-        before, after = _plain(self.state), _plain(state)
+        before, after = self.state.plain(), state.plain()
         self.state = state
         if step:
             self.history.add(state, kind, data)
@@ -266,22 +269,11 @@ class Session:
     # Teaching.
 
     def _teach(self, message: messages.Teaching, payload: bytes) -> Answer:
-        if message.do == "bank":
-            taught = self.teaching.taught()
-            return _file(export.bank_file(taught, taught.directions[0].name))
-        if message.do == "add":
-            return self._add(self.teaching.taught().directions[0])
-        return self.teaching.handle(message, payload)
-
-    def _add(self, taught: Direction) -> Answer:
-        """Add a taught direction to the bank, in place of an older one of its name."""
-        name, bank = taught.name, self.studio.bank
-        if name in self.studio.paths or (name in bank and bank[name].method != taught.method):
-            text = f"the bank has a direction {name!r} already: teach it under another name"
-            raise LatdirError(text)
-        kept = [direction for direction in bank.directions if direction.name != name]
-        studio = replace(self.studio, bank=bank.replaced([*kept, taught]))
-        self._take(studio, self.locks.measured.but(name))
+        if message.do != "add":
+            return self.teaching.handle(message, payload)
+        taught = self.teaching.taught().directions[0]
+        name = taught.name
+        self._take(self.studio.taught(taught), self.locks.measured.but(name))
         answer, data = self._show(self.state)
         return {**answer, **self._listed(), "verb": "bank", "added": name}, data
 
@@ -296,11 +288,3 @@ class Session:
     def _inverted(self, found: Found) -> list[Answer]:
         state = self.state.but(photo=found.code, mix=None, amounts={}, held={})
         return [self._show(state, step=True, notice=found.remark)]
-
-
-def _plain(state: State) -> dict[str, Any]:
-    return state.model_dump(mode="json")
-
-
-def _file(made: export.Made) -> Answer:
-    return {"verb": "file", "name": made.name, "kind": made.kind, "text": made.text}, made.data

@@ -96,6 +96,10 @@ class State(BaseModel):
         both = {**self.held, **self.amounts}
         return {name: amount for name, amount in both.items() if amount}
 
+    def plain(self) -> dict[str, Any]:
+        """JSON values."""
+        return self.model_dump(mode="json")
+
     def but(self, **changes: Any) -> State:
         """A copy with some attributes changed."""
         return self.model_copy(update=changes)

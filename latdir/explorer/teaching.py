@@ -8,7 +8,7 @@ the leading directions have been looked at, sheets are asked, which need none.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,9 @@ from directions.seeds import PICTURE_SEED
 from discovery.supervised.teach import Teach
 from discovery.teaching.answers import Answers
 from discovery.teaching.files import dumps, loads
+from discovery.teaching.kept import AnswerFolder
 from discovery.teaching.lesson import Lesson, Question
+from latdir.explorer.export import Made, bank_file
 from latdir.explorer.jobs import Answer, Job, guarded
 from latdir.explorer.messages import Teaching as Message
 from latdir.explorer.pictures import encoded
@@ -38,6 +40,7 @@ PIECE = 128
 # Longest side of an image of a question, by its kind, and of the preview, in pixels.
 SIDES = {"sheet": 96, "strip": 160, "check": 128}
 PREVIEWED, AMOUNT = 5, 2.0
+MOST_KEPT = 8
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Teaching:
         generator: Makes the images.
         space: Space of the codes, as of the bank that the direction is for.
         teach: The method.
+        folder: Keeps the answers of each lesson as they are given; None: only a saved file does.
         lesson: What is taught; None before the first.
         question: What is on the page.
     """
@@ -55,6 +59,7 @@ class Teaching:
     generator: Generator
     space: str
     teach: Teach
+    folder: AnswerFolder | None = None
     lesson: Lesson | None = None
     question: Question | None = None
     _looking: Iterator[float] | None = None
@@ -63,7 +68,7 @@ class Teaching:
     _known: Answers | None = None
 
     def handle(self, message: Message, payload: bytes) -> Answer:
-        """Answer a message that concerns no bank.
+        """Answer a message, but for that which changes the bank of the page.
 
         Raises:
             LatdirError: An answer that does not fit, or a file that holds none.
@@ -74,12 +79,13 @@ class Teaching:
             return self._show(self.question)
         lesson = self._begun()
         if message.do == "save":
-            name = f"{lesson.answers.name}-answers.json"
-            text = {"verb": "file", "name": name, "kind": "application/json", "text": ""}
-            return text, dumps(lesson.answers).encode()
+            name, text = f"{lesson.answers.name}-answers.json", dumps(lesson.answers)
+            return Made(name, "application/json", text.encode()).answer
+        if message.do == "bank":
+            taught = self.taught()
+            return bank_file(taught, taught.directions[0].name).answer
         if message.do == "undo":
-            lesson.undo()
-            return self._show(self._next())
+            return self._changed(lesson.undo)
         if message.do == "check":
             if not self._ready:
                 raise SamplesError(
@@ -92,8 +98,8 @@ class Teaching:
         given = message.level if level else message.clicked
         if given is None:
             raise SamplesError(f"a {self.question.kind} has no such answer")
-        lesson.answer(self.question, given)
-        return self._show(self._next())
+        asked = self.question
+        return self._changed(lambda: lesson.answer(asked, given))
 
     def taught(self) -> DirectionBank:
         """The direction so far, in a bank of its own.
@@ -120,7 +126,11 @@ class Teaching:
     # What is asked.
 
     def _start(self, name: str | None, payload: bytes) -> Answer:
-        given = loads(payload, "the file") if payload else (name or "").strip()
+        given: Answers | str = loads(payload, "the file") if payload else (name or "").strip()
+        notice = ""
+        if isinstance(given, str) and self.folder and (kept := self.folder.load(given)):
+            given = kept
+            notice = f"Going on with answers of {self.folder.file(kept.name)}"
         lesson = Lesson(given, self.generator, teach=self.teach, space=self.space)
         if lesson.answers.space != self.space:
             raise SamplesError(
@@ -130,7 +140,22 @@ class Teaching:
         self.lesson, self._known, self._drawn = lesson, None, {}
         if self._looking is None:
             self._looking = self.teach.looking(self.generator, self.space, piece=PIECE)
-        return self._show(self._next())
+        return self._show(self._next(), notice)
+
+    def _changed(self, change: Callable[[], None]) -> Answer:
+        """The question after a change of the answers, which are kept at once."""
+        lesson, notice = self._begun(), ""
+        before = lesson.answers
+        change()
+        try:
+            if self.folder:
+                self.folder.keep(lesson.answers)
+        except SamplesError:
+            lesson.answers = before
+            raise
+        except LatdirError as error:
+            notice = f"{error}. This answer is on the page only: save the answers by their button"
+        return self._show(self._next(), notice)
 
     def _begun(self) -> Lesson:
         if self.lesson is None:
@@ -162,11 +187,12 @@ class Teaching:
         self._pictures[name] = drawn
         return []
 
-    def _show(self, question: Question | None) -> Answer:
+    def _show(self, question: Question | None, notice: str = "") -> Answer:
         """A question, and how many answers there are."""
         self.question = question
+        kept = self.folder.names()[:MOST_KEPT] if self.folder else []
         if question is None or self.lesson is None:
-            return {"verb": "question", "question": None}, b""
+            return {"verb": "question", "question": None, "kept": kept}, b""
         if question.name not in self._pictures:
             self._pictures[question.name] = self._draw(question)
         kind, data = self._pictures[question.name]
@@ -185,7 +211,7 @@ class Teaching:
             "answers": len(answers.given), "clicks": answers.clicks,
             "strips": len(answers.strips), "sheets": len(answers.sheets),
             "right": right, "shown": shown,
-            "ready": self._ready,
+            "ready": self._ready, "kept": kept, "notice": notice,
         }, data  # fmt: skip
 
     # What is known.

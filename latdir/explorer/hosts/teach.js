@@ -11,7 +11,7 @@ function teachPanel({ wish, say }) {
     type: "text", placeholder: "glasses, looks tired, …", "aria-label": "Attribute to teach", maxLength: 80,
     onkeydown: (event) => { if (event.key === "Enter") begin(); },
   });
-  const begin = () => wish({ do: "start", name: name.value });
+  const begin = (given = name.value) => wish({ do: "start", name: given });
   const file = h("input", {
     type: "file", accept: ".json,application/json", hidden: true, "aria-label": "File of answers",
     onchange: async () => {
@@ -25,10 +25,11 @@ function teachPanel({ wish, say }) {
   const tiles = h("div", { className: "tiles", role: "group", "aria-label": "Images" });
   const replies = h("div", { className: "bar wrap replies" });
   const asked = h("section", { className: "question", "aria-label": "Question", hidden: true }, text, tiles, replies);
+  const others = h("div", { className: "bar wrap others", role: "group", "aria-label": "Lessons to go on with", hidden: true });
   const start = h("section", { className: "begin", "aria-label": "What to teach" },
     h("h2", {}, "Teach a direction", h("span", { className: "faint" }, "an attribute that no classifier knows, by looking")),
-    h("div", { className: "bar wrap" }, name, h("button", { type: "button", onclick: begin }, "Start"),
-      labeled("photo", "Open answers …", () => file.click()), file));
+    h("div", { className: "bar wrap" }, name, h("button", { type: "button", onclick: () => begin() }, "Start"),
+      labeled("photo", "Open answers …", () => file.click()), file), others);
 
   const angle = h("p", { className: "angle" });
   const meter = h("meter", { min: 0, max: 90, low: 35, high: 60, optimum: 0, value: 90, "aria-label": "Expected angle, in degrees" });
@@ -41,7 +42,7 @@ function teachPanel({ wish, say }) {
   const check = tool("eye", "Check", "check", "See twelve images that should have it");
   const add = tool("bank", "Add to the bank", "add", "As a slider of the first tab; again to replace it");
   const bank = tool("save", "Direction", "bank", "Save it as a bank of one direction");
-  const save = tool("save", "Answers", "save", "Save the answers, to go on another day");
+  const save = tool("save", "Answers", "save", "Save the answers as a file");
   const known = h("section", { className: "known", "aria-label": "What is known", hidden: true },
     h("h2", {}, "What is known"), angle, meter, more, counts, looking, preview,
     h("div", { className: "bar wrap" }, undo, check, add, bank, save));
@@ -82,13 +83,13 @@ function teachPanel({ wish, say }) {
     event.stopPropagation();
   });
 
-  const show = (kind, bytes) => {
+  const show = (kind, bytes, chosen) => {
     const { asked: question } = view;
     const strip = question.kind === "strip";
     const address = URL.createObjectURL(new Blob([bytes], { type: kind }));
     URL.revokeObjectURL(view.address);
     view.address = address;
-    view.chosen = new Set();
+    view.chosen = new Set(chosen);
     view.at = 0;
     const rows = question.count / question.columns;
     const place = (tile, k) => {
@@ -101,7 +102,7 @@ function teachPanel({ wish, say }) {
     const one = (k) => (strip
       ? h("div", { className: "tile", role: "img", "aria-label": `${k < question.columns ? "Upper" : "Lower"} row, image ${(k % question.columns) + 1}` })
       : h("button", {
-        type: "button", className: "tile", "aria-pressed": "false", tabIndex: k ? -1 : 0,
+        type: "button", className: "tile", "aria-pressed": String(view.chosen.has(k)), tabIndex: k ? -1 : 0,
         "aria-label": `Image ${k + 1}`, onclick: () => { view.at = k; toggle(k); },
       }));
     tiles.className = `tiles ${question.kind}`;
@@ -126,12 +127,26 @@ function teachPanel({ wish, say }) {
     looking.textContent = `Looking at images of the generator once: ${Math.round(100 * view.looked)} %`;
   };
 
+  /** What can be gone on with: answers are kept as they are given. */
+  const showOthers = (kept, present) => {
+    const names = kept.filter((other) => other !== present);
+    others.hidden = !names.length;
+    others.replaceChildren(h("span", { className: "faint" }, "Go on with"),
+      ...names.map((other) => h("button", { type: "button", onclick: () => begin(other) }, other)));
+  };
+
   const told = {
     question(message, bytes) {
       view.busy = false;
       const begun = message.question !== null;
+      showOthers(message.kept, message.name);
+      // A server that was started anew does not know the lesson, but has its answers.
+      if (!begun && view.asked && message.kept.includes(view.name)) return begin(view.name);
       asked.hidden = known.hidden = !begun;
       if (!begun) return;
+      const same = view.name === message.name && view.asked?.name === message.question.name;
+      const chosen = same ? view.chosen : [];
+      view.name = message.name;
       view.asked = message.question;
       if (message.ready) view.looked = 1;
       else if (view.looked >= 1) view.looked = 0;
@@ -143,9 +158,9 @@ function teachPanel({ wish, say }) {
       counts.textContent = `${many(message.clicks, "click")}: ${many(message.strips, "strip")}, ${many(message.sheets, "sheet")}${checked}`;
       undo.disabled = !message.answers;
       save.disabled = !message.answers;
-      show(message.kind, bytes);
+      show(message.kind, bytes, chosen);
       showKnown();
-      say("");
+      say(message.notice);
       if (node.hidden) return;
       if (message.question.kind === "strip") text.focus({ preventScroll: true });
       else focusTile(0);

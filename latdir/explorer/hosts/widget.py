@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from importlib import import_module, resources
+from pathlib import Path
 from typing import Any
 
 from directions.arguments import checked_kinds
@@ -13,6 +14,7 @@ from directions.classifiers.base import Classifier
 from directions.errors import require
 from directions.generators.base import Generator
 from directions.paths import CurvedPath
+from discovery.supervised.teach import Teach
 from latdir.explorer.hosts.host import Host
 from latdir.explorer.hosts.module import module_text
 from latdir.explorer.pictures import png_bytes
@@ -28,6 +30,8 @@ def explore(
     classifier: Classifier | None = None,
     *,
     paths: Iterable[CurvedPath] = (),
+    teach: Teach | None = None,
+    answers: str | Path | None = None,
 ) -> Explorer:
     """Explore a bank in a notebook: sliders, locks, scores, history, export.
 
@@ -39,6 +43,9 @@ def explore(
         generator: Makes the images; the bank belongs to it.
         classifier: Scores them; without one there are no scores and no locks.
         paths: Curved paths of the same space.
+        teach: How directions are taught; by default `discovery.Teach()`.
+        answers: Folder that keeps the answers of lessons as they are given, to go on with; without
+            one they last as long as the explorer.
 
     Returns:
         The explorer.
@@ -56,7 +63,8 @@ def explore(
         'picture'
         >>> explorer.close()
     """
-    return Explorer(Session(bank, generator, classifier, paths=paths))
+    folder = None if answers is None else Path(answers)
+    return Explorer(Session(bank, generator, classifier, paths=paths, teach=teach, answers=folder))
 
 
 class Explorer:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from directions.classifiers.clip.model import load_clip
 from directions.errors import BankError, LatdirError, SamplesError, UnknownNameError
 from directions.planted.world import PlantedGenerator, planted
 from discovery import Answers, Boundary, Samples, Teach
+from discovery.teaching.leading import small_pixels
 from tests.unchecked import unchecked
 
 WORLD = planted(factors=3, dim=12, size=8, names=("smile", "age", "hat"))
@@ -43,6 +47,31 @@ def test_a_planted_factor_is_found_from_labels(factor):
     assert found.sigma == pytest.approx(WORLD.prior().sigma(found.vector))
     assert found.evidence["angle_degrees"] < found.evidence["cone_degrees"] < 30
     assert found.evidence["images"] == 400
+
+
+def test_the_clip_prior_is_of_the_embeddings_of_clip(monkeypatch):
+    asked = []
+
+    def load(name, *, device):
+        asked.append((name, device))
+        return SimpleNamespace(encode_images=small_pixels)
+
+    monkeypatch.setattr("discovery.teaching.leading.load_clip", load)
+    given = Teach(features="clip", n_codes=64, batch_size=64).model(WORLD, "z")
+    torch.testing.assert_close(
+        given.factor, Teach(features="pixels", n_codes=64, batch_size=64).model(WORLD, "z").factor
+    )
+    assert asked == [("tinyclip-faces", WORLD.device)]
+
+
+@pytest.mark.slow
+def test_the_clip_prior_is_that_of_the_built_in_model():
+    given = Teach(features="clip", n_codes=32).model(WORLD, "z")
+    wanted = Teach(embed=load_clip("tinyclip-faces").encode_images, n_codes=32).model(WORLD, "z")
+    torch.testing.assert_close(given.factor, wanted.factor)
+    codes, has = labels(60)
+    bank = Teach(features="clip", n_codes=32).discover(of(codes, has), generator=WORLD)
+    assert bank["it"].evidence["features"] == "clip"
 
 
 def test_many_answers_give_what_ridge_gives():

@@ -99,6 +99,29 @@ def test_answers_are_saved_and_opened_again_and_a_check_is_counted(visit, port, 
     expect(known(page)).to_contain_text("2 clicks: 1 strip, 1 sheet")
 
 
+def test_a_server_that_is_gone_and_a_closed_tab_lose_no_answer(visit, world, small_bank, tmp_path):  # noqa: F811
+    teach = Teach(features="pixels", n_codes=256)
+
+    def make():
+        return Session(small_bank, world, teach=teach, answers=tmp_path)
+
+    with running(make) as port:
+        page = begun(visit, port)
+        page.get_by_role("button", name="Image 3", exact=True).click()
+        page.get_by_role("button", name="Done: 1 of 64").click()
+        expect(known(page)).to_contain_text("1 click: 0 strips, 1 sheet")
+    expect(page.get_by_role("alert")).to_contain_text("The connection is lost")
+    with running(make, port=port):
+        expect(page.get_by_role("alert")).to_be_hidden(timeout=20000)
+        expect(page.locator(".notice")).to_contain_text("Going on with answers of")
+        expect(known(page)).to_contain_text("1 click: 0 strips, 1 sheet")
+        page.close()
+        page = visit(port)
+        page.get_by_role("tab", name="Teach").click()
+        page.get_by_role("group", name="Lessons to go on with").get_by_text("hat").click()
+        expect(known(page)).to_contain_text("1 click: 0 strips, 1 sheet")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_every_control_has_a_name(visit, port, scheme):  # noqa: F811
     page = begun(visit, port, viewport={"width": 390, "height": 844}, color_scheme=scheme)

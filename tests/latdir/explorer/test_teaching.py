@@ -129,6 +129,64 @@ def test_saved_answers_go_on_elsewhere(session, world, small_bank):
     assert other.teaching.lesson.angle == pytest.approx(session.teaching.lesson.angle)
 
 
+def kept(world, bank, folder, name="smile"):
+    session = Session(bank, world, teach=TEACH, answers=folder)
+    shown, _ = teach(session, "start", name=name)
+    return session, shown
+
+
+def test_each_answer_is_kept_and_another_session_goes_on(world, small_bank, tmp_path):
+    folder = tmp_path / "faces-answers"
+    first, shown = kept(world, small_bank, folder, "looks tired")
+    assert (shown["notice"], folder.exists()) == ("", False)
+    worked(first)
+    for count in (1, 2):
+        answer(first)
+        assert len(loads((folder / "looks tired.json").read_bytes()).given) == count
+    teach(first, "undo")
+    answers = first.teaching.lesson.answers
+    other = Session(small_bank, world, teach=TEACH, answers=folder)
+    assert teach(other, "show")[0]["kept"] == ["looks tired"]
+    shown, _ = teach(other, "start", name="looks tired")
+    assert shown["notice"] == f"Going on with answers of {folder / 'looks tired.json'}"
+    assert torch.equal(other.teaching.lesson.answers.sheets[0].codes, answers.sheets[0].codes)
+
+
+def test_answers_of_two_tabs_overwrite_none(world, small_bank, tmp_path):
+    first, _ = kept(world, small_bank, tmp_path)
+    second, _ = kept(world, small_bank, tmp_path)
+    answer(first)
+    before, question = (tmp_path / "smile.json").read_bytes(), second.teaching.question
+    message = {"do": "answer", "question": question.name, "clicked": []}
+    reply, _ = second.handle({"verb": "teach", **message})
+    assert "has other answers about 'smile', perhaps of another tab" in reply["text"]
+    assert (tmp_path / "smile.json").read_bytes() == before
+    assert second.teaching.lesson.answers.given == ()
+    assert teach(second, "start", name="smile")[0]["answers"] == 1
+    answer(second)
+    # All that is kept is in an opened file: nothing is lost by writing it.
+    opened, _ = kept(world, small_bank, tmp_path, "other")
+    teach(opened, "start", teach(second, "save")[1])
+    answer(opened)
+    assert len(loads((tmp_path / "smile.json").read_bytes()).given) == 3
+
+
+def test_an_answer_that_cannot_be_kept_is_taken_and_said(world, small_bank, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    session, _ = kept(world, small_bank, tmp_path / "file" / "answers")
+    shown, _ = answer(session)
+    assert shown["answers"] == 1
+    assert "cannot make folder" in shown["notice"]
+    assert "save the answers by their button" in shown["notice"]
+
+
+def test_a_kept_file_that_is_damaged_is_one_sentence(world, small_bank, tmp_path):
+    (tmp_path / "hat.json").write_text("{}")
+    session = Session(small_bank, world, teach=TEACH, answers=tmp_path)
+    reply, _ = session.handle({"verb": "teach", "do": "start", "name": "hat"})
+    assert f"{tmp_path / 'hat.json'} holds no answers" in reply["text"]
+
+
 def test_a_check_counts_the_right_ones_and_teaches_nothing(session):
     taught(session)
     angle = session.teaching.lesson.angle
