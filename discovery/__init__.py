@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from discovery.learned.decurved import DeCurvEd
     from discovery.learned.disco import DisCo
     from discovery.learned.grad_ctrl import GradCtrl
+    from discovery.learned.latent2im import Latent2im
     from discovery.learned.latent_clr import LatentCLR
     from discovery.learned.plugen import PluGeN
     from discovery.learned.voynov_babenko import VoynovBabenko
@@ -54,7 +55,7 @@ __all__ = [
     "METHODS", "find_method", "Auto", "Interrupted", "sample", "Samples", "ActiveSubspace",
     "Answers", "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper",
     "ClipOptimize", "ConditionalFlow", "ConditionalMean", "DeCurvEd", "DisCo", "GlobalBasis",
-    "GradCtrl", "Gradient", "HessianPenalty", "LatentCLR", "Lesson", "LocalBasis",
+    "GradCtrl", "Gradient", "HessianPenalty", "Latent2im", "LatentCLR", "Lesson", "LocalBasis",
     "LocalChannels", "OroJaR", "PCA", "PluGeN", "RandomDirections", "Region", "SeFa", "StyleSpace",
     "Teach", "Transforms", "VoynovBabenko", "Walks", "WarpedGANSpace",
     "WeightContrast", "WeightHessian", "WeightSVD",

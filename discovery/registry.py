@@ -74,6 +74,13 @@ METHODS: dict[str, MethodEntry] = {
         "Where images are slow to make or codes are scarce, and generator and classifier are "
         "differentiable.",
     ),
+    "latent2im": MethodEntry(
+        "discovery.learned.latent2im:Latent2im",
+        "directions trained to take each image's attribute to a target and keep its content",
+        "Latent2im, Zhuang et al. 2021, arXiv:2102.01187",
+        "Where generator and classifier are differentiable, and edits shall keep the content of "
+        "the image, as features of your choice see it.",
+    ),
     "active_subspace": MethodEntry(
         "discovery.supervised.active_subspace:ActiveSubspace",
         "directions along which a score changes most, up or down",

@@ -23,7 +23,7 @@ PINNED = {
     "discovery": """
         ActiveSubspace Answers Boundary Lesson Teach ClipBoundary ClipGlobal ClipGradient ClipMapper
         ClipOptimize ConditionalFlow ConditionalMean DeCurvEd DisCo GlobalBasis GradCtrl Gradient
-        HessianPenalty LatentCLR LocalBasis LocalChannels METHODS OroJaR PCA PluGeN
+        HessianPenalty Latent2im LatentCLR LocalBasis LocalChannels METHODS OroJaR PCA PluGeN
         RandomDirections Region Samples SeFa StyleSpace Transforms VoynovBabenko Walks
         WarpedGANSpace WeightContrast WeightHessian WeightSVD find_method sample
     """,

@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "plugen": ("digiface64", "z", "steps=100"),
     "teach": ("digiface64", "z", "n_codes=512"),
     "gradient": ("digiface64", "z", "n_codes=64"),
+    "latent2im": ("digiface64", "z", "n_codes=64, steps=40"),
     "active_subspace": ("digiface64", "z", "n_codes=64, n_directions=2"),
     "transforms": ("digiface64", "z", "n_codes=512"),
     "walks": ("digiface64", "z", 'transforms="brightness,red", steps=12'),

@@ -14,7 +14,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.progress import tqdm
 
-__all__ = ["ScoreGradients", "score_gradients"]
+__all__ = ["ScoreGradients", "reader", "score_gradients"]
 
 
 class ScoreGradients(NamedTuple):
@@ -71,7 +71,7 @@ def score_gradients(
     generator.check(codes, space)
     if batch_size < 1:
         raise LatdirError(f"batch_size {batch_size} must be at least 1: 32 suits most generators")
-    read = _reader(classifier, attributes)
+    read = reader(classifier, attributes)
     values, gradients = [], []
     for part in tqdm(torch.split(codes, batch_size), desc="gradients", unit="batch", delay=1):
         leaf = part.detach().clone().requires_grad_(True)
@@ -103,8 +103,16 @@ def _rows(
     return torch.stack(rows, 1)
 
 
-def _reader(classifier: Classifier, attributes: Sequence[str]) -> Callable[[Tensor], Tensor]:
-    """Map from images to the logits of some attributes, skipping parts they do not need."""
+def reader(classifier: Classifier, attributes: Sequence[str]) -> Callable[[Tensor], Tensor]:
+    """Map from images to the logits of some attributes, skipping parts they do not need.
+
+    Args:
+        classifier: Scores images, differentiably.
+        attributes: Which of the classifier's.
+
+    Raises:
+        LatdirError: No attributes, unknown ones, or a classifier that is not differentiable.
+    """
     if not attributes:
         raise LatdirError(
             f"no attributes were asked for: {classifier.name} has {', '.join(classifier.names)}"

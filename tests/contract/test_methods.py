@@ -65,6 +65,7 @@ CASES = {
     "grad_ctrl": Case({"steps": 60}, ordered=None),
     "plugen": Case({"steps": 60, "hidden": 16}, ordered=None),
     "gradient": Case({"n_codes": 64}, ordered=None),
+    "latent2im": Case({"n_codes": 64, "steps": 60, "rate": 1.0}, ordered=None),
     "active_subspace": Case({"n_codes": 64, "n_directions": 1}, ordered=None),
     # Of one attribute: its own tests hold it to an angle.
     "teach": Case({"features": "pixels", "n_codes": 256}, cosine=None, ordered=None),
@@ -191,6 +192,7 @@ def test_other_kinds_of_argument_are_named(name):
         "grad_ctrl",
         "plugen",
         "gradient",
+        "latent2im",
         "active_subspace",
         "stylespace",
     ],

@@ -16,6 +16,7 @@ SPACES = ("z", "w", "w+", "s", "p", "pn", "pn+")
 
 SETTINGS = {
     "gradient": {"n_codes": 16},
+    "latent2im": {"n_codes": 8, "steps": 2, "batch_size": 4},
     "active_subspace": {"n_codes": 16, "n_directions": 2},
     "pca": {"n_directions": 4, "n_codes": 4096},
     "global_basis": {"n_directions": 3, "n_codes": 2},

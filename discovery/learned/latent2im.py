@@ -1,0 +1,294 @@
+"""Directions that take each image's attribute to a target, and little of its content elsewhere.
+
+P. Zhuang, O. Koyejo & A. Schwing: Enjoy Your Editing: Controllable GANs for Image Editing via
+Latent Space Navigation (Latent2im), ICLR 2021, arXiv:2102.01187. A code moves by
+
+    w' = w + Σₐ (tₐ - pₐ) Tₐ,    p = R(G(w)), the regressor's attributes in 0 … 1, t their targets,
+
+so that a step depends on where the image stands; Tₐ are trained by
+
+    λ₁ BCE(R(G(w')), t) + λ₂ ‖φ(G(w')) - φ(G(w))‖² + λ₃ softplus(-D(G(w'))).
+
+Differences from the official code: one attribute at a time has a target and the others shall stay,
+where that code draws targets for all, which hurts those that oppose each other; the regressor is
+any differentiable classifier, a value being read through the sigmoid of its standardized score;
+φ is any function of images, pixels by default, and D may be left out; codes come from a pool whose
+unmoved images are scored once; and gradients are followed with momentum, since Adam goes as far
+along coordinates that change nothing as along those that do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from directions.bank import DirectionBank
+from directions.classifiers.base import Classifier
+from directions.direction import Direction
+from directions.errors import LatdirError
+from directions.fingerprints import Precision
+from directions.generators.base import Generator
+from directions.progress import tqdm
+from directions.scoring.features import Features, pixel_features
+from directions.scoring.gradients import reader
+from directions.training import Checkpoint, falling, fit, step_rng
+from discovery.base import ScoreMethod, tool
+from discovery.learned.contrast import Images, spread
+from discovery.learned.networks.reconstructors import LARGER, reduced
+
+__all__ = ["Latent2im", "latent2im_loss", "walked"]
+
+LEAST_SHARE = 1e-12
+JUDGED = 64
+MOMENTUM, LONGEST_GRADIENT = 0.9, 1.0
+
+
+def walked(
+    codes: Float[Tensor, "n *shape"], alpha: Float[Tensor, "n k"], walks: Float[Tensor, "k *shape"]
+) -> Float[Tensor, "n *shape"]:
+    """Codes moved along the walks: w' = w + Σₐ αₐ Tₐ.
+
+    Example:
+        >>> walked(torch.zeros(1, 2), torch.tensor([[2.0, -1.0]]), torch.eye(2))
+        tensor([[ 2., -1.]])
+    """
+    return codes + torch.tensordot(alpha, walks, 1)
+
+
+def latent2im_loss(
+    told: Float[Tensor, "n k"],
+    target: Float[Tensor, "n k"],
+    change: Float[Tensor, "n f"],
+    *,
+    regression: float = 10.0,
+    content: float = 0.05,
+    real: Float[Tensor, "n"] | None = None,
+    realism: float = 0.05,
+) -> Float[Tensor, ""]:
+    """The loss of moved images.
+
+    Args:
+        told: Their attributes, in 0 … 1.
+        target: What they shall be.
+        change: φ of the moved images minus φ of the others.
+        regression: λ₁.
+        content: λ₂.
+        real: Logits of a discriminator for the moved images.
+        realism: λ₃.
+
+    Example:
+        >>> half, none = torch.full((1, 1), 0.5), torch.zeros(1, 3)
+        >>> float(latent2im_loss(half, half, none, regression=1.0))
+        0.693...
+    """
+    yes, no = (p.clamp_min(LEAST_SHARE).log() for p in (told, 1 - told))
+    loss = -regression * (target * yes + (1 - target) * no).mean()
+    loss = loss + content * change.square().sum(1).mean()
+    return loss if real is None else loss + realism * softplus(-real).mean()
+
+
+class _Walks(nn.Module):
+    """T of each attribute, in mean standard deviations of the codes' coordinates."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.T = nn.Parameter(start)
+
+
+@dataclass(frozen=True)
+class Latent2im(ScoreMethod):
+    """Directions that take each image's attribute to a target, and little of its content elsewhere.
+
+    Evidence, on codes not trained on, each with a random target for the attribute: `reached` (the
+    share of the way to the target, 1 - the mean error over that of the unmoved images), `others`
+    (mean absolute change of the other attributes over that of this one), `content` (mean squared
+    change of the features) and `length` (latent distance from 0 to 1 of the attribute).
+
+    Attributes:
+        space: Latent space; by default `w` where there is one, otherwise the generator's own.
+        regression: Weight of the attributes' cross-entropy.
+        content: Weight of the features' squared change: 0.05 in the paper, whose features are not
+            scaled as pixels are.
+        realism: Weight of the discriminator's, if there is one.
+        steps: Steps of gradient descent with momentum.
+        batch_size: Codes a step.
+        rate: Highest rate; it falls to zero. T is in mean standard deviations of the coordinates.
+        n_codes: Codes that are moved.
+        precision: Arithmetic of the generator.
+        features: φ, such as `directions.scoring.features.lpips_features()`; by default pixels.
+            Images are reduced to 64 pixels for it.
+        discriminator: From images to logits of their being real; by default none.
+
+    Example:
+        >>> from directions.planted.world import planted
+        >>> world = planted(factors=2, dim=8)
+        >>> method = Latent2im(steps=80, n_codes=64, rate=1.0)
+        >>> bank = method.discover(world, classifier=world.classifier())
+        >>> bool((bank.matrix() * world.truth).sum(1).min() > 0.95)
+        True
+    """
+
+    space: str | None = None
+    regression: float = 10.0
+    content: float = 10.0
+    realism: float = 0.05
+    steps: int = 300
+    batch_size: int = 8
+    rate: float = 0.3
+    n_codes: int = 256
+    precision: Precision = "bfloat16"
+    features: Features | None = tool()
+    discriminator: Callable[[Tensor], Tensor] | None = tool()
+
+    method: ClassVar[str] = "latent2im"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not min(self.rate, self.regression) > 0 or min(self.content, self.realism) < 0:
+            raise LatdirError(
+                f"rate {self.rate} and regression {self.regression} are positive, content "
+                f"{self.content} and realism {self.realism} are not negative"
+            )
+        if self.n_codes < 2:
+            raise LatdirError(f"n_codes is {self.n_codes}: attributes are standardized over 2 or "
+                              "more codes")  # fmt: skip
+
+    def discover(
+        self,
+        generator: Generator,
+        *,
+        classifier: Classifier,
+        attributes: Sequence[str] | None = None,
+        seed: int = 0,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> DirectionBank:
+        """Train one direction an attribute, pointing to higher scores.
+
+        Args:
+            generator: Makes the images, differentiably.
+            classifier: Scores them, differentiably.
+            attributes: Those that have targets, and stay while another has; by default all of the
+                classifier's.
+            seed: Seed of the codes, the targets and the first directions.
+            checkpoint: A file that keeps the training, to go on where it was killed.
+
+        Raises:
+            LatdirError: Something is not differentiable, an attribute is the same for all codes or
+                unknown, an attribute does not respond, or a checkpoint of another run.
+        """
+        names = tuple(classifier.names if attributes is None else attributes)
+        space, read = self.space or generator.default_space("w"), reader(classifier, names)
+        where, prior = generator.space(space), generator.prior(space)
+        images = Images(generator, space, self.precision, None)
+        φ = self.features or pixel_features
+        codes = generator.sample(self.n_codes + JUDGED, seed=seed, space=space)
+        with torch.no_grad():
+            parts = tqdm(torch.split(codes, self.batch_size), desc="images", delay=1, leave=False)
+            made = [(read(shown := images(part)).float(), reduced(shown, LARGER)) for part in parts]
+        scores, shown = (torch.cat(part) for part in zip(*made, strict=True))
+        mean, scale = _standards(scores[: self.n_codes], classifier, names)
+        told = torch.sigmoid((scores - mean) / scale)
+        unit = spread(generator, space)
+        rng = torch.Generator().manual_seed(seed % 2**63)
+        start = 0.02 * torch.randn(len(names), *where.shape, generator=rng)
+        walks = _Walks(start.to(codes))
+
+        def moved(rows: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            new = images(walked(codes[rows], target - told[rows], unit * walks.T))
+            change = φ(reduced(new, LARGER)) - φ(shown[rows])
+            return torch.sigmoid((read(new).float() - mean) / scale), change, new
+
+        def targets(rows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+            """A target for one attribute of each code; the others shall stay."""
+            which = torch.randint(len(names), (len(rows),), generator=rng).to(rows)
+            wanted = torch.rand(len(rows), generator=rng).to(told)
+            return which, told[rows].scatter(1, which[:, None], wanted[:, None])
+
+        def loss(step: int) -> Tensor:
+            rng = step_rng(seed, step)
+            rows = torch.randint(self.n_codes, (self.batch_size,), generator=rng).to(codes.device)
+            target = targets(rows, rng)[1]
+            found, change, new = moved(rows, target)
+            real = None if self.discriminator is None else self.discriminator(new).flatten()
+            return latent2im_loss(
+                found,
+                target,
+                change,
+                regression=self.regression,
+                content=self.content,
+                real=real,
+                realism=self.realism,
+            )
+
+        run = {"method": self.method, **self.config, "seed": seed, "of": generator.fingerprint}
+        run |= {"attributes": list(names), "classifier": classifier.fingerprint}
+        fitted = fit(
+            walks,
+            loss,
+            torch.optim.SGD(walks.parameters(), lr=self.rate, momentum=MOMENTUM),
+            steps=self.steps,
+            checkpoint=Checkpoint(checkpoint, run),
+            schedule=falling,
+            longest=LONGEST_GRADIENT,
+            title=self.method,
+        )
+        held = torch.arange(self.n_codes, len(codes), device=codes.device)
+        directions = []
+        for k, name in enumerate(names):
+            rng = step_rng(seed, self.steps + k)
+            wanted = torch.rand(len(held), generator=rng).to(told)
+            target = told[held].clone()
+            target[:, k] = wanted
+            with torch.no_grad():
+                pairs = zip(held.split(self.batch_size), target.split(self.batch_size), strict=True)
+                parts = [moved(*pair)[:2] for pair in pairs]
+            found, change = (torch.cat(part) for part in zip(*parts, strict=True))
+            drift = (found - told[held]).abs().mean(0)
+            vector = unit * walks.T[k].cpu()
+            directions.append(
+                Direction.from_vector(
+                    name,
+                    vector,
+                    space=space,
+                    method=self.method,
+                    config=self.config,
+                    sigma=prior.sigma(vector.flatten() / vector.norm()),
+                    evidence={
+                        "reached": float(
+                            1 - (found[:, k] - wanted).abs().mean()
+                            / (told[held, k] - wanted).abs().mean()
+                        ),
+                        "others": float(
+                            (drift.sum() - drift[k]) / max(1, len(names) - 1) / drift[k]
+                        ),
+                        "content": float(change.square().sum(1).mean()),
+                        "length": float(vector.norm()),
+                    },
+                )
+            )  # fmt: skip
+        provenance = {"seed": seed, "steps": fitted.kept, "classifier": classifier.name}
+        return DirectionBank.of(generator, tuple(directions), provenance)
+
+
+def _standards(
+    scores: Tensor, classifier: Classifier, names: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """What logits are centered and scaled by: values by their mean and deviation."""
+    kinds = {a.name: a.kind for a in classifier.attributes}
+    value = torch.tensor([kinds[name] == "value" for name in names]).to(scores.device)
+    deviation = scores.std(0)
+    for name, d in zip(names, deviation.tolist(), strict=True):
+        if not d > 0:
+            raise LatdirError(
+                f"attribute {name!r} is the same for all {len(scores)} codes: leave it out, or "
+                "give more n_codes"
+            )
+    zero, one = torch.zeros_like(deviation), torch.ones_like(deviation)
+    return torch.where(value, scores.mean(0), zero), torch.where(value, deviation, one)
