@@ -1,12 +1,14 @@
 """Boundaries of more samples than memory holds, and of those it holds, beside fits of all rows.
 
-    python benchmarks/larger_than_memory.py --compare 200000 512 4
+    python benchmarks/larger_than_memory.py --compare 200000 512 4 --repeats 3
     python benchmarks/larger_than_memory.py --compare 20000 4608 1 --estimator logistic
     python benchmarks/larger_than_memory.py --grow 100000 1000000 10000000 --folder big
 
-`--compare` fits the same samples twice in one process. *Rows* is the earlier way: every row turned
+`--compare` fits the same samples twice in one process, by turns where it repeats, and stores the
+medians of their CPU seconds (all threads together). *Rows* is the earlier way: every row turned
 into the eigenbasis, once for the direction and once without the held-out rows, and for margins a
-fit for each of 50 bootstrap replicates. *Sums* is `Boundary`. `--grow` labels codes of a
+fit for each of 50 bootstrap replicates.
+*Sums* is `Boundary`. `--grow` labels codes of a
 generator whose images cost nothing into a folder, a part after the other, finds the boundaries
 from it in a process of its own, and tells seconds and the largest memory that process had. Every
 part resumes, and what was measured is kept in `<folder>/measured.json`.
@@ -18,10 +20,12 @@ import argparse
 import json
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,13 +38,14 @@ from directions.space import Prior, Space
 from discovery import Boundary, Samples, sample
 from discovery.estimators.cones import angles, cone_angle, posterior_cone
 from discovery.estimators.held_out import evidence
-from discovery.estimators.linear import Hyperplanes, lda, ridge, rotate
+from discovery.estimators.linear import Hyperplanes, Rotated, axes_of, lda, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box
 from discovery.supervised.labels import labeled
 
 SIZE, ATTRIBUTES, SLOTS = 512, 4, 6
 BATCH = 1024
+STORED = Path(__file__).parent / "results" / "larger-than-memory.json"
 
 
 class Free(Generator):
@@ -82,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--compare", type=int, nargs=3, metavar=("ROWS", "SIZE", "ATTRIBUTES"))
     parser.add_argument("--estimator", default="ridge", choices=["ridge", "lda", "logistic"])
+    parser.add_argument("--repeats", type=int, default=1, help="of a comparison: medians")
     parser.add_argument("--grow", type=int, nargs="+", metavar="ROWS")
     parser.add_argument("--seconds", type=float, default=420.0, help="before a part is left")
     parser.add_argument("--folder", type=Path, default=Path("out/larger"))
@@ -90,12 +96,12 @@ def main() -> None:
     if options.find:
         print(json.dumps(found(options.folder, options.find, options.estimator)))
     elif options.compare:
-        compare(*options.compare, options.estimator)
+        compare(*options.compare, options.estimator, options.repeats)
     else:
         grow(options)
 
 
-def compare(n: int, d: int, k: int, estimator: str) -> None:
+def compare(n: int, d: int, k: int, estimator: str, repeats: int) -> None:
     rng = torch.Generator().manual_seed(0)
     codes = torch.randn(n, d, generator=rng)
     truth = torch.randn(d, k, generator=rng) / d**0.5
@@ -103,19 +109,42 @@ def compare(n: int, d: int, k: int, estimator: str) -> None:
     attributes = tuple(Attribute(f"a{i}") for i in range(k))
     samples = Samples(codes, scores, attributes, "z", "toy", "0" * 64, "exact", "0" * 64, seed=0,
                       prior=Prior.standard(d))  # fmt: skip
-    started = time.perf_counter()
-    bank = Boundary(estimator=estimator).discover(samples)  # type: ignore[arg-type]
-    sums = time.perf_counter() - started
-    print(f"sums {sums:.1f} s", flush=True)
-    started = time.perf_counter()
-    weights, cones = of_rows(samples, estimator)
-    rows = time.perf_counter() - started
-    apart = float(angles(bank.matrix()[None], weights).max())
-    print(
-        f"{n} x {d} x {k} {estimator}: rows {rows:.1f} s, sums {sums:.1f} s, {rows / sums:.1f} "
-        f"times; normals {apart:.5f} degrees apart; cones {cones[0]:.2f} and "
-        f"{bank['a0'].evidence['cone_degrees']:.2f} degrees"
-    )
+    seconds: dict[str, list[float]] = {"rows": [], "sums": [], "ratio": []}
+    for _ in range(repeats):
+        started = time.process_time()
+        bank = Boundary(estimator=estimator).discover(samples)  # type: ignore[arg-type]
+        sums = time.process_time() - started
+        print(f"sums {sums:.2f} s", flush=True)
+        started = time.process_time()
+        weights, cones = of_rows(samples, estimator)
+        rows = time.process_time() - started
+        print(f"rows {rows:.2f} s", flush=True)
+        for name, value in (("rows", rows), ("sums", sums), ("ratio", rows / sums)):
+            seconds[name].append(value)
+    found = {
+        "repeats": repeats,
+        "threads": torch.get_num_threads(),
+        **{f"{name}_median": round(statistics.median(v), 2) for name, v in seconds.items()},
+        "degrees_apart": round(float(angles(bank.matrix()[None], weights).max()), 5),
+        "cones": [round(float(cones[0]), 3), round(bank["a0"].evidence["cone_degrees"], 3)],
+    }
+    print(json.dumps(found))
+    keep("compare", f"{n} x {d} x {k} {estimator}", found)
+
+
+def keep(part: str, key: str, found: dict[str, Any]) -> None:
+    """Figures beside those stored before."""
+    stored = json.loads(STORED.read_text()) if STORED.exists() else {}
+    stored.setdefault(part, {})[key] = found
+    STORED.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+def rotated(codes: Tensor) -> Rotated:
+    """`rotate` of more rows than coordinates, by the whole product of the centered codes."""
+    mean = codes.mean(0)
+    centered = codes - mean
+    axes = axes_of(centered.T @ centered, mean, len(codes))
+    return Rotated(*axes, axes.basis.T @ centered.T)
 
 
 def of_rows(samples: Samples, estimator: str) -> tuple[Tensor, Tensor]:
@@ -129,9 +158,12 @@ def of_rows(samples: Samples, estimator: str) -> tuple[Tensor, Tensor]:
     for part in (data, data.rows(kept)):
         if estimator == "logistic":
             bounds = box(part.labels, None, C=1.0, balanced=False)
-            planes.append(smooth_margin(part.codes, part.labels, bounds, loss="logistic"))
+            turned = rotated(part.codes)
+            planes.append(
+                smooth_margin(part.codes, part.labels, bounds, loss="logistic", turned=turned)
+            )
             continue
-        turned = rotate(part.codes, exact=True)
+        turned = rotated(part.codes)
         if estimator == "ridge":
             planes.append(ridge(part.codes, part.targets, turned=turned))
             if part is data:
@@ -159,7 +191,8 @@ def refitted(codes: Tensor, labels: Tensor, planes: Hyperplanes) -> Tensor:
         weights = torch.empty(count, n).exponential_(generator=generator).repeat_interleave(K, 0)
         many = labels.repeat(count, 1)
         bounds = box(many, weights, C=1.0, balanced=False)
-        again = smooth_margin(codes, many, bounds, loss="logistic").weights
+        turned_codes = rotated(codes)
+        again = smooth_margin(codes, many, bounds, loss="logistic", turned=turned_codes).weights
         turned.append(angles(again.reshape(count, K, -1), planes.weights))
     return torch.cat(turned).quantile(0.95, dim=0)
 

@@ -84,8 +84,7 @@ class StreamingCovariance:
                 f"rows {self.count} … {self.count + len(rows) - 1} have NaN or infinite values: "
                 "check the generator there"
             )
-        product.addr_(rest, rest, alpha=-len(rows))
-        self._combine(len(rows), mean.double() + rest, product)
+        self._combine(len(rows), mean.double() + rest, product, rest)
 
     def merge(self, other: StreamingCovariance) -> None:
         """Merge the statistics of another stream.
@@ -96,13 +95,20 @@ class StreamingCovariance:
         if len(other.mean) != len(self.mean):
             raise LatdirError(f"rows have {len(other.mean)} coordinates, not {len(self.mean)}")
         if other.count:
-            self._combine(other.count, other.mean, other.scatter)
+            self._combine(other.count, other.mean, other.scatter, torch.zeros_like(self.mean))
 
-    def _combine(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+    def _combine(self, count: int, mean: Tensor, product: Tensor, rest: Tensor) -> None:
+        """Add `count` rows of this mean, whose products are about a center `rest` off it."""
         total = self.count + count
         gap = mean - self.mean
-        self.scatter += scatter
-        self.scatter.addr_(gap, gap, alpha=self.count * count / total)
+        # Parts that the allocator recycles: converting all at once would map memory anew.
+        for mine, new in zip(
+            torch.split(self.scatter, LEAF), torch.split(product, LEAF), strict=True
+        ):
+            mine += new
+        ways = torch.stack([rest, gap])
+        weights = ways.new_tensor([-count, self.count * count / total])
+        self.scatter.addmm_(ways.T * weights, ways)
         self.mean += gap * (count / total)
         self.count = total
 

@@ -9,10 +9,27 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Chunks", "InMemory", "levels"]
+__all__ = ["Chunks", "InMemory", "levels", "rows_of_chunk"]
 
-# Numbers of a chunk: small enough for a cache's sake, large enough for a matrix product's.
-NUMBERS = 2**22
+# Numbers of a chunk: small enough for a cache's sake, large enough for a matrix product's. Twice
+# as many would no longer be recycled by the allocator in float64: glibc maps 32 MB anew each time.
+NUMBERS = 2**21
+# Numbers that a chunk may have so that its rows are half as many as its coordinates.
+LARGEST = 2**24
+
+
+def rows_of_chunk(size: int) -> int:
+    """Rows of `size` coordinates that are read at a time.
+
+    At least half as many as there are coordinates, where memory allows, so that adding up the
+    `[size, size]` products of chunks costs little beside the products.
+
+    Example:
+        >>> rows_of_chunk(512), rows_of_chunk(4608)
+        (4096, 2304)
+    """
+    size = max(1, size)
+    return max(1, NUMBERS // size, min(size // 2, LARGEST // size))
 
 
 class Chunks(ABC):
@@ -75,7 +92,7 @@ class InMemory(Chunks):
 
     def __iter__(self) -> Iterator[tuple[int, Float[Tensor, "m d"]]]:
         """Number of the first row, and rows, in order."""
-        step = max(1, NUMBERS // max(1, self.size))
+        step = rows_of_chunk(self.size)
         for first in range(0, self.count, step):
             yield first, self._codes[first : first + step]
 
@@ -103,7 +120,8 @@ def levels(
     """
     found = [weights.new_empty(len(weights), 0)]
     for first, codes in chunks:
-        chosen = rows[first : first + len(codes)]
-        if chosen.any():
-            found.append(weights @ codes[chosen].to(weights).T + intercepts[:, None])
+        chosen = rows[first : first + len(codes)].to(codes.device).nonzero()[:, 0]
+        if len(chosen):
+            some = codes.index_select(0, chosen).to(weights)
+            found.append(weights @ some.T + intercepts[:, None])
     return torch.cat(found, 1)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError
+from discovery.decomposition.covariance import column_gram
 
 __all__ = [
     "EXACT",
@@ -107,7 +108,7 @@ def rotate(codes: Float[Tensor, "n d"], *, exact: bool = False) -> Rotated:
     mean = codes.mean(0)
     centered = codes - mean
     if n >= d:
-        axes = axes_of(centered.T @ centered, mean, n)
+        axes = axes_of(column_gram(centered), mean, n)
     else:
         spectrum, left = torch.linalg.eigh(centered @ centered.T)
         basis = centered.T @ (left / spectrum.clamp_min(torch.finfo(codes.dtype).tiny).sqrt())

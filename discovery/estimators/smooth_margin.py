@@ -20,7 +20,7 @@ from torch import Tensor
 
 from directions.devices import ieee_float32
 from directions.errors import ConvergenceError
-from discovery.estimators.linear import Hyperplanes, rotate
+from discovery.estimators.linear import Hyperplanes, Rotated, rotate
 
 __all__ = ["Loss", "loss_and_slopes", "smooth_margin"]
 
@@ -61,6 +61,7 @@ def smooth_margin(
     *,
     loss: Loss,
     tolerance: float = 1e-5,
+    turned: Rotated | None = None,
 ) -> Hyperplanes:
     """Margin classifiers of a smooth loss.
 
@@ -70,6 +71,7 @@ def smooth_margin(
         bounds: `[k, n]`, price cᵢ of each row, as `discovery.estimators.svm.box` makes it.
         loss: log(1 + exp(−m)), or max(0, 1 − m)²; the hinge has `hinge_svm`.
         tolerance: Gradient norm to reach, relative to its norm at w = 0.
+        turned: `rotate(codes)`, where it is known.
 
     Raises:
         LatdirError: No convergence.
@@ -81,7 +83,7 @@ def smooth_margin(
         >>> plane.weights.round(decimals=2)
         tensor([[-0.1200,  1.0100]])
     """
-    turned = rotate(codes)
+    turned = turned or rotate(codes)
     X = torch.cat([turned.codes, turned.codes.new_ones(1, len(codes))])
     spectrum = torch.cat([turned.spectrum, turned.spectrum.new_tensor([float(len(codes))])])
     penalty = torch.ones_like(spectrum)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from directions.errors import SamplesError
 from discovery.decomposition.covariance import StreamingCovariance
-from discovery.estimators.chunks import NUMBERS, Chunks
+from discovery.estimators.chunks import Chunks
 from discovery.estimators.linear import EXACT, Axes, Regression, axes_of
 
 __all__ = ["BLOCKS", "LEFT_OUT", "Blocks", "Sums", "block_sums", "influences", "sums"]
@@ -24,8 +24,9 @@ __all__ = ["BLOCKS", "LEFT_OUT", "Blocks", "Sums", "block_sums", "influences", "
 LEFT_OUT = 255
 # Coordinates up to which a matrix of products in float32 is decomposed in float64 all the same.
 FINE = 2048
-# Groups of consecutive rows whose sums stand for the rows in a bootstrap.
+# Groups of consecutive rows whose sums stand for the rows in a bootstrap, and numbers of them all.
 BLOCKS = 512
+NUMBERS = 2**22
 
 
 class Sums(NamedTuple):
@@ -83,8 +84,7 @@ def sums(
     """
     d = chunks.size
     # As in the rotation of rows: the smallest eigenvalues weigh most in a least-squares fit.
-    exact = chunks.count * d <= EXACT or chunks.dtype == torch.float64
-    dtype = torch.float64 if exact else torch.float32
+    dtype = _working(chunks)
     streams = [StreamingCovariance(d + len(targets), device=chunks.device) for _ in range(groups)]
     for first, codes in chunks:
         rows = torch.cat(
@@ -92,10 +92,8 @@ def sums(
         )
         here = group[first : first + len(codes)].to(codes.device)
         for number, stream in enumerate(streams):
-            chosen = here == number
-            whole = bool(chosen.all())
-            if whole or chosen.any():
-                stream.add(rows if whole else rows[chosen])
+            chosen = (here == number).nonzero()[:, 0]
+            stream.add(rows if len(chosen) == len(rows) else rows.index_select(0, chosen))
     total, found = StreamingCovariance(d + len(targets), device=chunks.device), []
     for stream in streams:
         if groups == 1:
@@ -186,18 +184,24 @@ def influences(
         plane: Weights `[k, d]` and intercepts `[k]` of the least-squares fit.
         mean: Of the codes.
     """
-    weights, intercepts = (t.double() for t in plane)
-    n = chunks.count
+    dtype, n = _working(chunks), chunks.count
+    weights, level = plane[0].double(), plane[1].double() + plane[0].double() @ mean.double()
+    weights, level = weights.to(dtype), level.to(dtype)
     blocks = max(1, min(BLOCKS, n, NUMBERS // (len(targets) * chunks.size)))
     found = torch.zeros(len(targets), blocks, chunks.size, dtype=torch.float64, device=mean.device)
     for first, codes in chunks:
-        x = codes.double()
-        rest = targets[:, first : first + len(x)].to(x) - weights @ x.T - intercepts[:, None]
+        x = codes.to(dtype) - mean.to(dtype)
+        rest = targets[:, first : first + len(x)].to(x) - weights @ x.T - level[:, None]
         rest *= used[first : first + len(x)].to(x)
-        x -= mean
         for block, start, stop in _edges(first, len(x), n, blocks):
             found[:, block] += rest[:, start:stop] @ x[start:stop]
     return found
+
+
+def _working(chunks: Chunks) -> torch.dtype:
+    """Precision of products of the codes; what accumulates over chunks is float64."""
+    exact = chunks.count * chunks.size <= EXACT or chunks.dtype == torch.float64
+    return torch.float64 if exact else torch.float32
 
 
 def _edges(first: int, count: int, n: int, blocks: int) -> list[tuple[int, int, int]]:

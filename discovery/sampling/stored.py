@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from directions.errors import SamplesError
-from discovery.estimators.chunks import NUMBERS, Chunks
+from discovery.estimators.chunks import Chunks, rows_of_chunk
 from discovery.sampling.places import Place
 from discovery.sampling.shard_format import (
     ROWS,
@@ -44,7 +44,7 @@ class StoredRows(Chunks):
 
     def __iter__(self) -> Iterator[tuple[int, Float[Tensor, "m d"]]]:
         """Number of the first row, and flat codes of some shards, in order."""
-        several = max(1, NUMBERS // (self.size * ROWS))
+        several = max(1, rows_of_chunk(self.size) // ROWS)
         waiting: list[Tensor] = []
         first = 0
         for shard, rows in self._shards():

@@ -148,8 +148,9 @@ class Boundary(LabelMethod):
         names = list(samples.names if attributes is None else attributes)
         if not names:
             raise LatdirError(f"name at least one attribute of {', '.join(samples.names)}")
+        scale: Scale = self.scale if self.estimator == "ridge" else "raw"  # others fit labels
         data = scored(
-            samples, names, scale=self.scale, threshold=self.threshold, ambiguous=self.ambiguous
+            samples, names, scale=scale, threshold=self.threshold, ambiguous=self.ambiguous
         )
         chunks = samples.chunks()
         warn_of_few(data, samples.population)

@@ -12,7 +12,7 @@ from torch import Tensor
 from directions.progress import tqdm
 from discovery.estimators.chunks import Chunks
 from discovery.estimators.cones import split_half
-from discovery.estimators.linear import Hyperplanes, mean_difference
+from discovery.estimators.linear import Hyperplanes, Rotated, mean_difference, rotate
 from discovery.estimators.one_step import one_step_cone
 from discovery.estimators.passes import margin_passes
 from discovery.estimators.smooth_margin import Loss, smooth_margin
@@ -49,14 +49,18 @@ class Margin:
 
     def fit(self, chunks: Chunks, data: Scored, held: Bool[Tensor, "n"]) -> Fit:
         """Planes of all rows and of those not held out, with their cones."""
-        planes = self._planes(chunks, data.labels)
+        turned = None
+        if not chunks.stored and self.loss != "hinge":
+            turned = rotate(chunks.tensor())
+        planes = self._planes(chunks, data.labels, turned)
         kept = data.labels * ~held
-        judged = self._planes(chunks, kept) if held.any() else planes
+        judged = self._planes(chunks, kept, turned) if held.any() else planes
+        del turned  # as large as the codes
         return Fit(planes, judged, self._cones(chunks, data, planes))
 
-    def _planes(self, chunks: Chunks, labels: Tensor) -> Hyperplanes:
+    def _planes(self, chunks: Chunks, labels: Tensor, turned: Rotated | None) -> Hyperplanes:
         if not chunks.stored:
-            return self.rows(chunks.tensor(), labels)
+            return self.rows(chunks.tensor(), labels, turned=turned)
         bounds = box(labels, None, C=self.C, balanced=self.balanced)
         return margin_passes(chunks, labels, bounds, loss=self.loss)
 
@@ -68,13 +72,15 @@ class Margin:
             found = self.estimator
         return found
 
-    def rows(self, codes: Tensor, labels: Tensor, *, fast: bool = False) -> Hyperplanes:
+    def rows(
+        self, codes: Tensor, labels: Tensor, *, fast: bool = False, turned: Rotated | None = None
+    ) -> Hyperplanes:
         """Planes of rows in memory; a label of 0 leaves a row out of that target's fit."""
         if self.estimator == "mean_difference":
             return mean_difference(codes, labels)
         if self.estimator in ("logistic", "squared_hinge"):
             bounds = box(labels, None, C=self.C, balanced=self.balanced)
-            return smooth_margin(codes, labels, bounds, loss=self.estimator)
+            return smooth_margin(codes, labels, bounds, loss=self.estimator, turned=turned)
         tolerance, exact = (HALF_TOLERANCE, codes) if fast else (TOLERANCE, codes)
         if self.estimator == "interfacegan" and not fast:
             # Few rows, whose normal the optimum fixes only loosely: parity needs the digits.
