@@ -48,10 +48,12 @@ class Description:
     Attributes:
         family: The base class that declares the arguments of `discover`.
         settings: The fields, in order.
+        executes: Whether it has a field `executor`, for where its work is done.
     """
 
     family: type[Method]
     settings: tuple[Setting, ...]
+    executes: bool = False
 
 
 def described(method: type[Method]) -> Description:
@@ -67,6 +69,7 @@ def described(method: type[Method]) -> Description:
             for f in dataclasses.fields(method)
             if not f.metadata.get(TOOL)
         ),
+        any(f.name == "executor" for f in dataclasses.fields(method)),
     )
 
 
@@ -88,6 +91,10 @@ def read_method(location: str) -> Description:
     bases = [base.value if isinstance(base, ast.Subscript) else base for base in statement.bases]
     parents = [name for name in map(ast.unparse, bases) if name != "Generic"]
     helps = _helps(ast.get_docstring(statement) or "")
+    executes = any(
+        isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == "executor"
+        for line in statement.body
+    )
     own = tuple(
         Setting(
             line.target.id,
@@ -104,11 +111,12 @@ def read_method(location: str) -> Description:
     )
     families = [family for family in FAMILIES if family.__name__ in parents]
     if families:
-        return Description(families[0], own)
+        return Description(families[0], own, executes)
     inherited = [read_method(f"{_home(module, parent)}:{parent}") for parent in reversed(parents)]
     found = [setting for parent in inherited for setting in parent.settings]
     merged = {setting.name: setting for setting in (*found, *own)}
-    return Description(inherited[0].family, tuple(merged.values()))
+    executes = executes or any(parent.executes for parent in inherited)
+    return Description(inherited[0].family, tuple(merged.values()), executes)
 
 
 @cache

@@ -16,7 +16,6 @@ from directions.errors import BankError, LatdirError
 if TYPE_CHECKING:
     from directions import DirectionBank, Rendering
     from directions.classifiers.base import Classifier
-    from directions.executors import Executor
     from directions.fingerprints import Precision
     from directions.generators import Generator
 
@@ -37,6 +36,7 @@ __all__ = [
     "PrecisionName",
     "Seed",
     "attributes_of",
+    "flags_of",
     "left_out",
     "number",
     "rendering_of",
@@ -94,23 +94,6 @@ PrecisionName = Annotated[
         "--precision", help="float32 or bfloat16; by default chosen by a measurement on long runs."
     ),
 ]
-ExecutorName = Annotated[
-    Literal["local", "processes", "ray"] | None,
-    typer.Option(
-        "--executor", help="Where images are made and scored; by default what --workers says."
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, help="Processes of this machine, or Ray's actors."),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address", help="Of a Ray cluster, such as auto; by default one on this machine."
-    ),
-]
-Cards = Annotated[float, typer.Option("--num-gpus", min=0, help="Cards of each of Ray's actors.")]
 BankFile = Annotated[Path, typer.Argument(help="Bank file.")]
 Seed = Annotated[int, typer.Option(help="Seed of the codes.")]
 
@@ -237,44 +220,15 @@ class Models(BankModels):
 
     Attributes:
         generator: Its name.
-        executor: Where images are made and scored.
-        workers: Number of processes or actors.
-        address: Of a Ray cluster.
-        num_gpus: Cards of each actor.
     """
 
     generator: GeneratorName = "digiface64"
-    executor: ExecutorName = None
-    workers: Workers = None
-    address: Address = None
-    num_gpus: Cards = 0.0
 
     def made(self) -> Generator:
         """The generator, loaded."""
         from directions.generators import load_generator
 
         return load_generator(self.generator, device=self.device)
-
-    def rendering(self, **given: Any) -> Rendering:
-        """Rendering options of the precision, the executor, and others; errors as `rendering_of`.
-
-        Raises:
-            LatdirError: Flags that do not go together.
-        """
-        from directions.executors import Local, Processes, Ray
-
-        workers = self.workers or 1
-        kind = self.executor or ("processes" if workers > 1 else "local")
-        if kind != "ray" and (self.address or self.num_gpus):
-            raise LatdirError("--address and --num-gpus are of a Ray cluster: give --executor ray")
-        if kind == "local" and workers > 1:
-            raise LatdirError(f"--workers {workers} needs --executor processes or ray")
-        executor: Executor = Local()
-        if kind == "processes":
-            executor = Processes(self.workers or 2)
-        elif kind == "ray":
-            executor = Ray(self.address, self.workers, num_gpus=self.num_gpus)
-        return super().rendering(executor=executor, **given)
 
 
 @dataclass(frozen=True)
@@ -320,17 +274,21 @@ def _group(annotation: Any) -> tuple[Sequence[inspect.Parameter], Callable[..., 
             return mark.of, dict
     if not is_dataclass(annotation):
         return None
-    hints = get_type_hints(annotation, include_extras=True)
-    flags = [
+    return flags_of(annotation), cast("Callable[..., Any]", annotation)
+
+
+def flags_of(options: Any) -> list[inspect.Parameter]:
+    """A flag for each field of an options object."""
+    hints = get_type_hints(options, include_extras=True)
+    return [
         inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=field.default,
             annotation=hints[field.name],
         )
-        for field in fields(annotation)
+        for field in fields(options)
     ]
-    return flags, cast("Callable[..., Any]", annotation)
 
 
 def _owner(bank: DirectionBank, path: Path) -> str:

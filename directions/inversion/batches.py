@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.devices import moved
 from directions.errors import LatdirError
+from directions.executors import Local
 from directions.inversion.base import Inverter, Solved
 from directions.inversion.objective import Objective
 from directions.inversion.starts import Start
@@ -58,6 +60,9 @@ class Job:
 
     def batches(self, objective: Objective, start: Start, rendering: Rendering) -> Iterator[Part]:
         """The results, batch by batch; in half the batch where memory is short."""
+        if rendering.executor.remote:
+            yield from self._sent(objective, start, rendering)
+            return
         done, size, n = 0, rendering.batch_size or BATCH, len(objective)
         bar = tqdm(total=n, desc="invert", unit="image", delay=1, disable=not rendering.progress)
         with bar:
@@ -82,6 +87,17 @@ class Job:
                 bar.update(end - done)
                 done = end
                 yield made
+
+    def _sent(self, objective: Objective, start: Start, rendering: Rendering) -> Iterator[Part]:
+        """The results of an executor's other processes."""
+        n, size = len(objective), rendering.batch_size or BATCH
+        tasks = [(first, min(first + size, n)) for first in range(0, n, size)]
+        quiet = replace(rendering, progress=False, executor=Local())
+        found = rendering.executor.map(_Batch(self, objective, start, quiet), tasks)
+        bar = tqdm(found, total=len(tasks), desc="invert", unit="batch", delay=1,
+                   disable=not rendering.progress)  # fmt: skip
+        for parts in bar:
+            yield from moved(parts, objective.observed.device)
 
     def run(self, objective: Objective, start: Start) -> Part:
         """The results of one batch."""
@@ -164,4 +180,20 @@ class Job:
             steps = min(TYPICAL_STEPS, self.solver.steps)
             made = replace(self.solver, steps=steps).solve(part, begin, seed=self.seed)
             found[rows] = self._quality(part, made)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """The results of some of the images, by their first and the one after their last."""
+
+    job: Job
+    objective: Objective
+    start: Start
+    rendering: Rendering
+
+    def __call__(self, rows: tuple[int, int]) -> list[Part]:
+        index = torch.arange(*rows, device=self.objective.observed.device)
+        objective, start = self.objective.of(index), self.start.of(slice(*rows))
+        found: list[Part] = moved([*self.job.batches(objective, start, self.rendering)], "cpu")
         return found

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
@@ -22,10 +23,12 @@ from torch import Tensor
 
 from directions.arguments import checked_kinds
 from directions.errors import LatdirError
+from directions.executors import Local
 from directions.generators.base import Generator, check_generator
 from directions.images.photographs import SUFFIXES, open_images
 from directions.inversion.base import Inversion, Inverter
 from directions.inversion.batches import BATCH
+from directions.inversion.fitted import fitted
 from directions.inversion.invert import described_run, invert
 from directions.inversion.objective import Degradation
 from directions.inversion.solvers import find_solver
@@ -81,7 +84,8 @@ def invert_folder(
         restarts: As for `invert`.
         seed: As for `invert`.
         rendering: As for `invert`; a result belongs to its batch size by rounding only, and is
-            kept whatever the batch size.
+            kept whatever the batch size. Its executor inverts the batches; this process alone
+            reads pictures and writes results.
 
     Returns:
         The inversion of all pictures, in their order, with `names`.
@@ -116,42 +120,44 @@ def invert_folder(
     identity = json.dumps(record, sort_keys=True)
     prefix = f"inversions-{sha256(identity.encode()).hexdigest()[:12]}"
     known = _read(folder, prefix)
-    quiet = replace(rendering, progress=False)
     names: list[str] = []
     keys: list[str] = []
-    waiting: dict[str, Tensor] = {}
+    begun: deque[list[str]] = deque()
 
-    def finish() -> None:
-        found = invert(
-            generator,
-            torch.stack(list(waiting.values())),
-            space=name,
-            solver=method,
-            start=chosen,
-            degradation=degradation,
-            restarts=restarts,
-            seed=seed,
-            rendering=quiet,
-        )
-        known.update(_write(folder, prefix, list(waiting), found))
-        waiting.clear()
+    def batches() -> Iterator[Tensor]:
+        """Images without a result, in batches; their keys are noted in `begun`."""
+        waiting: dict[str, Tensor] = {}
+        seen = set(known)
+        given = _opened(generator, pictures, degradation)
+        shown = tqdm(given, desc="invert", unit="image", disable=not rendering.progress)
+        for label, image in shown:
+            if not image.isfinite().all():
+                log.warning("%s has NaN or infinite pixels: it is left out", label)
+                continue
+            key = _key(identity, image)
+            names.append(label)
+            keys.append(key)
+            if key not in seen:
+                waiting[key] = image
+                seen.add(key)
+            if len(waiting) == (rendering.batch_size or BATCH):
+                begun.append(list(waiting))
+                yield torch.stack(list(waiting.values()))
+                waiting = {}
+        if waiting:
+            begun.append(list(waiting))
+            yield torch.stack(list(waiting.values()))
 
-    given = _opened(generator, pictures, degradation)
-    for label, image in tqdm(given, desc="invert", unit="image", disable=not rendering.progress):
-        if not image.isfinite().all():
-            log.warning("%s has NaN or infinite pixels: it is left out", label)
-            continue
-        key = _key(identity, image)
-        names.append(label)
-        keys.append(key)
-        if key not in known:
-            waiting[key] = image
-        if len(waiting) == (rendering.batch_size or BATCH):
-            finish()
+    if rendering.executor.remote and isinstance(chosen, Ridge):
+        fit = fitted(generator, space=name, degradation=degradation, count=chosen.count,
+                     metric=method.preconditioned, folder=chosen.folder)  # fmt: skip
+        chosen = replace(chosen, fit=fit)
+    quiet = replace(rendering, progress=False, executor=Local())
+    inverting = _Inverting(generator, name, method, chosen, degradation, restarts, seed, quiet)
+    for found in rendering.executor.map(inverting, batches()):
+        known.update(_write(folder, prefix, begun.popleft(), found))
     if not names:
         raise LatdirError("there are no pictures to invert: none could be read")
-    if waiting:
-        finish()
     rows = [known[key] for key in keys]
     merged: dict[str, Any] = {
         **{field: torch.stack([row[field] for row in rows]) for field in TENSORS},
@@ -165,6 +171,35 @@ def invert_folder(
         degradation=degradation,
         names=tuple(names),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Inverting:
+    """The results of a batch of images, by the names of their columns."""
+
+    generator: Generator
+    space: str
+    solver: Inverter
+    start: Start
+    degradation: Degradation | None
+    restarts: int
+    seed: int
+    rendering: Rendering
+
+    def __call__(self, images: Tensor) -> dict[str, Any]:
+        found = invert(
+            self.generator,
+            images.to(self.generator.device),
+            space=self.space,
+            solver=self.solver,
+            start=self.start,
+            degradation=self.degradation,
+            restarts=self.restarts,
+            seed=self.seed,
+            rendering=self.rendering,
+        )
+        tensors = {field: getattr(found, field).cpu() for field in TENSORS}
+        return tensors | {field: list(getattr(found, field)) for field in LISTS}
 
 
 def _opened(
@@ -203,10 +238,9 @@ def _key(identity: str, image: Tensor) -> str:
     return digest.hexdigest()
 
 
-def _write(folder: Path, prefix: str, keys: list[str], found: Inversion) -> dict[str, Row]:
+def _write(folder: Path, prefix: str, keys: list[str], found: dict[str, Any]) -> dict[str, Row]:
     """Keep the results of a batch, and return them by key."""
-    tensors = {field: getattr(found, field).cpu() for field in TENSORS}
-    lists = {field: list(getattr(found, field)) for field in LISTS}
+    tensors, lists = ({field: found[field] for field in part} for part in (TENSORS, LISTS))
     file = folder / f"{prefix}-{sha256(''.join(keys).encode()).hexdigest()[:12]}.safetensors"
     write_tensors(file, tensors, {"keys": keys, **lists}, format=FORMAT)
     return _rows(keys, tensors, lists)

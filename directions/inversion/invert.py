@@ -63,7 +63,7 @@ def invert(
             default pixels.
         restarts: New starts of an image below 45 dB, at most.
         seed: Of samples that starts are chosen from.
-        rendering: `batch_size`, by default 16, and `progress`.
+        rendering: `batch_size`, by default 16, `progress`, and the `executor` of the batches.
 
     Returns:
         Codes with cost, PSNR, distance from the prior and a status an image.
@@ -98,8 +98,11 @@ def invert(
     ).weighed()
     objective = replace(objective, prior=objective.prior + method.prior)
     # JᵀJ of pixels says nothing of other features.
-    if method.preconditioned and features is None:
-        objective = replace(objective, metric=chosen.metric(objective))
+    metric = chosen.metric(objective) if method.preconditioned and features is None else None
+    if metric is not None:
+        objective = replace(objective, metric=metric)
+    if isinstance(chosen, Ridge):
+        chosen = replace(chosen, fit=chosen.prepared(objective))
     else:
         chosen.prepared(objective)
     parts = list(Job(method, restarts, seed).batches(objective, chosen, rendering))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any
 
@@ -107,10 +107,12 @@ class Ridge(Start):
     Attributes:
         count: Samples it is fitted to.
         folder: Where the fit is kept between runs; by default in memory only.
+        fit: The regression, where it is known: what is sent to other processes has it.
     """
 
     count: int = 4096
     folder: str | PathLike[str] | None = None
+    fit: Fitted | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         whole_number(self.count, "count", least=64)
@@ -122,7 +124,7 @@ class Ridge(Start):
 
     def prepared(self, objective: Objective, *, metric: bool = False) -> Fitted:
         """The regression."""
-        return fitted(
+        return self.fit or fitted(
             objective.generator,
             space=objective.space,
             degradation=objective.degradation,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from directions.classifiers.base import Classifier, Combined
 from directions.errors import LatdirError
+from directions.executors import Executor, Local
 from directions.generators.base import Generator
 from directions.progress import tqdm
 
@@ -39,6 +42,7 @@ def score_gradients(
     attributes: Sequence[str],
     space: str,
     batch_size: int = 32,
+    executor: Executor | None = None,
 ) -> ScoreGradients:
     """Logits of the images of codes, and the gradient of each with respect to its code.
 
@@ -53,6 +57,7 @@ def score_gradients(
         attributes: Which of the classifier's to differentiate.
         space: Space of the codes.
         batch_size: Codes at a time; bounds the memory.
+        executor: Where the batches are computed; by default here.
 
     Returns:
         On the codes' device, float32 or float64 as the codes are.
@@ -71,16 +76,39 @@ def score_gradients(
     generator.check(codes, space)
     if batch_size < 1:
         raise LatdirError(f"batch_size {batch_size} must be at least 1: 32 suits most generators")
-    read = reader(classifier, attributes)
-    values, gradients = [], []
-    for part in tqdm(torch.split(codes, batch_size), desc="gradients", unit="batch", delay=1):
-        leaf = part.detach().clone().requires_grad_(True)
+    slopes = _Slopes(generator, classifier, tuple(attributes), space)
+    reader(classifier, attributes)  # refuses here what it would refuse in every worker
+    executor = executor or Local()
+    batches = torch.split(codes.detach(), batch_size)
+    # Pickled, a part of a tensor takes the whole along: hence the copies.
+    tasks = (batch.cpu().clone() if executor.remote else batch for batch in batches)
+    found = executor.map(slopes, tasks)
+    pairs = [*tqdm(found, total=len(batches), desc="gradients", unit="batch", delay=1)]
+    values, gradients = (torch.cat(parts).to(codes.device) for parts in zip(*pairs, strict=True))
+    return ScoreGradients(codes.flatten(1), values, gradients)
+
+
+@dataclass(frozen=True, eq=False)
+class _Slopes:
+    """Logits of a batch of codes and their gradients: a function for executors."""
+
+    generator: Generator
+    classifier: Classifier
+    attributes: tuple[str, ...]
+    space: str
+
+    @cached_property
+    def read(self) -> Callable[[Tensor], Tensor]:
+        """From images to logits."""
+        return reader(self.classifier, self.attributes)
+
+    def __call__(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = codes.to(self.generator.device).clone().requires_grad_(True)
         # A caller's no_grad would leave nothing to differentiate.
         with torch.enable_grad():
-            scores = read(generator.synthesize(leaf, space))
-            gradients.append(_rows(scores, leaf, generator, classifier))
-        values.append(scores.detach().to(codes.dtype))
-    return ScoreGradients(codes.flatten(1), torch.cat(values), torch.cat(gradients))
+            scores = self.read(self.generator.synthesize(leaf, self.space))
+            rows = _rows(scores, leaf, self.generator, self.classifier)
+        return scores.detach().to(codes), rows.to(codes.device)
 
 
 def _rows(

@@ -27,13 +27,11 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.errors import ConvergenceError, LatdirError
+from directions.executors import Executor
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
-from directions.numerics.jacobian import leading, metric
-from directions.numerics.linearized import Linearized
-from directions.progress import tqdm
-from discovery.base import GeneratorMethod
-from discovery.jacobian.models import Features, eigen_bank, image_models
+from discovery.base import GeneratorMethod, tool
+from discovery.jacobian.models import Features, MetricAt, eigen_bank, metrics
 
 __all__ = ["GlobalBasis", "frechet_mean"]
 
@@ -52,6 +50,7 @@ class GlobalBasis(GeneratorMethod):
         aggregate: `mean` of JᵀJ, or `frechet` mean of the leading subspaces.
         rank: Eigenpairs of each code's JᵀJ that are used; by default all, computed exactly.
         chunk: Tangents at a time; by default as many as memory allows.
+        executor: Where Jacobians are taken (`directions.executors`); by default here.
 
     Example:
         >>> from directions.generators import load_generator
@@ -65,6 +64,7 @@ class GlobalBasis(GeneratorMethod):
     aggregate: Literal["mean", "frechet"] = "mean"
     rank: int | None = None
     chunk: int | None = None
+    executor: Executor | None = tool()
 
     method: ClassVar[str] = "global_basis"
 
@@ -106,11 +106,10 @@ class GlobalBasis(GeneratorMethod):
         if codes is None:
             codes = generator.sample(self.n_codes, seed=seed, space=space)
         generator.check(codes, space)
-        models = image_models(generator, codes, space=space, features=features)
-        bar = tqdm(models, total=len(codes), desc="Jacobians", delay=1, leave=False)
-        metrics = torch.stack([self._metric(model, seed) for model in bar])
-        count = min(self.n_directions, metrics.shape[-1])
-        spectrum = _mean(metrics, count) if self.aggregate == "mean" else _frechet(metrics, count)
+        at = MetricAt(generator, space, features, rank=self.rank, seed=seed, chunk=self.chunk)
+        local = torch.stack([*metrics(at, codes, executor=self.executor)])
+        count = min(self.n_directions, local.shape[-1])
+        spectrum = _mean(local, count) if self.aggregate == "mean" else _frechet(local, count)
         return eigen_bank(
             generator,
             spectrum,
@@ -118,14 +117,8 @@ class GlobalBasis(GeneratorMethod):
             method=self.method,
             config=self.config,
             provenance={"seed": seed, "samples": len(codes)},
-            evidence=_variation(metrics, spectrum),
+            evidence=_variation(local, spectrum),
         )
-
-    def _metric(self, model: Linearized, seed: int) -> Float[Tensor, "d d"]:
-        if self.rank is None:
-            return metric(model, chunk=self.chunk)
-        part = leading(model, count=self.rank, seed=seed, chunk=self.chunk)
-        return (part.vectors.T * part.values) @ part.vectors
 
 
 def _mean(metrics: Float[Tensor, "n d d"], count: int) -> Spectrum:

@@ -6,6 +6,7 @@ Code shared by the methods of this folder; the linear algebra is in `directions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
@@ -13,13 +14,15 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.direction import Direction
+from directions.executors import Executor, Local
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum
-from directions.numerics.jacobian import metric
+from directions.numerics.jacobian import leading, metric
 from directions.numerics.linearized import Linearized, linearize
 from directions.progress import tqdm
+from discovery.jacobian.masks import bounding_window
 
-__all__ = ["Features", "eigen_bank", "image_models", "map_model", "metrics"]
+__all__ = ["Features", "MetricAt", "eigen_bank", "image_models", "map_model", "metrics"]
 
 Features = Callable[[Tensor], Tensor]
 
@@ -51,29 +54,79 @@ def map_model(
     return linearize(lambda codes: generator.map(codes, source, target), code)
 
 
-def metrics(
-    generator: Generator,
-    codes: Float[Tensor, "n ..."],
-    *,
-    space: str | None = None,
-    features: Features | None = None,
-    weights: Float[Tensor, "n m ..."] | None = None,
-    chunk: int | None = None,
-) -> Iterator[Float[Tensor, "... d d"]]:
-    """`metric` at each of many codes, one after the other, so that memory stays that of one.
+@dataclass(frozen=True, eq=False)
+class MetricAt:
+    """JᵀJ of the image at a code, or of features of it: a function for executors.
 
-    Args:
+    Attributes:
         generator: Any generator.
-        codes: `[n, *shape]`.
         space: Name of the codes' space; by default the generator's first.
         features: As in `image_models`.
-        weights: `[n, m, ...]`, m masks for each code.
+        cropped: Compute no more of the image than holds the weights.
+        rank: Leading eigenpairs that are kept; by default all.
+        seed: Of the random starts that find those.
         chunk: As in `columns`.
     """
-    models = image_models(generator, codes, space=space, features=features)
-    bar = tqdm(models, total=len(codes), desc="Jacobians", delay=1, leave=False)
-    for i, model in enumerate(bar):
-        yield metric(model, weights=None if weights is None else weights[i], chunk=chunk)
+
+    generator: Generator
+    space: str | None = None
+    features: Features | None = None
+    cropped: bool = False
+    rank: int | None = None
+    seed: int = 0
+    chunk: int | None = None
+
+    def __call__(self, at: tuple[Tensor, Tensor | None]) -> Float[Tensor, "... d d"]:
+        """Of a code `[*shape]` and None, or weights `[m, ...]` of m metrics."""
+        code, weights = at
+        code = code.to(self.generator.device)
+        window = None
+        if self.cropped:
+            assert weights is not None
+            top, left, bottom, right = window = bounding_window(weights[0])
+            weights = weights[:, top:bottom, left:right]
+        model = self.generator.linearize(code, space=self.space, window=window)
+        model = model if self.features is None else model.then(self.features)
+        if self.rank is None:
+            found = metric(model, weights=weights, chunk=self.chunk)
+        else:
+            part = leading(model, count=self.rank, seed=self.seed, chunk=self.chunk)
+            found = (part.vectors.T * part.values) @ part.vectors
+        return found.to(at[0].device)
+
+
+def metrics(
+    at: MetricAt,
+    codes: Float[Tensor, "n ..."],
+    *,
+    weights: Float[Tensor, "n m ..."] | None = None,
+    executor: Executor | None = None,
+) -> Iterator[Float[Tensor, "... d d"]]:
+    """`metric` at each of many codes, in order; in this process one by one.
+
+    Args:
+        at: What is computed.
+        codes: `[n, *shape]`.
+        weights: `[n, m, ...]`, m masks for each code.
+        executor: Where; by default here.
+
+    Yields:
+        On the codes' device.
+    """
+    executor = executor or Local()
+    rows = [None] * len(codes) if weights is None else weights
+
+    def sent(row: Tensor) -> Tensor:
+        # Pickled, a row of a tensor takes the whole along: hence the copy.
+        return row.cpu().clone() if executor.remote else row
+
+    tasks = (
+        (sent(code), None if row is None else sent(row))
+        for code, row in zip(codes, rows, strict=True)
+    )
+    found = executor.map(at, tasks)
+    for made in tqdm(found, total=len(codes), desc="Jacobians", delay=1, leave=False):
+        yield made.to(codes.device)
 
 
 def eigen_bank(

@@ -28,14 +28,13 @@ from torch import Tensor
 from directions.bank import DirectionBank
 from directions.classifiers import load_classifier
 from directions.errors import LatdirError, UnknownNameError
+from directions.executors import Executor
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, generalized_eigh
-from directions.numerics.jacobian import metric
-from directions.progress import tqdm
-from discovery.base import GeneratorMethod
+from discovery.base import GeneratorMethod, tool
 from discovery.decomposition.robust_pca import robust_pca
-from discovery.jacobian.masks import PARTS, bounding_window, box_mask, part_mask
-from discovery.jacobian.models import eigen_bank, metrics
+from discovery.jacobian.masks import PARTS, box_mask, part_mask
+from discovery.jacobian.models import MetricAt, eigen_bank, metrics
 
 __all__ = ["Region", "region_masks"]
 
@@ -57,6 +56,7 @@ class Region(GeneratorMethod):
         protected: Share of the background's change that `null_space` takes away.
         low_rank: For `null_space`, use the whole `spectrum` or its low-rank part by `robust_pca`.
         chunk: Tangents at a time; by default as many as memory allows.
+        executor: Where Jacobians are taken (`directions.executors`); by default here.
 
     Example:
         >>> from directions.generators import load_generator
@@ -74,6 +74,7 @@ class Region(GeneratorMethod):
     protected: float = 0.9
     low_rank: Literal["spectrum", "robust_pca"] = "spectrum"
     chunk: int | None = None
+    executor: Executor | None = tool()
 
     method: ClassVar[str] = "region"
 
@@ -121,16 +122,18 @@ class Region(GeneratorMethod):
             generator, codes, space=space, region=self.region, mask=mask, landmarks=landmarks
         )
         count = min(self.n_directions, generator.space(space).size)
-        if self.solver == "alone":
-            front = self._cropped(generator, codes, space, masks)
+        alone = self.solver == "alone"
+        sides = masks[:, None] if alone else torch.stack([masks, 1 - masks], 1)
+        at = MetricAt(generator, space, cropped=alone, chunk=self.chunk)
+        total = torch.zeros(())
+        for pair in metrics(at, codes, weights=sides, executor=self.executor):
+            total = total.to(pair) + pair / len(codes)
+        if alone:
+            [front] = total
             spectrum = eigh(front, count=count)
             evidence: list[dict[str, Any]] = [{}] * count
         else:
-            pairs = torch.stack([masks, 1 - masks], 1)
-            both = torch.zeros(())
-            for pair in metrics(generator, codes, space=space, weights=pairs, chunk=self.chunk):
-                both = both.to(pair) + pair / len(codes)
-            front, back = both
+            front, back = total
             spectrum = self._solve(front, back, count)
             evidence = _shares(spectrum, front, back)
         return eigen_bank(
@@ -168,20 +171,6 @@ class Region(GeneratorMethod):
             ties=inside.ties,
             open_end=inside.open_end,
         )
-
-    def _cropped(
-        self, generator: Generator, codes: Tensor, space: str, masks: Float[Tensor, "n h w"]
-    ) -> Float[Tensor, "d d"]:
-        """Mean JᵀJ over the masks' pixels, computing no more of the images than holds them."""
-        total: Tensor | None = None
-        pairs = zip(codes, masks, strict=True)
-        for code, mask in tqdm(pairs, total=len(codes), desc="Jacobians", delay=1, leave=False):
-            top, left, bottom, right = window = bounding_window(mask)
-            model = generator.linearize(code, space=space, window=window)
-            part = metric(model, weights=mask[None, top:bottom, left:right], chunk=self.chunk)[0]
-            total = part / len(codes) if total is None else total + part / len(codes)
-        assert total is not None
-        return total
 
 
 def region_masks(

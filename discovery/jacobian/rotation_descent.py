@@ -16,11 +16,12 @@ from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.errors import LatdirError
+from directions.executors import Executor
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh, signed
 from directions.progress import tqdm
-from discovery.base import GeneratorMethod
-from discovery.jacobian.models import eigen_bank, metrics
+from discovery.base import GeneratorMethod, tool
+from discovery.jacobian.models import MetricAt, eigen_bank, metrics
 
 __all__ = [
     "N_EVALUATION_CODES",
@@ -53,6 +54,7 @@ class RotationMethod(GeneratorMethod):
         batch_size: Codes a step of the descent.
         rate: Learning rate of the descent, in radians.
         chunk: Tangents at a time; by default as many as memory allows.
+        executor: Where Jacobians are taken (`directions.executors`); by default here.
     """
 
     n_directions: int = 20
@@ -62,6 +64,7 @@ class RotationMethod(GeneratorMethod):
     batch_size: int = 8
     rate: float = 0.02
     chunk: int | None = None
+    executor: Executor | None = tool()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,7 +77,8 @@ class RotationMethod(GeneratorMethod):
         """The space, JᵀJ at each code, and the eigenvectors of its mean."""
         space = self.space or generator.default_space("w")
         codes = generator.sample(self.n_codes, seed=seed, space=space)
-        local = torch.stack([*metrics(generator, codes, space=space, chunk=self.chunk)])
+        at = MetricAt(generator, space, chunk=self.chunk)
+        local = torch.stack([*metrics(at, codes, executor=self.executor)])
         return space, local, eigh(local.mean(0)).vectors
 
 

@@ -26,10 +26,11 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
+from directions.executors import Executor
 from directions.generators.base import Generator
 from directions.numerics.eigen import Spectrum, eigh
 from directions.scoring.gradients import score_gradients
-from discovery.base import ScoreMethod
+from discovery.base import ScoreMethod, tool
 from discovery.supervised.robust_means import clipped
 
 __all__ = ["ActiveSubspace", "active_subspace"]
@@ -66,6 +67,7 @@ class ActiveSubspace(ScoreMethod):
         n_directions: Directions for each attribute.
         space: Latent space of the codes; by default the generator's first.
         batch_size: Codes at a time; bounds the memory.
+        executor: Where gradients are taken (`directions.executors`); by default here.
 
     Example:
         >>> from directions.planted.world import planted
@@ -82,6 +84,7 @@ class ActiveSubspace(ScoreMethod):
     n_directions: int = 3
     space: str | None = None
     batch_size: int = 32
+    executor: Executor | None = tool()
 
     def discover(
         self,
@@ -126,6 +129,7 @@ class ActiveSubspace(ScoreMethod):
             attributes=names,
             space=space.name,
             batch_size=self.batch_size,
+            executor=self.executor,
         )
         prior = generator.prior(space.name)
         directions = []

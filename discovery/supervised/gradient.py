@@ -37,10 +37,11 @@ from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, logit
 from directions.direction import Direction
 from directions.errors import LatdirError, SamplesError
+from directions.executors import Executor
 from directions.generators.base import Generator
 from directions.scoring.gradients import ScoreGradients, score_gradients
 from directions.space import Prior
-from discovery.base import ScoreMethod
+from discovery.base import ScoreMethod, tool
 from discovery.sampling.samples import Samples
 from discovery.supervised.robust_means import CENTERS, Center, clipped
 
@@ -66,6 +67,7 @@ class Gradient(ScoreMethod):
         consistency: Share of the codes on which a coordinate's gradient must have the direction's
             sign, 0.75 as in StyleMC (Kocasari et al. 2022, arXiv:2112.08493); the direction is 0
             in all others. For spaces whose coordinates mean something, such as styles.
+        executor: Where gradients are taken (`directions.executors`); by default here.
 
     Example:
         >>> from directions.planted.world import planted
@@ -83,6 +85,7 @@ class Gradient(ScoreMethod):
     space: str | None = None
     batch_size: int = 32
     consistency: float = 0.0
+    executor: Executor | None = tool()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -141,6 +144,7 @@ class Gradient(ScoreMethod):
             attributes=names,
             space=space.name,
             batch_size=self.batch_size,
+            executor=self.executor,
         )
         prior = generator.prior(space.name)
         directions = []

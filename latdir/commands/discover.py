@@ -16,7 +16,8 @@ from typer.core import TyperGroup
 from directions.errors import LatdirError
 from discovery.registry import METHODS, describe, find_method, methods
 from latdir.commands.text import MODEL, MODEL_HELP, load_model
-from latdir.options import DeviceName, split_names
+from latdir.executing import Executing
+from latdir.options import DeviceName, flags_of, split_names
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class _Discovery:
         found = describe(name)
         declared = inspect.signature(found.family.discover).parameters
         self.__name__, self.name, self.settings = name, name, found.settings
+        self.executes = found.executes
         self.inputs = {key: INPUTS[key] for key in declared if key != "self"}
         flags = [
             _flag(key, flag.type, flag.help, _first(flag.default, declared[key].default))
@@ -166,6 +168,8 @@ class _Discovery:
         if any(flag.model for flag in self.inputs.values()):
             where = inspect.Parameter("device", kind, default="auto", annotation=DeviceName)
             flags.append(where)
+        if self.executes:
+            flags += flags_of(Executing)
         flags.append(inspect.Parameter("as_json", kind, default=False, annotation=Json))
         self.__signature__ = inspect.Signature(flags)
         self.__annotations__ = {flag.name: flag.annotation for flag in flags}
@@ -179,6 +183,9 @@ class _Discovery:
             for key, flag in self.inputs.items()
         }
         settings = {f.name: _parsed(given[f.name], f.type) for f in self.settings}
+        if self.executes:
+            where = {flag.name: given[flag.name] for flag in flags_of(Executing)}
+            settings["executor"] = Executing(**where).made()
         bank = find_method(self.name)(**settings).discover(**inputs)
         bank.save(out)
         _show(bank, out, as_json=as_json)

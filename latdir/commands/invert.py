@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from directions.errors import LatdirError
+from latdir.executing import Executing
 from latdir.messages import in_command
 from latdir.options import DeviceName, GeneratorName, Seed, split_names, with_flags
 from latdir.output import Json, say, table
@@ -98,6 +99,7 @@ def invert(
     search: Search,
     seed: Seed = 0,
     device: DeviceName = "auto",
+    where: Executing,
     as_json: Json = False,
 ) -> None:
     """Find the codes of photographs, and say how well the generator can make them.
@@ -106,7 +108,7 @@ def invert(
     """
     import torch
 
-    from directions import grid, load_encoder, load_generator, save_png
+    from directions import Rendering, grid, load_encoder, load_generator, save_png
     from directions import invert as invert_
     from directions.inversion import save_inversion
 
@@ -126,7 +128,10 @@ def invert(
         typer.echo(f"latdir: left out: {in_command(str(problem))}", err=True)
     images = torch.cat([photo.image for photo in opened])
     start = None if search.encoder is None else load_encoder(search.encoder, generator=made)
-    found = invert_(made, images, space=search.space, solver=search.solver, start=start, seed=seed)
+    found = invert_(
+        made, images, space=search.space, solver=search.solver, start=start, seed=seed,
+        rendering=Rendering(executor=where.made()),
+    )  # fmt: skip
     pairs = torch.stack([images, found.reconstruct()], 1).cpu()
     names = [photo.name for photo in opened]
     save_png(grid(pairs, columns=["photograph", found.space], rows=names, tile=128), out)

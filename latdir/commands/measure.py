@@ -13,6 +13,7 @@ import typer
 from analysis.registry import MEASURES
 from directions.errors import LatdirError
 from latdir.cache import keeping_scores
+from latdir.executing import Executing
 from latdir.options import (
     AttributeNames,
     BankFile,
@@ -80,6 +81,7 @@ def effects(
     step: Annotated[float, typer.Option(help="Length of the step, in sigma.")] = 2.0,
     out: Annotated[Path | None, typer.Option(help=".json, .png, .pdf or .svg to write.")] = None,
     models: JudgedModels,
+    where: Executing,
     as_json: Json = False,
 ) -> None:
     """Measure the effect of each direction on the attributes, on held-out codes."""
@@ -96,7 +98,7 @@ def effects(
         count=count,
         step=step,
         judge=models.second(),
-        rendering=models.rendering(),
+        rendering=models.rendering(executor=where.made()),
     )
     data = measured.as_dict() | {"left_out": rest}
     if out is not None and out.suffix == ".json":
@@ -130,6 +132,7 @@ def evaluate(
     null: Annotated[int, typer.Option(help="Random directions.", min=3)] = 16,
     measures: MeasureCounts,
     models: JudgedModels,
+    where: Executing,
     as_json: Json = False,
 ) -> None:
     """Measure all there is to measure of a bank: effects, leakage, accuracy.
@@ -150,7 +153,7 @@ def evaluate(
         null=null,
         measures=measures,
         judge=models.second(),
-        rendering=models.rendering(),
+        rendering=models.rendering(executor=where.made()),
     )
     columns, data = found.columns(), found.as_dict() | {"left_out": rest}
     if out is not None:
@@ -187,6 +190,7 @@ def compare(
     identity: Annotated[bool, typer.Option(help="Measure identity too, if possible.")] = True,
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     models: JudgedModels,
+    where: Executing,
     as_json: Json = False,
 ) -> None:
     """Set banks side by side on the same held-out codes, at equal effect."""
@@ -219,7 +223,7 @@ def compare(
         at=EqualEffect(change=change),
         count=count,
         embed=embedding(scorer) if identity else None,
-        rendering=models.rendering(),
+        rendering=models.rendering(executor=where.made()),
         judge=models.second(),
     )
     data = found.as_dict()
@@ -259,6 +263,7 @@ def report(
     count: Annotated[int, typer.Option(help="Held-out codes.", min=2)] = 128,
     measures: MeasureCounts,
     models: JudgedModels,
+    where: Executing,
     as_json: Json = False,
 ) -> None:
     """Measure a bank and write one self-contained HTML page about it."""
@@ -273,7 +278,7 @@ def report(
         count=count,
         measures=measures,
         judge=models.second(),
-        rendering=models.rendering(),
+        rendering=models.rendering(executor=where.made()),
     )
     found.report(out, made)
     said = {"report": str(out), "remarks": found.as_dict()["remarks"], "left_out": rest}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from directions.errors import LatdirError
+from latdir.executing import Executing
 from latdir.options import DeviceName, GeneratorName, Models, Seed, split_names, with_flags
 from latdir.output import Json, say, table
 
@@ -24,6 +25,7 @@ def sample(
         str, typer.Option(help="Folder for the shards, or s3://…; run again to resume.")
     ],
     models: Models,
+    where: Executing,
     count: Annotated[str, typer.Option(help="Number of samples, or `auto`.")] = "auto",
     seed: Seed = 0,
     attributes: Annotated[str | None, typer.Option(help="Comma-separated names.")] = None,
@@ -44,7 +46,7 @@ def sample(
         out=out,
         attributes=wanted,
         space=space,
-        rendering=models.rendering(truncation=truncation),
+        rendering=models.rendering(truncation=truncation, executor=where.made()),
     )
     _summarize(made, out, as_json=as_json)
 

@@ -14,6 +14,8 @@ from PIL import Image
 import latdir
 from directions import DirectionBank, save_png
 from discovery import METHODS, find_method
+from latdir.executing import Executing
+from tests.turned import Turned
 
 HELP = ("discover --help", "discover pca --help", "discover clip_mapper --help")
 
@@ -131,9 +133,22 @@ def test_every_method_has_its_flags(run, method: str) -> None:
     assert code == 0, err
     for field in dataclasses.fields(find_method(method)):
         if field.name not in find_method(method)().config:
-            assert f"--{field.name.replace('_', '-')} " not in out
+            shown = f"--{field.name.replace('_', '-')} " in out
+            assert shown == (field.name == "executor")
             continue
         assert f"--{field.name.replace('_', '-')[:10]}" in out
+
+
+def test_workers_of_a_method_reach_it(run, tmp_path: Path, monkeypatch) -> None:
+    made: list[Executing] = []
+    monkeypatch.setattr(Executing, "made", lambda where: made.append(where) or Turned())
+    wanted = "discover pca --generator mine:generator --n-codes 500 --batch-size 100 "
+    for flags in ("--workers 2 --out there.safetensors", "--out here.safetensors"):
+        code, _, err = run(wanted + flags)
+        assert code == 0, err
+    assert made == [Executing(workers=2), Executing()]
+    there, here = (DirectionBank.load(tmp_path / f"{n}.safetensors") for n in ("there", "here"))
+    assert torch.equal(there.matrix(), here.matrix())
 
 
 def test_a_method_without_labels_runs(run, tmp_path: Path) -> None:

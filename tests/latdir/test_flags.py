@@ -11,7 +11,7 @@ import typer
 
 from discovery import find_method
 from discovery.base import LabelMethod
-from discovery.registry import methods
+from discovery.registry import describe, methods
 from latdir.cli import app
 from tests.latdir.test_cache import MODELS, STOPPING
 
@@ -27,6 +27,9 @@ CHOOSING = {
     "clip_boundary", "clip_global", "decurved", "disco", "latent_clr", "pca", "stylespace",
     "voynov_babenko", "warped_gan_space",
 }  # fmt: skip
+
+# What maps over codes or images, beside methods that say so themselves.
+MAPPING = {"sample", "effects", "evaluate", "compare", "report", "invert"}
 
 
 def commands(group: Any, name: str = "") -> Iterator[tuple[str, set[str]]]:
@@ -56,8 +59,16 @@ def test_a_command_that_scores_or_draws_images_takes_a_precision(command: str):
     assert ("--precision" in COMMANDS[command]) == wanted
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_maps_over_codes_or_images_takes_workers(command: str):
+    group, _, name = command.partition(" ")
+    wanted = describe(name).executes if group == "discover" else command in MAPPING
+    flags = {"--executor", "--workers", "--address", "--num-gpus"}
+    assert flags & COMMANDS[command] == (flags if wanted else set())
+
+
 def test_the_lists_above_name_commands_that_exist():
-    assert set(COMMANDS) >= FILES_ONLY | NO_IMAGES
+    assert set(COMMANDS) >= FILES_ONLY | NO_IMAGES | MAPPING
     assert {f"discover {name}" for name in CHOOSING} <= set(COMMANDS)
 
 

@@ -8,7 +8,8 @@ import pytest
 import typer
 
 from directions import LatdirError, Local, Processes, Ray
-from latdir.options import Flags, Models, with_flags
+from latdir.executing import Executing
+from latdir.options import Flags, with_flags
 
 Level = Annotated[int, typer.Option(help="A level.", min=0)]
 
@@ -76,7 +77,7 @@ def test_the_command_gets_the_object_back(command):
     ],
 )
 def test_flags_choose_where_images_are_made(given, executor) -> None:
-    assert Models(**given).rendering().executor == executor
+    assert Executing(**given).made() == executor
 
 
 @pytest.mark.parametrize(
@@ -88,4 +89,4 @@ def test_flags_choose_where_images_are_made(given, executor) -> None:
 )
 def test_flags_of_executors_that_do_not_go_together(given, message: str) -> None:
     with pytest.raises(LatdirError, match=message):
-        Models(**given).rendering()
+        Executing(**given).made()

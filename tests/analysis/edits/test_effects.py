@@ -1,5 +1,4 @@
 import json
-import pickle
 from dataclasses import replace
 
 import pytest
@@ -8,10 +7,9 @@ import torch
 from analysis import effects_of, measure_curves, measure_effects, pixel_features
 from directions import LatdirError, Rendering
 from directions.classifiers.base import Attribute
-from directions.executors import Executor
-from directions.executors.sending import Worker, packed
 from directions.seeds import HELD_OUT_SEED
 from tests.analysis.measured import Altered, bank_of, curves, true_bank
+from tests.turned import Turned
 from tests.worlds import world
 
 
@@ -192,15 +190,6 @@ def test_refusals():
         effects.at("factor_0", "smile")
     with pytest.raises(LatdirError, match="amount 3 was not measured: there are 0, 2"):
         effects_of(effects.curves, step=3.0)
-
-
-class Turned(Executor):
-    """Sends function, tasks and results through bytes, as other processes are reached."""
-
-    def map(self, function, tasks):
-        worker = Worker(packed(function))
-        for task in tasks:
-            yield pickle.loads(worker(pickle.dumps(task)))
 
 
 @pytest.mark.parametrize("embed", [None, pixel_features])

@@ -17,6 +17,7 @@ from directions.inversion import Gray, Ridge, invert_folder
 from directions.inversion.batches import Job
 from directions.scoring.rendering import Rendering
 from tests.directions.inversion.worlds import bent, pair
+from tests.turned import Turned
 
 folders = sys.modules["directions.inversion.folders"]
 FOURS = Rendering(batch_size=4, progress=False)
@@ -54,6 +55,22 @@ def test_a_run_interrupted_at_every_batch_ends_as_one_that_was_not(tmp_path, mon
     monkeypatch.setattr(folders, "invert", None)  # nothing is left to invert
     same(invert_folder(world, named(images), tmp_path / "b", start=start, rendering=FOURS), whole)
     assert not list((tmp_path / "b").glob("*.tmp"))
+
+
+@pytest.mark.parametrize("start", [Ridge(count=128), "mean"])
+def test_codes_are_the_same_wherever_batches_are_inverted(tmp_path, start):
+    world = bent()
+    _, images = pair(world, 3)
+    far = Rendering(batch_size=2, progress=False, executor=Turned())
+    near = Rendering(batch_size=2, progress=False)
+    given = {"start": start, "rendering": near}
+    whole = directions.invert(world, images, **given)
+    same(directions.invert(world, images, **{**given, "rendering": far}), whole)
+    twice = [*named(images), ("again.png", images[0])]
+    there = invert_folder(world, twice, tmp_path / "a", start=start, rendering=far)
+    same(there, invert_folder(world, twice, tmp_path / "b", start=start, rendering=near))
+    torch.testing.assert_close(there.codes[:3], whole.codes, rtol=0, atol=0)
+    assert len(list((tmp_path / "a").glob("inversions-*"))) == 2
 
 
 def test_images_that_are_added_are_inverted_alone(tmp_path, monkeypatch):
@@ -145,6 +162,7 @@ import sys, torch
 from directions.inversion import Ridge, invert_folder
 from directions.scoring.rendering import Rendering
 from tests.directions.inversion.worlds import bent, pair
+from tests.turned import Turned
 torch.set_num_threads(1)
 _, images = pair(bent(), 256)
 invert_folder(bent(), [(str(i), x) for i, x in enumerate(images)], sys.argv[1],

@@ -8,7 +8,7 @@ import torch
 from directions.errors import LatdirError
 from directions.numerics.jacobian import columns
 from directions.planted.world import planted
-from discovery.jacobian.models import image_models, map_model, metrics
+from discovery.jacobian.models import MetricAt, image_models, map_model, metrics
 from tests.worlds import Mapped
 
 
@@ -35,11 +35,11 @@ def test_of_the_mapping(mapped) -> None:
 def test_in_another_space(mapped) -> None:
     z = mapped.sample(1, seed=0)
     w = mapped.map(z, "z", "w")
-    in_z, in_w = next(metrics(mapped, z)), next(metrics(mapped, w, space="w"))
+    [in_z], [in_w] = metrics(MetricAt(mapped), z), metrics(MetricAt(mapped, "w"), w)
     a = mapped._matrix.double()
     assert torch.allclose(a.T @ in_w @ a, in_z, atol=1e-5 * float(in_z.max()))
 
 
 def test_codes_of_another_space_are_refused() -> None:
     with pytest.raises(LatdirError, match=r"codes of space 'z' have shape \[n, 32\]"):
-        next(metrics(planted(size=8), torch.zeros(1, 5)))
+        next(metrics(MetricAt(planted(size=8)), torch.zeros(1, 5)))

@@ -9,7 +9,7 @@ import torch
 
 from directions.errors import LatdirError
 from directions.planted.world import planted
-from discovery.jacobian.models import metrics
+from discovery.jacobian.models import MetricAt, metrics
 from discovery.jacobian.orojar import OroJaR, _orojar_penalty
 from discovery.jacobian.rotation_descent import descend
 from tests.worlds import equal_gains, matched
@@ -20,7 +20,7 @@ class TestPenalty:
         """Averaged over all sign vectors, the estimate is exact."""
         generator = equal_gains(bend=0.8)
         codes = generator.sample(1, seed=0)
-        metric = next(metrics(generator, codes))
+        metric = next(metrics(MetricAt(generator), codes))
         signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 6)
         n = len(signs)
         first, second = signs.repeat_interleave(n, 0), signs.repeat(n, 1)

@@ -1,7 +1,6 @@
 """PCA of planted worlds, of layers, and of the official code's own samples."""
 
 import logging
-import pickle
 
 import numpy as np
 import pytest
@@ -10,8 +9,6 @@ from torch import nn
 
 from directions import load_generator
 from directions.errors import LatdirError
-from directions.executors import Executor
-from directions.executors.sending import Worker, packed
 from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
 from directions.planted.world import planted
@@ -19,6 +16,7 @@ from directions.scoring.activations import layer_activations, layer_names
 from directions.space import Space
 from discovery.unsupervised.pca import PCA
 from tests.parity import FIXTURES
+from tests.turned import Turned
 
 FIXTURE = FIXTURES / "ganspace_stylegan2/pca.npz"
 
@@ -237,12 +235,3 @@ def test_a_pool_sums_the_same_covariance() -> None:
     assert torch.equal(here.discover(world).matrix(), there.discover(world).matrix())
     with pytest.raises(LatdirError, match="activations are read in this process: leave the"):
         PCA(layer="relu.0", executor=Turned()).discover(load_generator("digiface64"))
-
-
-class Turned(Executor):
-    """Sends function, tasks and results through bytes, as other processes are reached."""
-
-    def map(self, function, tasks):
-        worker = Worker(packed(function))
-        for task in tasks:
-            yield pickle.loads(worker(pickle.dumps(task)))
