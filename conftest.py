@@ -11,14 +11,20 @@ PACKAGES = ("directions", "discovery", "analysis", "latdir")
 
 # No test reads scores that another run has kept.
 os.environ["LATDIR_CACHE"] = "off"
+# Nor does any outlive a power cut, so none waits until its files are on the disk.
+os.fsync = lambda handle: None
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Import every module once, after jaxtyping's import hook is in place.
 
     Otherwise pytest's importlib mode would execute a module again when its package imports it,
     and a class would differ from itself.
     """
+    if session.config.getoption("numprocesses", None) and not hasattr(
+        session.config, "workerinput"
+    ):
+        return  # this process only hands out what the workers run
     importlib.import_module("directions.memory").keep_freed_memory()
     for package in PACKAGES:
         root = importlib.import_module(package)

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import LinearSVC
 
-from directions import Rendering, load_classifier, load_generator
+from directions import load_generator
 from directions.bank import DirectionBank
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
@@ -24,7 +24,6 @@ from discovery.estimators.held_out import auc, evidence, spearman
 from discovery.estimators.linear import lda, mean_difference, ridge
 from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
-from discovery.sampling.sampler import sample
 from discovery.sampling.samples import Samples
 from discovery.supervised.boundary import Boundary, Estimator
 from discovery.supervised.labels import interfacegan_rows
@@ -448,10 +447,11 @@ def test_a_bank_of_boundaries_can_be_saved(tmp_path):
 
 @pytest.mark.parametrize(("name", "space"), [("digiface64", "z"), ("styleface64", "w")])
 def test_sigma_is_the_priors_however_few_the_rows(name, space):
-    generator, faces = load_generator(name), load_classifier("faces+pixels")
-    attributes, pinned = ["smiling", "brightness"], Rendering(1.0, "float32", 64, False)
-    whole = sample(generator, faces, 1000, seed=0, attributes=attributes, space=space,
-                   rendering=pinned)  # fmt: skip
+    generator = load_generator(name)
+    codes = generator.sample(1000, seed=0, space=space)
+    truth = torch.randn(2, codes.shape[1], generator=torch.Generator().manual_seed(1))
+    scores = codes @ truth.T + torch.randn(1000, 2, generator=torch.Generator().manual_seed(2))
+    whole = Samples.from_arrays(codes, scores, ["a0", "a1"], generator=generator, space=space)
     for n in (20, 30, 60, 100, 150, 200, 1000):
         for estimator in ("ridge", "mean_difference"):
             method = Boundary(estimator=estimator, bootstrap=0, validation=0.0)
