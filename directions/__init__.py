@@ -53,7 +53,15 @@ if TYPE_CHECKING:
         train_encoder,
     )
     from directions.inversion.invert import invert
-    from directions.inversion.tuning import Deltas, Pivotal, Tuning, tune
+    from directions.inversion.tuning import (
+        Deltas,
+        Pivotal,
+        Rewriter,
+        Rewriting,
+        Tuning,
+        rewrite,
+        tune,
+    )
     from directions.memory import keep_freed_memory
     from directions.photographs.photograph import Photograph, open_photograph
     from directions.progress import progress_bars
@@ -73,6 +81,7 @@ __all__ = [
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
     "Processes", "Ray", "load_encoder", "save_encoder", "train_encoder", "EncoderRecipe",
     "EncoderTraining", "Schedule", "tune", "Deltas", "Pivotal", "Tuning",
+    "rewrite", "Rewriter", "Rewriting",
     "strongest_channels", "mix_styles", "transfer_region", "WeightDirection",
 ]  # fmt: skip
 

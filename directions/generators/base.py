@@ -17,6 +17,7 @@ from directions.devices import Movable, sent
 from directions.errors import LatdirError, SpaceError, UnknownNameError, not_a
 from directions.fingerprints import Precision
 from directions.generators.checks import check_seed
+from directions.generators.layers import Activations
 from directions.generators.space_profiles import PROFILE_CODES, SpaceProfiles, readable
 from directions.numerics.linearized import Linearized, Window, linearize
 from directions.numerics.linearized_batch import LinearizedBatch, linearize_batch
@@ -370,6 +371,16 @@ class Generator(Movable, ABC):
         """
         raise LatdirError(
             f"{self.name} has no weights that can be tuned: DCGANs, StyleGAN2 and StyleGAN do"
+        )
+
+    def activations(self, codes: Float[Tensor, "n ..."], key: str, space: str) -> Activations:
+        """What enters one of the `tunable` layers and what leaves it, differentiable.
+
+        Raises:
+            LatdirError: The generator's layers cannot be looked into, or it has no such one.
+        """
+        raise LatdirError(
+            f"{self.name}'s layers cannot be looked into: those of DCGANs and StyleGAN2 can"
         )
 
     @checked

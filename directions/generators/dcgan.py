@@ -28,6 +28,7 @@ from directions.devices import Device, resolve_device
 from directions.errors import CheckpointError, SpaceError
 from directions.fingerprints import Precision, fingerprint
 from directions.generators.base import Generator
+from directions.generators.layers import Activations, check_key
 from directions.numerics.linearized import (
     Linearized,
     Window,
@@ -204,6 +205,22 @@ class DCGAN(Generator):
             for i, layer in enumerate(self._layers)
         )
         return made
+
+    def activations(self, codes: Float[Tensor, "n d"], key: str, space: str = "z") -> Activations:
+        """As `Generator.activations`; outputs are before the ReLU."""
+        check_key(self.name, self.tunable, key)
+        x, last = self.check(codes, space)[:, :, None, None], int(key.split(".")[1])
+        chain = self._layers[: last + 1]
+        for i, layer in enumerate(chain):
+            before = x if i == 0 else functional.relu(x)
+            x = functional.conv_transpose2d(
+                before,
+                layer.folded.to(codes),
+                layer.bias.to(codes),
+                stride=1 if i == 0 else 2,
+                padding=0 if i == 0 else 1,
+            )
+        return Activations(before, x, 0)
 
     def style_matrices(self, layers: tuple[int, ...] | None = None) -> list[Tensor]:
         """The first layer, batch norm folded in: `[out · k · k, d]`.

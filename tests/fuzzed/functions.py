@@ -11,7 +11,7 @@ from PIL import Image
 import analysis
 from directions.classifiers.clip.prompts import Prompt
 from directions.inversion.encoders import Schedule
-from directions.inversion.tuning import Pivotal
+from directions.inversion.tuning import Pivotal, Rewriter
 from directions.photographs.alignment import Similarity
 from tests.directions.inversion.encoders.files import encoder_file
 from tests.fuzzed.world import NAMES, QUIET
@@ -115,6 +115,13 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "form": "channel", "rank": 2, "steps": 3, "rate": 1e-3, "locality": 0.5,
                 "others": 2, "goal": 30.0, "falling": False,
             },
+            "rewrite": {
+                "generator": w.tunable, "layer": "layers.0.weight",
+                "codes": w.tunable.sample(1, seed=2), "regions": torch.ones(1, 8, 8) > 0,
+                "value": w.tunable.sample(1, seed=3), "source": torch.ones(1, 8, 8) > 0,
+                "space": "z", "method": Rewriter(steps=1), "name": "mine", "progress": False,
+            },
+            "Rewriter": {"rank": 2, "steps": 3, "rate": 0.1},
             "load_encoder": {
                 "path": encoder_file(w.folder), "generator": None, "kind": "psp",
                 "noise": "const", "device": "cpu",

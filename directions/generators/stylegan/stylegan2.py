@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from directions.generators.layers import Activations
 from directions.generators.progressive import EPSILON, GAIN, NEGATIVE_SLOPE, pixel_norm
 from directions.generators.stylegan.network import StyleNetwork
 from directions.generators.stylegan.resample import blur_transposed, upsample2
@@ -34,6 +35,7 @@ __all__ = [
     "StyleGAN2Config",
     "Synthesis",
     "ToRGB",
+    "Watched",
     "convolve",
     "laid_out",
 ]
@@ -305,6 +307,38 @@ class PlainSynthesis(Synthesis):
         rgb = self.network.rgb(name)
         colors = functional.conv2d(x * self.styles[name][:, :, None, None], rgb.kernel(x.dtype))
         return self.bounded(colors + rgb.bias[:, None, None].to(x.dtype), 1.0)
+
+
+class Watched(PlainSynthesis):
+    """A synthesis that notes what enters and leaves one of its layers, and stops there."""
+
+    def at(self, name: str) -> Activations:
+        """Features at the layer of that style name."""
+        self.wanted = name
+        self.seen: list[Activations] = []
+        first = next(iter(self.styles.values()))
+        x = self.network.const.to(first.dtype).expand(len(first), -1, -1, -1)
+        image = None
+        for k in range(len(self.config.channels)):
+            x, image = self.blocks(x, image, start=k, stop=k + 1)
+            if self.seen:
+                break
+        return self.seen[0]
+
+    def convolve(self, x: Tensor, name: str, *, gain: float) -> Tensor:
+        """As `Synthesis.convolve`."""
+        made = super().convolve(x, name, gain=gain)
+        return self._noted(x, name, made)
+
+    def to_rgb(self, x: Tensor, name: str) -> Tensor:
+        """As `Synthesis.to_rgb`."""
+        return self._noted(x, name, super().to_rgb(x, name))
+
+    def _noted(self, x: Tensor, name: str, made: Tensor) -> Tensor:
+        if name == self.wanted:
+            modulated = x * self.styles[name][:, :, None, None]
+            self.seen.append(Activations(modulated, made, 1))
+        return made
 
 
 def convolve(x: Tensor, weight: Float[Tensor, "o i 3 3"], *, up: bool, taps: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor
 from directions import zoo
 from directions.devices import Device
 from directions.fingerprints import Precision
+from directions.generators.layers import Activations, check_key
 from directions.generators.stylegan.generator import StyleGenerator
-from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config
+from directions.generators.stylegan.stylegan2 import StyleGAN2, StyleGAN2Config, Watched
 from directions.generators.stylegan.stylegan2_inference import prepare
 from directions.generators.stylegan.stylegan2_jacobian import footprint, linearize_synthesis
 from directions.numerics.linearized import Linearized, Window
@@ -60,6 +61,17 @@ class StyleGAN2Generator(StyleGenerator):
         codes = codes.float() if codes.dtype == torch.float16 else codes
         styles = linearize_batch(lambda points: self.map(points, name, "s"), codes)
         return linearize_synthesis(self._networks(codes.dtype), styles, noise=self.noise)
+
+    def activations(self, codes: Float[Tensor, "n ..."], key: str, space: str = "z") -> Activations:
+        """As `Generator.activations`; inputs are modulated, outputs after the activation."""
+        paths = {f"{self.network.module_path(n)}.weight": n for n in self.network.style_names}
+        check_key(self.name, paths, key)
+        self.check(codes, space)
+        styles = codes if space == "s" else self._map(codes, space, "s")
+        parts = torch.split(styles, list(self.network.style_sizes), 1)
+        network = self._networks(codes.dtype)
+        named = dict(zip(network.style_names, parts, strict=True))
+        return Watched(network, named, noise=self.noise).at(paths[key])
 
 
 def styleface64(*, device: Device = "cpu") -> StyleGAN2Generator:
