@@ -11,7 +11,7 @@ fit for each of 50 bootstrap replicates.
 *Sums* is `Boundary`. `--grow` labels codes of a
 generator whose images cost nothing into a folder, a part after the other, finds the boundaries
 from it in a process of its own, and tells seconds and the largest memory that process had. Every
-part resumes, and what was measured is kept in `<folder>/measured.json`.
+part resumes: call it again until all sizes are stored.
 """
 
 from __future__ import annotations
@@ -201,10 +201,9 @@ def grow(options: argparse.Namespace) -> None:
     """Samples and boundaries of each size, as far as the seconds reach."""
     until = time.perf_counter() + options.seconds
     signal.signal(signal.SIGALRM, signal.default_int_handler)
-    path = options.folder / "measured.json"
-    measured = json.loads(path.read_text()) if path.exists() else {}
+    measured = json.loads(STORED.read_text()).get("grow", {}) if STORED.exists() else {}
     for n in options.grow:
-        if str(n) in measured:
+        if f"{n} x {SIZE} x {ATTRIBUTES} {options.estimator}" in measured:
             continue
         started = time.perf_counter()
         # As by a person who presses Ctrl-C: what is there is kept.
@@ -216,15 +215,18 @@ def grow(options: argparse.Namespace) -> None:
             print(f"{error}", flush=True)
             return
         signal.alarm(0)
-        print(f"{n} rows sampled in {time.perf_counter() - started:.0f} s", flush=True)
+        taken = time.perf_counter() - started
+        print(f"{n} rows sampled in {taken:.0f} s", flush=True)
+        if taken > options.seconds / 4:
+            print("call it again to find their boundaries")
+            return
         made = subprocess.run(
             [sys.executable, __file__, "--find", str(n), "--folder", str(options.folder),
              "--estimator", options.estimator],
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
-        measured[str(n)] = json.loads(made)
-        path.write_text(json.dumps(measured, indent=1) + "\n")
-        print(n, measured[str(n)], flush=True)
+        print(n, made, flush=True)
+        keep("grow", f"{n} x {SIZE} x {ATTRIBUTES} {options.estimator}", json.loads(made))
 
 
 def found(folder: Path, n: int, estimator: str) -> dict[str, float]:
@@ -233,10 +235,11 @@ def found(folder: Path, n: int, estimator: str) -> dict[str, float]:
     stored = samples.chunks()
     stored.count = n
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
+    started, processor = time.perf_counter(), time.process_time()
     bank = Boundary(estimator=estimator).discover(samples)  # type: ignore[arg-type]
     return {
-        "seconds": time.perf_counter() - started,
+        "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(time.process_time() - processor, 1),
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "before_gb": before / 2**20,
         "cone_degrees": float(bank["a0"].evidence["cone_degrees"]),

@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "site"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
+# Classes some of whose members are defined in base classes that are not public.
+PARTED = ("Samples",)
 LINK = re.compile(r"(\]\()(?!https?:|#|<|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 
 # Generator and settings of each method's example, small enough for a build of a minute.
@@ -233,7 +235,8 @@ def api(package: Any) -> str:
         if isinstance(found, type) and issubclass(found, Exception):
             kind = "exception"
         lines += [f".. auto{kind}:: {package.__name__}.{name}"]
-        lines += ["   :members:", ""] if kind == "class" else [""]
+        lines += ["   :members:"] if kind == "class" else []
+        lines += ["   :inherited-members:", ""] if name in PARTED else [""]
         assert name in homes or name in vars(package), name
     return "\n".join(lines)
 
