@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from discovery.learned.latent2im import Latent2im
     from discovery.learned.latent_clr import LatentCLR
     from discovery.learned.plugen import PluGeN
+    from discovery.learned.potential_flow import PotentialFlow
     from discovery.learned.voynov_babenko import VoynovBabenko
     from discovery.learned.warped_gan_space import WarpedGANSpace
     from discovery.sampling.sampler import Auto, Interrupted, sample
@@ -56,8 +57,8 @@ __all__ = [
     "Answers", "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper",
     "ClipOptimize", "ConditionalFlow", "ConditionalMean", "DeCurvEd", "DisCo", "GlobalBasis",
     "GradCtrl", "Gradient", "HessianPenalty", "Latent2im", "LatentCLR", "Lesson", "LocalBasis",
-    "LocalChannels", "OroJaR", "PCA", "PluGeN", "RandomDirections", "Region", "SeFa", "StyleSpace",
-    "Teach", "Transforms", "VoynovBabenko", "Walks", "WarpedGANSpace",
+    "LocalChannels", "OroJaR", "PCA", "PluGeN", "PotentialFlow", "RandomDirections", "Region",
+    "SeFa", "StyleSpace", "Teach", "Transforms", "VoynovBabenko", "Walks", "WarpedGANSpace",
     "WeightContrast", "WeightHessian", "WeightSVD",
 ]  # fmt: skip
 

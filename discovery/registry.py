@@ -219,6 +219,13 @@ METHODS: dict[str, MethodEntry] = {
         "Without labels, where straight directions may not do: paths may bend with the code, and "
         "the evidence says by how much they do.",
     ),
+    "potential_flow": MethodEntry(
+        "discovery.learned.potential_flow:PotentialFlow",
+        "mean steps of flows along gradients that change with time, trained to be told apart",
+        "Potential flows, Song et al. 2023, arXiv:2304.12944",
+        "Without labels, where a path may turn as it goes on: codes start at rest and move as "
+        "waves do.",
+    ),
     "disco": MethodEntry(
         "discovery.learned.disco:DisCo",
         "directions whose changes an encoder sees as alike within one and unlike between two",

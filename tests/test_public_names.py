@@ -24,7 +24,7 @@ PINNED = {
         ActiveSubspace Answers Boundary Lesson Teach ClipBoundary ClipGlobal ClipGradient ClipMapper
         ClipOptimize ConditionalFlow ConditionalMean DeCurvEd DisCo GlobalBasis GradCtrl Gradient
         HessianPenalty Latent2im LatentCLR LocalBasis LocalChannels METHODS OroJaR PCA PluGeN
-        RandomDirections Region Samples SeFa StyleSpace Transforms VoynovBabenko Walks
+        PotentialFlow RandomDirections Region Samples SeFa StyleSpace Transforms VoynovBabenko Walks
         WarpedGANSpace WeightContrast WeightHessian WeightSVD find_method sample
     """,
     "analysis": """

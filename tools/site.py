@@ -60,6 +60,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "clip_mapper": ("digiface64", "z", "steps=30"),
     "voynov_babenko": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
     "warped_gan_space": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
+    "potential_flow": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
     "decurved": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
     "disco": ("digiface64", "z", "n_directions=4, n_codes=256, steps=40"),
     "latent_clr": ("digiface64", "z", 'n_directions=4, steps=20, layer="relu.1"'),

@@ -11,10 +11,11 @@ from directions.paths.flow import FlowPath
 from directions.paths.instance import InstancePath
 from directions.paths.mapper import MapperPath
 from directions.paths.neural_walk import NeuralWalk
+from directions.paths.potential import PotentialPath
 from directions.paths.unit_step import UnitStepPath
 from directions.paths.warp import WarpPath
 
 __all__ = [
     "CodeGradientPath", "CoordinatePath", "CurvedPath", "FlowPath", "InstancePath", "MapperPath",
-    "NeuralWalk", "StoredPath", "UnitStepPath", "WarpPath", "load_path",
+    "NeuralWalk", "PotentialPath", "StoredPath", "UnitStepPath", "WarpPath", "load_path",
 ]  # fmt: skip

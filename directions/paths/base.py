@@ -38,6 +38,7 @@ KINDS = {
     "flow": "directions.paths.flow:FlowPath",
     "instance": "directions.paths.instance:InstancePath",
     "neural_walk": "directions.paths.neural_walk:NeuralWalk",
+    "potential": "directions.paths.potential:PotentialPath",
     "unit_step": "directions.paths.unit_step:UnitStepPath",
     "warp": "directions.paths.warp:WarpPath",
 }

@@ -56,6 +56,12 @@ class Mover(nn.Module):
         """Flat codes, each moved along its direction by its amount."""
         raise NotImplementedError
 
+    def penalty(
+        self, codes: Float[Tensor, "n d"], index: Int[Tensor, "n"], amount: Float[Tensor, "n"]
+    ) -> Float[Tensor, ""]:
+        """What the moves cost beside not being told: nothing, unless a method says otherwise."""
+        return amount.new_zeros(())
+
 
 class Contrasted(NamedTuple):
     """Trained moves and how well they are told apart.
@@ -198,7 +204,8 @@ class ContrastMethod(TrainingMethod):
             index = torch.randint(k, (n,), generator=rng).to(codes.device)
             by = amount(n, rng)
             logits, guess = answers(codes[rows], before[rows], index, by)
-            return contrast_loss(logits, guess, index, by, weight=self.amount_weight)
+            told = contrast_loss(logits, guess, index, by, weight=self.amount_weight)
+            return told + mover.penalty(codes[rows].flatten(1), index, by * scale)
 
         learned = nn.ModuleDict({"mover": mover, "teller": teller})
         run = {"method": self.method, **self.config, "seed": seed, "of": generator.fingerprint}

@@ -95,6 +95,11 @@ CASES = {
     "warped_gan_space": Case(
         {"n_directions": 5, "n_codes": 64, "steps": 4, "pairs": 4}, cosine=None, ordered="accuracy"
     ),
+    "potential_flow": Case(
+        {"n_directions": 5, "n_codes": 64, "steps": 4, "hidden": 4},
+        cosine=None,
+        ordered="accuracy",
+    ),
     "decurved": Case(
         {"n_directions": 5, "n_codes": 64, "steps": 4, "hidden": 8},
         cosine=None,

@@ -26,6 +26,7 @@ SETTINGS = {
     "hessian_penalty": {"n_directions": 3, "n_codes": 2, "steps": 2},
     "voynov_babenko": {"n_directions": 3, "n_codes": 8, "steps": 2, "batch_size": 2},
     "warped_gan_space": {"n_directions": 3, "n_codes": 8, "steps": 2, "batch_size": 2, "pairs": 2},
+    "potential_flow": {"n_directions": 3, "n_codes": 8, "steps": 2, "batch_size": 2, "hidden": 2},
     "decurved": {"n_directions": 3, "n_codes": 8, "steps": 2, "batch_size": 2, "hidden": 4},
     "disco": {"n_directions": 2, "n_codes": 8, "steps": 2, "batch_size": 8},
     "latent_clr": {"n_directions": 3, "steps": 2, "batch_size": 2},

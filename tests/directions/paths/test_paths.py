@@ -16,6 +16,7 @@ from directions.paths.flow import FlowPath
 from directions.paths.instance import InstancePath
 from directions.paths.mapper import MapperPath, perceptron
 from directions.paths.neural_walk import NeuralWalk
+from directions.paths.potential import Potential, PotentialPath
 from directions.paths.unit_step import UnitStepPath
 from directions.paths.warp import WarpPath
 from directions.planted.world import planted
@@ -148,6 +149,10 @@ EXAMPLES = {
     "neural_walk": NeuralWalk(
         "a", "m", "z", NONE + 1, torch.ones(3, 2), torch.zeros(3), torch.ones(2, 3), 1.0, 2.0, 0.5,
         *OWNER,
+    ),
+    "potential": PotentialPath(
+        "a", "z", 2.0, 1.0, 3.0, 2.0, NONE,
+        Potential(torch.ones(3, 2), torch.zeros(3), torch.ones(3, 4), torch.ones(3)), *OWNER,
     ),
     "unit_step": UnitStepPath("a", "z", 2.0, *LAYERS, *OWNER),
     "warp": WarpPath(
