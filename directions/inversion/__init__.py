@@ -37,7 +37,13 @@ from directions.inversion.recipes.feature_interpolation import (
 from directions.inversion.solvers import SOLVERS, Hybrid, LevenbergMarquardt, find_solver
 from directions.inversion.starts import STARTS, Best, Given, Mean, Ridge, Start, find_start
 from directions.inversion.typicality import Typicality
-from directions.inversion.unknowns import Frames, NoiseMaps, SeveralCodes, flow_features
+from directions.inversion.unknowns import (
+    FeatureOffsets,
+    Frames,
+    NoiseMaps,
+    SeveralCodes,
+    flow_features,
+)
 
 __all__ = [
     "KERNELS",
@@ -58,6 +64,7 @@ __all__ = [
     "Degradation",
     "Encoded",
     "Encoder",
+    "FeatureOffsets",
     "Filter",
     "Fitted",
     "Frames",

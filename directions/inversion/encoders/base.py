@@ -102,16 +102,20 @@ class Encoder(Movable):
         """
         check_range(images)
         with torch.no_grad():
-            seen = self._framed(resize(images.float(), self.size).to(self.device))
-            if self.passes == 1:
-                return self.mean + self._predicted(seen, 0)
-            made = self._rendered(self.mean[None]).expand_as(seen)
-            codes = self.mean.expand(len(seen), *self.mean.shape)
-            for i in range(self.passes):
-                codes = codes + self._predicted(torch.cat([seen, made], 1), i)
-                if i + 1 < self.passes:
-                    made = self._rendered(codes)
-            return codes
+            return self.predicted(images)
+
+    def predicted(self, images: Tensor) -> Tensor:
+        """The same, differentiable; images are not looked at before."""
+        seen = self._framed(resize(images.float(), self.size).to(self.device))
+        if self.passes == 1:
+            return self.mean + self._predicted(seen, 0)
+        made = self._rendered(self.mean[None]).expand_as(seen)
+        codes = self.mean.expand(len(seen), *self.mean.shape)
+        for i in range(self.passes):
+            codes = codes + self._predicted(torch.cat([seen, made], 1), i)
+            if i + 1 < self.passes:
+                made = self._rendered(codes)
+        return codes
 
     def _predicted(self, images: Tensor, look: int) -> Tensor:
         network = self.network.at(look) if isinstance(self.network, Stages) else self.network

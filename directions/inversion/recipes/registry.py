@@ -38,6 +38,13 @@ RECIPES: dict[str, Entry] = {
     "ensembling": Entry(
         f"{_HERE}.ensembling:Ensembling", "L-BFGS on absolute differences, features and codes"
     ),
+    "in_domain": Entry(
+        f"{_HERE}.in_domain:InDomain", "Adam held where an encoder would put the image made"
+    ),
+    "bdinvert": Entry(f"{_HERE}.feature_codes:BDInvert", "Adam on w+ and the features of a layer"),
+    "layer_residuals": Entry(
+        f"{_HERE}.feature_codes:LayerResiduals", "Adam on offsets from the features of a code"
+    ),
     "pulse": Entry(f"{_HERE}.pulse:Pulse", "Adam on the sphere that the start lies on"),
 }
 

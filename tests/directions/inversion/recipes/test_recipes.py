@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from directions import LatdirError, UnknownNameError, invert, wrap_classifier
 from directions.generators.wrap import wrap
 from directions.inversion import (
+    FeatureOffsets,
     NoiseMaps,
     Objective,
     SeveralCodes,
@@ -19,6 +20,7 @@ from directions.inversion import (
     interpolate_features,
     interpolated_features,
 )
+from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder
 from directions.inversion.recipes import RECIPES, find_recipe
 from directions.inversion.recipes.pix2latent import Pix2Latent
 from directions.inversion.recipes.pulse import geocross
@@ -35,6 +37,9 @@ BRIEF = {
     "creswell": {"steps": 400, "alpha": 0.0},
     "stochastic_clipping": {"steps": 400},
     "pulse": {},
+    "in_domain": {"steps": 400, "domain": 0.0},
+    "bdinvert": {"steps": 400, "features": 0.0, "codes": 0.0},
+    "layer_residuals": {"steps": 400, "features": 0.0},
     "style_space": {"steps": 400},
     "igan": {"limit": 5.0},
     "image2stylegan_plus": {"steps": 400},
@@ -50,6 +55,9 @@ CONSTANTS = {
     "creswell": {"steps": 5000, "rate": 0.01, "alpha": 0.01},
     "stochastic_clipping": {"steps": 20_000, "limit": 2.0},
     "pulse": {"steps": 100, "rate": 0.4, "cross": 0.05},
+    "in_domain": {"steps": 100, "rate": 0.01, "domain": 2.0},
+    "bdinvert": {"steps": 1200, "rate": 0.01, "features": 10.0, "codes": 0.01},
+    "layer_residuals": {"steps": 3000, "rate": 0.01, "features": 1.0, "codes": 0.0},
     "style_space": {"steps": 5000, "rate": 0.01},
     "igan": {"steps": 200, "limit": 3**0.5},
     "image2stylegan_plus": {"steps": 5000, "rate": 0.01, "noise_steps": 3000, "noise_rate": 5.0},
@@ -67,8 +75,26 @@ CONSTANTS = {
 }
 
 
+# Of recipes that fit features, the layer of the worlds that they are tried on.
+LAYERS = {"bdinvert": "_module.0", "layer_residuals": "_module.0"}
+
+
 def objective(world, images, **changes):
-    return Objective(world, "z", images, Typicality.of(world, "z"), **changes)
+    space = world.default_space()
+    return Objective(world, space, images, Typicality.of(world, space), **changes)
+
+
+def brief(name, world):
+    """Few steps, and an encoder where the recipe needs one."""
+    if name != "in_domain":
+        return BRIEF[name]
+    network = CompactEncoder(CompactConfig.of(world, "z", width=4), torch.eye(6))
+    made = Encoder(network, world, space="z", mean=torch.zeros(6), size=8, name="untrained")
+    return BRIEF[name] | {"encoder": made}
+
+
+def of(name, world):
+    return FeatureOffsets(world, layer=LAYERS[name]) if name in LAYERS else world
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -79,22 +105,22 @@ def test_constants_are_those_of_the_paper(name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_it_comes_closer_and_keeps_the_best(name):
-    world = linear()
-    _, images = pair(world, 2)
+    inner = linear()
+    world, (_, images) = of(name, inner), pair(inner, 2)
     target = objective(world, images)
     start = world.sample(2, seed=8)
     before = target.costs(start)
-    found = find_recipe(name, **BRIEF[name]).solve(target, start, seed=0)
+    found = find_recipe(name, **brief(name, world)).solve(target, start, seed=0)
     assert (found.costs < 0.25 * before).all()
     torch.testing.assert_close(target.costs(found.codes), found.costs)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_results_do_not_depend_on_the_batch(name):
-    world = bent()
-    _, images = pair(world, 3)
+    inner = bent()
+    world, (_, images) = of(name, inner), pair(inner, 3)
     target, start = objective(world, images), world.sample(3, seed=8)
-    recipe = find_recipe(name, **BRIEF[name] | {"steps": 6})
+    recipe = find_recipe(name, **brief(name, world) | {"steps": 6})
     whole = recipe.solve(target, start, seed=0)
     alone = recipe.solve(target.of(torch.tensor([1])), start[1:2], seed=0)
     torch.testing.assert_close(alone.codes[0], whole.codes[1], rtol=1e-4, atol=1e-4)
@@ -445,3 +471,51 @@ def test_features_are_interpolated_over_the_nearest_and_inverted():
     torch.testing.assert_close(found.codes, codes + 2 * direction, rtol=0, atol=2e-3)
     with pytest.raises(LatdirError, match="with and without the attribute: give both"):
         interpolated_features(pixel_features, images, low[:0], high)
+
+
+def test_in_domain_codes_are_held_where_the_encoder_would_put_them():
+    world = bent()
+    settings = brief("in_domain", world) | {"domain": 2.0, "steps": 3}
+    torch.nn.init.normal_(
+        settings["encoder"].network.heads[0].linear.weight,
+        generator=torch.Generator().manual_seed(0),
+    )
+    recipe, encoder = find_recipe("in_domain", **settings), settings["encoder"]
+    target, codes = objective(world, pair(world, 2)[1]), world.sample(2, seed=8)
+    again = encoder.encode(world.synthesize(codes).detach())
+    expected = 2 * (codes - again).square().mean(1)
+    torch.testing.assert_close(recipe.penalty(target, codes), expected)
+    leaf = codes.clone().requires_grad_()
+    [slope] = torch.autograd.grad(recipe.penalty(target, leaf).sum(), leaf)
+    step = 1e-3 * torch.eye(6)[0]
+    ahead, behind = (recipe.penalty(target, codes + sign * step) for sign in (1, -1))
+    torch.testing.assert_close(slope[:, 0], (ahead - behind) / 2e-3, rtol=0.05, atol=1e-3)
+    found = invert(world, target.observed, solver=recipe, start=encoder, restarts=0)
+    assert found.record["solver"] == "InDomain"
+    other = linear()
+    with pytest.raises(LatdirError, match="is an encoder of bent, not of linear"):
+        invert(other, pair(other, 1)[1], solver=recipe, start="mean")
+    with pytest.raises(LatdirError, match="no encoder of linear is built in"):
+        invert(other, pair(other, 1)[1], solver=find_recipe("in_domain"), start="mean")
+
+
+def test_layer_residuals_leave_the_code_and_halve_their_rate():
+    inner = bent()
+    world = FeatureOffsets(inner, layer="_module.0")
+    target = objective(world, pair(inner, 2)[1])
+    start = world.sample(2, seed=8)
+    recipe = find_recipe("layer_residuals", steps=30)
+    assert (
+        recipe.stepper(target, start).rates
+        == [0.01] * 8 + [0.005] * 4 + [0.0025] * 6 + [0.00125] * 12
+    )
+    found = recipe.solve(target, start, seed=0)
+    assert torch.equal(world.parts(found.codes)["code"], world.parts(start)["code"])
+    moved = found.codes + 0.1
+    expected = world.parts(moved)["features"].flatten(1).square().mean(1)
+    torch.testing.assert_close(recipe.penalty(target, moved), expected)
+    both = find_recipe("bdinvert")
+    near = Typicality.of(inner, "z").standardized(world.parts(moved)["code"]).square().mean(1)
+    torch.testing.assert_close(both.penalty(target, moved), 10 * expected + 0.01 * near)
+    with pytest.raises(LatdirError, match="which bent's codes have none of"):
+        both.penalty(objective(inner, pair(inner, 2)[1]), inner.sample(2, seed=0))

@@ -8,9 +8,11 @@ import torch
 from directions import LatdirError, invert
 from directions.generators.dcgan import digiface64
 from directions.generators.wrap import wrap
-from directions.inversion import Frames, NoiseMaps, SeveralCodes, flow_features
+from directions.inversion import FeatureOffsets, Frames, NoiseMaps, SeveralCodes, flow_features
+from directions.inversion.recipes import find_recipe
 from directions.inversion.solvers import LevenbergMarquardt
 from directions.inversion.unknowns import IndependentPrior, noise_autocorrelation
+from directions.scoring.activations import layer_activations
 from tests.directions.inversion.worlds import bent
 from tests.styles import small_stylegan1, small_stylegan2
 
@@ -31,6 +33,8 @@ MAKERS = {
     "noise, StyleGAN1": lambda: NoiseMaps(small_stylegan1()),
     "frames": lambda: Frames(small_stylegan2(), count=3),
     "frames of z": lambda: Frames(bent(), count=2),
+    "offsets": lambda: FeatureOffsets(small_stylegan2(), layer="leaky_relu.4"),
+    "offsets of a DCGAN": lambda: FeatureOffsets(digiface64(), layer="relu.1"),
     "several": lambda: SeveralCodes(digiface64(), layer="relu.1", count=3),
     "several of a module": lambda: SeveralCodes(bent(), layer="_module.1", count=4),
 }
@@ -183,3 +187,32 @@ def test_refusals():
         Frames(bent(), count=3).stacked(torch.zeros(4, 3, 4, 4))
     with pytest.raises(LatdirError, match=r"backward has shape \[2, 2, 4, 4\], not"):
         flow_features(torch.zeros(1, 2, 4, 4), torch.zeros(2, 2, 4, 4))
+
+
+def test_offsets_make_features_and_follow_or_hold_them():
+    inner = small_stylegan2()
+    world = FeatureOffsets(inner, layer="leaky_relu.4")
+    codes = inner.sample(3, seed=1, space="w+")
+    plain = world.around(codes)
+    torch.testing.assert_close(
+        world.synthesize(plain), inner.synthesize(codes, "w+"), rtol=0, atol=1e-5
+    )
+    joint = world.joined({"code": codes[:1], "features": world.parts(plain)["features"][:1] + 0.5})
+    seen = layer_activations(inner, layer="leaky_relu.4", space="w+")
+    moved = codes[1:2]
+    held = world.parts(world.edited(joint, moved, features="hold"))
+    torch.testing.assert_close(seen(moved) + held["features"], seen(codes[:1]) + 0.5)
+    followed = world.parts(world.edited(joint, moved))
+    assert torch.equal(followed["features"], torch.full_like(followed["features"], 0.5))
+    assert torch.equal(followed["code"], moved)
+
+
+def test_offsets_fit_what_no_code_makes():
+    inner = bent()
+    world = FeatureOffsets(inner, layer="_module.2")
+    image = inner.synthesize(inner.sample(1, seed=3)).detach().flip(3) * 0.9
+    alone = invert(inner, image, restarts=0, start="mean")
+    start = world.around(alone.codes)
+    solver = find_recipe("layer_residuals", steps=300, rate=0.05, features=1e-4)
+    joint = invert(world, image, solver=solver, start=start, restarts=0)
+    assert float(joint.psnr) > float(alone.psnr) + 10
