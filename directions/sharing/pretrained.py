@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from directions.arguments import checked
 from directions.direction import Direction
 from directions.errors import BankError, LatdirError, require
 from directions.storage.atomic import atomic
@@ -74,6 +75,7 @@ class Pretrained:
         """Read a bank file."""
         raise NotImplementedError
 
+    @checked
     def save_pretrained(
         self,
         folder: str | Path,
@@ -114,6 +116,7 @@ class Pretrained:
         return folder
 
     @classmethod
+    @checked
     def from_pretrained(
         cls: type[B],
         name: str | Path,
@@ -152,6 +155,7 @@ class Pretrained:
         )
         return cls.load(path, generator)
 
+    @checked
     def push_to_hub(
         self,
         name: str,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.util import find_spec
 from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import directions
 import discovery
 from directions import Direction, DirectionBank
+from directions.classifiers import OnnxInput, load_onnx
 from discovery.base import Method
+from tests.directions.classifiers.onnx_files import write
 from tests.fuzzed.world import NAMES
 
 BOUND = (
@@ -18,8 +23,13 @@ BOUND = (
     "DirectionBank.transfer", "DirectionBank.widened", "DirectionBank.save", "DirectionBank.load",
     "Prior.fit", "Prior.sigma", "Answers.of", "Answers.from_samples", "Samples.from_arrays",
     "Samples.from_frame", "Samples.from_images",
-    "Samples.rows", "Samples.save", "Samples.load",
+    "Samples.rows", "Samples.save", "Samples.load", "DirectionBank.save_pretrained",
+    "DirectionBank.from_pretrained",
 )  # fmt: skip
+# Those of extras, where they are installed.
+WITH_ONNX = all(map(find_spec, ("onnx", "onnxruntime")))
+WITH_HUB = find_spec("huggingface_hub") is not None
+BOUND += ("load_onnx",) * WITH_ONNX + ("DirectionBank.push_to_hub",) * WITH_HUB
 # Settings small enough for a call of some milliseconds; others keep their defaults.
 SMALL = {"n_codes": 16, "steps": 2, "n_directions": 2, "batch_size": 8, "bootstrap": 4}
 SPECIAL = {
@@ -108,4 +118,33 @@ def bound(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
         ("Samples.save", w.samples.save, {"folder": w.folder / "samples"}),
         ("Samples.load", discovery.Samples.load, {
             "folder": w.folder / "kept"}),
+        ("DirectionBank.save_pretrained", w.bank.save_pretrained, {
+            "folder": w.folder / "shared", "license": "mit", "warnings": ["few labels"]}),
+        ("DirectionBank.from_pretrained", DirectionBank.from_pretrained, {
+            "name": w.bank.save_pretrained(w.folder / "kept-shared"), "generator": g}),
+        *extras(w),
     ]  # fmt: skip
+
+
+def extras(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
+    """Calls of what extras install."""
+    found: list[tuple[str, object, dict]] = []
+    if WITH_ONNX:
+        found += [("load_onnx", load_onnx, {
+            "path": write(w.folder / "tiny.onnx"), "attributes": ["a", "b"], "output": "sigmoid",
+            "given": OnnxInput(mean=(0.5, 0.5, 0.5))})]  # fmt: skip
+    if WITH_HUB:
+        found += [("DirectionBank.push_to_hub", pushing(w.bank), {
+            "name": "me/faces", "folder": w.folder / "kept-shared", "private": True,
+            "message": "a bank"})]  # fmt: skip
+    return found
+
+
+def pushing(bank: DirectionBank) -> Any:
+    """`push_to_hub` of a bank, to a hub that takes everything."""
+
+    def push(**given: Any) -> str:
+        with mock.patch("huggingface_hub.HfApi"):
+            return bank.push_to_hub(**given)
+
+    return push

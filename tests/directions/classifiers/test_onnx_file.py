@@ -13,39 +13,15 @@ from directions import LatdirError, load_classifier, load_generator
 from directions.classifiers import Attribute, OnnxInput, load_onnx
 from directions.planted.world import planted
 from discovery import Boundary, Gradient, sample
+from tests.directions.classifiers.onnx_files import BIAS, WEIGHT, write
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-RNG = torch.Generator().manual_seed(0)
-WEIGHT, BIAS = torch.randn(3, 2, generator=RNG), torch.randn(2, generator=RNG)
+RNG = torch.Generator().manual_seed(1)
 IMAGES = torch.rand(5, 3, 8, 8, generator=RNG) * 2 - 1
 PAIR = ["a", "b"]
-
-
-def write(path: Path, *, size: int | str = 8, last: bool = False, op: str = "Tanh") -> Path:
-    """A network made of ONNX's own parts: mean over pixels, an operation, a linear layer."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    shape = ["n", size, size, 3] if last else ["n", 3, size, size]
-    axes = [1, 2] if last else [2, 3]
-    nodes = [
-        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0, axes=axes),
-        helper.make_node(op, ["mean"], ["bent"]),
-        helper.make_node("Gemm", ["bent", "weight", "bias"], ["scores"]),
-    ]
-    held = {"weight": WEIGHT.numpy(), "bias": BIAS.numpy()}
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2])],
-        [numpy_helper.from_array(array, name) for name, array in held.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, path)
-    return path
 
 
 def torch_scores(images: torch.Tensor) -> torch.Tensor:
