@@ -1,6 +1,7 @@
 """Evaluation of directions: effects, side effects, and their uncertainty.
 
-Read `evaluation` first, then `edits/effects.py`. Everything that a notebook needs is here by name,
+Read `evaluation` first, then `edits/effects/matrix.py`. Everything that a notebook needs is here by
+name,
 imported when first used.
 """
 

@@ -39,6 +39,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
         "nothing was kept: the same command starts from the beginning (LATDIR_CACHE=FOLDER keeps "
         "scores)",
     ),
+    ("see directions.classifiers.available_classifiers()", "see latdir list classifiers"),
     ("attributes=[…]", "--attributes NAME,NAME"),
     ("give another folder, or delete this one", "give another folder with --out, or delete it"),
 )

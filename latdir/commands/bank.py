@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from directions.errors import LatdirError
+from latdir.flags import with_flags
+from latdir.models import BankModel
 from latdir.options import (
     BankFile,
-    BankModel,
     DeviceName,
     OwnGenerator,
     PrecisionName,
     rendering_of,
     split_names,
-    with_flags,
 )
 from latdir.output import Json, say, table
 

@@ -17,7 +17,8 @@ from directions.errors import LatdirError
 from discovery.registry import METHODS, describe, find_method, methods
 from latdir.commands.text import MODEL, MODEL_HELP, load_model
 from latdir.executing import Executing
-from latdir.options import DeviceName, flags_of, split_names
+from latdir.flags import flags_of
+from latdir.options import DeviceName, split_names
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ import typer
 from directions.errors import LatdirError
 from latdir.commands.invert import Framed, verdict
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
-from latdir.options import PictureModel, number, with_flags
+from latdir.flags import with_flags
+from latdir.models import PictureModel
+from latdir.options import number
 from latdir.samples import DrawnSamples
 from latdir.spaces import common_space
 

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from latdir.commands.text import MODEL, MODEL_HELP, bank_of_texts, load_model
-from latdir.options import BankFile, BankModels, FeatureNames, with_flags
+from latdir.flags import with_flags
+from latdir.models import BankModels
+from latdir.options import BankFile, FeatureNames
 
 __all__ = ["explore"]
 

@@ -10,8 +10,9 @@ import typer
 
 from directions.errors import LatdirError
 from latdir.executing import Executing
+from latdir.flags import with_flags
 from latdir.messages import in_command
-from latdir.options import DeviceName, GeneratorName, Seed, split_names, with_flags
+from latdir.options import DeviceName, GeneratorName, Seed, split_names
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:

@@ -14,16 +14,9 @@ from analysis.registry import MEASURES
 from directions.errors import LatdirError
 from latdir.cache import keeping_scores
 from latdir.executing import Executing
-from latdir.options import (
-    AttributeNames,
-    BankFile,
-    Flags,
-    JudgedModels,
-    attributes_of,
-    left_out,
-    split_names,
-    with_flags,
-)
+from latdir.flags import Flags, with_flags
+from latdir.models import JudgedModels
+from latdir.options import AttributeNames, BankFile, attributes_of, left_out, split_names
 from latdir.output import (
     FIGURES,
     TABLES,

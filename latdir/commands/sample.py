@@ -9,7 +9,9 @@ import typer
 
 from directions.errors import LatdirError
 from latdir.executing import Executing
-from latdir.options import DeviceName, GeneratorName, Models, Seed, split_names, with_flags
+from latdir.flags import with_flags
+from latdir.models import Models
+from latdir.options import DeviceName, GeneratorName, Seed, split_names
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from latdir.options import PictureModel, Seed, with_flags
+from latdir.flags import with_flags
+from latdir.models import PictureModel
+from latdir.options import Seed
 
 __all__ = ["sheet"]
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import BankFile, BankModels, number, split_names, with_flags
+from latdir.flags import with_flags
+from latdir.models import BankModels
+from latdir.options import BankFile, number, split_names
 from latdir.output import Json, say, table
 from latdir.samples import ManySamples
 

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from directions.errors import LatdirError
-from latdir.options import (
-    DeviceName,
-    FeatureNames,
-    GeneratorName,
-    PictureModel,
-    PrecisionName,
-    with_flags,
-)
+from latdir.flags import with_flags
+from latdir.models import PictureModel
+from latdir.options import DeviceName, FeatureNames, GeneratorName, PrecisionName
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from latdir.options import DeviceName, GeneratorName, Seed, with_flags
+from latdir.flags import with_flags
+from latdir.options import DeviceName, GeneratorName, Seed
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:

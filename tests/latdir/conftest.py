@@ -1,6 +1,7 @@
 """The command, typed in a folder of the test's own."""
 
 import importlib
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,13 @@ DOORS = (
     ("directions.classifiers.clip.model", "load_clip"),
 )
 """Functions of the library that load a model and take `device`."""
+
+PYTHON = re.compile(
+    r"(analysis|bank|classifier|direction|directions|discovery|generator|samples)\.[a-z_.]+\(|"
+    r"(?<!takes )\b(partial|name|out)=|Samples\.|DirectionBank\."
+)
+OWN = re.compile(r"(the function returns|return) directions\.wrap(_classifier)?\(…\)")
+"""Advice that only helps in Python, and what is said of a module of one's own."""
 
 
 @pytest.fixture
@@ -48,7 +56,8 @@ def typed(
 ):
     """Type a line, and words with blanks after it; (exit code, out, err).
 
-    Every model must be loaded onto the device of the line, by default `auto`.
+    Every model must be loaded onto the device of the line, by default `auto`, and no message
+    advises Python.
     """
     monkeypatch.chdir(tmp_path)
 
@@ -60,6 +69,7 @@ def typed(
         assert set(devices) <= {wanted.split()[0] if wanted else "auto"}
         devices.clear()
         captured = capsys.readouterr()
+        assert not PYTHON.search(OWN.sub("", " ".join(captured.err.split()))), captured.err
         return int(stop.value.code or 0), captured.out, captured.err
 
     return run

@@ -26,6 +26,29 @@ def test_every_phrase_is_one_of_the_library() -> None:
     ("said", "shown"),
     [
         ("choose one with generator.with_label(0)", "one with ?label=0 after its path, such as"),
+        (
+            "use another unit, or calibrate it first with analysis.calibrate",
+            "or take the calibrated bank.safetensors that latdir evaluate --out FOLDER writes",
+        ),
+        (
+            "use analysis.calibrate(generator, classifier, bank) first",
+            "take the calibrated bank.safetensors that latdir evaluate --out FOLDER writes",
+        ),
+        ("wait for it, or load them with partial=True, and", "wait for it, and"),
+        (
+            "rename with direction.evolve(name=…)",
+            "put each file's name before its names by --prefix",
+        ),
+        ("to override, use bank.transfer(generator)", "name its own with --generator, or leave"),
+        ("make one with discovery.sample(…, out=folder)", "with latdir sample --out FOLDER"),
+        ("rename one's with directions.classifiers.Renamed, or leave one out", "leave one out"),
+        (
+            "export direction.evolve(layers=None) and repeat it",
+            "keep it as .safetensors, and repeat it",
+        ),
+        ("see directions.classifiers.available_classifiers()", "see latdir list classifiers"),
+        ("choose with attributes=[…]", "choose with --attributes NAME,NAME"),
+        ("give another folder, or delete this one", "another folder with --out, or delete it"),
         ("raise it: use threshold='median', or fewer", "raise it: use --threshold median, or few"),
         ("use layers='all'", "use --layers all"),
         ("n_codes=5 is few; ambiguous=0.5 leaves one", "--n-codes 5 is few; --ambiguous 0.5 leave"),

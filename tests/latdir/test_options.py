@@ -9,7 +9,7 @@ import typer
 
 from directions import LatdirError, Local, Processes, Ray
 from latdir.executing import Executing
-from latdir.options import Flags, with_flags
+from latdir.flags import Flags, with_flags
 
 Level = Annotated[int, typer.Option(help="A level.", min=0)]
 

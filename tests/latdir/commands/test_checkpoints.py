@@ -43,11 +43,16 @@ def test_what_is_wrong_with_a_path_is_one_line(run, tmp_path: Path) -> None:
         ("page.pkl", "it is a web page"),
         ("net.pkl?labels=3", "no option 'labels' of a checkpoint"),
         ("net.pkl?label=ten", "the option label cannot be 'ten'"),
-        ("net.pkl?label=10", "has 10 classes, so there is no class 10"),
+        (
+            "net.pkl?label=10",
+            "latdir: net.pkl (StyleGAN2) cannot be loaded: this network has 10 classes, so there "
+            "is no class 10",
+        ),
     ):
         code, _, err = run(f"discover sefa --generator {given} --out found.safetensors")
         assert code != 0
         assert message in " ".join(err.split()), err
+        assert err.count(given.partition("?")[0]) <= 1, err
 
 
 def test_a_bank_of_a_checkpoint_names_no_folder(run, tmp_path: Path) -> None:

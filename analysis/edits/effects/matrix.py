@@ -20,18 +20,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analysis.edits.curves import Curves, Source
-from analysis.edits.held_out import measure_curves
 from analysis.intervals.mean import mean_interval
 from directions.arguments import checked, checked_fields
-from directions.bank import DirectionBank
-from directions.classifiers.base import Attribute, Classifier
+from directions.classifiers.base import Attribute
 from directions.errors import LatdirError, UnknownNameError
-from directions.generators.base import Generator
-from directions.scoring.rendering import Rendering
-from directions.seeds import HELD_OUT_SEED
 from directions.table import frame, html_table
 
-__all__ = ["Effect", "Effects", "effects_of", "measure_effects"]
+__all__ = ["Effect", "Effects", "effects_of"]
 
 
 @checked_fields
@@ -243,58 +238,6 @@ class Effects:
 
 
 @checked
-def measure_effects(
-    generator: Generator,
-    classifier: Classifier,
-    bank: DirectionBank,
-    *,
-    step: float = 2.0,
-    symmetric: bool = False,
-    attributes: Sequence[str] | None = None,
-    count: int = 512,
-    seed: int = HELD_OUT_SEED,
-    judge: Classifier | None = None,
-    rendering: Rendering = Rendering(),
-) -> Effects:
-    """Measure the effect of every direction of a bank on every attribute, on held-out codes.
-
-    Args:
-        generator: Makes the images.
-        classifier: Scores them.
-        bank: Directions of that generator.
-        step: Length of the step, in sigma, positive.
-        symmetric: Compare `-step` with `step` rather than 0 with `step`: twice the images, less
-            noise, and even (folding) effects cancel.
-        attributes: Attributes to score; by default all of the classifier's.
-        count: Number of held-out codes.
-        seed: Seed of the codes. Not that of the samples the directions were found with.
-        judge: A second labeler, by whom the directions were not found, to look at the same images:
-            `Effects.judged`. `analysis.judge_agreement` sets the two side by side.
-        rendering: How images are made; by default with the truncation of the codes that the bank
-            was found with.
-
-    Returns:
-        The effect matrix, with 95 % intervals, and the scores it comes from; `effects_of` gives
-        other intervals.
-
-    Raises:
-        LatdirError: As `measure_curves`; or a step that is not positive.
-    """
-    curves = measure_curves(
-        generator,
-        classifier,
-        bank,
-        amounts=(-_positive(step), step) if symmetric else (_positive(step),),
-        attributes=attributes,
-        count=count,
-        seed=seed,
-        judge=judge,
-        rendering=rendering,
-    )
-    return effects_of(curves, step=step, symmetric=symmetric)
-
-
-@checked
 def effects_of(
     curves: Curves,
     *,
@@ -316,7 +259,7 @@ def effects_of(
     Raises:
         LatdirError: The step is not positive or was not measured.
     """
-    deltas = _deltas(curves, _positive(step), symmetric)
+    deltas = _deltas(curves, checked_step(step), symmetric)
     interval = mean_interval(deltas.transpose(0, 1), level=level)
     return Effects(curves, step, symmetric, *interval, level)
 
@@ -328,7 +271,8 @@ def _deltas(curves: Curves, step: float, symmetric: bool) -> Tensor:
     return ahead / step
 
 
-def _positive(step: float) -> float:
+def checked_step(step: float) -> float:
+    """A step's length, refused unless it is positive."""
     if not step > 0:
         raise LatdirError(f"step {step:g} must be positive: a usual one is 2 sigma")
     return step
