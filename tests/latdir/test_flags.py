@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from directions import LatdirError
 from discovery import find_method
 from discovery.base import LabelMethod
 from discovery.registry import describe, methods
@@ -100,3 +101,25 @@ def test_the_flags_reach_the_models(command: str, typed, beside, tmp_path: Path)
             assert "was begun with precision 'float32'" in err
         else:
             assert code == 0, err
+
+
+def test_models_of_other_commands_are_loaded_onto_the_device(typed, beside, devices, monkeypatch):
+    beside(
+        "from directions.planted.world import planted\n"
+        "def generator(): return planted(factors=2, dim=6, names=('age', 'smile'))\n"
+        "def classifier(): return generator().classifier()\n"
+    )
+    for line in (
+        "discover gradient --generator mine:generator --classifier mine:classifier --n-codes 8 "
+        "--out b.safetensors",
+        "bank convert b.safetensors --generator mine:generator --out b.npz",
+    ):
+        code, _, err = typed(f"{line} --device cpu")
+        assert code == 0, err
+    monkeypatch.setattr("discovery.sample", _stop)
+    code, _, err = typed("demo --out demo --device cpu")
+    assert (code, err) == (2, "latdir: that is enough\n")
+
+
+def _stop(*_: Any, **__: Any) -> None:
+    raise LatdirError("that is enough")
