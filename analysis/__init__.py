@@ -1,8 +1,7 @@
 """Evaluation of directions: effects, side effects, and their uncertainty.
 
 Read `evaluation` first, then `edits/effects/matrix.py`. Everything that a notebook needs is here by
-name,
-imported when first used.
+name, imported when first used.
 """
 
 from __future__ import annotations

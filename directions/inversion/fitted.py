@@ -25,6 +25,7 @@ from directions.inversion.objective import Degradation
 from directions.numerics.linearized_batch import LinearizedBatch
 from directions.progress import tqdm
 from directions.seeds import INVERSION_SEED
+from directions.storage.atomic import made_folder
 from directions.storage.container import FileFormat, read_tensors, write_tensors
 
 __all__ = ["Fitted", "fitted", "mean_metric"]
@@ -129,7 +130,7 @@ def fitted(
             codes = made.codes[: min(METRIC_CODES, max(1, affordable))]
             made = replace(made, metric=mean_metric(generator, space, degradation, codes))
         if path is not None and made is not _memory.get(key):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            made_folder(path.parent)
             _write(path, made)
         _memory[key] = made
         while len(_memory) > KEPT:

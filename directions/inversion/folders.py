@@ -35,6 +35,7 @@ from directions.inversion.solvers import find_solver
 from directions.inversion.starts import Given, Ridge, Start, find_start
 from directions.progress import tqdm
 from directions.scoring.rendering import Rendering
+from directions.storage.atomic import made_folder
 from directions.storage.container import FileFormat, read_tensors, write_tensors
 
 __all__ = ["invert_folder"]
@@ -109,11 +110,7 @@ def invert_folder(
     chosen = find_start(method.start if start is None else start)
     if isinstance(chosen, Given):
         raise LatdirError("codes to start from belong to one batch of images: give them to invert")
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LatdirError(f"cannot make the folder {folder}: {error.strerror}") from error
+    folder = made_folder(out)
     if isinstance(chosen, Ridge) and chosen.folder is None:
         chosen = replace(chosen, folder=folder)
     record = described_run(generator, name, method, chosen, degradation, restarts, seed)

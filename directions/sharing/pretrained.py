@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from directions.arguments import checked
 from directions.direction import Direction
 from directions.errors import BankError, LatdirError, require
-from directions.storage.atomic import atomic
+from directions.storage.atomic import atomic, made_folder
 from directions.weight_files.downloads import fetched
 
 if TYPE_CHECKING:
@@ -101,11 +101,7 @@ class Pretrained:
         Raises:
             LatdirError: The folder cannot be written.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LatdirError(f"cannot make the folder {folder}: {error.strerror}") from error
+        folder = made_folder(folder)
         self.save(folder / BANK)
         if preview is not None:
             with atomic(folder / PREVIEW) as file:

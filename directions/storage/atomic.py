@@ -11,7 +11,7 @@ from pathlib import Path
 
 from directions.errors import LatdirError
 
-__all__ = ["atomic"]
+__all__ = ["atomic", "made_folder"]
 
 
 @contextmanager
@@ -58,6 +58,27 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
     _flush_folder(target.parent)
+
+
+def made_folder(path: str | os.PathLike[str]) -> Path:
+    """A folder, made with those above it where it is not there.
+
+    Raises:
+        LatdirError: It cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> made_folder(Path(tempfile.mkdtemp()) / "new" / "folder").is_dir()
+        True
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LatdirError(
+            f"cannot make the folder {folder}: {error.strerror or error}; choose another path"
+        ) from error
+    return folder
 
 
 def _flush_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from directions.errors import LatdirError
 from directions.progress import tqdm
+from directions.storage.atomic import made_folder
 from directions.storage.container import FileFormat, plain, read_tensors, write_tensors
 
 __all__ = ["Checkpoint", "Fit", "constant", "falling", "fit", "step_rng"]
@@ -87,7 +88,7 @@ class Checkpoint:
     def write(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Replace the file, if there is to be one, by the run as it is now."""
         if self.path is not None:
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            made_folder(Path(self.path).parent)
             manifest = {"run": plain(self.run), "numbers": dict(numbers)}
             write_tensors(self.path, tensors, manifest, format=FORMAT)
 

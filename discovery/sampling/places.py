@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from directions.errors import LatdirError, SamplesError
-from directions.storage.atomic import atomic
+from directions.storage.atomic import atomic, made_folder
 
 try:
     import fcntl
@@ -162,11 +162,14 @@ class LocalPlace(Place):
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Keep a second writer out; the lock ends with the process."""
+        made_folder(self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("w")
         except OSError as error:
-            raise LatdirError(f"cannot make the folder {self}: {error.strerror}") from error
-        with (self.path / LOCK).open("w") as file:
+            raise LatdirError(
+                f"cannot write to {self}: {error.strerror or error}; choose another folder"
+            ) from error
+        with lock as file:
             if fcntl is not None:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

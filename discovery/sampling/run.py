@@ -18,6 +18,7 @@ from directions.images import grid, save_png
 from directions.progress import tqdm
 from directions.scoring.scorer import Scorer
 from directions.space import Prior
+from directions.storage.atomic import made_folder
 from discovery.estimators.cones import sandwich_cone
 from discovery.estimators.sums import influences, sums
 from discovery.sampling.labeling import Labeled, Labeling, Part, drawn, label_shard
@@ -165,7 +166,7 @@ class Run:
 
     def draw_sheets(self, folder: Path, count: int) -> None:
         """Contact sheets of the first images, where they are not there yet."""
-        (folder / SHEETS).mkdir(exist_ok=True)
+        made_folder(folder / SHEETS)
         for first in range(0, count, SHEET_SIDE**2):
             stop = min(first + SHEET_SIDE**2, count)
             path = folder / SHEETS / f"{first:08d}-{stop - 1:08d}.png"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from directions.errors import SamplesError
 from directions.images.grids import grid, save_png
-from directions.storage.atomic import atomic
+from directions.storage.atomic import atomic, made_folder
 from discovery.teaching.lesson import Lesson, Question
 
 __all__ = ["TABLE", "read_table", "write_check", "write_questions"]
@@ -31,7 +31,7 @@ def write_questions(lesson: Lesson, folder: Path, *, strips: int = 20, sheets: i
     Raises:
         LatdirError: The table there is none of a lesson.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     table = folder / TABLE
     rows = _rows(table) if table.exists() else []
     known = {name for name, _ in rows}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from directions.errors import LatdirError
 from directions.seeds import PICTURE_SEED
+from directions.storage.atomic import made_folder
 from latdir.cache import keeping_scores
 from latdir.options import DeviceName, PrecisionName, Seed, rendering_of
 from latdir.output import Json, say, table, write_figure
@@ -102,10 +102,7 @@ def run(
     from directions import condition, edit_grid, load_classifier, load_generator, save_png
     from discovery import Boundary, sample
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LatdirError(f"cannot make the folder {out}: {error.strerror}") from error
+    made_folder(out)
     seconds: dict[str, float] = {}
 
     with _timed(seconds, "load models"):

@@ -12,6 +12,7 @@ import typer
 
 from analysis.registry import MEASURES
 from directions.errors import LatdirError
+from directions.storage.atomic import made_folder
 from latdir.cache import keeping_scores
 from latdir.executing import Executing
 from latdir.flags import Flags, with_flags
@@ -150,10 +151,7 @@ def evaluate(
     )
     columns, data = found.columns(), found.as_dict() | {"left_out": rest}
     if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LatdirError(f"cannot make the folder {out}: {error.strerror}") from error
+        made_folder(out)
         write_table(out / f"directions.{tables}", columns)
         write_table(out / f"effects.{tables}", found.effect_columns())
         write_text(out / "evaluation.json", json.dumps(data, indent=1, allow_nan=False))

@@ -22,11 +22,12 @@ FILES_ONLY = {
 }  # fmt: skip
 # What loads a generator without making an image: codes, priors, weights; inversion is in float32.
 NO_IMAGES = {"bank convert", "bank orthonormalize", "samples import", "invert"}
-# Methods that score images without derivatives, train on images, or multiply large matrices; others
+# Methods that score images without derivatives, train, or multiply large matrices; others
 # run in the precision of the weights.
 CHOOSING = {
-    "clip_boundary", "clip_global", "decurved", "disco", "latent_clr", "pca", "stylespace",
-    "voynov_babenko", "warped_gan_space",
+    "clip_boundary", "clip_global", "conditional_flow", "decurved", "disco", "grad_ctrl",
+    "latent2im", "latent_clr", "pca", "plugen", "stylespace", "voynov_babenko", "warped_gan_space",
+    "weight_contrast",
 }  # fmt: skip
 
 # What maps over codes or images, beside methods that say so themselves.
