@@ -327,8 +327,8 @@ class Direction:
                 f"{scale.attribute!r} does not respond to direction {self.name!r} "
                 f"(0 {scale.unit} per sigma): give the amount in sigma"
             )
-        given = isinstance(amount, Tensor)
-        sigmas = scale.sigmas(amount if given else torch.tensor(amount, dtype=torch.float64))
+        given = amount if isinstance(amount, Tensor) else torch.tensor(amount, dtype=torch.float64)
+        sigmas = scale.sigmas(given)
         low, high = scale.low, scale.high
         if scale.response:
             low, high = scale.response[0][0], scale.response[-1][0]
@@ -343,7 +343,7 @@ class Direction:
                 self.name,
             )
         moved = sigmas * self.sigma
-        return moved if given else float(moved)
+        return moved if isinstance(amount, Tensor) else float(moved)
 
     def acts_in(self, spaces: Mapping[str, Space]) -> str:
         """Name of the space whose codes it moves.

@@ -59,7 +59,7 @@ def walked(
         >>> walked(torch.zeros(1, 2), torch.tensor([[2.0, -1.0]]), torch.eye(2))
         tensor([[ 2., -1.]])
     """
-    return codes + torch.tensordot(alpha, walks, 1)
+    return codes + (alpha @ walks.flatten(1)).reshape(codes.shape)
 
 
 def latent2im_loss(
@@ -247,7 +247,8 @@ class Latent2im(ScoreMethod):
             target = told[held].clone()
             target[:, k] = wanted
             with torch.no_grad():
-                pairs = zip(held.split(self.batch_size), target.split(self.batch_size), strict=True)
+                n = self.batch_size
+                pairs = zip(torch.split(held, n), torch.split(target, n), strict=True)
                 parts = [moved(*pair)[:2] for pair in pairs]
             found, change = (torch.cat(part) for part in zip(*parts, strict=True))
             drift = (found - told[held]).abs().mean(0)
