@@ -63,6 +63,12 @@ if TYPE_CHECKING:
     from analysis.representation.scores import disentanglement_scores, entanglement_sweep
     from analysis.spaces.cosines import cosine_matrix
     from analysis.spaces.geodesic import Geodesic, find_geodesic, geodesic_between
+    from analysis.spaces.geodesic_statistics import (
+        FrechetMean,
+        PrincipalGeodesics,
+        frechet_mean,
+        principal_geodesics,
+    )
     from analysis.spaces.participation import Participation
     from analysis.spaces.path_length import (
         PathLength,
@@ -80,21 +86,22 @@ if TYPE_CHECKING:
 __all__ = [
     "HELD_OUT_SEED", "NAMING_SEED", "Accuracy", "Agreement", "CalibrationCurve", "Comparison",
     "Consistency", "Cost", "Curves", "DCI", "Distinguishability", "Effect", "Effects",
-    "EqualEffect", "Evaluation", "Geodesic", "Identity", "InversionQuality", "KeptEdits",
-    "LatentConsistency", "Leakage", "LinearRange", "LocalMetric", "Naming", "Participation",
-    "PathLength", "PermutationTest", "RandomNull", "Realism", "Reconstruction", "Remark",
-    "Separability", "apply_calibrations", "attribute_dependency", "calibrate", "calibration_curves",
-    "compare_banks", "compare_methods", "compare_subspaces", "cosine_matrix", "dci",
-    "disentanglement_scores", "edit_consistency", "edit_path_length", "editing_accuracy",
-    "effective_dimension", "effects_of", "entanglement_sweep", "evaluate", "face_features",
-    "factorvae_score", "find_geodesic", "geodesic_between", "identity_preservation",
-    "judge_agreement", "kept_edits", "latent_consistency", "level_edits", "linear_ranges",
-    "linear_separability", "lipschitz", "lpips_distance", "lpips_features", "measure_curves",
-    "measure_distinguishability", "measure_effects", "measure_inversion", "measure_realism",
-    "measure_separability", "mutual_information", "name_by_text", "name_directions",
-    "nearest_phrases", "perceptual_path_length", "permuted_labels", "pixel_features", "plots",
-    "principal_angles", "pullback_metric", "random_directions", "random_null",
-    "reconstruction_quality", "remarks_on", "shift_edits", "stylespace_dci", "write_report",
+    "EqualEffect", "Evaluation", "FrechetMean", "Geodesic", "Identity", "InversionQuality",
+    "KeptEdits", "LatentConsistency", "Leakage", "LinearRange", "LocalMetric", "Naming",
+    "Participation", "PathLength", "PermutationTest", "PrincipalGeodesics", "RandomNull", "Realism",
+    "Reconstruction", "Remark", "Separability", "apply_calibrations", "attribute_dependency",
+    "calibrate", "calibration_curves", "compare_banks", "compare_methods", "compare_subspaces",
+    "cosine_matrix", "dci", "disentanglement_scores", "edit_consistency", "edit_path_length",
+    "editing_accuracy", "effective_dimension", "effects_of", "entanglement_sweep", "evaluate",
+    "face_features", "factorvae_score", "find_geodesic", "frechet_mean", "geodesic_between",
+    "identity_preservation", "judge_agreement", "kept_edits", "latent_consistency", "level_edits",
+    "linear_ranges", "linear_separability", "lipschitz", "lpips_distance", "lpips_features",
+    "measure_curves", "measure_distinguishability", "measure_effects", "measure_inversion",
+    "measure_realism", "measure_separability", "mutual_information", "name_by_text",
+    "name_directions", "nearest_phrases", "perceptual_path_length", "permuted_labels",
+    "pixel_features", "plots", "principal_angles", "principal_geodesics", "pullback_metric",
+    "random_directions", "random_null", "reconstruction_quality", "remarks_on", "shift_edits",
+    "stylespace_dci", "write_report",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(__name__)

@@ -3,12 +3,13 @@
     python benchmarks/weights.py                           both built-in generators, 25 minutes
     python benchmarks/weights.py --generator digiface64 --methods weight_svd
 
-Banks of 32 directions are named in one way: `name_directions` on 64 codes, steps of 2 sigma both
-ways, 48 random directions of the same space beside them (of weights: random mixtures of the same 32
-changes), expected share of wrong names 0.01. `outside` is the share of a direction's change of the
-image that no step of the code makes: of J_W δ what is left after least squares on the columns of
-J_z, mean over directions and 8 codes. Results are stored in `results/weights-<generator>.json`
-after each method, so that a killed run goes on.
+Banks of 32 directions are found, and the first 16 of each named in one way: `name_directions` on 32
+codes, steps of 2 sigma both ways, 32 random directions of the same space beside them (of weights:
+random mixtures of the same 32 changes), expected share of wrong names 0.01. `outside` is the share
+of a direction's change of the image that no step of the code makes: of J_W δ what is left after
+least squares on the columns of J_z, mean over directions and 4 codes. Results are stored in
+`results/weights-<generator>.json`
+after each method and scores in `--scores`, so that a killed run goes on.
 """
 
 from __future__ import annotations
@@ -22,12 +23,19 @@ from typing import Any
 import torch
 
 from analysis import name_directions
-from directions import DirectionBank, Rendering, edit_grid, keep_freed_memory, load_classifier
+from directions import (
+    DirectionBank,
+    Rendering,
+    edit_grid,
+    keep_freed_memory,
+    keep_scores,
+    load_classifier,
+)
 from directions.generators import Generator, load_generator
 from directions.numerics.jacobian import columns
 from discovery import find_method
 
-COUNT, NULL, DIRECTIONS, PROBED = 64, 48, 32, 8
+COUNT, NULL, DIRECTIONS, NAMED, PROBED = 32, 32, 32, 16, 4
 RENDERING = Rendering(precision="bfloat16", batch_size=64, progress=False)
 SPACES = {"digiface64": "z", "styleface64": "w"}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -37,7 +45,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "weight_svd": ("weight_svd", {}),
     "weight_hessian": ("weight_hessian", {}),
     "weight_hessian (faces)": ("weight_hessian", {"distance": "faces", "batch_size": 8}),
-    "weight_contrast": ("weight_contrast", {"n_directions": 20, "n_changes": 32, "steps": 600}),
+    "weight_contrast": ("weight_contrast", {"n_directions": 20, "n_changes": 32, "steps": 400}),
 }
 RESULTS = Path(__file__).parent / "results"
 
@@ -68,6 +76,7 @@ def measured(generator: Generator, title: str, pictures: Path | None) -> dict[st
     start = time.process_time()
     bank = find_method(name)(**settings).discover(generator, seed=0)
     seconds = time.process_time() - start
+    bank = bank.select(list(bank)[:NAMED])
     named = name_directions(
         generator,
         load_classifier("faces+pixels"),
@@ -101,15 +110,18 @@ def main() -> None:
     parser.add_argument("--generator", choices=SPACES, nargs="+", default=list(SPACES))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the best directions")
+    parser.add_argument("--scores", type=Path, default=Path("out/benchmarks/weights"))
     options = parser.parse_args()
     keep_freed_memory()
+    options.scores.mkdir(parents=True, exist_ok=True)
     for name in options.generator:
         file = RESULTS / f"weights-{name}.json"
         kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         generator = load_generator(name)
         for title in options.methods:
             if title not in kept:
-                kept[title] = measured(generator, title, options.pictures)
+                with keep_scores(options.scores):
+                    kept[title] = measured(generator, title, options.pictures)
                 file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
             one = kept[title]
             found = ", ".join(one["found"]) or "nothing"

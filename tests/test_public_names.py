@@ -28,21 +28,20 @@ PINNED = {
         WarpedGANSpace WeightContrast WeightHessian WeightSVD find_method sample
     """,
     "analysis": """
-        Accuracy CalibrationCurve Comparison Consistency Cost Curves DCI Effect Effects
-        Geodesic HELD_OUT_SEED Identity Leakage LinearRange LocalMetric Naming
-        Participation PathLength PermutationTest RandomNull Realism Reconstruction Remark
-        Separability apply_calibrations attribute_dependency calibrate calibration_curves
-        compare_banks compare_methods compare_subspaces cosine_matrix dci
-        disentanglement_scores edit_consistency edit_path_length editing_accuracy
-        effective_dimension effects_of entanglement_sweep face_features factorvae_score
-        find_geodesic geodesic_between identity_preservation level_edits linear_ranges
-        linear_separability lipschitz lpips_distance lpips_features measure_curves
-        measure_distinguishability measure_effects measure_realism measure_separability
-        mutual_information name_by_text name_directions nearest_phrases perceptual_path_length
-        permuted_labels pixel_features plots principal_angles pullback_metric
-        random_directions random_null reconstruction_quality remarks_on shift_edits
-        stylespace_dci write_report InversionQuality KeptEdits LatentConsistency kept_edits
-        latent_consistency measure_inversion
+        Accuracy CalibrationCurve Comparison Consistency Cost Curves DCI Effect Effects Geodesic
+        HELD_OUT_SEED Identity Leakage LinearRange LocalMetric Naming Participation PathLength
+        PermutationTest RandomNull Realism Reconstruction Remark Separability apply_calibrations
+        attribute_dependency calibrate calibration_curves compare_banks compare_methods
+        compare_subspaces cosine_matrix dci disentanglement_scores edit_consistency
+        edit_path_length editing_accuracy effective_dimension effects_of entanglement_sweep
+        face_features factorvae_score find_geodesic frechet_mean geodesic_between
+        principal_geodesics identity_preservation level_edits linear_ranges linear_separability
+        lipschitz lpips_distance lpips_features measure_curves measure_distinguishability
+        measure_effects measure_realism measure_separability mutual_information name_by_text
+        name_directions nearest_phrases perceptual_path_length permuted_labels pixel_features
+        plots principal_angles pullback_metric random_directions random_null
+        reconstruction_quality remarks_on shift_edits stylespace_dci write_report InversionQuality
+        KeptEdits LatentConsistency kept_edits latent_consistency measure_inversion
     """,
 }
 

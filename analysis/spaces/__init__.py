@@ -5,6 +5,12 @@ Read `path_length` first. Import from here.
 
 from analysis.spaces.cosines import cosine_matrix
 from analysis.spaces.geodesic import Geodesic, find_geodesic, geodesic_between
+from analysis.spaces.geodesic_statistics import (
+    FrechetMean,
+    PrincipalGeodesics,
+    frechet_mean,
+    principal_geodesics,
+)
 from analysis.spaces.participation import Participation
 from analysis.spaces.path_length import (
     PathLength,
@@ -22,8 +28,9 @@ from analysis.spaces.subspaces import (
 )
 
 __all__ = [
-    "Geodesic", "LocalMetric", "Participation", "PathLength", "Separability", "SubspaceComparison",
-    "compare_banks", "compare_subspaces", "cosine_matrix", "edit_path_length",
-    "effective_dimension", "find_geodesic", "geodesic_between", "linear_separability", "lipschitz",
-    "measure_separability", "perceptual_path_length", "principal_angles", "pullback_metric",
+    "FrechetMean", "Geodesic", "LocalMetric", "Participation", "PathLength", "PrincipalGeodesics",
+    "Separability", "SubspaceComparison", "compare_banks", "compare_subspaces", "cosine_matrix",
+    "edit_path_length", "effective_dimension", "find_geodesic", "frechet_mean", "geodesic_between",
+    "linear_separability", "lipschitz", "measure_separability", "perceptual_path_length",
+    "principal_angles", "principal_geodesics", "pullback_metric",
 ]  # fmt: skip

@@ -36,6 +36,7 @@ KINDS = {
     "code_gradient": "directions.paths.code_gradient:CodeGradientPath",
     "coordinate": "directions.paths.coordinate:CoordinatePath",
     "flow": "directions.paths.flow:FlowPath",
+    "geodesic": "directions.paths.geodesic:GeodesicPath",
     "instance": "directions.paths.instance:InstancePath",
     "neural_walk": "directions.paths.neural_walk:NeuralWalk",
     "potential": "directions.paths.potential:PotentialPath",

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.arguments import checked, checked_fields
+from directions.arguments import checked, checked_fields, checked_kinds
 from directions.direction import Direction
 from directions.errors import SpaceError
 from directions.generators.base import Generator
@@ -61,10 +61,11 @@ class WeightDirection(Direction):
             raise SpaceError(f"direction {self.name!r} moves the code beside the weights")
 
     @classmethod
+    @checked_kinds
     def of(
         cls,
         basis: WeightBasis,
-        amounts: Tensor | list[float],
+        amounts: Float[Tensor, "K"],
         *,
         name: str,
         method: str = "given",
@@ -81,7 +82,7 @@ class WeightDirection(Direction):
             config: The method's hyper-parameters.
             evidence: Supporting statistics.
         """
-        given = torch.as_tensor(amounts, dtype=torch.float32)
+        given = amounts.float()
         if tuple(given.shape) != (len(basis),) or not 0 < float(given.norm()) < torch.inf:
             raise SpaceError(
                 f"amounts of shape {list(given.shape)} and norm {float(given.norm()):g} are no "

@@ -108,7 +108,8 @@ ARITHMETIC = {
 }  # fmt: skip
 # Records of results, which are NaN where nothing could be measured.
 RECORDS = {
-    "Accuracy", "Cost", "DCI", "Distinguishability", "Evaluation", "Geodesic", "Identity",
+    "Accuracy", "Cost", "DCI", "Distinguishability", "Evaluation", "FrechetMean",
+    "Geodesic", "Identity", "PrincipalGeodesics",
     "InversionQuality", "KeptEdits", "LatentConsistency", "LinearRange", "LocalMetric",
     "PathLength",
     "PermutationTest", "RandomNull", "Reconstruction", "Separability",

@@ -12,6 +12,7 @@ from directions.planted.weights import PlantedWeights
 from directions.planted.world import PlantedGenerator
 from discovery.registry import METHODS, find_method
 from discovery.teaching.answers import Answers
+from discovery.weights.weight_contrast import WeightContrast
 from tests.worlds import labeled
 
 FACTORS, DIM = 3, 12
@@ -121,6 +122,12 @@ CASES = {
     ),
     "random_directions": Case({"n_directions": 5}, cosine=None, ordered=None),
 }
+
+
+@pytest.fixture(autouse=True)
+def few_judged(monkeypatch):
+    """Each of its moves has weights of its own."""
+    monkeypatch.setattr(WeightContrast, "held_out", (8, 2))
 
 
 def case_of(name):

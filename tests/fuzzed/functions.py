@@ -232,6 +232,11 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                                 "test": 20, "threshold": 0.05, "classes": 3, "seed": 1},
             "find_geodesic": {"function": bent, "start": w.codes[0], "end": w.codes[1],
                               "segments": 3, "rounds": 3, "tolerance": 1e-3},
+            **{name: {
+                "generator": w.generator, "codes": w.codes[:3], "space": "z", "segments": 2,
+                "rounds": 2, "tolerance": 1e-2, **more,
+            } for name, more in (("frechet_mean", {}), ("principal_geodesics",
+                                                        {"n_directions": 2}))},
             "geodesic_between": {
                 "generator": w.generator, "start": w.codes[0], "end": w.codes[1], "space": "z",
                 "segments": 3, "rounds": 3, "tolerance": 1e-3,

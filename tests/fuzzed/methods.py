@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import torch
+
 import directions
 import discovery
 from directions import Direction, DirectionBank
@@ -21,7 +23,8 @@ BOUND = (
     "Classifier.logits", "pixels", "Direction.shift", "Direction.check", "Direction.from_vector",
     "DirectionBank.of", "DirectionBank.select", "DirectionBank.merge", "DirectionBank.check",
     "DirectionBank.transfer", "DirectionBank.widened", "DirectionBank.save", "DirectionBank.load",
-    "Prior.fit", "Prior.sigma", "Answers.of", "Answers.from_samples", "Samples.from_arrays",
+    "WeightDirection.of", "WeightDirection.deltas", "WeightDirection.applied", "Prior.fit",
+    "Prior.sigma", "Answers.of", "Answers.from_samples", "Samples.from_arrays",
     "Samples.from_frame", "Samples.from_images",
     "Samples.rows", "Samples.save", "Samples.load", "DirectionBank.save_pretrained",
     "DirectionBank.from_pretrained",
@@ -95,6 +98,13 @@ def bound(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
         ("DirectionBank.merge", w.bank.merge, {"other": w.bank, "prefix": "b."}),
         ("DirectionBank.check", w.bank.check, {"generator": g}),
         ("DirectionBank.transfer", w.bank.transfer, {"generator": g}),
+        ("WeightDirection.of", directions.WeightDirection.of, {
+            "basis": w.weight_bank["a"].basis, "amounts": torch.ones(3), "name": "a",
+            "method": "m", "config": {}, "evidence": {}}),
+        ("WeightDirection.deltas", w.weight_bank["a"].deltas, {
+            "generator": w.tunable, "amount": 1.0, "unit": "sigma"}),
+        ("WeightDirection.applied", w.weight_bank["a"].applied, {
+            "generator": w.tunable, "amount": 1.0, "unit": "sigma"}),
         ("DirectionBank.widened", w.bank.widened, {"generator": g}),
         ("DirectionBank.save", w.bank.save, {"path": w.folder / "bank.safetensors"}),
         ("DirectionBank.load", DirectionBank.load, {

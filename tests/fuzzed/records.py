@@ -12,6 +12,7 @@ from analysis.edits.sweeps import ScoredSweep
 from analysis.intervals.half_samples import Score
 from analysis.intervals.mean import Estimate
 from analysis.representation import EntanglementSweep
+from analysis.spaces.geodesic_statistics import FrechetMean
 from analysis.spaces.subspaces import SubspaceComparison
 from tests.fuzzed.world import NAMES, QUIET
 
@@ -21,6 +22,8 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
     table = {"directions": NAMES, "attributes": w.classifier.attributes}
     n = w.noise
     interval = (-1.0, 1.0)
+    mean = {"code": n(2), "curves": n(3, 4, 2), "distances": n(3), "energies": (2.0, 1.0),
+            "converged": True}  # fmt: skip
     row = {"x": n(3, 2), "xa": n(3, 2, 3)}
     return {
         "directions": {
@@ -75,6 +78,9 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
             },
             "EqualEffect": {"change": 1.0, "amounts": (0.5, 1.0), "level": 0.9},
             "Evaluation": {"bank": w.bank, "effects": w.effects, "null": w.null, "results": {}},
+            "FrechetMean": mean,
+            "PrincipalGeodesics": {"mean": FrechetMean(**mean), "variances": n(2), "total": 1.0,
+                                   "bank": w.bank},
             "Geodesic": {"codes": n(5, 2), "energies": (2.0, 1.0), "length": 4.0,
                          "straight_length": 5.0, "steps": n(4), "straight_steps": n(4),
                          "converged": True},

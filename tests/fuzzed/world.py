@@ -54,7 +54,7 @@ def encoder() -> Encoder:
 def weight_bank(generator: Generator) -> DirectionBank:
     """A bank of one direction of the generator's weights."""
     return DirectionBank.of(
-        generator, [WeightDirection.of(basis_of(generator), [1, 2, 3], name="a")]
+        generator, [WeightDirection.of(basis_of(generator), [1.0, 2.0, 3.0], name="a")]
     )
 
 

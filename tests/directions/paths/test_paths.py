@@ -162,7 +162,7 @@ EXAMPLES = {
 
 
 def test_every_kind_has_an_example():
-    assert {"instance", *EXAMPLES} == {*KINDS}
+    assert {"instance", "geodesic", *EXAMPLES} == {*KINDS}
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
