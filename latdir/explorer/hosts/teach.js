@@ -26,10 +26,12 @@ function teachPanel({ wish, say }) {
   const replies = h("div", { className: "bar wrap replies" });
   const asked = h("section", { className: "question", "aria-label": "Question", hidden: true }, text, tiles, replies);
   const others = h("div", { className: "bar wrap others", role: "group", "aria-label": "Lessons to go on with", hidden: true });
+  const intro = h("p", { className: "faint intro" },
+    "Click through sheets of images and compare strips of moved ones: about 40 clicks make a useful direction.");
   const start = h("section", { className: "begin", "aria-label": "What to teach" },
     h("h2", {}, "Teach a direction", h("span", { className: "faint" }, "an attribute that no classifier knows, by looking")),
     h("div", { className: "bar wrap" }, name, h("button", { type: "button", onclick: () => begin() }, "Start"),
-      labeled("photo", "Open answers …", () => file.click()), file), others);
+      labeled("photo", "Open answers …", () => file.click()), file), others, intro);
 
   const angle = h("p", { className: "angle" });
   const meter = h("meter", { min: 0, max: 90, low: 35, high: 60, optimum: 0, value: 90, "aria-label": "Expected angle, in degrees" });
@@ -108,8 +110,9 @@ function teachPanel({ wish, say }) {
     tiles.className = `tiles ${question.kind}`;
     tiles.style.setProperty("--columns", question.columns);
     tiles.replaceChildren(...Array.from({ length: question.count }, (_, k) => place(one(k), k)));
+    replies.classList.toggle("levels", strip);
     replies.replaceChildren(...(strip
-      ? LEVELS.map((level, k) => h("button", { type: "button", title: `${k + 1}`, onclick: () => answer({ level: k - 2 }) }, level))
+      ? LEVELS.map((level, k) => h("button", { type: "button", title: `Key ${k + 1}`, onclick: () => answer({ level: k - 2 }) }, level))
       : [done, h("span", { className: "faint" }, "arrow keys, space, Enter")]));
     if (!strip) showDone();
   };
@@ -118,6 +121,7 @@ function teachPanel({ wish, say }) {
     const found = view.known;
     const sure = found && found.angle < 89.9;
     angle.textContent = sure ? `About ${Math.round(found.angle)}° from the direction that unlimited answers would give` : "Nothing is known yet";
+    meter.hidden = !sure;
     meter.value = sure ? found.angle : 90;
     more.textContent = sure
       ? `Within ${Math.round(found.cone)}° with 95 %. 20 strips more: about ${Math.round(found.strips)}°; a sheet more: about ${Math.round(found.sheet)}°.`
@@ -143,6 +147,7 @@ function teachPanel({ wish, say }) {
       // A server that was started anew does not know the lesson, but has its answers.
       if (!begun && view.asked && message.kept.includes(view.name)) return begin(view.name);
       asked.hidden = known.hidden = !begun;
+      intro.hidden = begun;
       if (!begun) return;
       const same = view.name === message.name && view.asked?.name === message.question.name;
       const chosen = same ? view.chosen : [];

@@ -22,6 +22,9 @@ from tests.latdir.explorer.test_page import (  # noqa: F401
     test_the_original_is_shown_while_b_is_held,
     test_two_hundred_moves_in_a_second_end_at_the_last,
 )
+from tests.latdir.explorer.test_teach_tab import (  # noqa: F401
+    test_a_lesson_by_keyboard_alone_ends_in_a_slider,
+)
 
 # Not `importorskip`: a module whose import was cut short is collected with what it had imported.
 pytestmark = [
@@ -34,12 +37,13 @@ pytestmark = [
 ]
 
 MODELS = """
-import directions, latdir
+import directions, discovery, latdir
 generator = directions.load_generator("digiface64")
 bank = directions.DirectionBank.load("bank.safetensors", generator)
 faces = directions.load_classifier("faces+pixels")
+teach = discovery.Teach(features="pixels", n_codes=256)
 """
-SHOWN = "latdir.explore(bank, generator, faces)"
+SHOWN = "latdir.explore(bank, generator, faces, teach=teach)"
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,15 @@ def notice(page, text):
     playwright.expect(page.locator(".notice")).to_contain_text(text, timeout=20000)
 
 
+def rested(page):
+    """Wait until no picture has come for a while."""
+    page.wait_for_function("""() => {
+      const { painted } = document.querySelector('.latdir-explorer canvas').dataset;
+      if (painted !== window.seen) [window.seen, window.since] = [painted, performance.now()];
+      return performance.now() - window.since > 500;
+    }""")
+
+
 def copied(page):
     control(page, "button", "Code").click()
     return control(page, "textbox", "Code")
@@ -229,7 +238,7 @@ def test_the_original_is_shown_while_b_is_held(visit, port):
     page = visit(port)
     for _ in range(20):
         slider(page, "yaw").press("ArrowRight")
-    page.wait_for_timeout(600)
+    rested(page)
     pixels = "document.querySelector('.latdir-explorer canvas').toDataURL()"
     edited = page.evaluate(pixels)
     page.keyboard.down("b")
@@ -273,6 +282,24 @@ def test_a_lost_connection_is_made_again_with_everything(visit, world, small_ban
         playwright.expect(slider(page, "factor_1")).to_have_attribute(
             "aria-valuetext", "0.55 sigma"
         )
+
+
+def test_a_second_tab_of_one_session_takes_it_over_and_gives_it_back(visit, port):
+    first = visit(port)
+    slider(first, "age").press("ArrowRight")
+    playwright.expect(slider(first, "age")).to_have_attribute("aria-valuetext", "0.05 sigma")
+    # What a browser does where a tab is duplicated: it copies the session storage.
+    with first.context.expect_page() as opened:
+        first.evaluate("() => { window.open(location.href); }")
+    second = opened.value
+    playwright.expect(slider(second, "age")).to_have_attribute("aria-valuetext", "0.05 sigma")
+    alert = first.get_by_role("alert")
+    playwright.expect(alert).to_contain_text("This explorer was opened in another tab.")
+    slider(second, "age").press("ArrowRight")
+    playwright.expect(slider(second, "age")).to_have_attribute("aria-valuetext", "0.1 sigma")
+    alert.get_by_role("button", name="Use it here").click()
+    playwright.expect(slider(first, "age")).to_have_attribute("aria-valuetext", "0.1 sigma")
+    playwright.expect(second.get_by_role("alert")).to_contain_text("another tab")
 
 
 def test_a_failing_generator_is_a_sentence(visit):
