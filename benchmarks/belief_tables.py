@@ -1,4 +1,4 @@
-"""Tables of the documentation, from the results of the benchmarks with a judge.
+"""Tables of the documentation, from the results of the benchmarks.
 
     python benchmarks/belief_tables.py
 
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("docs/measures/belief.md", "docs/methods/comparison.md")
+PAGES = ("docs/measures/belief.md", "docs/methods/comparison.md", "docs/guides/inversion.md")
 ATTRIBUTES = ("smiling", "male", "age", "yaw", "mouth_open")
 JUDGES = ("mobile-faces", "faces")
 
@@ -194,6 +194,23 @@ def sigma() -> str:
     return _table((*heads, "effect by faces", "by mobile-faces", "leakage by each"), rows)
 
 
+def ways(generator: str) -> str:
+    """Ways to invert the same images, from `inversion_ways.py`."""
+    columns = {
+        "psnr": ("PSNR", 1), "photograph_psnr": ("photograph", 1), "identity": ("identity", 2),
+        "distance": ("distance", 2), "kept": ("effect kept", 2), "edit_error": ("edit error", 2),
+        "consistency": ("consistency", 2), "seconds": ("seconds", 2),
+    }  # fmt: skip
+    rows = [
+        [
+            name if "," in name else f"{name}, {row['space']}",
+            *("–" if row[k] is None else f"{row[k]:.{n}f}" for k, (_, n) in columns.items()),
+        ]
+        for name, row in _results(f"inversion-ways-{generator}")["ways"].items()
+    ]
+    return _table(["way, space", *(head for head, _ in columns.values())], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "held-out-z": lambda: held_out("judge-digiface64-z"),
     "held-out-w": lambda: held_out("judge-styleface64-w"),
@@ -204,6 +221,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "corrected": corrected,
     "naming-power": naming_power,
     "sigma": sigma,
+    "ways-digiface64": lambda: ways("digiface64"),
 }
 
 

@@ -1,12 +1,12 @@
 """All ways to invert on the same images: distortion, identity, edits kept, time.
 
     python benchmarks/inversion_ways.py --generator digiface64 [--seconds 420] [--only adam,lbfgs]
-    python benchmarks/inversion_ways.py --table benchmarks/results/inversion-*.json
-    python benchmarks/inversion_ways.py --figure a.png benchmarks/results/inversion-digiface64.json
+    python benchmarks/inversion_ways.py --figure a.png benchmarks/results/inversion-ways-X.json
 
 Images are the generator's own, of held-out codes, so that the edit of the native code is known, and
 one photograph. Every way goes into one JSON file as soon as it is measured; the same command goes
-on where it ended, and after `--seconds` begins no further way.
+on where it ended, and after `--seconds` begins no further way. `belief_tables.py` writes the tables
+of the documentation.
 """
 
 from __future__ import annotations
@@ -36,26 +36,29 @@ ATTRIBUTES = ["smiling", "yaw", "age"]
 NATIVE = {"digiface64": "z", "styleface64": "w"}
 # The start itself: no cost is above that of −50 dB.
 NOTHING = find_solver("adam", steps=1, target=-50.0)
-# Adam steps of recipes that take 5,000 in their papers, on two cores.
-LONG = 1000
+# Steps of recipes that take 1,300 to 5,000 in their papers, and generations of CMA-ES, on two
+# cores.
+LONG, GENERATIONS = {"digiface64": 500, "styleface64": 300}, 300
 
 
 def ways(generator: str) -> dict[str, dict[str, Any]]:
     """Settings of `invert` of each way, the quick ones first."""
-    spaces = ["z"] if generator == "digiface64" else ["z", "w", "w+"]
+    native, layered = NATIVE[generator], generator != "digiface64"
     made: dict[str, dict[str, Any]] = {}
-    for space in spaces:
-        for start in ("mean", "best", "ridge"):
-            made[f"{start} alone, {space}"] = {"space": space, "start": start, "solver": NOTHING}
-    for solver in ("hybrid", "levenberg_marquardt", "lbfgs", "adam", "cma"):
-        for space in spaces:
-            if solver != "cma" or space != "w+":
-                made[f"{solver}, {space}"] = {"space": space, "solver": solver}
-    recipes: dict[str, dict[str, Any]] = {"pulse": {}, "igan": {}, "creswell": {"steps": LONG}}
-    recipes["stochastic_clipping"] = {"steps": LONG}
-    if generator != "digiface64":
-        recipes |= {"stylegan2_ada": {}, "ii2s": {"steps": LONG}}
-        recipes |= {"image2stylegan": {"steps": LONG}}
+    for start in ("mean", "best", "ridge"):
+        made[f"{start} alone, {native}"] = {"space": native, "start": start, "solver": NOTHING}
+    made[f"default, {native}"] = {"space": native, "restarts": 2}
+    for space in ("z", "w", "w+") if layered else ("z",):
+        made[f"hybrid, {space}"] = {"space": space, "solver": "hybrid"}
+    for solver in ("levenberg_marquardt", "lbfgs", "adam"):
+        made[f"{solver}, {native}"] = {"space": native, "solver": solver}
+    long = {"steps": LONG[generator]}
+    recipes: dict[str, dict[str, Any]] = {"pulse": {}, "igan": {}}
+    if layered:
+        recipes |= {"stylegan2_ada": {}, "ii2s": long, "image2stylegan": long}
+    else:
+        recipes |= {"creswell": long, "stochastic_clipping": long}
+        made["cma, z"] = {"space": native, "solver": find_solver("cma", steps=GENERATIONS)}
     for name, settings in recipes.items():
         made[f"recipe {name}"] = {"solver": find_recipe(name, **settings)}
     return made
@@ -72,7 +75,7 @@ def bank_of(generator: Generator, space: str, labels: Path | None) -> d.Directio
 
 def measure(options: argparse.Namespace) -> None:
     generator, native = d.load_generator(options.generator), NATIVE[options.generator]
-    path = options.out or HERE / "results" / f"inversion-{options.generator}.json"
+    path = options.out or HERE / "results" / f"inversion-ways-{options.generator}.json"
     done = json.loads(path.read_text()) if path.is_file() else {}
     codes = generator.sample(options.count, seed=HELD_OUT_SEED, space=native)
     images = generator.synthesize(codes, native)
@@ -86,13 +89,15 @@ def measure(options: argparse.Namespace) -> None:
         if time.perf_counter() - begun > options.seconds:
             print("time is up: the same command goes on", flush=True)
             return
-        if settings.get("start", "ridge") == "ridge":
+        method = settings.get("solver", "hybrid")
+        begin = settings.get("start", "ridge" if isinstance(method, str) else method.start)
+        if begin == "ridge":
             # Once for a generator and space, and no part of the time of an image.
-            space = settings.get("space") or generator.default_space(*settings["solver"].spaces)
-            fitted(generator, space=space, metric=True)
+            space = settings.get("space") or generator.default_space(*method.spaces)
+            fitted(generator, space=space, metric=True, folder=options.fit)
 
         def invert(targets: torch.Tensor, settings: dict[str, Any] = settings) -> Inversion:
-            return d.invert(generator, targets, restarts=0, rendering=QUIET, **settings)
+            return d.invert(generator, targets, rendering=QUIET, **{"restarts": 0, **settings})
 
         started = time.perf_counter()
         found = invert(images)
@@ -114,29 +119,6 @@ def measure(options: argparse.Namespace) -> None:
         print(name, {k: round(v, 3) for k, v in row.items() if isinstance(v, float)}, flush=True)
 
 
-def table(paths: list[Path]) -> str:
-    """The files as one Markdown table each."""
-    lines = []
-    for path in paths:
-        stored = json.loads(path.read_text())
-        heads = ["PSNR", "photograph", "SSIM", "identity", "distance", "effect kept", "edit error",
-                 "leakage", "consistency", "seconds"]  # fmt: skip
-        keys = ["psnr", "photograph_psnr", "ssim", "identity", "distance", "kept", "edit_error",
-                "leakage", "native_leakage", "consistency", "seconds"]  # fmt: skip
-        places = [1, 1, 3, 2, 1, 2, 2, 2, 2, 2, 2]
-        lines += [f"{stored['generator']}, {stored['count']} images of {stored['native']}", ""]
-        lines += ["| way, space | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-        for name, row in stored["ways"].items():
-            shown = name if "," in name else f"{name}, {row['space']}"
-            cells = [
-                "–" if row[key] is None else f"{row[key]:.{n}f}"
-                for key, n in zip(keys, places, strict=True)
-            ]
-            lines.append(f"| {shown} | " + " | ".join(cells) + " |")
-        lines.append("")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--generator", choices=sorted(NATIVE), default="digiface64")
@@ -145,8 +127,8 @@ def main() -> None:
     parser.add_argument("--again", type=float, default=60.0, help="longest inversion repeated")
     parser.add_argument("--only", help="parts of the names of ways, commas between")
     parser.add_argument("--labels", type=Path, help="folder that keeps the bank's samples")
+    parser.add_argument("--fit", type=Path, help="folder that keeps the fits of the start")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", action="store_true")
     parser.add_argument("--figure", type=Path)
     parser.add_argument("stored", type=Path, nargs="*")
     options = parser.parse_args()
@@ -158,8 +140,6 @@ def main() -> None:
             for name, row in json.loads(path.read_text())["ways"].items()
         }
         plot_inversions(found).savefig(options.figure, dpi=110)
-    elif options.table:
-        print(table(options.stored))
     else:
         measure(options)
 

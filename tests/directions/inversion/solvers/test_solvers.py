@@ -239,3 +239,13 @@ def test_the_hybrid_ends_near_what_lbfgs_alone_does_not_reach():
     assert reached.any()
     assert (found.costs[reached] <= hybrid.goal).all()
     assert (found.steps[reached] > far.steps[reached]).all()
+
+
+def test_the_mean_metric_is_the_first_guess_of_the_hessian_damped_by_its_largest_eigenvalue():
+    world = linear()
+    _, images = pair(world, 2)
+    metric = torch.diag(torch.tensor([4.0, 2.0, 1.0, 0.5, 0.1, 0.0]))
+    state = _State(objective(world, images, metric=metric), world.sample(2, seed=8), 5)
+    expected = torch.linalg.inv(2 * metric + 0.0125 * 8 * torch.eye(6))
+    torch.testing.assert_close(state.inverse, expected)
+    torch.testing.assert_close(state.direction, -state.gradient @ expected)
