@@ -56,8 +56,7 @@ def invert(
             `hybrid`: L-BFGS, then Levenberg–Marquardt.
         start: `ridge` (a regression fitted once to the generator's own samples), `encoder` (the
             built-in one), `best`, `mean`, a `Start`, an `Encoder`, or codes `[n, *space.shape]`;
-            by default the solver's: but for recipes the built-in encoder, where there is one of
-            that space and images are whole, else `ridge`.
+            by default the solver's, `ridge` but for recipes.
         degradation: What the images have gone through, such as a mask; by default nothing.
         features: Squared distance of these is minimized, such as `lpips_features()`; by
             default pixels.
@@ -90,8 +89,6 @@ def invert(
     if method.gradients:
         check_differentiable(generator, name)
     begin = method.start if start is None else start
-    if begin == Ridge() and start is None and degradation is None:
-        begin = built_in_encoder(generator, name) or begin
     chosen = _start(generator, begin, name, len(observed))
     objective = Objective(
         generator, name, observed, Typicality.of(generator, name), degradation, features

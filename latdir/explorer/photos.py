@@ -11,6 +11,7 @@ from torch import Tensor
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.inversion import invert
+from directions.inversion.encoders import built_in_encoder
 from directions.photographs import Framing, open_photograph
 from directions.scoring.rendering import Rendering
 from latdir.explorer.export import opened
@@ -43,7 +44,10 @@ def inverted(studio: Studio, data: bytes) -> Found:
     """
     image, framed = _framed(opened(data), studio.generator)
     quiet = Rendering(progress=False)
-    found = invert(studio.generator, image, space=studio.space, rendering=quiet)
+    encoder = built_in_encoder(studio.generator)
+    # Its codes need no fit, which takes half a minute.
+    start = encoder if encoder is not None and encoder.space == studio.space else None
+    found = invert(studio.generator, image, space=studio.space, start=start, rendering=quiet)
     psnr, status = float(found.psnr[0]), found.statuses[0]
     remark = f"Found at {psnr:.1f} dB."
     if status not in GOOD:

@@ -27,7 +27,7 @@ __all__ = ["BUILT_IN", "built_in_encoder", "read_encoder", "save_encoder"]
 
 FORMAT = FileFormat("latdir.encoder", "encoder", CheckpointError)
 # Generators with a built-in encoder, and the space of its codes.
-BUILT_IN: Mapping[str, str] = {}
+BUILT_IN: Mapping[str, str] = {"digiface64": "z"}
 # Sides, widths and stages of files that are not believed.
 MOST = 4096
 
@@ -155,15 +155,13 @@ def _shipped(name: str) -> Encoder:
     return read_encoder(name, None)
 
 
-def built_in_encoder(generator: Generator, space: str | None = None) -> Encoder | None:
+def built_in_encoder(generator: Generator) -> Encoder | None:
     """The encoder that ships for a generator, on its device; None where there is none.
 
     Args:
         generator: By its fingerprint.
-        space: Of the codes wanted; by default whatever the encoder's is.
     """
-    own = BUILT_IN.get(generator.name)
-    if own is None or (space is not None and space != own):
+    if generator.name not in BUILT_IN:
         return None
     encoder = _shipped(generator.name)
     if encoder.generator.fingerprint != generator.fingerprint:
