@@ -61,6 +61,7 @@ class ConditionalFlow(LabelPathMethod[FlowPath]):
     Its other settings are those of `LabelPathMethod`.
 
     Attributes:
+        rate: Highest rate of Adam; it falls to zero.
         depth: Coupling layers.
         validation: Share of the samples held out, on which the best state is chosen.
 
@@ -80,6 +81,7 @@ class ConditionalFlow(LabelPathMethod[FlowPath]):
 
     method: ClassVar[str] = "conditional_flow"
 
+    rate: float = 4e-3
     depth: int = 4
     validation: float = 0.1
 
