@@ -54,6 +54,14 @@ def faces():
     return Boundary().discover(labels), generator, classifier
 
 
+@pytest.fixture(scope="module")
+def few_codes():
+    """Effects of directions measured quickly, on fewer codes than a session takes by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("latdir.explorer.measuring.CODES", 24)
+        yield
+
+
 def opened(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data))
 

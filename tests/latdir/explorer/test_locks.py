@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from directions import Direction, DirectionBank
+from latdir.explorer.measuring import CODES
 from latdir.explorer.session import Session
 from tests.latdir.explorer.conftest import worked
 
 
 @pytest.fixture(scope="module")
-def measured(faces):
+def measured(faces, few_codes):
     """A session of faces whose effects the others share."""
     return Session(*faces)
 
@@ -107,7 +108,8 @@ def test_a_lock_that_the_picture_keeps_by_itself_moves_nothing(faces, measured):
 
 
 @pytest.mark.slow
-def test_thirty_two_faces_keep_a_locked_attribute(faces):
+def test_thirty_two_faces_keep_a_locked_attribute(faces, monkeypatch):
+    monkeypatch.setattr("latdir.explorer.measuring.CODES", CODES)
     session = Session(*faces)
     held = 0
     for seed in range(32):

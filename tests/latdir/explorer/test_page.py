@@ -44,7 +44,7 @@ PRESSED = """([name, count]) => new Promise((done) => {
 
 
 @pytest.fixture(scope="module")
-def port(faces):
+def port(faces, few_codes):
     first = Session(*faces)
     with running(lambda: Session(*faces, beside=first)) as made:
         yield made
