@@ -10,7 +10,7 @@ from directions.paths import CoordinatePath, load_path
 from directions.paths.couplings import Couplings
 from directions.planted.world import planted
 from discovery import DeCurvEd
-from tests.discovery.learned.test_voynov_babenko import Grainy, inside
+from tests.discovery.learned.test_voynov_babenko import Grainy
 from tests.worlds import world
 
 SMALL = {"n_codes": 64, "steps": 6, "batch_size": 8, "hidden": 8, "precision": "float32"}
@@ -63,14 +63,23 @@ def test_a_run_is_the_same_again_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_paths_are_where_the_image_changes():
+def test_paths_are_where_the_image_changes(tmp_path):
+    """A factor bends, and at each code the steps turn to where the factors change there."""
     generator = planted(factors=3, dim=12, nuisances=0, size=8, bend=0.5)
     generator.__class__ = Grainy
     settings = {"n_codes": 256, "rate": 1e-2, "amount_weight": 1.0, "precision": "float32"}
-    found = DeCurvEd(n_directions=3, steps=800, hidden=16, **settings).discover(generator)
-    start = DeCurvEd(n_directions=3, steps=1, hidden=16, **settings).discover(generator)
-    assert inside(found, generator.truth).mean() > 0.2 + inside(start, generator.truth).mean()
-    assert found.provenance["accuracy"] > start.provenance["accuracy"] + 0.2
+    codes = generator.sample(128, seed=9)
+    rows = torch.linalg.qr(generator.jacobian(codes).mT).Q.mT  # [n, 3, d]
+    shares, banks = [], []
+    for steps in (800, 1):
+        method = DeCurvEd(n_directions=3, steps=steps, hidden=16, **settings)
+        paths = method.train(generator, checkpoint=tmp_path / str(steps))
+        moves = [p.shift(codes, 0.1) - codes for p in paths.values()]
+        seen = [(rows @ m[:, :, None]).square().sum((1, 2)) / m.square().sum(1) for m in moves]
+        shares.append(float(torch.stack(seen).mean()))
+        banks.append(method.discover(generator, checkpoint=tmp_path / str(steps)))
+    assert shares[0] > 0.1 + shares[1] > 0.1 + 3 / 12, shares  # chance is 3 of 12
+    assert banks[0].provenance["accuracy"] > banks[1].provenance["accuracy"] + 0.2
 
 
 def test_bad_input_is_named(trained):
