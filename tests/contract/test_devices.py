@@ -28,14 +28,18 @@ from directions import (
 )
 from directions.bank import DirectionBank
 from directions.classifiers import Combined, Mirrored, Renamed, load_onnx
+from directions.classifiers.clip import model
 from directions.classifiers.clip.model import load_clip
 from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.classifiers.faces.inference import tiled
 from directions.devices import Movable
 from directions.direction import Direction
 from directions.errors import SpaceError
+from directions.generators import dcgan as dcgans
 from directions.generators.base import Generator
+from directions.generators.dcgan import digiface64
 from directions.generators.stylegan import stylegan2_inference
+from directions.generators.stylegan.stylegan2_generator import styleface64
 from directions.images import resize
 from directions.inversion import Frames, NoiseMaps, SeveralCodes
 from directions.inversion.encoders import Encoder, EncoderConfig
@@ -50,7 +54,7 @@ from directions.paths import (
     UnitStepPath,
     WarpPath,
 )
-from directions.paths.base import KINDS
+from directions.paths.base import KINDS, load_path
 from directions.paths.code_gradient import Readout
 from directions.paths.couplings import Couplings
 from directions.paths.mapper import perceptron
@@ -68,6 +72,7 @@ from discovery.teaching.answers import Answers
 from discovery.weights.weight_contrast import WeightContrast
 from tests import pretended
 from tests.contract.test_generators import GENERATORS
+from tests.directions.generators.checkpoints import written
 from tests.directions.inversion.encoders.files import CODE, STYLES, encoder_file
 from tests.directions.inversion.tuning.test_pivotal import dcgan
 from tests.fuzzed.world import weight_bank
@@ -333,9 +338,21 @@ def test_pretended_tensors_copy_as_others(monkeypatch):
         assert copy.copy(there) is not None
 
 
-def test_a_built_in_generator_by_its_door(monkeypatch):
+def test_a_model_by_its_door(monkeypatch, tmp_path):
+    state = written.stylegan2_state()
+    written.nvidia_file(written.nvidia_module(state, kwargs={}), tmp_path / "net.pkl")
+    path("neural_walk", WORLD, true_bank()).save(tmp_path / "walk.safetensors")
     with pretended_card(monkeypatch):
-        assert load_generator("planted", device="cuda").device == CARD
+        for module in (dcgans, model):  # where the name is imported
+            monkeypatch.setattr(module, "resolve_device", devices.resolve_device)
+        for name in ("planted", "digiface64", "styleface64", tmp_path / "net.pkl"):
+            assert load_generator(name, device="cuda").device == CARD
+        assert digiface64(device="cuda").device == CARD
+        assert styleface64(device="cuda").device == CARD
+        assert load_clip(device="cuda").device == CARD
+        images = WORLD.to("cuda").synthesize(WORLD.to("cuda").sample(2, seed=0))
+        assert load_classifier("clip", device="cuda")(images).device == CARD
+        assert load_path(tmp_path / "walk.safetensors", device="cuda").inner.device == CARD
 
 
 def test_scores_effects_and_gradients_on_the_card(monkeypatch, tmp_path):

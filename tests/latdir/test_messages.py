@@ -41,7 +41,20 @@ def test_every_phrase_is_one_of_the_library() -> None:
         ),
         ("to override, use bank.transfer(generator)", "name its own with --generator, or leave"),
         ("make one with discovery.sample(…, out=folder)", "with latdir sample --out FOLDER"),
-        ("rename one's with directions.classifiers.Renamed, or leave one out", "leave one out"),
+        (
+            "both score age: rename one's with directions.classifiers.Renamed, or leave one out",
+            "both score age: leave one out",
+        ),
+        (
+            "40 were made: in a notebook take them with `import sys; samples = "
+            "sys.last_value.samples`; with out=… a run resumes where it was",
+            "40 were made, and are not kept: the same command starts from the beginning",
+        ),
+        (
+            "no scores were kept: inside `with directions.keep_scores(folder):` a measurement goes "
+            "on where it was interrupted",
+            "nothing was kept: the same command starts from the beginning (LATDIR_CACHE=FOLDER",
+        ),
         (
             "export direction.evolve(layers=None) and repeat it",
             "keep it as .safetensors, and repeat it",
