@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.stats import t as student
 
 from analysis.inversions import kept_edits, latent_consistency, measure_inversion
-from directions import invert
+from directions import Direction, DirectionBank, invert, wrap_classifier
 from directions.errors import LatdirError, SpaceError
-from directions.inversion import Typicality
+from directions.inversion import LevenbergMarquardt, Typicality
 from directions.planted.world import planted
 from tests.analysis.measured import bank_of, true_bank
+from tests.styles import small_stylegan2
 
 WORLD = planted(factors=3, dim=8)
 NATIVE = WORLD.sample(24, seed=1)
@@ -64,6 +66,44 @@ def test_the_effect_is_that_of_a_slow_loop(found):
             ratio = mine[:, rest].abs().mean() / mine[:, k].mean().abs()
             torch.testing.assert_close(leaked[k], ratio, rtol=1e-3, atol=1e-4)
         assert edits.low[k] <= edits.kept[k] <= edits.high[k]
+
+
+def test_intervals_are_those_of_a_ratio_of_means(found):
+    judge = WORLD.classifier()
+    cubed = wrap_classifier(
+        lambda images: judge(images)[:, :1] ** 3, attributes=["factor_0"], version="1"
+    )
+    worse = replace(found, codes=NATIVE + 0.3 * WORLD.sample(24, seed=7))
+    edits = kept_edits(worse, true_bank(WORLD), cubed, native=NATIVE)
+    [direction] = true_bank(WORLD).select(["factor_0"]).directions
+    own, other = (
+        (cubed(WORLD.synthesize(direction.shift(c, 2.0))) - cubed(WORLD.synthesize(c)))[:, 0]
+        for c in (NATIVE, worse.codes)
+    )
+    ratio = other.mean() / own.mean()
+    error = (other - ratio * own).std() / own.mean().abs() / 24**0.5
+    torch.testing.assert_close(edits.kept[0], ratio, rtol=1e-3, atol=0)
+    half = float(student.ppf(0.975, 23) * error)
+    assert float(edits.high[0] - edits.low[0]) == pytest.approx(2 * half, rel=0.05)
+
+
+def test_codes_of_another_space_are_edited_where_the_directions_are():
+    generator = small_stylegan2()
+    native = generator.sample(3, seed=1, space="w")
+    with torch.no_grad():
+        images = generator.synthesize(native, "w")
+    solver = LevenbergMarquardt(steps=1)
+    in_z = invert(generator, images, space="z", solver=solver, start="mean", restarts=0)
+    in_w = replace(in_z, codes=generator.map(in_z.codes, "z", "w"), space="w")
+    up = Direction.from_vector("red", torch.randn(12, generator=torch.Generator().manual_seed(0)),
+                               space="w")  # fmt: skip
+    red = wrap_classifier(lambda x: x[:, :1].mean((2, 3)), attributes=["red"], version="1")
+    first, second = (
+        kept_edits(one, DirectionBank.of(generator, [up]), red, native=native)
+        for one in (in_z, in_w)
+    )
+    torch.testing.assert_close(first.kept, second.kept)
+    torch.testing.assert_close(first.error, second.error)
 
 
 def test_codes_of_other_images_share_no_identity(found):
