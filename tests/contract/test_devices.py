@@ -41,7 +41,7 @@ from directions.generators.dcgan import digiface64
 from directions.generators.stylegan import stylegan2_inference
 from directions.generators.stylegan.stylegan2_generator import styleface64
 from directions.images import resize
-from directions.inversion import Frames, NoiseMaps, SeveralCodes
+from directions.inversion import FeatureOffsets, Frames, NoiseMaps, SeveralCodes
 from directions.inversion.encoders import Encoder, EncoderConfig
 from directions.paths import (
     CodeGradientPath,
@@ -58,6 +58,7 @@ from directions.paths.base import KINDS, load_path
 from directions.paths.code_gradient import Readout
 from directions.paths.couplings import Couplings
 from directions.paths.mapper import perceptron
+from directions.paths.potential import Potential, PotentialPath
 from directions.planted.clip import PlantedClip
 from directions.planted.faces import PlantedFaces
 from directions.planted.weights import PlantedWeights
@@ -133,6 +134,7 @@ OWN = {
     **GENERATORS,
     "planted_faces": planted_faces,
     "noise_maps": lambda: NoiseMaps(small_stylegan2(), space="w"),
+    "feature_offsets": lambda: FeatureOffsets(load_generator("digiface64"), layer="relu.1"),
     "frames": lambda: Frames(small_stylegan2(), count=3),
     "planted_weights": lambda: PlantedWeights.of(WORLD),
     "weighted": lambda: weight_bank(dcgan()).widened(dcgan()),
@@ -267,6 +269,11 @@ def path(kind: str, generator, bank):
     if kind == "warp":
         sets = torch.zeros(size), torch.eye(size), torch.ones(size)
         return WarpPath("smile", "z", 1.0, 1.0, 0.5, *sets, "toy", "0" * 64)
+    if kind == "potential":
+        one = torch.ones(1, 1)
+        waves = Potential(torch.ones(1, size), one[0] * 0, one, one[0])
+        figures = 1.0, 1.0, 2.0, 2.0, torch.zeros(size)
+        return PotentialPath("smile", "z", *figures, waves, "toy", "0" * 64)
     if kind == "unit_step":
         layer = (torch.eye(size),), (torch.ones(size),)
         return UnitStepPath("smile", "z", 1.0, *layer, "toy", "0" * 64)
