@@ -7,10 +7,11 @@ Conditional means of the same labels give the directions. Each edit moves held-o
 
 - `straight`: the direction itself;
 - `geodesic`: the geodesic of the images (pixels) that starts along it;
-- `transported`: the geodesic that starts along the direction carried from the mean code,
+- `transported`: the geodesic that starts along the direction carried from the mean code, by the
+  same length of the code,
 
-until the attribute's mean score has changed by one standard deviation; amounts between those that
-are measured are interpolated, and so is what they keep. `identity` is the mean cosine of face
+until the attribute's mean score has changed by half a standard deviation; amounts between those
+that are measured are interpolated, and so is what they keep. `identity` is the mean cosine of face
 embeddings before and after, `others` the mean over the other attributes of the absolute mean
 change, in standard deviations. The interval of the difference to `straight` is a bootstrap over
 codes. Results are stored in `results/geodesic-edits-<generator>.json` after each attribute.
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 
 from directions import Direction, Rendering, keep_freed_memory, load_classifier, load_generator
 from directions.classifiers.base import logit
@@ -39,6 +40,7 @@ from discovery import ConditionalMean, Samples, sample
 SPACES = {"digiface64": "z", "styleface64": "w"}
 ATTRIBUTES = ("smiling", "yaw", "male", "age")
 AMOUNTS = (0.75, 1.5, 2.25, 3.0)
+EFFECT = 0.5
 RENDERING = Rendering(precision="float32", batch_size=32, progress=False)
 RESULTS = Path(__file__).parent / "results"
 
@@ -74,16 +76,17 @@ class Bench:
 
 
 def at_effect(effects: Tensor) -> tuple[int, float] | None:
-    """The interval of amounts and the place in it at which a mean effect of 1 is reached."""
+    """The interval of amounts and the place in it at which the mean effect is reached."""
     for i, (low, high) in enumerate(zip(effects[:-1].tolist(), effects[1:].tolist(), strict=True)):
-        if low < 1 <= high:
-            return i, (1 - low) / (high - low)
+        if low < EFFECT <= high:
+            return i, (EFFECT - low) / (high - low)
     return None
 
 
 def traced(path: GeodesicPath, codes: Tensor) -> list[Tensor]:
     """Codes after each of the amounts, from one walk of equal steps."""
-    velocities = AMOUNTS[-1] * path.direction.sigma * path.starts(codes)
+    starts = normalize(path.starts(codes), dim=1)
+    velocities = AMOUNTS[-1] * path.direction.sigma * starts
     models = models_of(path.generator, path.space, None)
     return list(geodesic(models, codes, velocities, steps=len(AMOUNTS)))[1:]
 
