@@ -122,6 +122,11 @@ def test_records_tell_degradations_apart():
     assert len({str(kind.config) for kind in kinds}) == len(kinds)
 
 
+def test_a_chain_has_the_noise_of_its_last_part():
+    assert Chain((Gray(), Noise(0.2))).noise == 0.2
+    assert Chain((Gray(), Shrink(2))).noise == 0
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -1,6 +1,6 @@
 """Inversions written and read again."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -38,6 +38,9 @@ def test_files_that_are_refused(tmp_path):
         load_inversion(path, bent())
     with pytest.raises(LatdirError, match=r"b\.safetensors"):
         load_inversion(tmp_path / "b.safetensors", world)
+    save_inversion(replace(found, psnr=found.psnr[:1]), path)
+    with pytest.raises(LatdirError, match="lacks parts of an inversion"):
+        load_inversion(path, world)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(LatdirError, match=r"a\.safetensors"):
         load_inversion(path, world)
