@@ -6,8 +6,7 @@ Read `base` first: the contract and the file. Import the path classes and `load_
 from directions.paths.base import CurvedPath, load_path
 from directions.paths.code_gradient import CodeGradientPath
 from directions.paths.contents import StoredPath
-from directions.paths.coordinate import CoordinatePath
-from directions.paths.flow import FlowPath
+from directions.paths.flows import CoordinatePath, FlowPath
 from directions.paths.geodesic import GeodesicPath
 from directions.paths.instance import InstancePath
 from directions.paths.mapper import MapperPath

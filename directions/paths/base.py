@@ -34,8 +34,8 @@ FORMAT = FileFormat("latdir.path", "path", BankError)
 KINDS = {
     "clip_mapper": "directions.paths.mapper:MapperPath",
     "code_gradient": "directions.paths.code_gradient:CodeGradientPath",
-    "coordinate": "directions.paths.coordinate:CoordinatePath",
-    "flow": "directions.paths.flow:FlowPath",
+    "coordinate": "directions.paths.flows.coordinate:CoordinatePath",
+    "flow": "directions.paths.flows.flow:FlowPath",
     "geodesic": "directions.paths.geodesic:GeodesicPath",
     "instance": "directions.paths.instance:InstancePath",
     "neural_walk": "directions.paths.neural_walk:NeuralWalk",

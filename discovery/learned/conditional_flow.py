@@ -6,8 +6,8 @@ arXiv:2109.09011, makes the attributes coordinates of the map, and T. Aoshima & 
 DeCurvEd, CVPR 2023, arXiv:2211.14573, gains from such coordinates that edits commute. Here:
 
 1. Codes are whitened, and a ridge regression tells the attributes from them: u = R w.
-2. Coupling layers (`directions.paths.couplings`) learn the other coordinates r given u by maximum
-   likelihood, z = f(r; u). In normal codes r would not depend on u, and f be the identity.
+2. Coupling layers (`directions.paths.flows.couplings`) learn the other coordinates r given u by
+   maximum likelihood, z = f(r; u). In normal codes r would not depend on u, and f be the identity.
 3. An edit is u + a eₖ at the same z.
 
 Differences from StyleFlow: the attributes are what the code tells of them, so that an edit needs
@@ -25,8 +25,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from directions.paths.couplings import Couplings
-from directions.paths.flow import FlowPath
+from directions.paths.flows.couplings import Couplings
+from directions.paths.flows.flow import FlowPath
 from discovery.learned.mean_steps import Trained
 from discovery.learned.networks.flows import LearnedCouplings
 from discovery.learned.path_methods import LabelPathMethod, held_out_figures, split

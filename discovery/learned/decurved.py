@@ -5,9 +5,9 @@ invertible map f takes codes to coordinates, and direction k is the k-th of them
 f⁻¹(f(x) + ε eₖ). The map is trained as in `contrast.py`. Two edits give the same in either order,
 and an edit is undone by its negative, exactly.
 
-Difference from the paper: f is of coupling layers (`directions.paths.couplings`), whose inverse is
-exact, where the paper solves a differential equation; it starts as a rotation of whitened codes, so
-that paths are straight before training.
+Difference from the paper: f is of coupling layers (`directions.paths.flows.couplings`), whose
+inverse is exact, where the paper solves a differential equation; it starts as a rotation of
+whitened codes, so that paths are straight before training.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import eigh
-from directions.paths.coordinate import CoordinatePath
-from directions.paths.couplings import Couplings
+from directions.paths.flows.coordinate import CoordinatePath
+from directions.paths.flows.couplings import Couplings
 from discovery.learned.contrast import ContrastMethod, Mover, spread
 from discovery.learned.mean_steps import Trained
 from discovery.learned.networks.flows import LearnedCouplings

@@ -26,8 +26,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from directions.errors import SamplesError
-from directions.paths.coordinate import CoordinatePath
-from directions.paths.couplings import Couplings
+from directions.paths.flows.coordinate import CoordinatePath
+from directions.paths.flows.couplings import Couplings
 from directions.progress import progress_bars
 from discovery.learned.mean_steps import Trained
 from discovery.learned.networks.flows import LearnedCouplings

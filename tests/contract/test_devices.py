@@ -56,7 +56,7 @@ from directions.paths import (
 )
 from directions.paths.base import KINDS, load_path
 from directions.paths.code_gradient import Readout
-from directions.paths.couplings import Couplings
+from directions.paths.flows.couplings import Couplings
 from directions.paths.mapper import perceptron
 from directions.paths.potential import Potential, PotentialPath
 from directions.planted.clip import PlantedClip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from directions.paths.couplings import Couplings
+from directions.paths.flows.couplings import Couplings
 
 __all__ = ["LearnedCouplings"]
 

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from directions import Calibration, LatdirError
 from directions.paths.base import KINDS, load_path
 from directions.paths.code_gradient import CodeGradientPath, Readout
-from directions.paths.coordinate import CoordinatePath
-from directions.paths.couplings import Couplings
-from directions.paths.flow import FlowPath
+from directions.paths.flows.coordinate import CoordinatePath
+from directions.paths.flows.couplings import Couplings
+from directions.paths.flows.flow import FlowPath
 from directions.paths.instance import InstancePath
 from directions.paths.mapper import MapperPath, perceptron
 from directions.paths.neural_walk import NeuralWalk

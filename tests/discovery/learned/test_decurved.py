@@ -7,7 +7,7 @@ import torch
 
 from directions.errors import LatdirError
 from directions.paths import CoordinatePath, load_path
-from directions.paths.couplings import Couplings
+from directions.paths.flows.couplings import Couplings
 from directions.planted.world import planted
 from discovery import DeCurvEd
 from tests.discovery.learned.test_voynov_babenko import Grainy

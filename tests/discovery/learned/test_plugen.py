@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from directions.classifiers.base import Attribute
 from directions.errors import LatdirError
 from directions.paths import load_path
-from directions.paths.published_flows import PluGeNFlow
+from directions.paths.flows.published import PluGeNFlow
 from discovery import PluGeN, Samples
 from discovery.learned.plugen import plugen_nats
 from tests.parity import fixture

@@ -7,7 +7,7 @@ import torch
 
 from directions.errors import LatdirError
 from directions.paths import FlowPath, load_path
-from directions.paths.couplings import Couplings
+from directions.paths.flows.couplings import Couplings
 
 
 def bent(size=5, conditions=2, *, seed=0, dtype=torch.float64, layers=3):

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from directions.errors import LatdirError
-from directions.paths.published_flows import PluGeNFlow, StyleFlow, load_plugen, load_styleflow
+from directions.paths.flows.published import PluGeNFlow, StyleFlow, load_plugen, load_styleflow
 from tests.parity import fixture
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from directions.errors import LatdirError, UnknownNameError
 from directions.paths.base import CurvedPath
-from directions.paths.couplings import Couplings
+from directions.paths.flows.couplings import Couplings
 
 __all__ = ["FlowPath"]
 
