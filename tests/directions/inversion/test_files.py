@@ -38,7 +38,7 @@ def test_files_that_are_refused(tmp_path):
         load_inversion(path, bent())
     with pytest.raises(LatdirError, match=r"b\.safetensors"):
         load_inversion(tmp_path / "b.safetensors", world)
-    save_inversion(replace(found, psnr=found.psnr[:1]), path)
+    save_inversion(replace(found, starts=found.starts[:1]), path)
     with pytest.raises(LatdirError, match="lacks parts of an inversion"):
         load_inversion(path, world)
     path.write_bytes(path.read_bytes()[:-9])
