@@ -26,8 +26,8 @@ NO_IMAGES = {"bank convert", "bank orthonormalize", "samples import", "invert"}
 # run in the precision of the weights.
 CHOOSING = {
     "clip_boundary", "clip_global", "conditional_flow", "decurved", "disco", "grad_ctrl",
-    "latent2im", "latent_clr", "pca", "plugen", "stylespace", "voynov_babenko", "warped_gan_space",
-    "weight_contrast",
+    "latent2im", "latent_clr", "pca", "plugen", "potential_flow", "stylespace", "voynov_babenko",
+    "warped_gan_space", "weight_contrast",
 }  # fmt: skip
 
 # What maps over codes or images, beside methods that say so themselves.
