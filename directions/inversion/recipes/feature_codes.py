@@ -88,21 +88,7 @@ class LayerResiduals(BDInvert):
         ]
         moving = torch.ones_like(codes[0])
         moving[_world(objective).places["code"]] = 0
-        return _Offsets(rates, moving)
-
-
-class _Offsets(AdamMoments):
-    """Adam on some coordinates."""
-
-    def __init__(self, rates: list[float], moving: Tensor) -> None:
-        super().__init__(rates)
-        self.moving = moving
-
-    def __call__(
-        self, codes: Tensor, slope: Tensor, step: int, random: torch.Generator
-    ) -> Float[Tensor, "n ..."]:
-        moved: Tensor = super().__call__(codes, slope * self.moving, step, random)
-        return moved
+        return AdamMoments(rates, moving=moving)
 
 
 def _world(objective: Objective) -> FeatureOffsets:

@@ -62,7 +62,7 @@ class Image2StyleGANPlus(Image2StyleGAN):
                     "search w+"
                 )
             moving.flatten()[self.layers * shape[1] : shape[0] * shape[1]] = 0
-        return _Some([self.rate] * self.steps, moving)
+        return AdamMoments([self.rate] * self.steps, moving=moving)
 
     def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
         """As `Inverter.solve`."""
@@ -87,17 +87,4 @@ class _Noise(Image2StyleGAN):
 
     def stepper(self, objective: Objective, codes: Tensor) -> Stepper:
         assert self.moving is not None
-        return _Some([self.rate] * self.steps, self.moving)
-
-
-class _Some(AdamMoments):
-    """Adam on some coordinates."""
-
-    def __init__(self, rates: list[float], moving: Tensor) -> None:
-        super().__init__(rates)
-        self.moving = moving
-
-    def __call__(
-        self, codes: Tensor, slope: Tensor, step: int, random: torch.Generator
-    ) -> Float[Tensor, "n ..."]:
-        return codes + self.moving * (super().__call__(codes, slope, step, random) - codes)
+        return AdamMoments([self.rate] * self.steps, moving=self.moving)

@@ -97,10 +97,17 @@ class AdamMoments(Stepper):
     Args:
         rates: Learning rate of each step.
         betas: Decay of both moments.
+        moving: 1 where coordinates move, 0 where they stay; by default all move.
     """
 
-    def __init__(self, rates: list[float], betas: tuple[float, float] = (0.9, 0.999)) -> None:
-        self.rates, self.betas = rates, betas
+    def __init__(
+        self,
+        rates: list[float],
+        betas: tuple[float, float] = (0.9, 0.999),
+        *,
+        moving: Tensor | None = None,
+    ) -> None:
+        self.rates, self.betas, self.moving = rates, betas, moving
         self.first: Tensor | float = 0.0
         self.second: Tensor | float = 0.0
 
@@ -109,6 +116,8 @@ class AdamMoments(Stepper):
     ) -> Float[Tensor, "n ..."]:
         """As `Stepper`."""
         b1, b2 = self.betas
+        if self.moving is not None:
+            slope = slope * self.moving
         self.first = b1 * self.first + (1 - b1) * slope
         self.second = b2 * self.second + (1 - b2) * slope.square()
         mean = self.first / (1 - b1 ** (step + 1))

@@ -60,12 +60,8 @@ class CoordinatePath(CurvedPath):
 
     def __post_init__(self) -> None:
         d, rank = self.chart.shape
-        f = self.couplings
-        layers, _, h = f.w1.shape
-        out = 2 * (rank - rank // 2)
-        wanted = [[d], [rank, d], [layers, rank, rank], [layers, rank // 2, h], [layers, h]]
-        wanted += [[layers, h, h], [layers, h], [layers, h, out], [layers, out]]
-        shapes = [list(t.shape) for t in (self.mean, self.back, *f)]
+        wanted = [[d], [rank, d], *self.couplings.shapes(rank, 0)]
+        shapes = [list(t.shape) for t in (self.mean, self.back, *self.couplings)]
         if shapes != wanted:
             raise LatdirError(
                 f"coordinate path {self.name!r} has tensors of shapes {shapes}: with codes of {d} "

@@ -44,6 +44,15 @@ class Couplings(NamedTuple):
     w3: Float[Tensor, "L h o"]
     b3: Float[Tensor, "L o"]
 
+    def shapes(self, size: int, conditions: int) -> list[list[int]]:
+        """Shapes that the tensors must have for maps of `size` numbers under `conditions`."""
+        layers, _, h = self.w1.shape
+        half, out = size // 2, 2 * (size - size // 2)
+        return [
+            [layers, size, size], [layers, half + conditions, h], [layers, h], [layers, h, h],
+            [layers, h], [layers, h, out], [layers, out],
+        ]  # fmt: skip
+
     @classmethod
     def started(
         cls,

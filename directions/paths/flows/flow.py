@@ -65,12 +65,9 @@ class FlowPath(CurvedPath):
                 f"this flow has no attribute {self.name!r}: it has {', '.join(self.attributes)}"
             )
         d, rank = self.chart.shape
-        k, f = len(self.attributes), self.couplings
-        m, (layers, _, h) = rank - k, f.w1.shape
-        out = 2 * (m - m // 2)
-        wanted = [[d], [rank, d], [layers, m, m], [layers, m // 2 + k, h], [layers, h]]
-        wanted += [[layers, h, h], [layers, h], [layers, h, out], [layers, out]]
-        shapes = [list(t.shape) for t in (self.mean, self.back, *f)]
+        k = len(self.attributes)
+        wanted = [[d], [rank, d], *self.couplings.shapes(rank - k, k)]
+        shapes = [list(t.shape) for t in (self.mean, self.back, *self.couplings)]
         if shapes != wanted:
             raise LatdirError(
                 f"flow path {self.name!r} has tensors of shapes {shapes}: with codes of {d} "
