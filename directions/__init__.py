@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from directions.inversion.encoders import (
         EncoderRecipe,
         EncoderTraining,
-        Schedule,
+        TrainingSchedule,
         load_encoder,
         save_encoder,
         train_encoder,
@@ -80,7 +80,7 @@ __all__ = [
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
     "Processes", "Ray", "load_encoder", "save_encoder", "train_encoder", "EncoderRecipe",
-    "EncoderTraining", "Schedule", "tune", "Deltas", "Pivotal", "Tuning",
+    "EncoderTraining", "TrainingSchedule", "tune", "Deltas", "Pivotal", "Tuning",
     "rewrite", "Rewriter", "Rewriting",
     "strongest_channels", "mix_styles", "transfer_region", "WeightDirection",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ PINNED = {
         edit_grid export_bank grid import_bank keep_freed_memory keep_scores lerp load_classifier
         load_clip load_generator move orthonormalize save_png set_level slerp solve sweep truncate
         Inversion invert load_encoder save_encoder train_encoder EncoderRecipe EncoderTraining
-        Schedule open_images Photograph open_photograph
+        TrainingSchedule open_images Photograph open_photograph
         Deltas Pivotal Tuning tune Rewriter Rewriting rewrite
         Level Solution progress_bars
         Local Processes Ray wrap wrap_classifier

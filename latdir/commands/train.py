@@ -13,7 +13,7 @@ from latdir.options import DeviceName, GeneratorName, Seed
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
-    from directions import Schedule
+    from directions import TrainingSchedule
     from directions.fingerprints import Precision
 
 __all__ = ["encoder"]
@@ -24,7 +24,7 @@ class Steps:
     """How long and in what steps is trained.
 
     Attributes:
-        steps, batch_size, rate, rendered, width, precision: As `Schedule`.
+        steps, batch_size, rate, rendered, width, precision: As `TrainingSchedule`.
     """
 
     steps: Annotated[int, typer.Option(help="Steps of Adam.")] = 4000
@@ -39,11 +39,11 @@ class Steps:
     ] = "float32"
 
     @property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> TrainingSchedule:
         """The library's."""
-        from directions import Schedule
+        from directions import TrainingSchedule
 
-        return Schedule(
+        return TrainingSchedule(
             steps=self.steps,
             batch_size=self.batch_size,
             rate=self.rate,

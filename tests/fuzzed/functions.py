@@ -10,7 +10,7 @@ from PIL import Image
 
 import analysis
 from directions.classifiers.clip.prompts import Prompt
-from directions.inversion.encoders import Schedule
+from directions.inversion.encoders import TrainingSchedule
 from directions.inversion.tuning import Pivotal, Rewriter
 from directions.photographs.alignment import Similarity
 from tests.directions.inversion.encoders.files import encoder_file
@@ -127,7 +127,8 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "noise": "const", "device": "cpu",
             },
             "train_encoder": {
-                "generator": w.tunable, "recipe": "compact", "schedule": Schedule(1, 2, width=4),
+                "generator": w.tunable, "recipe": "compact",
+                "schedule": TrainingSchedule(1, 2, width=4),
                 "space": "z", "images": torch.zeros(1, 3, 8, 8), "features": None,
                 "checkpoint": None, "name": "mine", "seed": 1,
             },
@@ -137,7 +138,7 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "offsets": 0.1, "joining": (0.1, 0.5), "code_critic": 0.1, "image_critic": 0.1,
                 "passes": 2, "stages": 1,
             },
-            "Schedule": {
+            "TrainingSchedule": {
                 "steps": 2, "batch_size": 2, "rate": 1e-3, "rendered": 0.5, "width": 4,
                 "most": 8, "precision": "float32",
             },

@@ -16,7 +16,7 @@ from directions.inversion.encoders.published import load_encoder
 from directions.inversion.encoders.recipes import (
     ENCODER_RECIPES,
     EncoderRecipe,
-    Schedule,
+    TrainingSchedule,
     find_encoder_recipe,
 )
 from directions.inversion.encoders.training import EncoderTraining, train_encoder
@@ -31,7 +31,7 @@ __all__ = [
     "EncoderRecipe",
     "EncoderTraining",
     "Progress",
-    "Schedule",
+    "TrainingSchedule",
     "StyleEncoder",
     "built_in_encoder",
     "find_encoder_recipe",

@@ -20,7 +20,7 @@ from directions.inversion.encoders.compact import (
     principal_axes,
 )
 from directions.inversion.encoders.critics import Critic
-from directions.inversion.encoders.recipes import EncoderRecipe, Schedule
+from directions.inversion.encoders.recipes import EncoderRecipe, TrainingSchedule
 from directions.inversion.fitted import mean_metric
 from directions.inversion.objective import psnr
 from directions.inversion.typicality import Typicality
@@ -65,7 +65,7 @@ class Learner(nn.Module):
         generator: Generator,
         space: str,
         recipe: EncoderRecipe,
-        schedule: Schedule,
+        schedule: TrainingSchedule,
         real: Tensor | None,
         features: Features | None,
         seed: int,

@@ -30,7 +30,7 @@ from directions.errors import (
 )
 from directions.fingerprints import Precision
 
-__all__ = ["ENCODER_RECIPES", "EncoderRecipe", "Schedule", "find_encoder_recipe"]
+__all__ = ["ENCODER_RECIPES", "EncoderRecipe", "TrainingSchedule", "find_encoder_recipe"]
 
 
 @checked_fields
@@ -128,7 +128,7 @@ def find_encoder_recipe(recipe: str | EncoderRecipe) -> EncoderRecipe:
 
 @checked_fields
 @dataclass(frozen=True)
-class Schedule:
+class TrainingSchedule:
     """How long and in what steps an encoder is trained.
 
     Attributes:

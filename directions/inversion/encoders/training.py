@@ -23,7 +23,11 @@ from directions.generators.checks import check_seed
 from directions.inversion.checks import check_differentiable, check_observed
 from directions.inversion.encoders.base import Encoder
 from directions.inversion.encoders.learner import Learner, Progress
-from directions.inversion.encoders.recipes import EncoderRecipe, Schedule, find_encoder_recipe
+from directions.inversion.encoders.recipes import (
+    EncoderRecipe,
+    TrainingSchedule,
+    find_encoder_recipe,
+)
 from directions.scoring.features import Features
 from directions.training import Checkpoint, falling, fit
 
@@ -52,7 +56,7 @@ def train_encoder(
     generator: Generator,
     *,
     recipe: str | EncoderRecipe = "compact",
-    schedule: Schedule = Schedule(),
+    schedule: TrainingSchedule = TrainingSchedule(),
     space: str | None = None,
     images: Float[Tensor, "n 3 h w"] | None = None,
     features: Features | None = None,
@@ -85,7 +89,7 @@ def train_encoder(
 
     Example:
         >>> from directions.planted.world import planted
-        >>> schedule = Schedule(steps=20, batch_size=8, width=4)
+        >>> schedule = TrainingSchedule(steps=20, batch_size=8, width=4)
         >>> made = train_encoder(planted(dim=8), schedule=schedule)
         >>> made.progress[-1].psnr > made.progress[0].psnr
         True

@@ -17,7 +17,7 @@ from directions.inversion.encoders import (
     CompactEncoder,
     Encoder,
     EncoderRecipe,
-    Schedule,
+    TrainingSchedule,
     load_encoder,
     save_encoder,
     train_encoder,
@@ -28,7 +28,7 @@ from directions.progress import progress_bars
 from tests.directions.generators.checkpoints import written
 from tests.directions.inversion.worlds import linear, pair
 
-SHORT = Schedule(steps=4, batch_size=4, width=4)
+SHORT = TrainingSchedule(steps=4, batch_size=4, width=4)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def learner(generator: Generator, recipe: EncoderRecipe, **changes: object) -> L
 
 def test_it_finds_the_inverse_of_a_linear_generator() -> None:
     world = linear(side=8)
-    schedule = Schedule(steps=60, batch_size=16, width=8, rate=1e-2)
+    schedule = TrainingSchedule(steps=60, batch_size=16, width=8, rate=1e-2)
     with progress_bars(False):
         made = train_encoder(world, schedule=schedule)
     codes, images = pair(world, 64, seed=77)
@@ -58,7 +58,7 @@ def test_it_finds_the_inverse_of_a_linear_generator() -> None:
 
 
 def test_the_recipes_train_what_they_name(styled: Generator) -> None:
-    world, once = linear(side=8), Schedule(steps=1, batch_size=4, width=4)
+    world, once = linear(side=8), TrainingSchedule(steps=1, batch_size=4, width=4)
     for recipe, looks in (("psp", 1), ("restyle", 5), ("wei", 3), ("idinvert", 1), ("e4e", 1)):
         generator = styled if recipe == "e4e" else world
         real = generator.synthesize(generator.sample(3, seed=8)).detach().clamp(-1, 1)
