@@ -331,8 +331,10 @@ class StyleGenerator(Generator):
         }
 
     def with_weights(self, weights: Mapping[str, Tensor], *, name: str | None = None) -> Any:
-        """As `Generator.with_weights`; the mapping and w's prior stay."""
-        return self._with(network=substituted(self.network, weights), name=name or self.name)
+        """As `Generator.with_weights`; the mapping stays, and what is known of its codes."""
+        made = self._with(network=substituted(self.network, weights), name=name or self.name)
+        vars(made).update(_priors=self._priors, _profiles=self._profiles)
+        return made
 
     def synthesize(self, codes: Float[Tensor, "n ..."], space: str = "z") -> Tensor:
         """Images of codes of any of its spaces, `[n, channels, R, R]`, nominally in [-1, 1].

@@ -63,3 +63,12 @@ def test_hyperplanes_separate_expressions_better_in_w_than_in_z(student) -> None
 def test_codes_of_other_generators_are_refused_with_the_space_they_look_like(student) -> None:
     with pytest.raises(LatdirError, match="10"):
         student.check(torch.zeros(1, 18, 256), "w+")
+
+
+def test_a_copy_with_other_weights_draws_no_codes_again(student, monkeypatch) -> None:
+    codes = student.sample(2, seed=1, space="w")
+    student.check(codes, "w")
+    monkeypatch.setattr(type(student), "sample", None)
+    name, weight = next(iter(student.tunable.items()))
+    copy = student.with_weights({name: 1.1 * weight})
+    assert copy.synthesize(codes, "w").shape == (2, 3, 64, 64)
