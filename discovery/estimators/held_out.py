@@ -9,6 +9,8 @@ from torch import Tensor
 
 __all__ = ["auc", "evidence", "ranks", "spearman"]
 
+PIECE = 2**17  # rows ranked at a time
+
 
 def evidence(
     level: Float[Tensor, "n"], scores: Float[Tensor, "n"], cut: float
@@ -57,10 +59,17 @@ def ranks(values: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         ordered = values[order]
     else:
         ordered, order = values.sort()
-    _, tie, counts = torch.unique_consecutive(ordered, return_inverse=True, return_counts=True)
-    means = counts.cumsum(0).double() - (counts - 1).double() / 2
     found = torch.empty(len(values), dtype=torch.float64, device=values.device)
-    found[order] = means[tie]
+    for first in range(0, len(values), PIECE):  # a piece's temporaries stay in the cache
+        piece = slice(first, first + PIECE)
+        part = ordered[piece]
+        _, tie, counts = torch.unique_consecutive(part, return_inverse=True, return_counts=True)
+        stop = first + counts.cumsum(0)
+        start = stop - counts
+        # Ties go on in the pieces beside it.
+        start[:1] = torch.searchsorted(ordered, part[:1])
+        stop[-1:] = torch.searchsorted(ordered, part[-1:], right=True)
+        found[order[piece]] = ((start + stop + 1).double() / 2)[tie]
     return found
 
 

@@ -80,11 +80,11 @@ class StoredRows(Chunks):
     def scores(self, names: list[str] | None = None) -> Float[Tensor, "n k"]:
         """Columns of scores, by default all; the codes are not read."""
         wanted = [f"score.{n}" for n in names or [a.name for a in self.header.attributes]]
-        found = torch.empty(self.count, len(wanted))
+        found = torch.empty(len(wanted), self.count)
         for shard, rows in self._shards():
-            for j, column in enumerate(self._columns(shard, wanted)):
-                found[shard.first : shard.first + rows, j] = column[:rows]
-        return found
+            for column, part in zip(found, self._columns(shard, wanted), strict=True):
+                column[shard.first : shard.first + rows] = part[:rows]
+        return found.T
 
     def places(self) -> Int[Tensor, "n"]:
         """Places of the rows in the seed's sequence."""

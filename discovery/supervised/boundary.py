@@ -250,9 +250,9 @@ def _held_out(labels: Tensor, share: float, seed: int) -> Tensor:
     """A random part of the rows, the same for each target, `[k, n]`."""
     n = labels.shape[1]
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    held = torch.zeros_like(labels, dtype=torch.bool)
-    held[:, order[: round(share * n)].to(labels.device)] = True
-    return held
+    held = torch.zeros(n, dtype=torch.bool, device=labels.device)
+    held[order[: round(share * n)].to(labels.device)] = True
+    return held.expand_as(labels)
 
 
 def _check_classes(data: Scored, held: Tensor) -> None:

@@ -19,6 +19,7 @@ from directions.errors import LatdirError, SamplesError
 from directions.space import Prior
 from discovery.estimators.held_out import ranks
 from discovery.sampling.samples import Samples
+from discovery.sampling.stored import StoredRows
 
 __all__ = [
     "Labeled",
@@ -68,9 +69,11 @@ class Scored(NamedTuple):
     @property
     def levels(self) -> Tensor:
         """The cuts on the targets' scale: half-way between the two classes."""
-        above = torch.where(self.labels > 0, self.targets, torch.inf).amin(1)
-        below = torch.where(self.labels < 0, self.targets, -torch.inf).amax(1)
-        return (above + below) / 2
+        found = [
+            (t[label > 0].amin() + t[label < 0].amax()) / 2
+            for t, label in zip(self.targets, self.labels, strict=True)
+        ]
+        return torch.stack(found)
 
 
 class Labeled(NamedTuple):
@@ -153,12 +156,12 @@ def scored(
         raise SamplesError(f"{n} samples are too few for a boundary: label {MIN_SAMPLES} or more")
     if not chunks.stored:
         _check_codes(samples)
-    scores = torch.stack([samples.column(name) for name in names]).to(chunks.device, chunks.dtype)
-    cuts, labels = [], []
+    scores = _scores(samples, names)
+    cuts, labels = [], torch.empty_like(scores)
     targets = torch.empty_like(scores) if scale == "rank" else scores
     for k, (name, s) in enumerate(zip(names, scores, strict=True)):
         cut = _cut(name, s, threshold)
-        label = torch.where(s > cut, 1.0, -1.0).to(scores)
+        label = labels[k].fill_(-1.0).masked_fill_(s > cut, 1.0)
         places = ranks(s) if scale == "rank" or ambiguous else None
         if places is not None and ambiguous:
             # Rejection is by rank, so that it takes the requested fraction whatever the scale.
@@ -167,13 +170,20 @@ def scored(
         if not (label > 0).any() or not (label < 0).any():
             raise LatdirError(f"ambiguous={ambiguous} leaves {name!r} one class: use a smaller one")
         if places is not None and scale == "rank":
-            targets[k] = torch.special.ndtri((places - 0.5) / n).to(scores)
+            targets[k] = torch.special.ndtri(places.sub_(0.5).div_(n))
         cuts.append(cut)
-        labels.append(label)
     if scale == "log_odds":
         known = [samples.attributes[samples.names.index(name)] for name in names]
         targets = logit(scores.T, known).T.to(scores)
-    return Scored(scores, targets, torch.stack(labels), torch.stack(cuts), tuple(names))
+    return Scored(scores, targets, labels, torch.stack(cuts), tuple(names))
+
+
+def _scores(samples: Samples, names: Sequence[str]) -> Tensor:
+    """Columns `[k, n]`, those of a folder in one pass over it."""
+    chunks = samples.chunks()
+    if isinstance(chunks, StoredRows) and set(names) <= set(samples.names):
+        return chunks.scores(list(names)).T
+    return torch.stack([samples.column(name) for name in names]).to(chunks.device, chunks.dtype)
 
 
 def _check_codes(samples: Samples) -> None:
