@@ -22,7 +22,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.inversion.encoders.networks import COARSE, MIDDLE
 
-__all__ = ["CompactConfig", "CompactEncoder", "Stages", "principal_axes"]
+__all__ = ["CompactConfig", "CompactEncoder", "Stages", "Trunk", "principal_axes"]
 
 # Side of the last maps, and the channels of a layer's own head.
 LAST, NARROW = 4, 32
@@ -80,13 +80,55 @@ class CompactConfig:
         return cls(side, tuple(generator.space(space).shape), widths)
 
 
-class CompactEncoder(nn.Module):
+class Trunk(nn.Module):
+    """Images to maps of half their side, a quarter, … 4.
+
+    Args:
+        channels: Of the images: 3, or 6 of pairs.
+        widths: Channels of the maps.
+        blocks: Residual units at each size but the first.
+        level, contrast: Mean and standard deviation of the images' pixels, which are standardized.
+    """
+
+    level: Tensor
+    contrast: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        widths: tuple[int, ...],
+        *,
+        blocks: int = 1,
+        level: float = 0.0,
+        contrast: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("level", torch.tensor(level))
+        self.register_buffer("contrast", torch.tensor(contrast))
+        self.stem = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(widths))
+        self.units = nn.ModuleList(
+            nn.Sequential(*(_Unit(b) for _ in range(blocks))) for b in widths[1:] or widths
+        )
+
+    def maps(self, images: Float[Tensor, "n c h w"]) -> list[Tensor]:
+        """Maps, the largest first."""
+        x = functional.pixel_unshuffle((images - self.level) / self.contrast, 2)
+        x = functional.leaky_relu(self.stem(x), SLOPE)
+        if not self.down:
+            return [self.units[0](x)]
+        maps = [x]
+        for down, units in zip(self.down, self.units, strict=True):
+            maps.append(units(functional.leaky_relu(down(maps[-1]), SLOPE)))
+        return maps
+
+
+class CompactEncoder(Trunk):
     """Images to codes, as offsets from the prior's mean.
 
     Attributes:
         config: As given.
         axes: `[k, d]`, of the prior, each as long as the standard deviation along it.
-        level, contrast: Mean and standard deviation of the images' pixels, which are standardized.
         joined: Layers after the first whose offsets count, of a network with `deltas`; all but
             in training.
 
@@ -97,8 +139,6 @@ class CompactEncoder(nn.Module):
     """
 
     axes: Tensor
-    level: Tensor
-    contrast: Tensor
 
     def __init__(
         self,
@@ -108,17 +148,10 @@ class CompactEncoder(nn.Module):
         level: float = 0.0,
         contrast: float = 1.0,
     ) -> None:
-        super().__init__()
+        channels, widths = 6 if config.pairs else 3, config.widths
+        super().__init__(channels, widths, blocks=config.blocks, level=level, contrast=contrast)
         self.config = config
         self.register_buffer("axes", axes)
-        self.register_buffer("level", torch.tensor(level))
-        self.register_buffer("contrast", torch.tensor(contrast))
-        channels, widths = 6 if config.pairs else 3, config.widths
-        self.stem = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(widths))
-        self.units = nn.ModuleList(
-            nn.Sequential(*(_Unit(b) for _ in range(config.blocks))) for b in widths[1:] or widths
-        )
         self.layers = 1 if len(config.code) == 1 else config.code[0]
         if self.layers == 1:
             self.heads = nn.ModuleList([_Head(widths[-1], widths[-1], len(axes))])
@@ -136,14 +169,7 @@ class CompactEncoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n ..."]:
         """Offsets of codes from the mean, `[n, *shape]`."""
-        x = functional.pixel_unshuffle((images - self.level) / self.contrast, 2)
-        x = functional.leaky_relu(self.stem(x), SLOPE)
-        maps = [x]
-        if not self.down:
-            maps = [self.units[0](x)]
-        for down, units in zip(self.down, self.units if self.down else (), strict=False):
-            x = units(functional.leaky_relu(down(x), SLOPE))
-            maps.append(x)
+        maps = self.maps(images)
         made = [
             head(maps[-1 - min(_level(i), len(maps) - 1)] if self.layers > 1 else maps[-1])
             for i, head in enumerate(self.heads)

@@ -26,12 +26,12 @@ from directions.inversion.objective import psnr
 from directions.inversion.typicality import Typicality
 from directions.scoring.features import Features
 from directions.seeds import ENCODER_SEED
+from directions.training import Averaged
 
-__all__ = ["Learner", "Progress"]
+__all__ = ["Learner", "Progress", "training_stream"]
 
-# Held-out codes that progress is measured on, and how often in a training.
-HELD_OUT, REPORTS = 64, 20
-AVERAGE = 0.999
+# Held-out codes that progress is measured on.
+HELD_OUT = 64
 # e4e's: its critic of codes learns a fifth as fast.
 CRITIC_RATE = 0.2
 # Codes over which JᵀJ is averaged, and coordinates up to which it is.
@@ -54,10 +54,9 @@ class Progress(NamedTuple):
     consistency: float
 
 
-class Learner(nn.Module):
+class Learner(Averaged):
     """Everything that is trained, and what a step costs."""
 
-    reports: Tensor
     metric: Tensor
 
     def __init__(
@@ -70,29 +69,26 @@ class Learner(nn.Module):
         features: Features | None,
         seed: int,
     ) -> None:
-        super().__init__()
-        self.recipe, self.schedule, self.features = recipe, schedule, features
-        # Not modules: their weights are no part of what is trained.
-        self.held: dict[str, Any] = {"generator": generator, "real": real}
-        self.space, self.stream = space, _stream(seed)
         config = CompactConfig.of(generator, space, width=schedule.width, most=schedule.most)
         config = replace(
             config, pairs=recipe.looks > 1, deltas=recipe.offsets > 0, stages=recipe.stages
         )
         axes = principal_axes(generator, space)
         probes = generator.sample(METRIC_CODES, seed=ENCODER_SEED, start=HELD_OUT, space=space)
-        self.render = generator.inference(space=space, precision=schedule.precision)
+        render = generator.inference(space=space, precision=schedule.precision)
         with torch.no_grad():
-            spread, level = torch.std_mean(self.render(probes).float())
+            spread, level = torch.std_mean(render(probes).float())
         shown = {"level": float(level), "contrast": max(float(spread), 1e-4)}
         networks = [CompactEncoder(config, axes, **shown) for _ in range(recipe.stages)]
         made = Stages(networks) if recipe.stages > 1 else networks[0]
-        self.network: nn.Module = made.to(generator.device)
-        self.kept = copy.deepcopy(self.network).requires_grad_(False)
+        super().__init__(made.to(generator.device), steps=schedule.steps, figures=2)
+        self.recipe, self.schedule, self.features = recipe, schedule, features
+        # Not modules: their weights are no part of what is trained.
+        self.held: dict[str, Any] = {"generator": generator, "real": real}
+        self.space, self.stream, self.render = space, training_stream(seed), render
         code, image = config.code[-1:], (3, config.side, config.side)
         self.code_critic = Critic(code).to(generator.device) if recipe.code_critic else None
         self.image_critic = Critic(image).to(generator.device) if recipe.image_critic else None
-        self.register_buffer("reports", torch.full((REPORTS + 1, 3), torch.nan))
         near = Typicality.of(generator, space)
         self.near, self.center = near, near.center(axes).to(generator.device)
         self.config = config
@@ -111,10 +107,8 @@ class Learner(nn.Module):
         return made + ([{"params": learned, "lr": CRITIC_RATE * rate}] if learned else [])
 
     def loss(self, step: int) -> Tensor:
-        """Of a step by number; before it, the average takes in what the last one learned."""
-        self.average(step)
-        if step % max(1, self.schedule.steps // REPORTS) == 0:
-            self.report(step)
+        """Of a step by number."""
+        self.begin(step)
         codes, images = self.drawn(step)
         seen = self._small(images)
         stage = min(self.recipe.stages * step // self.schedule.steps, self.recipe.stages - 1)
@@ -214,26 +208,17 @@ class Learner(nn.Module):
             share = (done - first) / max(last - first, 1e-9)
             self.network.joined = 0 if share < 0 else min(most, 1 + int(share * (most - 1)))
 
-    def average(self, steps: int) -> None:
-        """Move the average toward the weights."""
-        weight = 1 - min(AVERAGE, (1 + steps) / (10 + steps))
-        for kept, now in zip(self.kept.parameters(), self.network.parameters(), strict=True):
-            kept.data.lerp_(now.data, weight)
-
-    def report(self, step: int) -> None:
-        """Measure the average on held-out codes."""
+    def measured(self) -> tuple[float, ...]:
+        """Mean PSNR of held-out images, and the distance of their codes."""
         generator: Generator = self.held["generator"]
         codes = generator.sample(HELD_OUT, seed=ENCODER_SEED, space=self.space)
         encoder = self.encoder("")
-        with torch.no_grad():
-            images, parts = self._images(codes), range(0, HELD_OUT, BATCH)
-            found = torch.cat([encoder.encode(images[i : i + BATCH].clamp(-1, 1)) for i in parts])
-            again = self._images(found)
+        images, parts = self._images(codes), range(0, HELD_OUT, BATCH)
+        found = torch.cat([encoder.encode(images[i : i + BATCH].clamp(-1, 1)) for i in parts])
         distances = (found - codes).flatten(1).norm(dim=1)
         low, high = torch.quantile(distances, torch.tensor([0.01, 0.99]).to(distances))
         middle = distances[(distances >= low) & (distances <= high)].mean()
-        row = [float(step), float(psnr(again, images).mean()), float(middle)]
-        self.reports[min(step * REPORTS // self.schedule.steps, REPORTS)] = torch.tensor(row)
+        return float(psnr(self._images(found), images).mean()), float(middle)
 
     def _images(self, codes: Tensor) -> Tensor:
         return torch.cat([self.render(part).clone().float() for part in torch.split(codes, BATCH)])
@@ -241,8 +226,7 @@ class Learner(nn.Module):
     @property
     def progress(self) -> tuple[Progress, ...]:
         """What was measured so far."""
-        rows = self.reports[self.reports[:, 0].isfinite()].tolist()
-        return tuple(Progress(int(step), *rest) for step, *rest in rows)
+        return tuple(Progress(int(step), *rest) for step, *rest in self.rows)
 
     @property
     def status(self) -> str:
@@ -271,7 +255,7 @@ def _spread(count: int, chosen: int) -> slice:
     return slice(0, None, max(1, count // chosen))
 
 
-def _stream(seed: int) -> int:
+def training_stream(seed: int) -> int:
     """A seed of training codes that nothing else draws from."""
     state = np.random.SeedSequence([ENCODER_SEED, seed]).generate_state(1, np.uint64)
     return int(state[0]) >> 1

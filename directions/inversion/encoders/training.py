@@ -126,6 +126,5 @@ def train_encoder(
         title=f"encoder of {generator.name}",
         status=lambda: learner.status,
     )
-    learner.average(schedule.steps)
-    learner.report(schedule.steps)
+    learner.end()
     return EncoderTraining(learner.encoder(name), learner.progress)
