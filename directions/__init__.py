@@ -56,9 +56,11 @@ if TYPE_CHECKING:
     from directions.inversion.tuning import (
         Deltas,
         Pivotal,
+        Progressive,
         Rewriter,
         Rewriting,
         Tuning,
+        TuningStage,
         rewrite,
         tune,
     )
@@ -80,8 +82,8 @@ __all__ = [
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
     "Processes", "Ray", "load_encoder", "save_encoder", "train_encoder", "EncoderRecipe",
-    "EncoderTraining", "TrainingSchedule", "tune", "Deltas", "Pivotal", "Tuning",
-    "rewrite", "Rewriter", "Rewriting",
+    "EncoderTraining", "TrainingSchedule", "tune", "Deltas", "Pivotal", "Progressive",
+    "TuningStage", "Tuning", "rewrite", "Rewriter", "Rewriting",
     "strongest_channels", "mix_styles", "transfer_region", "WeightDirection",
 ]  # fmt: skip
 

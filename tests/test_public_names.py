@@ -13,7 +13,7 @@ PINNED = {
         load_clip load_generator move orthonormalize save_png set_level slerp solve sweep truncate
         Inversion invert load_encoder save_encoder train_encoder EncoderRecipe EncoderTraining
         TrainingSchedule open_images Photograph open_photograph
-        Deltas Pivotal Tuning tune Rewriter Rewriting rewrite
+        Deltas Pivotal Progressive TuningStage Tuning tune Rewriter Rewriting rewrite
         Level Solution progress_bars
         Local Processes Ray wrap wrap_classifier
         contact_sheet edit_frames picked save_animation strongest_channels

@@ -359,8 +359,17 @@ class Generator(Movable, ABC):
         """Weights that may be tuned, by name; a generator that says nothing has none."""
         return {}
 
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """All that makes images of codes, by name: `tunable`, and what else the generator has."""
+        return self.tunable
+
+    def block_of(self, key: str) -> int:
+        """The block of the `weights` of that name, counted from the code; by default its place."""
+        return list(self.weights).index(key)
+
     def with_weights(self, weights: Mapping[str, Tensor], *, name: str | None = None) -> Generator:
-        """A copy with some of its `tunable` weights replaced, through which gradients flow.
+        """A copy with some of its `weights` replaced, through which gradients flow.
 
         Args:
             weights: Tensors of the same shapes; those left out stay.

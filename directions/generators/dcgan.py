@@ -196,12 +196,30 @@ class DCGAN(Generator):
         """The transposed convolutions, `[in, out, k, k]`."""
         return {f"layers.{i}.weight": layer.weight for i, layer in enumerate(self._layers)}
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The convolutions, and the scales and biases of their batch norms."""
+        return {
+            f"layers.{i}.{part}": getattr(layer, part)
+            for i, layer in enumerate(self._layers)
+            for part in ("weight", "scale", "bias")
+        }
+
+    def block_of(self, key: str) -> int:
+        """The number of the layer."""
+        return int(key.split(".")[1])
+
     def with_weights(self, weights: Mapping[str, Tensor], *, name: str | None = None) -> DCGAN:
         """As `Generator.with_weights`."""
         made = object.__new__(DCGAN)
         made.name, made.spaces, made.image_shape = name or self.name, self.spaces, self.image_shape
         made._layers = tuple(
-            replace(layer, weight=weights.get(f"layers.{i}.weight", layer.weight))
+            _Layer(
+                *(
+                    weights.get(f"layers.{i}.{part}", getattr(layer, part))
+                    for part in ("weight", "scale", "bias")
+                )
+            )
             for i, layer in enumerate(self._layers)
         )
         return made

@@ -109,7 +109,7 @@ class Deltas:
                 f"({self.base_fingerprint[:12]}…), and {generator.name} "
                 f"({generator.fingerprint[:12]}…) is {what}: load {self.base} and apply them there"
             )
-        own = generator.tunable
+        own = generator.weights
         made = {}
         for key, change in self.changes.items():
             if key not in own:

@@ -202,6 +202,15 @@ class WeightedGenerator(Generator):
         """As the generator's."""
         return self.base.tunable
 
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """As the generator's."""
+        return self.base.weights
+
+    def block_of(self, key: str) -> int:
+        """As the generator's."""
+        return self.base.block_of(key)
+
     def with_weights(self, weights: Mapping[str, Tensor], *, name: str | None = None) -> Generator:
         """As the generator's, without the spaces of weights."""
         return self.base.with_weights(weights, name=name)

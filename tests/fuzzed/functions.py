@@ -11,7 +11,7 @@ from PIL import Image
 import analysis
 from directions.classifiers.clip.prompts import Prompt
 from directions.inversion.encoders import TrainingSchedule
-from directions.inversion.tuning import Pivotal, Rewriter
+from directions.inversion.tuning import Pivotal, Rewriter, TuningStage
 from directions.photographs.alignment import Similarity
 from tests.directions.inversion.encoders.files import encoder_file
 from tests.fuzzed.world import NAMES, QUIET
@@ -113,7 +113,16 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
             },
             "Pivotal": {
                 "form": "channel", "rank": 2, "steps": 3, "rate": 1e-3, "locality": 0.5,
-                "others": 2, "goal": 30.0, "falling": False,
+                "others": 2, "truncation": 0.5, "away": 30.0, "batch": 1, "goal": 30.0,
+                "near": 0.1, "falling": False,
+            },
+            "Progressive": {
+                "form": "channel", "rank": 2, "stages": (TuningStage(1),), "distance": "squared",
+                "prior": 0.1, "candidates": 3, "spread": 0.5,
+            },
+            "TuningStage": {
+                "steps": 2, "blocks": 1, "rate": 1e-3, "code_rate": 1e-2, "fall": 0.5,
+                "features": 0.5, "pixels": 2.0,
             },
             "rewrite": {
                 "generator": w.tunable, "layer": "layers.0.weight",

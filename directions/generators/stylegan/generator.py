@@ -44,6 +44,9 @@ from directions.space import LowRankPrior, Prior, Space
 
 __all__ = ["StyleGenerator"]
 
+# Parts of networks that make w.
+MAPPING = ("dense", "embed")
+
 
 class StyleGenerator(Generator):
     """A style-based network as a generator with all its latent spaces.
@@ -329,6 +332,19 @@ class StyleGenerator(Generator):
             for key, weight in self.network.named_parameters()
             if key.endswith(".weight") and weight.ndim == 4
         }
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """All of the synthesis: styles, biases, noise strengths and the constant too."""
+        return {
+            key: weight.detach()
+            for key, weight in self.network.named_parameters()
+            if key.partition(".")[0] not in MAPPING
+        }
+
+    def block_of(self, key: str) -> int:
+        """The resolution that a weight belongs to, counted from the first."""
+        return self.network.block_of(key)
 
     def with_weights(self, weights: Mapping[str, Tensor], *, name: str | None = None) -> Any:
         """As `Generator.with_weights`; the mapping stays, and what is known of its codes."""

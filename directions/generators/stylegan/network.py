@@ -48,6 +48,10 @@ class StyleNetwork(nn.Module):
         """The affine layer of that number, as an ordinary linear layer."""
 
     @abstractmethod
+    def block_of(self, key: str) -> int:
+        """The block that a parameter of the synthesis belongs to, counted from the first."""
+
+    @abstractmethod
     def synthesis(
         self, styles: Sequence[Float[Tensor, "n _"]], *, noise: str | int
     ) -> Float[Tensor, "n 3 h w"]:

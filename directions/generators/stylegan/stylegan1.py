@@ -125,6 +125,12 @@ class StyleGAN1(StyleNetwork):
     def _layer(self, index: int) -> _Layer:
         return cast(_Layer, self.layers[index])
 
+    def block_of(self, key: str) -> int:
+        """By resolution."""
+        part, _, number = key.partition(".")
+        at = int(number.partition(".")[0] or 0)
+        return at // 2 if part == "layers" else at
+
     def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
         """Noise, and a one-hot label for conditional ones, to w."""
         if self.embed is not None and label is not None:

@@ -173,6 +173,20 @@ class StyleGAN2(StyleNetwork):
         module = self.get_submodule(self.module_path(self.style_names[layer]))
         return cast(ModulatedConv | ToRGB, module).affine
 
+    def block_of(self, key: str) -> int:
+        """By resolution: a layer to twice the resolution is of the block that it leads to."""
+        part, _, number = key.partition(".")
+        at = int(number.partition(".")[0] or 0)
+        match part:
+            case "layers":
+                return (at + 1) // 2
+            case "rgbs":
+                return at if self.config.architecture == "skip" else len(self.config.channels) - 1
+            case "skips":
+                return at + 1
+            case _:
+                return 0
+
     def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
         """Noise, and a one-hot label for conditional ones, to w."""
         if self.embed is None:

@@ -245,6 +245,11 @@ class StyleGAN3(StyleNetwork):
             return self.input.affine
         return cast(FilteredLayer, self.layers[self.style_names[layer]]).affine
 
+    def block_of(self, key: str) -> int:
+        """Each layer is a block; the waves are the first."""
+        part, _, rest = key.partition(".")
+        return self.style_names.index(rest.partition(".")[0]) if part == "layers" else 0
+
     def mapping(self, z: Float[Tensor, "n z"], label: Tensor | None) -> Float[Tensor, "n w"]:
         """Noise, and a one-hot label for conditional ones, to w."""
         x = pixel_norm(z)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -51,12 +52,18 @@ def weighted(*parts: tuple[float, Features]) -> Features:
 
 
 @checked
-def network_features(network: Callable[[Tensor], Tensor | Sequence[Tensor]]) -> Features:
+def network_features(
+    network: Callable[[Tensor], Tensor | Sequence[Tensor]],
+    *,
+    distance: Literal["squared", "absolute"] = "squared",
+) -> Features:
     """Features of any network: the squared distance is the mean squared difference of its output.
 
     Args:
         network: Images `[n, 3, h, w]` to activations `[n, …]`, or to several such, whose mean
             squared differences are added, as the perceptual losses of Image2StyleGAN are.
+        distance: `absolute`, for `Progressive`: the sum of absolute differences of the features
+            is the mean absolute difference of the output.
 
     Example:
         >>> pooled = network_features(lambda images: torch.nn.functional.avg_pool2d(images, 2))
@@ -67,7 +74,8 @@ def network_features(network: Callable[[Tensor], Tensor | Sequence[Tensor]]) -> 
     def features(images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         made = network(images)
         layers = [made] if isinstance(made, Tensor) else list(made)
-        return torch.cat([x.flatten(1) / math.sqrt(x[0].numel()) for x in layers], 1)
+        root = math.sqrt if distance == "squared" else float
+        return torch.cat([x.flatten(1) / root(x[0].numel()) for x in layers], 1)
 
     return features
 

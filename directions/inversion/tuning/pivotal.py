@@ -2,38 +2,28 @@
 
 Roich et al. 2021, "Pivotal Tuning for Latent-based Editing of Real Images", arXiv:2106.05744. The
 paper tunes all weights by Adam at 3e-4 for up to 350 steps, on squared error and LPIPS, and stops
-once LPIPS is at most 0.06: `Pivotal.original`. The default here changes the convolutions by
-matrices of low rank, which takes a tenth of the numbers and leaves other images alone far better,
-and holds images of the generator's own codes as the frozen generator makes them; the paper's
-locality term holds codes 30 from the pivot instead, and is off by default.
+once LPIPS is at most 0.06: `Pivotal.original`. Its locality term holds codes 30 from the pivot,
+which the official code turns off by default, here `original(local=True)`; there it is without
+noise, here with the generator's own. The default here changes the convolutions by matrices of low
+rank, which takes a tenth of the numbers and leaves other images alone far better, and holds images
+of the prior's codes. The best weights by their averaged cost are returned instead of the last.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from directions.arguments import checked, checked_fields
+from directions.arguments import checked_fields
 from directions.errors import LatdirError, real_number, whole_number
-from directions.generators.base import Generator
-from directions.generators.deltas import Change, Deltas, changed
-from directions.inversion.checks import check_observed
-from directions.inversion.objective import psnr
-from directions.progress import tqdm
-from directions.scoring.features import Features
-from directions.seeds import TUNING_SEED
+from directions.inversion.tuning.base import Solution, Task, Tuner, Weights, check_positive
 
-__all__ = ["Pivotal", "Tuning", "tune"]
+__all__ = ["Pivotal"]
 
-Form = Literal["low_rank", "channel", "full"]
-# Held-out codes whose images are compared before and after.
-HELD_OUT = 64
 # Of the steps, the last part in which the rate falls to nothing.
 FALL = 0.3
 # Steps over which the cost is averaged to tell the best.
@@ -42,240 +32,164 @@ MEMORY = 0.9
 
 @checked_fields
 @dataclass(frozen=True)
-class Pivotal:
-    """How weights are tuned.
+class Pivotal(Tuner):
+    """Weights tuned around codes that stay.
 
     Attributes:
         form: `low_rank`: a product of two matrices is added to each convolution; `channel`: each
-            pair of channels is scaled, as HyperStyle does; `full`: every number may change.
+            pair of channels is scaled, as HyperStyle does; `full`: every number of the
+            convolutions may change; `all`: styles, biases and constants too.
         rank: Of the products.
         steps: Of Adam, at most.
         rate: Its learning rate, which falls to nothing in the last third of the steps.
-        locality: Weight of the squared difference of other images from the frozen generator's.
+        locality: Weight of the cost of other images, whose targets are the frozen generator's.
         others: Codes of the prior, fresh at each step, whose images these are.
+        truncation: ψ of these codes.
+        away: Distance from the pivots, over the layers of w+, to which these codes are moved
+            along their line to a pivot; None where they stay.
+        batch: Images a step, in turn; None for all.
         goal: PSNR in decibels at which all images are done; None for all steps.
+        near: Squared distance of features at which they are; not looked at without features.
         falling: Whether the rate falls.
     """
 
-    form: Form = "low_rank"
-    rank: int = 16
     steps: int = 200
     rate: float = 2e-3
     locality: float = 1.0
     others: int = 4
+    truncation: float = 1.0
+    away: float | None = None
+    batch: int | None = None
     goal: float | None = None
+    near: float | None = None
     falling: bool = True
 
     def __post_init__(self) -> None:
-        whole_number(self.rank, "rank", least=1)
+        super().__post_init__()
         whole_number(self.steps, "steps", least=1)
         whole_number(self.others, "others", least=1)
+        if self.batch is not None:
+            whole_number(self.batch, "batch", least=1)
         real_number(self.locality, "locality", least=0.0)
+        real_number(self.truncation, "truncation")
         if self.goal is not None:
             real_number(self.goal, "goal")
-        if real_number(self.rate, "rate") <= 0:
-            raise LatdirError(f"rate {self.rate} must be above 0")
+        if self.near is not None:
+            real_number(self.near, "near", least=0.0)
+        if self.away is not None:
+            check_positive(self.away, "away")
+        check_positive(self.rate, "rate")
+
+    @property
+    def longest(self) -> int:
+        """Steps at most."""
+        return self.steps
 
     @classmethod
-    def original(cls, **settings: Any) -> Pivotal:
-        """The paper's: every number of the convolutions, Adam at 3e-4, 350 steps, no locality.
+    def original(cls, *, local: bool = False, **settings: Any) -> Pivotal:
+        """The paper's: every number, Adam at 3e-4, 350 steps, until LPIPS is 0.06.
+
+        Several images take turns in the original, `batch=1`, with 350 steps each.
+
+        Args:
+            local: Whether one code of ψ 0.5 is held, 30 from the pivot, with weight 0.1.
+            settings: Others of one's own.
 
         Example:
-            >>> Pivotal.original(goal=35.0).rate
-            0.0003
+            >>> Pivotal.original(goal=35.0).rate, Pivotal.original(local=True).away
+            (0.0003, 30.0)
         """
-        given = {"form": "full", "steps": 350, "rate": 3e-4, "locality": 0.0, "falling": False}
-        return cls(**{**given, **settings})
+        given = {"form": "all", "steps": 350, "rate": 3e-4, "near": 0.06, "falling": False}
+        held = {"locality": 0.1, "others": 1, "truncation": 0.5, "away": 30.0}
+        return cls(**{**given, **(held if local else {"locality": 0.0}), **settings})
+
+    def solve(self, task: Task) -> Solution:
+        """As `Tuner.solve`."""
+        codes, count = task.codes, len(task.observed)
+        assert codes is not None
+        weights = Weights(task.generator, self, task.seed)
+        adam = torch.optim.Adam(weights.free(), lr=self.rate)
+        frozen = task.generator.inference(space=task.space)
+        average, best, kept = math.nan, math.inf, weights.kept()
+        errors, felt = torch.full((2, count), math.inf)
+        share = min(self.batch or count, count)
+        with torch.no_grad():
+            wanted = task.described(task.observed)
+        for step in range(self.steps + 1):
+            rows = torch.arange(step * share, (step + 1) * share) % count
+            batch = codes[rows]
+            with torch.set_grad_enabled(step < self.steps):
+                tuned = weights.tuned()
+                held = self._held(task, batch, step) if self.locality else batch[:0]
+                made = tuned.synthesize(torch.cat([batch, held]), task.space)
+                seen = task.degraded(made[:share])
+                off = (seen - task.observed[rows]).square().flatten(1).mean(1)
+                cost, errors[rows] = off.mean(), off.detach().cpu().float()
+                if wanted is not None:
+                    apart = _apart(task, seen, wanted[rows])
+                    cost, felt[rows] = cost + apart.mean(), apart.detach().cpu().float()
+                if self.locality:
+                    cost = cost + self.locality * _drift(task, made[share:], frozen(held))
+            value = float(cost.detach())
+            if not math.isfinite(value):
+                raise LatdirError(
+                    f"tuning diverged at step {step}: lower the rate, such as "
+                    f"{type(self).__name__}(rate={self.rate / 4:g})"
+                )
+            average = value if math.isnan(average) else MEMORY * average + (1 - MEMORY) * value
+            if average < best:
+                best, kept = average, weights.kept()
+            if self._done(errors, felt):
+                # Before the step, as the paper.
+                return Solution(weights.kept(), codes, step)
+            if step == self.steps:
+                break
+            if self.falling:
+                left = (self.steps - step) / (FALL * self.steps)
+                adam.param_groups[0]["lr"] = self.rate * min(1.0, left)
+            adam.zero_grad()
+            cost.backward()  # type: ignore[no-untyped-call]
+            adam.step()
+            task.bar.update()
+        return Solution(kept, codes, self.steps)
+
+    def _done(self, errors: Tensor, felt: Tensor) -> bool:
+        """Whether every image reaches the goal or is near enough."""
+        if self.goal is not None and float(-10 * torch.log10(errors.max() / 4)) >= self.goal:
+            return True
+        return self.near is not None and float(felt.max()) <= self.near
+
+    def _held(self, task: Task, pivots: Tensor, step: int) -> Tensor:
+        """Codes whose images are held: of the prior, or w* + α (w − w*) / |w − w*|."""
+        generator, space = task.generator, task.space
+        drawn = generator.sample(
+            self.others, seed=task.seed, start=step * self.others, space=space,
+            truncation=self.truncation,
+        ).to(pivots)  # fmt: skip
+        if self.away is None:
+            return drawn
+        # A code of w is one of all layers: its distance is that of w+.
+        whole = f"{space}+"
+        layers = generator.space(whole).shape[0] if whole in generator.spaces else 1
+        center = pivots[torch.arange(self.others) % len(pivots)]
+        line = drawn - center
+        length = line.flatten(1).norm(dim=1) * math.sqrt(layers)
+        held: Tensor = center + self.away * line / length.reshape(-1, *[1] * (line.ndim - 1))
+        return held
 
 
-@dataclass(frozen=True, eq=False)
-class Tuning:
-    """A tuned generator, and what it cost.
-
-    Attributes:
-        generator: The tuned copy.
-        deltas: What distinguishes it from its base.
-        before: `[n]`, PSNR of the images of the codes by the base.
-        psnr: `[n]`, by the tuned copy.
-        others: `[64]`, PSNR of images of held-out codes by the tuned copy, the base's as truth.
-        steps: That were taken.
-        seconds: That they took.
-    """
-
-    generator: Generator
-    deltas: Deltas
-    before: Float[Tensor, "n"]
-    psnr: Float[Tensor, "n"]
-    others: Float[Tensor, "64"]
-    steps: int
-    seconds: float = field(compare=False)
-
-    def __repr__(self) -> str:
-        return (
-            f"<{self.generator.name}: {float(self.before.median()):.1f} -> "
-            f"{float(self.psnr.median()):.1f} dB, other images {float(self.others.median()):.1f} "
-            f"dB as before, {self.deltas.size / 1e6:.2f} MB>"
-        )
+def _apart(task: Task, images: Tensor, wanted: Tensor) -> Tensor:
+    """Squared distance of features, of each image."""
+    found = task.described(images)
+    assert found is not None
+    return (found - wanted).square().sum(1)
 
 
-@checked
-def tune(
-    generator: Generator,
-    images: Float[Tensor, "n 3 h w"],
-    codes: Float[Tensor, "n ..."],
-    *,
-    space: str | None = None,
-    method: Pivotal = Pivotal(),
-    features: Features | None = None,
-    name: str = "tuned",
-    seed: int = 0,
-    progress: bool = True,
-) -> Tuning:
-    """Change a generator's weights a little, so that codes make given images.
-
-    All images share one tuned generator. Edit it as its base: directions of the base are taken,
-    with a note.
-
-    Args:
-        generator: A DCGAN or a StyleGAN; it stays as it is.
-        images: `[n, 3, H, W]` in [-1, 1], of the generator's size.
-        codes: `[n, *space.shape]`, one for each, such as an inversion's.
-        space: Of the codes; by default w where the generator has it, else its first.
-        method: How; by default low-rank changes with locality.
-        features: Their squared distance is minimized beside that of pixels, such as
-            `lpips_features()`.
-        name: Of the deltas, appended to the generator's.
-        seed: Of the first values of the changes and the codes of other images.
-        progress: Whether a bar is shown.
-
-    Returns:
-        The tuned generator with its deltas and PSNR before and after, also of other images.
-
-    Raises:
-        LatdirError: A generator without weights that may be tuned, images of another size, codes
-            of another space or number, or costs that are no longer finite (lower the rate).
-
-    Example:
-        >>> from directions import load_generator
-        >>> generator = load_generator("styleface64")
-        >>> codes = generator.sample(1, seed=1, space="w")
-        >>> darker = generator.synthesize(codes, "w") * 0.8
-        >>> made = tune(generator, darker, codes, method=Pivotal(steps=5), progress=False)
-        >>> bool(made.psnr > made.before)
-        True
-    """
-    where = generator.space(space or generator.default_space("w")).name
-    codes = generator.check(codes.detach(), where)
-    target = check_observed(generator, images, None)
-    begun = time.perf_counter()
-    changes = _started(generator, method, seed)
-    bar = tqdm(total=method.steps, desc=f"tune {generator.name}", delay=1, disable=not progress)
-    with bar:
-        kept, steps = _tuned(generator, method, target, codes, where, changes, features, seed, bar)
-    taken = time.perf_counter() - begun
-    record = {**asdict(method), "space": where, "seed": seed, "steps": steps, "images": len(codes)}
-    deltas = Deltas(name, generator.name, generator.fingerprint, kept, record)
-    tuned = generator.with_deltas(deltas)
-    probe = generator.sample(HELD_OUT, seed=TUNING_SEED, space=where)
-    return Tuning(
-        tuned,
-        deltas,
-        psnr(_images(generator, codes, where), target),
-        psnr(_images(tuned, codes, where), target),
-        psnr(_images(tuned, probe, where), _images(generator, probe, where)),
-        steps,
-        taken,
-    )
-
-
-def _started(generator: Generator, method: Pivotal, seed: int) -> dict[str, dict[str, Tensor]]:
-    """Changes of nothing, whose gradients are not zero."""
-    draw = torch.Generator().manual_seed(seed)
-    made: dict[str, dict[str, Tensor]] = {}
-    own = generator.tunable
-    if not own:
-        generator.with_weights({})
-    for key, weight in own.items():
-        rows, columns = weight.shape[0], weight[0].numel()
-        if method.form == "full":
-            made[key] = {"added": torch.zeros_like(weight)}
-        elif method.form == "channel":
-            made[key] = {"scale": weight.new_zeros(*weight.shape[:2], 1, 1)}
-        else:
-            rank = min(method.rank, rows, columns)
-            # As large as the weight, so that a rate changes all layers alike.
-            right = torch.randn(rank, columns, generator=draw) * float(weight.std())
-            made[key] = {"left": weight.new_zeros(rows, rank), "right": right.to(weight)}
-    for change in made.values():
-        for part in change.values():
-            part.requires_grad_()
-    return made
-
-
-def _tuned(
-    generator: Generator,
-    method: Pivotal,
-    target: Tensor,
-    codes: Tensor,
-    space: str,
-    changes: dict[str, dict[str, Tensor]],
-    features: Features | None,
-    seed: int,
-    bar: Any,
-) -> tuple[dict[str, Change], int]:
-    """The best changes by their averaged cost, in float16, and the steps taken."""
-    own = generator.tunable
-    free = [part for change in changes.values() for part in change.values()]
-    adam = torch.optim.Adam(free, lr=method.rate)
-    frozen = generator.inference(space=space)
-    average, best, kept, step = math.nan, math.inf, _kept(changes), 0
-    wanted = None if features is None else features(target)
-    for step in range(1, method.steps + 1):
-        if method.falling:
-            left = (method.steps - step + 1) / (FALL * method.steps)
-            adam.param_groups[0]["lr"] = method.rate * min(1.0, left)
-        weights = {key: changed(own[key], change) for key, change in changes.items()}
-        tuned = generator.with_weights(weights)
-        batch, truth = codes, target
-        if method.locality:
-            start = (step - 1) * method.others
-            drawn = generator.sample(method.others, seed=seed, start=start, space=space)
-            batch, truth = torch.cat([codes, drawn.to(codes)]), torch.cat([target, frozen(drawn)])
-        made = tuned.synthesize(batch, space)
-        errors = (made - truth).square().flatten(1).mean(1)
-        cost = errors[: len(codes)].mean()
-        reached = float(-10 * torch.log10(errors[: len(codes)].detach().max() / 4))
-        if wanted is not None:
-            assert features is not None
-            cost = cost + (features(made[: len(codes)]) - wanted).square().sum(1).mean()
-        if method.locality:
-            cost = cost + method.locality * errors[len(codes) :].mean()
-        value = float(cost.detach())
-        if not math.isfinite(value):
-            raise LatdirError(
-                f"tuning diverged at step {step}: lower the rate, such as "
-                f"Pivotal(rate={method.rate / 4:g})"
-            )
-        average = value if math.isnan(average) else MEMORY * average + (1 - MEMORY) * value
-        if average < best:
-            best, kept = average, _kept(changes)
-        if method.goal is not None and reached >= method.goal:
-            # Before the step, as the paper.
-            return _kept(changes), step - 1
-        for tensor, slope in zip(free, torch.autograd.grad(cost, free), strict=True):
-            tensor.grad = slope
-        adam.step()
-        bar.update()
-    return kept, step
-
-
-def _kept(changes: dict[str, dict[str, Tensor]]) -> dict[str, Change]:
-    return {
-        key: {part: tensor.detach().half() for part, tensor in change.items()}
-        for key, change in changes.items()
-    }
-
-
-def _images(generator: Generator, codes: Tensor, space: str) -> Tensor:
+def _drift(task: Task, made: Tensor, truth: Tensor) -> Tensor:
+    """What other images cost: as the images tuned to, undegraded."""
+    cost = (made - truth).square().mean()
+    if task.features is None:
+        return cost
     with torch.no_grad():
-        return torch.cat([generator.synthesize(part, space) for part in torch.split(codes, 16)])
+        wanted = task.features(truth)
+    return cost + _apart(task, made, wanted).mean()
