@@ -6,15 +6,14 @@ Importing this module, and with it listing the methods and their flags, imports 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, wraps
+from functools import wraps
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from directions.arguments import checked_kinds
-from directions.arguments.kinds import Kind, kind_of
+from directions.arguments import Settings, checked_kinds
 from directions.errors import LatdirError
 from directions.progress import progress_bars
 
@@ -102,7 +101,7 @@ def _check_kind(method: Method, name: str, given: object) -> None:
 
 
 @dataclass(frozen=True)
-class Method(ABC):
+class Method(Settings, ABC):
     """Base of the methods: a frozen dataclass whose fields are its hyper-parameters.
 
     A method derives from one of the six families below, sets `method`, its registered name, and
@@ -132,8 +131,7 @@ class Method(ABC):
             LatdirError: A setting of another kind, or a count below 1.
             UnknownNameError: A word that is not among a field's choices.
         """
-        for name, kind in _kinds(type(self)).items():
-            object.__setattr__(self, name, kind.convert(getattr(self, name), name, {}))
+        super().__post_init__()
         for name in COUNTS:
             value = getattr(self, name, None)
             if value is not None and value < 1:
@@ -151,6 +149,15 @@ class Method(ABC):
         """The hyper-parameters, as written into every direction the method makes."""
         settings = [field.name for field in fields(self) if not field.metadata.get(TOOL)]
         return {name: deepcopy(getattr(self, name)) for name in settings}
+
+    def run(self, fingerprint: str, seed: int) -> dict[str, Any]:
+        """What a checkpoint of a training must agree with to be continued.
+
+        Args:
+            fingerprint: Of the generator or samples that the method starts from.
+            seed: Of all random choices.
+        """
+        return {"method": self.method, **self.config, "seed": seed, "of": fingerprint}
 
     @abstractmethod
     def discover(self, *args: Any, **kwargs: Any) -> DirectionBank:
@@ -322,11 +329,3 @@ FAMILIES: tuple[type[Method], ...] = (
     ScoreMethod,
     TextMethod,
 )
-
-
-@cache
-def _kinds(method: type[Method]) -> Mapping[str, Kind]:
-    """What each setting may be."""
-    hints = get_type_hints(method)
-    kinds = {field.name: kind_of(hints[field.name]) for field in fields(method)}
-    return {name: kind for name, kind in kinds.items() if kind is not None}

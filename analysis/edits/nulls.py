@@ -197,6 +197,7 @@ def random_null(
     return drawn.null(*held_out.curves(random))
 
 
+@checked_fields
 @dataclass(frozen=True)
 class RandomMoves:
     """Steps along random directions, to be measured for a null.

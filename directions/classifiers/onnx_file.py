@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from directions.arguments import checked
+from directions.arguments import checked, checked_fields
 from directions.classifiers.base import Attribute, Classifier, attributes_of, check_finite
 from directions.classifiers.crop import rgb_images
 from directions.devices import Device
@@ -30,6 +30,7 @@ Output = Literal["value", "probability", "sigmoid", "softmax"]
 SAME = 1e-3
 
 
+@checked_fields
 @dataclass(frozen=True)
 class OnnxInput:
     """What a file's network takes, besides its shape, which the file says.

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from directions.arguments import Settings
 from directions.errors import LatdirError, real_number, whole_number
 from directions.generators.base import Generator
 from directions.inversion.objective import Degradation, Objective
@@ -64,7 +65,7 @@ class Solved:
 
 
 @dataclass(frozen=True)
-class Inverter(ABC):
+class Inverter(Settings, ABC):
     """A way to minimize the cost of codes; its fields are its settings.
 
     Every image is treated by itself: damping, line searches and stopping are per image, so that
@@ -92,8 +93,8 @@ class Inverter(ABC):
     prior: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole_number(self.steps, "steps", least=1)
-        real_number(self.target, "target")
         real_number(self.prior, "prior", least=0.0)
 
     @property

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.arguments import Settings
+from directions.arguments.shapes import check_finite_values
 from directions.errors import LatdirError, UnknownNameError, described, did_you_mean, whole_number
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.objective import Objective
@@ -25,7 +27,7 @@ POOL = 256
 
 
 @dataclass(frozen=True)
-class Start(ABC):
+class Start(Settings, ABC):
     """A way to choose first codes; the same for an image whatever its batch."""
 
     @property
@@ -90,6 +92,7 @@ class Best(Start):
     count: int = 64
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole_number(self.count, "count", least=1)
 
     def first(self, objective: Objective, *, seed: int) -> Float[Tensor, "n ..."]:
@@ -115,6 +118,7 @@ class Ridge(Start):
     fit: Fitted | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole_number(self.count, "count", least=64)
 
     @property
@@ -151,6 +155,10 @@ class Given(Start):
     """
 
     codes: Tensor
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_finite_values(vars(self), ("codes",))
 
     @property
     def config(self) -> dict[str, Any]:

@@ -208,13 +208,12 @@ class ContrastMethod(TrainingMethod):
             return told + mover.penalty(codes[rows].flatten(1), index, by * scale)
 
         learned = nn.ModuleDict({"mover": mover, "teller": teller})
-        run = {"method": self.method, **self.config, "seed": seed, "of": generator.fingerprint}
         fitted = fit(
             learned,
             loss,
             torch.optim.Adam(learned.parameters(), lr=self.rate),
             steps=self.steps,
-            checkpoint=Checkpoint(checkpoint, run),
+            checkpoint=Checkpoint(checkpoint, self.run(generator.fingerprint, seed)),
             schedule=falling,
             title=self.method,
         )

@@ -211,13 +211,12 @@ class DisCo(TrainingMethod):
             )
 
         learned = nn.ModuleDict({"moves": moves, "encoder": encoder})
-        run = {"method": self.method, **self.config, "seed": seed, "of": generator.fingerprint}
         fitted = fit(
             learned,
             loss,
             torch.optim.Adam(learned.parameters(), lr=self.rate),
             steps=self.steps,
-            checkpoint=Checkpoint(checkpoint, run),
+            checkpoint=Checkpoint(checkpoint, self.run(generator.fingerprint, seed)),
             schedule=falling,
             title=self.method,
         )

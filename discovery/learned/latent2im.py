@@ -25,12 +25,13 @@ from os import PathLike
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from directions.arguments import returned
 from directions.bank import DirectionBank
-from directions.classifiers.base import Classifier
+from directions.classifiers.base import Classifier, check_finite
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
@@ -184,98 +185,148 @@ class Latent2im(ScoreMethod):
                 unknown, an attribute does not respond, or a checkpoint of another run.
         """
         names = tuple(classifier.names if attributes is None else attributes)
-        space, read = self.space or generator.default_space("w"), reader(classifier, names)
-        where, prior = generator.space(space), generator.prior(space)
-        images = Images(generator, space, self.precision, None)
-        φ = self.features or pixel_features
-        codes = generator.sample(self.n_codes + JUDGED, seed=seed, space=space)
-        with torch.no_grad():
-            parts = tqdm(torch.split(codes, self.batch_size), desc="images", delay=1, leave=False)
-            made = [(read(shown := images(part)).float(), reduced(shown, LARGER)) for part in parts]
-        scores, shown = (torch.cat(part) for part in zip(*made, strict=True))
-        mean, scale = _standards(scores[: self.n_codes], classifier, names)
-        told = torch.sigmoid((scores - mean) / scale)
-        unit = spread(generator, space)
+        space = self.space or generator.default_space("w")
+        pool = _Pool.of(self, generator, space, classifier, names, seed)
         rng = torch.Generator().manual_seed(seed % 2**63)
-        start = 0.02 * torch.randn(len(names), *where.shape, generator=rng)
-        walks = _Walks(start.to(codes))
-
-        def moved(rows: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            new = images(walked(codes[rows], target - told[rows], unit * walks.T))
-            change = φ(reduced(new, LARGER)) - φ(shown[rows])
-            return torch.sigmoid((read(new).float() - mean) / scale), change, new
-
-        def targets(rows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-            """A target for one attribute of each code; the others shall stay."""
-            which = torch.randint(len(names), (len(rows),), generator=rng).to(rows)
-            wanted = torch.rand(len(rows), generator=rng).to(told)
-            return which, told[rows].scatter(1, which[:, None], wanted[:, None])
+        start = 0.02 * torch.randn(len(names), *generator.space(space).shape, generator=rng)
+        walks, unit = _Walks(start.to(pool.codes)), spread(generator, space)
 
         def loss(step: int) -> Tensor:
             rng = step_rng(seed, step)
-            rows = torch.randint(self.n_codes, (self.batch_size,), generator=rng).to(codes.device)
-            target = targets(rows, rng)[1]
-            found, change, new = moved(rows, target)
-            real = None if self.discriminator is None else self.discriminator(new).flatten()
+            rows = torch.randint(self.n_codes, (self.batch_size,), generator=rng)
+            rows = rows.to(pool.codes.device)
+            # A target for one attribute of each code; the others shall stay.
+            which = torch.randint(len(names), (len(rows),), generator=rng).to(rows)
+            wanted = torch.rand(len(rows), generator=rng).to(pool.told)
+            target = pool.told[rows].scatter(1, which[:, None], wanted[:, None])
+            found, change, new = pool.moved(rows, target, unit * walks.T)
             return latent2im_loss(
                 found,
                 target,
                 change,
                 regression=self.regression,
                 content=self.content,
-                real=real,
+                real=self._real(new),
                 realism=self.realism,
             )
 
-        run = {"method": self.method, **self.config, "seed": seed, "of": generator.fingerprint}
-        run |= {"attributes": list(names), "classifier": classifier.fingerprint}
+        more = {"attributes": list(names), "classifier": classifier.fingerprint}
         fitted = fit(
             walks,
             loss,
             torch.optim.SGD(walks.parameters(), lr=self.rate, momentum=MOMENTUM),
             steps=self.steps,
-            checkpoint=Checkpoint(checkpoint, run),
+            checkpoint=Checkpoint(checkpoint, self.run(generator.fingerprint, seed) | more),
             schedule=falling,
             longest=LONGEST_GRADIENT,
             title=self.method,
         )
-        held = torch.arange(self.n_codes, len(codes), device=codes.device)
-        directions = []
-        for k, name in enumerate(names):
-            rng = step_rng(seed, self.steps + k)
-            wanted = torch.rand(len(held), generator=rng).to(told)
-            target = told[held].clone()
-            target[:, k] = wanted
-            with torch.no_grad():
-                n = self.batch_size
-                pairs = zip(torch.split(held, n), torch.split(target, n), strict=True)
-                parts = [moved(*pair)[:2] for pair in pairs]
-            found, change = (torch.cat(part) for part in zip(*parts, strict=True))
-            drift = (found - told[held]).abs().mean(0)
-            vector = unit * walks.T[k].cpu()
-            directions.append(
-                Direction.from_vector(
-                    name,
-                    vector,
-                    space=space,
-                    method=self.method,
-                    config=self.config,
-                    sigma=prior.sigma(vector.flatten() / vector.norm()),
-                    evidence={
-                        "reached": float(
-                            1 - (found[:, k] - wanted).abs().mean()
-                            / (told[held, k] - wanted).abs().mean()
-                        ),
-                        "others": float(
-                            (drift.sum() - drift[k]) / max(1, len(names) - 1) / drift[k]
-                        ),
-                        "content": float(change.square().sum(1).mean()),
-                        "length": float(vector.norm()),
-                    },
-                )
-            )  # fmt: skip
+        found, prior = unit * walks.T.detach(), generator.prior(space)
+        directions = [
+            Direction.from_vector(
+                name,
+                vector,
+                space=space,
+                method=self.method,
+                config=self.config,
+                sigma=prior.sigma(vector.flatten() / vector.norm()),
+                evidence=self._judged(pool, found, name, k, step_rng(seed, self.steps + k)),
+            )
+            for k, (name, vector) in enumerate(zip(names, found.cpu(), strict=True))
+        ]
         provenance = {"seed": seed, "steps": fitted.kept, "classifier": classifier.name}
-        return DirectionBank.of(generator, tuple(directions), provenance)
+        return DirectionBank.of(generator, directions, provenance)
+
+    def _real(self, images: Tensor) -> Float[Tensor, "n"] | None:
+        """The discriminator's logits, if there is one."""
+        if self.discriminator is None:
+            return None
+        logits: Tensor = returned(self.discriminator(images), "discriminator", "n ...")
+        return logits.flatten()
+
+    def _judged(
+        self, pool: _Pool, walks: Tensor, name: str, k: int, rng: torch.Generator
+    ) -> dict[str, float]:
+        """Evidence of the k-th attribute, on the codes not trained on."""
+        held = torch.arange(self.n_codes, len(pool.codes), device=pool.codes.device)
+        before = pool.told[held]
+        target = before.clone()
+        target[:, k] = torch.rand(len(held), generator=rng).to(before)
+        with torch.no_grad():
+            pairs = zip(*(torch.split(t, self.batch_size) for t in (held, target)), strict=True)
+            parts = [pool.moved(rows, t, walks)[:2] for rows, t in pairs]
+        found, change = (torch.cat(part) for part in zip(*parts, strict=True))
+        drift, missed = ((found - t).abs().mean(0) for t in (before, target))
+        if not drift[k] > 0:
+            raise LatdirError(
+                f"attribute {name!r} does not respond to its direction: give more steps or a "
+                "higher rate, or leave it out"
+            )
+        others = (drift.sum() - drift[k]) / max(1, len(drift) - 1)
+        return {
+            "reached": float(1 - missed[k] / (before - target)[:, k].abs().mean()),
+            "others": float(others / drift[k]),
+            "content": float(change.square().sum(1).mean()),
+            "length": float(walks[k].norm()),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """Codes and what was seen of them, and how the same is seen of moved ones.
+
+    Attributes:
+        codes: `[n, *shape]`.
+        told: `[n, k]`, p of their images.
+        shown: Their images, reduced.
+        see: Codes to images.
+        read: Images to p.
+        features: φ.
+    """
+
+    codes: Tensor
+    told: Float[Tensor, "n k"]
+    shown: Float[Tensor, "n 3 h w"]
+    see: Images
+    read: Callable[[Tensor], Tensor]
+    features: Features
+
+    @classmethod
+    def of(
+        cls,
+        method: Latent2im,
+        generator: Generator,
+        space: str,
+        classifier: Classifier,
+        names: tuple[str, ...],
+        seed: int,
+    ) -> _Pool:
+        """The codes of a seed; the last are held out."""
+        read, see = reader(classifier, names), Images(generator, space, method.precision, None)
+        codes = generator.sample(method.n_codes + JUDGED, seed=seed, space=space)
+        with torch.no_grad():
+            parts = tqdm(torch.split(codes, method.batch_size), desc="images", delay=1, leave=False)
+            made = [(read(images := see(part)).float(), reduced(images, LARGER)) for part in parts]
+        scores, shown = (torch.cat(part) for part in zip(*made, strict=True))
+        check_finite(scores, names=names, classifier=classifier.name, seed=seed)
+        mean, scale = _standards(scores[: method.n_codes], classifier, names)
+
+        def p(images: Tensor) -> Tensor:
+            return torch.sigmoid((read(images).float() - mean) / scale)
+
+        told = torch.sigmoid((scores - mean) / scale)
+        return cls(codes, told, shown, see, p, method.features or pixel_features)
+
+    def moved(
+        self, rows: Int[Tensor, "m"], target: Float[Tensor, "m k"], walks: Float[Tensor, "k *shape"]
+    ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m f"], Float[Tensor, "m 3 h w"]]:
+        """Attributes, change of φ, and images of codes moved toward their targets."""
+        new = self.see(walked(self.codes[rows], target - self.told[rows], walks))
+        after, before = (
+            returned(self.features(images), "features", "n f")
+            for images in (reduced(new, LARGER), self.shown[rows])
+        )
+        return self.read(new), after - before, new
 
 
 def _standards(

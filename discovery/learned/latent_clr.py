@@ -168,13 +168,12 @@ class LatentCLR(PathMethod[UnitStepPath]):
             return alike_loss(features, temperature=self.temperature)[0]
 
         adam = torch.optim.Adam(steps.parameters(), lr=self.rate, weight_decay=DECAY)
-        run = {"method": self.method, **self.config, "seed": seed, "of": generator.fingerprint}
         fitted = fit(
             steps,
             loss,
             adam,
             steps=self.steps,
-            checkpoint=Checkpoint(checkpoint, run),
+            checkpoint=Checkpoint(checkpoint, self.run(generator.fingerprint, seed)),
             schedule=_stepped,
             title=self.method,
         )

@@ -226,7 +226,7 @@ class LabelPathMethod(LabelMethod, Generic[P]):
         seed: int,
         path: str | PathLike[str] | None,
     ) -> Checkpoint:
-        run = {"method": self.method, **self.config, "seed": seed, "of": samples.fingerprint}
+        run = self.run(samples.fingerprint, seed)
         return Checkpoint(path, {**run, "attributes": list(names), "rows": len(samples)})
 
 

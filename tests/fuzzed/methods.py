@@ -14,6 +14,7 @@ import directions
 import discovery
 from directions import Direction, DirectionBank
 from directions.classifiers import OnnxInput, load_onnx
+from directions.scoring.features import pixel_features
 from discovery.base import Method
 from tests.directions.classifiers.onnx_files import write
 from tests.fuzzed.world import NAMES
@@ -33,6 +34,12 @@ BOUND = (
 WITH_ONNX = all(map(find_spec, ("onnx", "onnxruntime")))
 WITH_HUB = find_spec("huggingface_hub") is not None
 BOUND += ("load_onnx",) * WITH_ONNX + ("DirectionBank.push_to_hub",) * WITH_HUB
+
+
+def brightness(images: torch.Tensor) -> torch.Tensor:
+    return images.mean((1, 2, 3))
+
+
 # Settings small enough for a call of some milliseconds; others keep their defaults.
 SMALL = {"n_codes": 16, "steps": 2, "n_directions": 2, "batch_size": 8, "bootstrap": 4}
 SPECIAL = {
@@ -46,6 +53,7 @@ SPECIAL = {
     "Walks": {"transforms": "red,green", "reach": 0.1, "steps": 60},
     "HessianPenalty": {"n_codes": 4},
     "OroJaR": {"n_codes": 4},
+    "Latent2im": {"features": pixel_features, "discriminator": brightness},
     "WeightContrast": {"n_changes": 3, "basis": "svd"},
 }
 

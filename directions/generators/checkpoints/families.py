@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from directions.arguments import checked_fields
 from directions.errors import CheckpointError, UnknownNameError
 from directions.generators.base import Generator
 from directions.weight_files.contents import Contents
@@ -34,6 +35,7 @@ def _noise(word: str) -> str | int:
     return word if word in ("const", "none") else int(word)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Options:
     """Settings that a checkpoint does not contain or that override it; None keeps the file's.

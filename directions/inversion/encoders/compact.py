@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from directions.arguments import checked_fields
 from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.inversion.encoders.networks import COARSE, MIDDLE
@@ -31,6 +32,7 @@ SLOPE = 0.2
 FLOOR = 1e-3
 
 
+@checked_fields
 @dataclass(frozen=True)
 class CompactConfig:
     """Everything that decides the shapes of a compact encoder.

@@ -14,7 +14,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import real_number, whole_number
+from directions.errors import whole_number
 from directions.inversion.base import Inverter, Solved
 from directions.inversion.objective import Objective
 from directions.inversion.solvers.lbfgs import LBFGS
@@ -44,7 +44,6 @@ class Hybrid(Inverter):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole_number(self.evaluations, "evaluations", least=1)
-        real_number(self.near, "near")
 
     def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
         """As `Inverter.solve`; nothing is drawn at random."""

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from directions.errors import real_number, whole_number
 from directions.inversion.base import Inverter, Solved
 from directions.inversion.objective import Objective
 from directions.numerics.linearized_batch import LinearizedBatch
@@ -58,6 +59,14 @@ class LevenbergMarquardt(Inverter):
     explicit: int = 256
     near: float = 46.0
     damping: float = 1e-2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.products is not None:
+            whole_number(self.products, "products", least=1)
+        whole_number(self.explicit, "explicit", least=0)
+        for name in ("tolerance", "damping"):
+            real_number(getattr(self, name), name, least=0.0)
 
     def solve(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
         """As `Inverter.solve`; nothing is drawn at random."""

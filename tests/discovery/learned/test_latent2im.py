@@ -178,3 +178,7 @@ def test_bad_input_is_named():
         Latent2im(n_codes=1)
     with pytest.raises(LatdirError, match="attribute 'a' is the same for all 64 codes: leave it"):
         Latent2im(**SMALL).discover(generator, classifier=Blind())
+    for tool in ("features", "discriminator"):
+        method = Latent2im(**SMALL | {"steps": 1}, **{tool: lambda images: 3})
+        with pytest.raises(LatdirError, match=f"{tool} returned 3, not a tensor"):
+            method.discover(generator, classifier=generator.classifier())

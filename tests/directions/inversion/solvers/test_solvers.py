@@ -176,6 +176,8 @@ def test_a_generator_without_gradients_needs_cma():
 def test_settings_that_are_refused():
     with pytest.raises(LatdirError, match="steps 0 must be at least 1"):
         LevenbergMarquardt(steps=0)
+    with pytest.raises(LatdirError, match="products 0 must be at least 1"):
+        LevenbergMarquardt(products=0)
     with pytest.raises(LatdirError, match="lbfgs has no setting 'products': it has"):
         find_solver("lbfgs", products=3)
     with pytest.raises(LatdirError, match="population 2 must be at least 4"):
