@@ -36,9 +36,10 @@ Precision = Literal["float32", "bfloat16"]
 # Values of a tensor that a look for changes adds up.
 GLANCED = 64
 REMEDY = "give a version='…' that you change when the function changes"
-# Functions of these places are known by their names.
-INSTALLED = tuple(
-    str(Path(sysconfig.get_path(key)).resolve()) for key in ("stdlib", "purelib", "platlib")
+# Functions of these places are known by their names, and so are the toolkit's decorators.
+INSTALLED = (
+    *(str(Path(sysconfig.get_path(key)).resolve()) for key in ("stdlib", "purelib", "platlib")),
+    str(Path(__file__).resolve().parent / "arguments"),
 )
 
 
@@ -229,6 +230,8 @@ class _Search:
     def _function(self, function: FunctionType, at: str) -> Iterator[tuple[object, str]]:
         self.parts.config[at] = _name_of(function)
         if _installed(function):
+            # A decorator, such as torch.no_grad, has the name of what it is around.
+            yield getattr(function, "__wrapped__", None), ".wrapped"
             return
         self.parts.config[f"{at}.source"] = _source(function)
         yield function.__defaults__, ".defaults"

@@ -11,6 +11,7 @@ from torch import nn
 
 import discovery
 from directions import LatdirError, wrap, wrap_classifier
+from directions.arguments import checked
 from directions.fingerprints import CachedFingerprint, callable_parts, fingerprint
 from directions.planted import planted
 
@@ -44,6 +45,22 @@ def uses(k=1, *, of=2):
     return k + of
 
 
+def decorated(value):
+    @torch.no_grad()
+    def times(x):
+        return x * value
+
+    return times
+
+
+def converted(value):
+    @checked
+    def times(x: float) -> float:
+        return x * value
+
+    return times
+
+
 FACTOR = 3
 
 
@@ -59,6 +76,8 @@ PAIRS = {
     "closures of modules": (closure(net(0)), closure(net(1))),
     "closures of dictionaries": (closure({"a": [1, 2]}), closure({"a": [1, 3]})),
     "closures of functions": (closure(closure(1)), closure(closure(2))),
+    "decorated functions": (decorated(1), decorated(2)),
+    "functions with checked arguments": (converted(1), converted(2)),
     "partials": (functools.partial(uses, 1), functools.partial(uses, 2)),
     "keywords of partials": (functools.partial(uses, of=1), functools.partial(uses, of=3)),
     "objects": (Scaled(1), Scaled(2)),
