@@ -18,7 +18,7 @@ from torch import Tensor
 
 from analysis.intervals.mean import mean_interval
 from directions.arguments import checked, checked_fields, checked_values
-from directions.errors import LatdirError, require
+from directions.errors import LatdirError, described, require
 
 __all__ = ["Backbone", "Perceptual", "Reconstruction", "lpips_distance", "reconstruction_quality"]
 
@@ -149,6 +149,11 @@ def reconstruction_quality(
 
 def _distances(perceptual: Perceptual, x: Tensor, y: Tensor) -> Tensor:
     values = perceptual(x, y)
+    if not isinstance(values, Tensor):
+        raise LatdirError(
+            f"the perceptual function returned {described(values)}, not a tensor of distances: "
+            "give one such as lpips_distance()"
+        )
     if values.numel() != len(x):
         raise LatdirError(
             f"the perceptual function returned {list(values.shape)} for {len(x)} pairs of images: "

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from directions.arguments import checked, checked_fields
 from directions.bank import DirectionBank
-from directions.errors import LatdirError, SpaceError, real_number
+from directions.errors import LatdirError, SpaceError, described, real_number
 from directions.inversion import Inversion, Typicality
 
 __all__ = ["LatentConsistency", "latent_consistency"]
@@ -66,7 +66,8 @@ def latent_consistency(
         amount: Length of the edit, in sigma.
 
     Raises:
-        LatdirError: Another generator's bank, or an inversion into another space.
+        LatdirError: Another generator's bank, an inversion into another space, or an amount at
+            which no image is inverted.
 
     Example:
         >>> import directions
@@ -90,13 +91,24 @@ def latent_consistency(
         with torch.no_grad():
             parts = [generator.synthesize(p, inversion.space) for p in torch.split(moved, 16)]
         found = invert(torch.cat(parts))
+        if not isinstance(found, Inversion):
+            raise LatdirError(
+                f"invert returned {described(found)}, not an Inversion: give a function such as "
+                "lambda images: directions.invert(generator, images)"
+            )
         if found.space != inversion.space or len(found) != len(inversion):
             raise SpaceError(
                 f"invert returned {len(found)} codes of {found.space} for {len(inversion)} images "
                 f"whose codes are of {inversion.space}: invert them as those were"
             )
         back = direction.shift(found.codes, -amount)
-        distances.append(near.scaled(back - inversion.codes).square().mean(1).sqrt())
+        apart = near.scaled(back - inversion.codes).square().mean(1).sqrt()
+        if not apart.isfinite().any():
+            raise LatdirError(
+                f"no image edited by {amount:g} sigma of {direction.name!r} could be inverted: "
+                "give a smaller amount"
+            )
+        distances.append(apart)
     if not distances:
         raise LatdirError("the bank has no directions to edit with")
     return LatentConsistency(tuple(bank), torch.stack(distances).float().cpu())

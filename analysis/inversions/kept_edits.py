@@ -8,6 +8,7 @@ native code is known, and is what that of the inverted code is compared with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,9 @@ from directions.scoring.rendering import Rendering
 from directions.scoring.scorer import Scorer
 
 __all__ = ["KeptEdits", "kept_edits"]
+
+# Embeddings whose mean cosine is so near to 1 say nothing of identity.
+SAME = 1e-6
 
 
 @checked_fields
@@ -111,7 +115,8 @@ def kept_edits(
 
     Raises:
         LatdirError: No direction has a target, another number of codes, fewer than 2 images,
-            images that could not be inverted, or another generator's bank.
+            images that could not be inverted, another generator's bank, a target that is the same
+            in all native images or that its edit does not change, or one embedding for all images.
 
     Example:
         >>> from directions import Direction, invert
@@ -133,7 +138,8 @@ def kept_edits(
         )
     if "failed" in inversion.statuses:
         raise LatdirError("images whose inversion failed cannot be edited: leave them out")
-    real_number(amount, "amount")
+    if real_number(amount, "amount") == 0:
+        raise LatdirError("an amount of 0 edits nothing: give a length in sigma, such as 2")
     found = match_targets(bank.check(generator), classifier.names, targets)
     if not found:
         raise LatdirError(
@@ -153,6 +159,13 @@ def kept_edits(
     rows = torch.arange(len(columns))
     targeted, reached = own[rows, :, columns], theirs[rows, :, columns]
     effect = targeted.mean(1)
+    for name, target, seen in zip(found, found.values(), effect.tolist(), strict=True):
+        if not math.isfinite(seen) or seen == 0:
+            raise LatdirError(
+                f"of {target!r}, the effect of {name!r} on the native images is not to be measured "
+                "(it is the same in all of them, or with and without the edit): leave the "
+                "direction out, or give other codes or another amount"
+            )
     ratio = reached.mean(1) / effect
     # To first order, what an image changes of the ratio of two means over the images.
     influence = ratio + ((reached - ratio[:, None] * targeted) / effect[:, None]).T
@@ -222,6 +235,11 @@ def _identity(native: _Scene, inverted: _Scene, k: int) -> tuple[Float[Tensor, "
         different = (cosines.sum((-2, -1)) - cosines.diagonal(dim1=-2, dim2=-1).sum(-1)) / (
             n * (n - 1)
         )
+        if not bool((different < 1 - SAME).all()):
+            raise LatdirError(
+                "all native images, or all edited ones, have one embedding: give a smaller amount "
+                "or another embed="
+            )
         return ((own * other).sum(-1).mean(-1) - different) / (1 - different)
 
     after = shared(native.seen_after, inverted.seen_after)

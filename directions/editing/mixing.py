@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.arguments import checked
+from directions.arguments import checked_values
 from directions.errors import LatdirError, SpaceError, real_number, whole_number
 from directions.generators.base import Generator
 from directions.generators.checks import check_seed
@@ -23,7 +23,7 @@ from directions.generators.checks import check_seed
 __all__ = ["mix_styles", "transfer_region"]
 
 
-@checked
+@checked_values
 def mix_styles(
     codes: Float[Tensor, "n layers d"],
     styles: Float[Tensor, "m layers d"],
@@ -40,7 +40,7 @@ def mix_styles(
         layers: Those that are taken from `styles`.
 
     Raises:
-        LatdirError: Codes of different numbers, or a layer that they do not have.
+        LatdirError: Codes of different numbers or not finite, or a layer that they do not have.
 
     Example:
         >>> mix_styles(torch.zeros(1, 3, 2), torch.ones(1, 3, 2), layers=[2])[0]
@@ -60,7 +60,7 @@ def mix_styles(
     return torch.where(chosen[:, None], styles.to(codes), codes)
 
 
-@checked
+@checked_values
 def transfer_region(
     generator: Generator,
     codes: Float[Tensor, "n *shape"],
@@ -88,8 +88,8 @@ def transfer_region(
         seed: Of these.
 
     Raises:
-        LatdirError: Codes of another space, a region of another size or empty, or a share outside
-            0 … 1.
+        LatdirError: Codes of another space or not finite, a region of another size or empty, or a
+            share outside 0 … 1.
 
     Example:
         >>> from directions import wrap
@@ -101,6 +101,8 @@ def transfer_region(
     """
     check_seed(seed, 0, 0)
     codes, reference = generator.check(codes, space), generator.check(reference, space)
+    if not len(codes):
+        raise SpaceError("there are no codes to change: give at least one")
     if len(reference) not in (1, len(codes)):
         raise SpaceError(
             f"{len(reference)} references for {len(codes)} codes: give one, or as many"

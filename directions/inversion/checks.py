@@ -31,6 +31,8 @@ def check_observed(
         )
     observed = images.detach().to(generator.device, torch.float32)
     shape = tuple(observed.shape)
+    if observed.ndim < 2:
+        raise LatdirError(f"images are a batch, one row an image, not of shape {list(shape)}")
     if degradation is None and (observed.ndim != 4 or shape[1:] != generator.image_shape):
         size = ", ".join(map(str, generator.image_shape))
         hint = "a degradation= says how they were made smaller"

@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from directions.arguments import checked_kinds
+from directions.arguments import checked_fields, checked_kinds
+from directions.arguments.shapes import check_finite_values
 from directions.errors import LatdirError, whole_number
 from directions.generators.base import Generator, check_generator
 from directions.inversion.base import Inversion
@@ -35,6 +36,7 @@ FIRMNESS = 1e-4
 PIXELS = 200_000
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Filter(Degradation):
     """A convolution between the channels, borders repeated, and a bias.
@@ -43,13 +45,20 @@ class Filter(Degradation):
         kernel: `[3, 3, k, k]`, k odd.
         bias: `[3]`.
 
+    Raises:
+        LatdirError: Values that are not finite, or a kernel that is not square with an odd side.
+
     Example:
         >>> Filter.identity(3)(torch.ones(1, 3, 4, 4)).unique()
         tensor([1.])
     """
 
-    kernel: Tensor
-    bias: Tensor
+    kernel: Float[Tensor, "3 3 k k"]
+    bias: Float[Tensor, "3"]
+
+    def __post_init__(self) -> None:
+        check_finite_values(vars(self), ("kernel", "bias"))
+        _check_size(self.kernel.shape[-1])
 
     @classmethod
     def identity(cls, size: int) -> Filter:
@@ -132,8 +141,7 @@ def mimic(
     """
     check_generator(generator)
     whole_number(rounds, "rounds", least=1)
-    if whole_number(size, "size", least=1) % 2 == 0:
-        raise LatdirError(f"size {size} of a filter must be odd: it has a pixel in the middle")
+    _check_size(size)
     filtered = Filter.identity(size)
     settings: dict[str, Any] = {"space": space, "seed": seed, "rendering": rendering}
     found = invert(
@@ -152,6 +160,11 @@ def mimic(
         )  # fmt: skip
     record = {**found.record, "mimic": {"size": size, "rounds": rounds, "steps": steps}}
     return replace(found, record=record)
+
+
+def _check_size(size: int) -> None:
+    if whole_number(size, "size", least=1) % 2 == 0:
+        raise LatdirError(f"size {size} of a filter must be odd: it has a pixel in the middle")
 
 
 def _padded(images: Tensor, size: int) -> Tensor:

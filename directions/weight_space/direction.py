@@ -114,7 +114,8 @@ class WeightDirection(Direction):
             unit: As for `shift`.
 
         Raises:
-            LatdirError: Another generator than the direction's, or no such unit.
+            LatdirError: Another generator than the direction's, no such unit, or an amount whose
+                changes float16 cannot hold.
         """
         base = generator.base if isinstance(generator, WeightedGenerator) else generator
         self.check(base)
@@ -122,8 +123,13 @@ class WeightDirection(Direction):
         step = float(self.latent_amount(amount, unit))
         part = self.basis.part(step * self.amounts.float())
         record = {"direction": self.name, "method": self.method, "amount": amount, "unit": unit}
-        changes = {self.basis.weight: {name: t.half() for name, t in part.items()}}
-        return Deltas(self.name, base.name, base.fingerprint, changes, record)
+        change = {name: t.half() for name, t in part.items()}
+        if not all(bool(t.isfinite().all()) for t in change.values()):
+            raise SpaceError(
+                f"amount {amount:g} of {self.name!r} changes weights by more than float16 holds: "
+                "give a smaller one"
+            )
+        return Deltas(self.name, base.name, base.fingerprint, {self.basis.weight: change}, record)
 
     @checked
     def applied(

@@ -42,7 +42,7 @@ NOT_CALLED = {
     "Deltas", "EncoderTraining", "Inversion", "Leakage", "Naming", "Participation", "Realism",
     "Rewriting", "Solution", "Tuning",
     # What solvers and starts are made of, and what `find_recipe` and its like look up.
-    "Degradation", "Encoded", "Encoder", "Fitted", "Given", "Gray", "Inverter", "Objective",
+    "Degradation", "Encoder", "Fitted", "Inverter", "Objective",
     "Solved", "Start", "Typicality", "fitted", "KERNELS", "RECIPES", "SOLVERS", "STARTS",
     "STATUSES", "psnr",
     # They read weights that are not included, or draw them at random for seconds.
@@ -117,7 +117,7 @@ RECORDS = {
 # NaN is the right figure: a change out of reach, a measure that an attribute has not.
 MEANT = {
     ("identity_preservation", "changes"), ("identity_preservation", "curves"),
-    ("evaluate", "attributes"),
+    ("evaluate", "attributes"), ("kept_edits", "embed"),
 }  # fmt: skip
 NEVER = (b"bytes", 1 + 2j)
 

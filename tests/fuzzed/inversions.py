@@ -40,6 +40,9 @@ def inversions(w: SimpleNamespace) -> dict[str, dict]:
         },
         "Filter": {"kernel": w.noise(3, 3, 1, 1), "bias": w.noise(3)},
         "Best": {"count": 4},
+        "Encoded": {"encoder": w.encoder},
+        "Given": {"codes": w.codes},
+        "Gray": {},
         "Mean": {},
         "Ridge": {"count": 64, "folder": w.folder},
         "Hybrid": {

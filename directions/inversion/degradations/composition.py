@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.arguments import checked, checked_fields
+from directions.arguments import checked_fields, checked_values
 from directions.errors import LatdirError, SpaceError, real_number
 from directions.fingerprints import callable_parts, fingerprint
 from directions.inversion.objective import Degradation
@@ -101,6 +101,9 @@ class Degraded(Degradation):
         function: `[n, 3, h, w]` to what is observed, `[n, ...]`.
         noise: Standard deviation of noise in what is observed, images in [-1, 1].
 
+    Raises:
+        LatdirError: Noise below 0.
+
     Example:
         >>> dark = Degraded(lambda images: 0.5 * images)
         >>> dark(torch.ones(1, 3, 2, 2)).max()
@@ -109,6 +112,9 @@ class Degraded(Degradation):
 
     function: Callable[[Tensor], Tensor] = field(compare=False)
     noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        real_number(self.noise, "noise", least=0.0)
 
     def __call__(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n ..."]:
         """What the function returns."""
@@ -125,7 +131,7 @@ class Degraded(Degradation):
         return {"kind": "function", "sha256": digest, "noise": self.noise}
 
 
-@checked
+@checked_values
 def transpose(
     degradation: Degradation, observed: Float[Tensor, "n ..."], shape: tuple[int, ...]
 ) -> Float[Tensor, "n 3 h w"]:
@@ -137,7 +143,8 @@ def transpose(
         shape: `(3, height, width)` of the images.
 
     Raises:
-        LatdirError: Another form than the degradation of such images has.
+        LatdirError: Values that are not finite, or another form than the degradation of such
+            images has.
 
     Example:
         >>> from directions.inversion import Shrink
@@ -145,6 +152,8 @@ def transpose(
         tensor([[0.2500, 0.2500],
                 [0.2500, 0.2500]])
     """
+    if len(shape) != 3 or min(shape) < 1:
+        raise SpaceError(f"shape is (3, height, width) of the images, not {shape}")
     images = observed.new_zeros(len(observed), *shape, requires_grad=True)
     with torch.enable_grad():
         made = degradation(images)

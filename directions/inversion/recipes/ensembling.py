@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.arguments import checked
-from directions.classifiers.base import Classifier
+from directions.arguments import checked_values
+from directions.classifiers.base import Classifier, check_finite
 from directions.errors import LatdirError, real_number, whole_number
 from directions.generators.base import Generator
 from directions.inversion.base import Inversion
@@ -64,7 +64,7 @@ class Ensembling(LineSearch):
         return (1 - weight) * absolute + squares
 
 
-@checked
+@checked_values
 def generative_views(
     generator: Generator,
     codes: Float[Tensor, "n ..."],
@@ -90,6 +90,9 @@ def generative_views(
 
     Returns:
         `[n, count, …]`, of w codes in w+.
+
+    Raises:
+        LatdirError: Codes that are not finite or not of the space, or layers that it has not.
 
     Example:
         >>> from directions.planted.world import planted
@@ -121,7 +124,7 @@ def generative_views(
     return views
 
 
-@checked
+@checked_values
 def ensemble_scores(
     found: Inversion,
     classifier: Classifier,
@@ -147,6 +150,9 @@ def ensemble_scores(
         mixed: As for `generative_views`.
         seed: As for `generative_views`.
 
+    Raises:
+        LatdirError: Another number of images, or images, codes or scores that are not finite.
+
     Example:
         >>> from directions import invert, wrap_classifier
         >>> from directions.planted.world import planted
@@ -171,4 +177,6 @@ def ensemble_scores(
         scored = [classifier(found.generator.synthesize(part, space)) for part in parts]
         own, made = classifier(images), classifier(found.reconstruct())
     total = torch.cat(scored).reshape(len(found), count, -1).sum(1) + made
-    return (1 - weight) * own + weight * total / (count + 1)
+    mean = (1 - weight) * own + weight * total / (count + 1)
+    check_finite(mean, names=classifier.names, classifier=classifier.name)
+    return mean

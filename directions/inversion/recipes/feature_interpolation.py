@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.arguments import checked
+from directions.arguments import checked, checked_values, returned
 from directions.errors import LatdirError, whole_number
 from directions.generators.base import Generator
 from directions.inversion.base import Inversion, Inverter
@@ -28,7 +28,7 @@ __all__ = ["interpolate_features", "interpolated_features"]
 BATCH = 32
 
 
-@checked
+@checked_values
 def interpolated_features(
     features: Features,
     images: Float[Tensor, "n 3 h w"],
@@ -48,6 +48,10 @@ def interpolated_features(
         amount: α.
         neighbors: Images of each kind, the nearest by squared distance of features.
 
+    Raises:
+        LatdirError: No images of a kind, pixels that are not finite, or features that are no
+            tensor with a row an image.
+
     Example:
         >>> from directions.scoring.features import pixel_features
         >>> black, gray = torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.5)
@@ -56,11 +60,14 @@ def interpolated_features(
         tensor(0.)
     """
     whole_number(neighbors, "neighbors", least=1)
-    if not len(without) or not len(having):
-        raise LatdirError("interpolation takes images with and without the attribute: give both")
+    if not min(len(images), len(without), len(having)):
+        raise LatdirError(
+            "interpolation takes images to change, and images with and without the attribute: give "
+            "at least one of each"
+        )
     with torch.no_grad():
         described, low, high = (
-            torch.cat([features(part) for part in torch.split(group, BATCH)])
+            torch.cat([_described(features, part) for part in torch.split(group, BATCH)])
             for group in (images, without, having)
         )
 
@@ -69,6 +76,11 @@ def interpolated_features(
         return group[near.indices].mean(1)
 
     return described + amount * (mean(high) - mean(low))
+
+
+def _described(features: Features, images: Tensor) -> Float[Tensor, "n f"]:
+    rows: Tensor = returned(features(images.float()), "features", "n f")
+    return rows
 
 
 @checked

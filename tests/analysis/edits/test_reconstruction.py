@@ -71,6 +71,8 @@ def test_any_function_of_two_batches_is_a_perceptual_distance():
     torch.testing.assert_close(found.perceptual, (images - rebuilt).abs().mean((1, 2, 3)))
     with pytest.raises(LatdirError, match=r"the perceptual function returned \[\] for 2 pairs"):
         reconstruction_quality(images, rebuilt, perceptual=lambda x, y: x.mean(), batch_size=2)
+    with pytest.raises(LatdirError, match="the perceptual function returned 3, not a tensor of"):
+        reconstruction_quality(images, rebuilt, perceptual=lambda x, y: 3)
 
 
 def test_lpips_takes_weights_that_are_at_hand_and_fetches_none(tmp_path, monkeypatch):

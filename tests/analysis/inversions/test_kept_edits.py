@@ -157,6 +157,10 @@ def test_latent_consistency_is_zero_for_an_exact_inverter_and_sqrt_2_for_a_blind
     torch.testing.assert_close(far.distances[0], gap.square().mean(1).sqrt())
     with pytest.raises(SpaceError, match="invert returned 1 codes of z for 24 images"):
         latent_consistency(found, bank, lambda x: invert(WORLD, x[:1], start="mean"))
+    with pytest.raises(LatdirError, match="invert returned 3, not an Inversion: give a function"):
+        latent_consistency(found, bank, lambda x: 3)
+    with pytest.raises(LatdirError, match=r"no image edited by 1e\+20 sigma of 'factor_0' could"):
+        latent_consistency(found, bank, lambda x: found, amount=1e20)
 
 
 def test_what_is_refused(found):
@@ -167,5 +171,11 @@ def test_what_is_refused(found):
         kept_edits(found, bank_of(WORLD, pc=WORLD.truth[0]), judge, native=NATIVE)
     with pytest.raises(LatdirError, match="images whose inversion failed"):
         edits_of(replace(found, statuses=("failed",) * 24))
+    with pytest.raises(LatdirError, match="an amount of 0 edits nothing: give a length in sigma"):
+        edits_of(found, amount=0.0)
+    with pytest.raises(LatdirError, match="of 'factor_0', the effect of 'factor_0' on the native"):
+        kept_edits(found, bank, judge, native=NATIVE[:1].expand_as(NATIVE))
+    with pytest.raises(LatdirError, match="have one embedding: give a smaller amount"):
+        kept_edits(found, bank, judge, native=NATIVE, embed=lambda x: torch.ones(len(x), 2))
     with pytest.raises(LatdirError, match="was made for"):
         kept_edits(found, true_bank(planted(factors=3, dim=9)), judge, native=NATIVE)

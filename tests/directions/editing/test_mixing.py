@@ -67,6 +67,12 @@ def test_what_is_refused():
         transfer_region(world, codes, codes, torch.ones(4, 4), space="z", share=2.0)
     with pytest.raises(SpaceError, match="3 references for 2 codes"):
         transfer_region(world, codes, torch.zeros(3, 5), torch.ones(4, 4), space="z")
+    with pytest.raises(SpaceError, match="there are no codes to change: give at least one"):
+        transfer_region(world, codes[:0], codes[:1], torch.ones(4, 4), space="z")
+    with pytest.raises(LatdirError, match="reference: 10 of 10 values are NaN or infinite"):
+        transfer_region(world, codes, codes / 0, torch.ones(4, 4), space="z")
+    with pytest.raises(LatdirError, match="codes: 24 of 24 values are NaN or infinite"):
+        mix_styles(torch.zeros(2, 4, 3) / 0, torch.zeros(1, 4, 3), layers=[0])
     with pytest.raises(SpaceError, match="cannot take layers of"):
         mix_styles(torch.zeros(2, 4, 3), torch.zeros(3, 4, 3), layers=[0])
     with pytest.raises(SpaceError, match="layers 0 to 3, not"):

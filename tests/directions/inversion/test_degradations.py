@@ -141,6 +141,9 @@ def test_a_chain_has_the_noise_of_its_last_part():
         (lambda: Crop(2, 2, 4, 4)(torch.zeros(1, 3, 4, 4)), "reaches beyond"),
         (lambda: Chain(()), "a chain takes degradations"),
         (lambda: Chain((Noise(0.1), Gray())), "noise is the last part"),
+        (lambda: Degraded(abs, noise=-1.0), "noise -1 must be at least 0"),
+        (lambda: transpose(Gray(), torch.zeros(1, 1, 2, 2), (3,)), "shape is .3, height, width."),
+        (lambda: transpose(Gray(), torch.full((1, 1, 2, 2), torch.nan), (3, 2, 2)), "are NaN or"),
         (lambda: Degraded(lambda x: x[:1])(torch.zeros(2, 3, 4, 4)), "returns n of them"),
     ],
 )

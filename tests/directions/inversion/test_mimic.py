@@ -57,3 +57,11 @@ def test_refusals():
     world = bent()
     with pytest.raises(LatdirError, match="size 4 of a filter must be odd"):
         mimic(world, torch.zeros(1, 3, 4, 4), size=4)
+    with pytest.raises(
+        LatdirError, match=r"images are a batch, one row an image, not of shape \[\]"
+    ):
+        mimic(world, torch.zeros(()))
+    with pytest.raises(LatdirError, match="size 2 of a filter must be odd"):
+        Filter(torch.zeros(3, 3, 2, 2), torch.zeros(3))
+    with pytest.raises(LatdirError, match="bias: 3 of 3 values are NaN or infinite"):
+        Filter(torch.zeros(3, 3, 1, 1), torch.full((3,), torch.nan))

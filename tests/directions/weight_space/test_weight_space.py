@@ -218,6 +218,10 @@ def test_what_makes_no_direction_is_refused():
         direction.evolve(vector=direction.vector.roll(-1))
     with pytest.raises(SpaceError, match="its basis of 'mixing#"):
         direction.evolve(space="z", vector=turned)
+    with pytest.raises(
+        SpaceError, match=r"amount 1e\+20 of 'factor_0' changes weights by more than"
+    ):
+        direction.deltas(generator, 1e20)
     with pytest.raises(LatdirError, match=r"has no space 'mixing#.*it has z"):
         generator.space(direction.space)
 

@@ -432,6 +432,8 @@ def test_views_change_the_layers_they_name():
     torch.testing.assert_close(many.std(), 0.2 * spread, rtol=0.02, atol=0)
     with pytest.raises(LatdirError, match="have no fine layers: say layers='all'"):
         generative_views(generator, generator.sample(1, seed=0), space="z")
+    with pytest.raises(LatdirError, match="codes: 24 of 24 values are NaN or infinite"):
+        generative_views(generator, codes / 0, space="w")
 
 
 def test_ensembled_scores_are_the_weighted_mean():
@@ -450,6 +452,9 @@ def test_ensembled_scores_are_the_weighted_mean():
         ensemble_scores(found, mean, images, weight=2.0)
     with pytest.raises(LatdirError, match="2 inversions of 1 images"):
         ensemble_scores(found, mean, images[:1])
+    wrong = wrap_classifier(lambda x: x.mean((1, 2, 3)) * torch.nan, attributes=["m"], name="w")
+    with pytest.raises(LatdirError, match="of 'm' are NaN or infinite"):
+        ensemble_scores(found, wrong, images, **settings)
 
 
 def test_features_are_interpolated_over_the_nearest_and_inverted():
@@ -469,8 +474,15 @@ def test_features_are_interpolated_over_the_nearest_and_inverted():
         world, images, low, high, features=pixel_features, amount=2.0, neighbors=2, start=codes
     )
     torch.testing.assert_close(found.codes, codes + 2 * direction, rtol=0, atol=2e-3)
-    with pytest.raises(LatdirError, match="with and without the attribute: give both"):
+    with pytest.raises(LatdirError, match="with and without the attribute: give at least one of e"):
         interpolated_features(pixel_features, images, low[:0], high)
+    with pytest.raises(
+        LatdirError, match=r"features returned 3, not a tensor \[n, f\]: check that"
+    ):
+        interpolated_features(lambda x: 3, images, low, high)
+    half = interpolated_features(pixel_features, images.half(), low.double(), high)
+    torch.testing.assert_close(half, interpolated_features(pixel_features, images, low, high),
+                               rtol=0, atol=2e-3)  # fmt: skip
 
 
 def test_in_domain_codes_are_held_where_the_encoder_would_put_them():
