@@ -11,7 +11,7 @@ fit for each of 50 bootstrap replicates.
 *Sums* is `Boundary`. `--grow` labels codes of a
 generator whose images cost nothing into a folder, a part after the other, finds the boundaries
 from it in a process of its own, and tells seconds and the largest memory that process had. Every
-part resumes: call it again until all sizes are stored.
+part resumes: call it again until all sizes are stored. `--figure larger.png` draws what is stored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from directions import Rendering
+from directions import LatdirError, Rendering
 from directions.classifiers import Attribute, Classifier
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
@@ -91,14 +91,17 @@ def main() -> None:
     parser.add_argument("--grow", type=int, nargs="+", metavar="ROWS")
     parser.add_argument("--seconds", type=float, default=420.0, help="before a part is left")
     parser.add_argument("--folder", type=Path, default=Path("out/larger"))
+    parser.add_argument("--figure", type=Path, help="of the sizes stored: PNG")
     parser.add_argument("--find", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.find:
         print(json.dumps(found(options.folder, options.find, options.estimator)))
     elif options.compare:
         compare(*options.compare, options.estimator, options.repeats)
-    else:
+    elif options.grow:
         grow(options)
+    if options.figure:
+        draw(options.figure)
 
 
 def compare(n: int, d: int, k: int, estimator: str, repeats: int) -> None:
@@ -205,20 +208,7 @@ def grow(options: argparse.Namespace) -> None:
     for n in options.grow:
         if f"{n} x {SIZE} x {ATTRIBUTES} {options.estimator}" in measured:
             continue
-        started = time.perf_counter()
-        # As by a person who presses Ctrl-C: what is there is kept.
-        signal.alarm(max(1, int(until - started)))
-        try:
-            sample(Free(), Mixes(), n, seed=0, out=options.folder / "samples",
-                   rendering=Rendering(None, "float32", BATCH, False, progress=False))  # fmt: skip
-        except KeyboardInterrupt as error:
-            print(f"{error}", flush=True)
-            return
-        signal.alarm(0)
-        taken = time.perf_counter() - started
-        print(f"{n} rows sampled in {taken:.0f} s", flush=True)
-        if taken > options.seconds / 4:
-            print("call it again to find their boundaries")
+        if held(options.folder / "samples") < n and not filled(options, n, until):
             return
         made = subprocess.run(
             [sys.executable, __file__, "--find", str(n), "--folder", str(options.folder),
@@ -227,6 +217,59 @@ def grow(options: argparse.Namespace) -> None:
         ).stdout  # fmt: skip
         print(n, made, flush=True)
         keep("grow", f"{n} x {SIZE} x {ATTRIBUTES} {options.estimator}", json.loads(made))
+
+
+def draw(path: Path) -> None:
+    """CPU seconds and the largest memory against the number of rows, with a line in proportion."""
+    from matplotlib.figure import Figure  # not where memory is measured
+
+    from analysis.plots.theme import LIGHT, dress
+
+    stored = json.loads(STORED.read_text())["grow"]
+    rows = sorted((int(key.split()[0]), values) for key, values in stored.items())
+    counts = [n for n, _ in rows]
+    seconds = [values["cpu_seconds"] for _, values in rows]
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    color, marker, _ = LIGHT.line(0)
+    left.loglog(counts, seconds, color=color, marker=marker, label="measured")
+    line = [seconds[-1] * n / counts[-1] for n in counts]
+    left.loglog(counts, line, "--", color=LIGHT.quiet, label="in proportion to the last")
+    left.set(xlabel="rows of 512 numbers, 4 attributes", ylabel="CPU seconds")
+    left.legend()
+    right.semilogx(counts, [values["peak_gb"] for _, values in rows], color=color, marker=marker)
+    right.axhline(2, linestyle="--", color=LIGHT.quiet)
+    right.set(xlabel="rows", ylabel="largest memory, GiB", ylim=(0, 2.2))
+    for axes in (left, right):
+        dress(axes, LIGHT)
+    figure.savefig(path, dpi=110)
+
+
+def held(folder: Path) -> int:
+    """Rows of a folder."""
+    try:
+        return len(Samples.open(folder, partial=True))
+    except LatdirError:
+        return 0
+
+
+def filled(options: argparse.Namespace, n: int, until: float) -> bool:
+    """Label rows, and say whether there is time to go on."""
+    started = time.perf_counter()
+    # As by a person who presses Ctrl-C: what is there is kept.
+    signal.alarm(max(1, int(until - started)))
+    try:
+        sample(Free(), Mixes(), n, seed=0, out=options.folder / "samples",
+               rendering=Rendering(None, "float32", BATCH, False, progress=False))  # fmt: skip
+    except KeyboardInterrupt as error:
+        print(f"{error}", flush=True)
+        return False
+    signal.alarm(0)
+    taken = time.perf_counter() - started
+    print(f"{n} rows sampled in {taken:.0f} s", flush=True)
+    if taken > options.seconds / 4:
+        print("call it again to find their boundaries")
+    return taken <= options.seconds / 4
 
 
 def found(folder: Path, n: int, estimator: str) -> dict[str, float]:

@@ -235,7 +235,7 @@ def read_shard(place: Place, shard: Shard, header: Header) -> tuple[Tensor, Tens
     """
     data = checked_bytes(place, shard)
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        table = _table(pa.BufferReader(data))
         flat = table["code"].combine_chunks().flatten().to_numpy()
         columns = [table[f"score.{a.name}"].to_numpy() for a in header.attributes]
         codes = torch.from_numpy(flat.copy()).reshape(shard.rows, *header.shape)
@@ -258,13 +258,18 @@ def read_columns(place: Place, shard: Shard, names: Sequence[str]) -> list[Tenso
         LatdirError: They cannot be read.
     """
     try:
-        with pq.ParquetFile(place.opened(shard.file)) as file:
-            table = file.read(list(names), use_threads=False)
+        table = _table(place.opened(shard.file), list(names))
         columns = [table[name].combine_chunks() for name in names]
         flat = [c.flatten() if pa.types.is_nested(c.type) else c for c in columns]
         return [torch.from_numpy(column.to_numpy().copy()) for column in flat]
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise _broken(place, shard, f"cannot be read ({error})") from error
+
+
+def _table(source: Any, names: list[str] | None = None) -> pa.Table:
+    """Columns of a shard, read by this thread: each thread would keep memory of its own."""
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        return file.read(names, use_threads=False)
 
 
 def _broken(place: Place, shard: Shard, what: str) -> LatdirError:
