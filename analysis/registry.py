@@ -203,7 +203,7 @@ MEASURES: dict[str, MeasureEntry] = {
         {"told_apart": "share of the moves along the direction that a network tells from others"},
         "edits",
         "Telling directions apart",
-        flag=Flag("Codes for telling directions apart (RCA), such as 1024; 0 leaves it out."),
+        flag=Flag("Codes for telling directions apart (RCA), such as 4096; 0 leaves it out."),
     ),
     "inversion": MeasureEntry(
         "analysis.measures.inversion:EditsOfInversions",

@@ -1,6 +1,6 @@
 """Tables of the documentation, from the results of the benchmarks.
 
-    python benchmarks/belief_tables.py
+    python -m benchmarks.belief_tables
 
 writes them between `<!-- figures: … -->` and `<!-- end -->`; a test compares.
 """
@@ -10,12 +10,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.compare_tables import markdown
+from benchmarks.learned_tables import leakage, leakage_goals, rca, training
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("docs/measures/belief.md", "docs/methods/comparison.md", "docs/guides/inversion.md")
+PAGES = (
+    "docs/measures/belief.md", "docs/methods/comparison.md", "docs/methods/learned.md",
+    "docs/guides/inversion.md",
+)  # fmt: skip
 ATTRIBUTES = ("smiling", "male", "age", "yaw", "mouth_open")
 JUDGES = ("mobile-faces", "faces")
 
@@ -34,6 +41,12 @@ def pages() -> dict[Path, str]:
 
 def _filled(match: re.Match[str]) -> str:
     return f"{match[1]}\n{TABLES[match[2]]()}\n\n"
+
+
+@cache
+def comparison(results: str) -> dict[str, str]:
+    """Tables of all methods beside each other."""
+    return markdown(_results(results))
 
 
 def held_out(results: str) -> str:
@@ -211,7 +224,15 @@ def ways(generator: str) -> str:
     return _table(["way, space", *(head for head, _ in columns.values())], rows)
 
 
+COMPARISONS = {"z": "comparison", "w": "comparison-styleface64-w"}
+
 TABLES: dict[str, Callable[[], str]] = {
+    **{
+        f"comparison-{space}-{table}": partial(lambda r, t: comparison(r)[t], results, table)
+        for space, results in COMPARISONS.items()
+        for table in ("summary", "drift", "judged", "names")
+        if (space, table) != ("w", "judged")
+    },
     "held-out-z": lambda: held_out("judge-digiface64-z"),
     "held-out-w": lambda: held_out("judge-styleface64-w"),
     "reach": reach,
@@ -221,6 +242,16 @@ TABLES: dict[str, Callable[[], str]] = {
     "corrected": corrected,
     "naming-power": naming_power,
     "sigma": sigma,
+    "leakage-styleface64": lambda: _table(*leakage(_results("learned-styleface64"))),
+    "leakage-digiface64": lambda: _table(*leakage(_results("learned-digiface64"))),
+    "rca": lambda: _table(*rca(_results("contrast"))),
+    "training": lambda: _table(*training(_results("contrast"))),
+    "leakage-goals": lambda: _table(
+        *leakage_goals(
+            [_results(f"learned-{name}") for name in ("styleface64", "digiface64")],
+            _results("edit-orders"),
+        )
+    ),
     "ways-digiface64": lambda: ways("digiface64"),
 }
 

@@ -12,6 +12,9 @@ so an interrupted run goes on.
 
     python benchmarks/compare.py --labels 20000 --count 64 --directions 15
     python benchmarks/compare.py --generator styleface64 --space w --methods ridge,conditioned,sefa
+
+`--add benchmarks/results/comparison.json` keeps the other methods of a stored comparison; copied
+there, `comparison.json` gives the tables of the documentation (`belief_tables.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from typing import Any
 
 import torch
 from compare_settings import LAYERS, SUPERVISED, UNSUPERVISED, arguments
-from compare_tables import markdown, show, with_directions
+from compare_tables import show, stored, with_directions
 
 from analysis import RandomNull, random_directions
 from analysis.comparison import Comparison, Cost, EqualEffect, Metric, Row, compare_methods
@@ -91,8 +94,6 @@ def main() -> None:
         "naming": {method: one.naming for method, one in done.items() if one.naming},
     }
     (options.out / "comparison.json").write_text(json.dumps(table, indent=1))
-    naming = {m: one.naming for m, one in done.items() if one.naming}
-    (options.out / "comparison.md").write_text(markdown(comparison, naming))
 
 
 @dataclass(frozen=True)
@@ -168,19 +169,18 @@ class Run:
         held = json.loads(self.options.add.read_text())
         if held["settings"] != self.settings:
             raise LatdirError(f"{self.options.add} has other settings: {held['settings']}")
-        rows: dict[str, list[Row]] = {}
-        for row in held["rows"]:
-            rows.setdefault(row["method"], []).append(Row(**_with_ends(row)))
-        stored = {
+        known = stored(held)
+        others = {
             method: Done(
-                Cost(**cost),
-                tuple(rows[method]),
+                cost,
+                tuple(row for row in known.rows if row.method == method),
                 held["naming"].get(method),
-                held["identity_baseline"],
+                known.identity_baseline,
             )
-            for method, cost in held["costs"].items()
+            for method, cost in known.costs.items()
         }
-        return stored | done
+        order = list(SUPERVISED | UNSUPERVISED)
+        return dict(sorted((others | done).items(), key=lambda pair: order.index(pair[0])))
 
     def _rows(self, name: str, bank: DirectionBank) -> tuple[tuple[Row, ...], float | None]:
         # A bank in which nothing could be named has no direction to compare.
@@ -282,16 +282,6 @@ class Run:
 def _figures(record: dict[str, Any]) -> dict[str, Any]:
     """A row's fields, whose intervals JSON keeps as lists."""
     return {k: Estimate(*v) if isinstance(v, list) else v for k, v in record.items()}
-
-
-def _with_ends(record: dict[str, Any]) -> dict[str, Any]:
-    """A stored row's fields, whose intervals have their ends beside them."""
-    ends = [name for name in record if f"{name}_low" in record]
-    figures = {k: v for k, v in record.items() if not k.endswith(("_low", "_high"))}
-    for name in ends:
-        if record[name] is not None:
-            figures[name] = Estimate(*(record[f"{name}{end}"] for end in ("", "_low", "_high")))
-    return figures
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ SUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "conditional_flow": ("conditional_flow", {}),
     "plugen": ("plugen", {}),
     "grad_ctrl": ("grad_ctrl", {}),
+    "latent2im": ("latent2im", {"steps": 400}),
     "gradient": ("gradient", {"n_codes": 300}),
 }
 UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -35,11 +36,12 @@ UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "hessian_penalty": ("hessian_penalty", {}),
     "transforms": ("transforms", {}),
     "walks": ("walks", {"steps": 150}),
-    "voynov_babenko": ("voynov_babenko", {"steps": 1000, "reach": 4.0}),
-    "warped_gan_space": ("warped_gan_space", {"steps": 1000}),
-    "decurved": ("decurved", {"steps": 1000}),
-    "disco": ("disco", {"steps": 1000}),
-    "latent_clr": ("latent_clr", {"steps": 300, "batch_size": 4}),
+    "voynov_babenko": ("voynov_babenko", {"steps": 800, "reach": 4.0}),
+    "warped_gan_space": ("warped_gan_space", {"steps": 600}),
+    "potential_flow": ("potential_flow", {"steps": 600}),
+    "decurved": ("decurved", {"steps": 600}),
+    "disco": ("disco", {"steps": 300}),
+    "latent_clr": ("latent_clr", {"steps": 200, "batch_size": 4}),
     "random": ("random_directions", {}),
 }
 # GANSpace takes components of the first layer where the space itself has a normal prior.

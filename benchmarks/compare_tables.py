@@ -1,4 +1,7 @@
-"""Tables of `compare.py`: for the terminal, and in Markdown for the documentation."""
+"""Tables of `compare.py`: for the terminal, and in Markdown for the documentation.
+
+`belief_tables.py` writes those of the stored comparisons into `docs/methods/comparison.md`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from analysis.comparison import Comparison, Metric
+from analysis.comparison import Comparison, Cost, Metric, Row
 from analysis.intervals.mean import Estimate
 
 REFERENCE = "ridge"
@@ -33,11 +36,37 @@ def show(comparison: Comparison) -> None:
     Console(width=110).print(table)
 
 
-def markdown(comparison: Comparison, naming: Mapping[str, Any]) -> str:
-    """Four tables: a summary, names found without labels, signed leakage by labeler and judge."""
-    parts = [_summary(comparison), _names(comparison, naming)]
-    parts += [_matrix(comparison, metric) for metric in ("drift", "judged_drift")]
-    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+def markdown(found: Mapping[str, Any]) -> dict[str, str]:
+    """Tables of a stored comparison: a summary, names found without labels, drift, judged drift."""
+    comparison = stored(found)
+    tables = {
+        "summary": _summary(comparison),
+        "drift": _matrix(comparison, "drift"),
+        "judged": _matrix(comparison, "judged_drift"),
+        "names": _names(comparison, found["naming"]),
+    }
+    return {name: "\n".join(lines) for name, lines in tables.items()}
+
+
+def stored(found: Mapping[str, Any]) -> Comparison:
+    """The comparison that `comparison.json` keeps, without figures of single codes."""
+    same = ("change", "count", "seed", "generator", "classifier", "level", "judge",
+            "identity_baseline")  # fmt: skip
+    return Comparison(
+        rows=tuple(Row(**_with_ends(row)) for row in found["rows"]),
+        costs={method: Cost(**cost) for method, cost in found["costs"].items()},
+        per_code={},
+        **{name: found[name] for name in same},
+    )
+
+
+def _with_ends(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored row's fields, whose intervals have their ends beside them."""
+    figures = {k: v for k, v in record.items() if not k.endswith(("_low", "_high"))}
+    for name in figures:
+        if f"{name}_low" in record and record[name] is not None:
+            figures[name] = Estimate(*(record[f"{name}{end}"] for end in ("", "_low", "_high")))
+    return figures
 
 
 def with_directions(comparison: Comparison) -> Comparison:

@@ -1,7 +1,8 @@
 """Leakage of learned paths and of straight directions, at equal effect, from the same labels.
 
-    python benchmarks/learned.py                         both built-in generators, five minutes
+    python benchmarks/learned.py                         both built-in generators, ten minutes
     python benchmarks/learned.py --generator styleface64 --labels 20480 --cache labels
+    python -m benchmarks.belief_tables                   its tables in docs/methods/learned.md
 
 Boundaries, boundaries conditioned on the other attributes, conditional means and conditional flows
 are made from the same labels with the same eight attributes held. For four of them each moves 256
@@ -13,23 +14,25 @@ held-out codes until the mean score has changed by one standard deviation. There
 - `AD`: mean absolute change of single images, all others;
 - `identity`: mean cosine of face embeddings before and after.
 
-Intervals are of a bootstrap over codes, the amount being fixed.
+Intervals are of a bootstrap over codes, the amount being fixed. Seconds are processor time of one
+thread. Finished methods are kept in `results/learned-<generator>.json` and not made again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from directions import (
-    DirectionBank,
+    Direction,
     Rendering,
     condition,
     keep_freed_memory,
@@ -39,6 +42,7 @@ from directions import (
 from directions.classifiers.base import logit
 from directions.classifiers.faces.classifier import faces
 from directions.generators.base import Generator
+from directions.paths.base import CurvedPath
 from directions.scoring.scorer import Scorer
 from directions.seeds import HELD_OUT_SEED
 from discovery import Boundary, ConditionalFlow, ConditionalMean, Samples, sample
@@ -46,8 +50,11 @@ from discovery import Boundary, ConditionalFlow, ConditionalMean, Samples, sampl
 SPACES = {"digiface64": "z", "styleface64": "w"}
 JUDGED = ("smiling", "yaw", "male", "age")
 HELD = (*JUDGED, "pitch", "mouth_open", "brightness", "warmth")
+METHODS = ("boundary", "conditioned", "conditional_mean", "conditional_flow")
 AMOUNTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 RENDERING = Rendering(precision="bfloat16", progress=False, batch_size=64)
+
+RESULTS = Path(__file__).parent / "results"
 
 Shift = Callable[[Tensor, float], Tensor]
 
@@ -117,46 +124,57 @@ class Bench:
         return Figures(amount, interval(named), interval(others), absolute, float(kept.mean()))
 
 
-def methods(samples: Samples, generator: Generator) -> dict[str, tuple[dict[str, Shift], float]]:
-    """Edits of every method by attribute, and the seconds it took."""
-    made: dict[str, tuple[dict[str, Shift], float]] = {}
-
-    def keep(title: str, start: float, paths: DirectionBank | dict[str, object]) -> None:
-        edits = {name: paths[name].shift for name in JUDGED}  # type: ignore[attr-defined]
-        made[title] = edits, time.perf_counter() - start
-
-    start = time.perf_counter()
-    plain = Boundary(bootstrap=0).discover(samples, attributes=HELD)
-    keep("boundary", start, plain)
-    prior = generator.prior(samples.space)
-    single = [condition(plain, on={n: [m for m in HELD if m != n]}, prior=prior)[n] for n in JUDGED]
-    keep("conditioned", start, {d.name: d for d in single})
-    start = time.perf_counter()
-    keep("conditional_mean", start, ConditionalMean().discover(samples, attributes=HELD))
-    start = time.perf_counter()
-    keep("conditional_flow", start, ConditionalFlow(progress=False).train(samples, attributes=HELD))
-    return made
+def made(method: str, samples: Samples, generator: Generator) -> tuple[dict[str, Shift], float]:
+    """Edits of a method by attribute, and the seconds it took."""
+    start = time.process_time()
+    found: Mapping[str, Direction | CurvedPath]
+    if method == "conditional_flow":
+        found = ConditionalFlow(progress=False).train(samples, attributes=HELD)
+    elif method == "conditional_mean":
+        found = ConditionalMean().discover(samples, attributes=HELD)
+    else:
+        found = bank = Boundary(bootstrap=0).discover(samples, attributes=HELD)
+        if method == "conditioned":
+            prior = generator.prior(samples.space)
+            found = {
+                n: condition(bank, on={n: [m for m in HELD if m != n]}, prior=prior)[n]
+                for n in JUDGED
+            }
+    return {name: found[name].shift for name in JUDGED}, time.process_time() - start
 
 
-def round_trips(samples: Samples, codes: Tensor) -> None:
-    """Reversal, commutation and the gap of training."""
-    method = ConditionalFlow(progress=False)
-    found = method.discover(samples, attributes=HELD)["smiling"].evidence
-    gap = found["validation_nats"] - found["train_nats"]
-    path = method.train(samples, attributes=HELD)
-    a, b = path["smiling"], path["yaw"]
-    moved = a.shift(codes, 2.0)
-    returned = float((a.shift(moved, -2.0) - codes).abs().max())
-    stayed = float((a.shift(codes, 0.0) - codes).abs().max())
-    orders = b.shift(moved, 2.0) - a.shift(b.shift(codes, 2.0), 2.0)
-    bends = {
-        n: round(d.evidence["bend"], 3)
-        for n, d in method.discover(samples, attributes=HELD).items()
+def row(bench: Bench, method: str, samples: Samples, generator: Generator) -> dict[str, Any]:
+    """What is kept of a method."""
+    edits, seconds = made(method, samples, generator)
+    record: dict[str, Any] = {"seconds": round(seconds, 1)}
+    for name, shift in edits.items():
+        figures = bench.judged(name, shift)
+        record[name] = figures and {k: _rounded(v) for k, v in figures._asdict().items()}
+    if method == "conditional_flow":
+        record["exactness"] = exactness(edits, samples, bench.codes)
+    return record
+
+
+def exactness(edits: dict[str, Shift], samples: Samples, codes: Tensor) -> dict[str, Any]:
+    """Largest errors of the flow's codes, and the gap of training to held-out codes."""
+    bank = ConditionalFlow(progress=False).discover(samples, attributes=HELD)
+    known = {name: direction.evidence for name, direction in bank.items()}
+    a, b = edits["smiling"], edits["yaw"]
+    moved = a(codes, 2.0)
+    errors = {
+        "round_trip": a(codes, 0.0) - codes,
+        "there_and_back": a(moved, -2.0) - codes,
+        "two_orders": b(moved, 2.0) - a(b(codes, 2.0), 2.0),
     }
-    print(
-        f"gap {gap:.4f} nats a dimension, round trip {stayed:.1e}, there and back {returned:.1e}, "
-        f"two orders {float(orders.abs().max()):.1e}, bend {bends}"
-    )
+    return {
+        **{name: float(f"{float(error.abs().max()):.1e}") for name, error in errors.items()},
+        **{name: _rounded(known["smiling"][name]) for name in ("train_nats", "validation_nats")},
+        "bend": {name: _rounded(figures["bend"]) for name, figures in known.items()},
+    }
+
+
+def _rounded(figure: Any) -> Any:
+    return [_rounded(v) for v in figure] if isinstance(figure, tuple) else round(figure, 4)
 
 
 def main() -> None:
@@ -166,6 +184,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--cache", type=Path, help="folder that keeps the labels")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     keep_freed_memory()
     for name in options.generator:
         generator, space = load_generator(name), SPACES[name]
@@ -176,35 +195,21 @@ def main() -> None:
             generator, judge, options.labels, seed=2026, space=space, out=out, rendering=rendering
         )
         bench = Bench(generator, samples, options.count)
-        print(
-            f"\n## {name}, {space}\n\n"
-            "| attribute | method | seconds | amount | held | all | AD | identity |"
-        )
-        print("|---|---|---:|---:|---:|---:|---:|---:|")
-        means: dict[str, list[Tensor]] = {}
-        made = methods(samples, generator)
-        for attribute in JUDGED:
-            for title, (edits, seconds) in made.items():
-                found = bench.judged(attribute, edits[attribute])
-                if found is None:
-                    print(f"| {attribute} | {title} | {seconds:.1f} | — | — | — | — | — |")
-                    continue
-                held, rest = ("{:.3f} [{:.3f}, {:.3f}]".format(*v) for v in found[1:3])
-                print(
-                    f"| {attribute} | {title} | {seconds:.1f} | {found.amount:.2f} | {held} "
-                    f"| {rest} | {found.absolute:.3f} | {found.identity:.4f} |",
-                    flush=True,
-                )
-                row = torch.tensor([found.held[0], found.all[0], found.absolute, found.identity])
-                means.setdefault(title, []).append(row)
-        for title, rows in means.items():
-            mean = torch.stack(rows).mean(0).tolist()
-            print(
-                f"| mean of {len(rows)} | {title} | | | "
-                + " | ".join(f"{v:.3f}" for v in mean)
-                + " |"
-            )
-        round_trips(samples, bench.codes)
+        kept = RESULTS / f"learned-{name}.json"
+        settings = {
+            "generator": name,
+            "labels": options.labels,
+            "codes": options.count,
+            "space": space,
+        }
+        held = json.loads(kept.read_text()) if kept.exists() else {}
+        if held.get("settings") != settings:
+            held = {"settings": settings}
+        for method in METHODS:
+            if method not in held:
+                held[method] = row(bench, method, samples, generator)
+                kept.write_text(json.dumps(held, indent=1) + "\n")
+            print(name, method, held[method], flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from benchmarks.belief_tables import PAGES, ROOT, TABLES, pages
 
 def test_the_tables_have_the_figures_of_the_results():
     for path, text in pages().items():
-        assert path.read_text(encoding="utf-8") == text, "run python benchmarks/belief_tables.py"
+        assert path.read_text(encoding="utf-8") == text, "run python -m benchmarks.belief_tables"
 
 
 def test_every_table_is_on_a_page():

@@ -61,6 +61,9 @@ class Distinguishability:
         random_low: Lower end of its interval.
         random_high: Upper end.
         chance: 1 / K.
+        half: Accuracy of a network trained on half as many codes: where it is much lower, more
+            codes tell more, and accuracies hold for their number of codes only.
+        random_half: The same for the random directions.
         confusion: `[k, k]`, share of the moves along the row's direction told as the column's.
         moves: Number of moves trained on.
     """
@@ -73,6 +76,8 @@ class Distinguishability:
     random_low: float
     random_high: float
     chance: float
+    half: float
+    random_half: float
     confusion: Float[Tensor, "k k"]
     moves: int
 
@@ -89,7 +94,7 @@ def measure_distinguishability(
     paths: Mapping[str, Direction | CurvedPath],
     *,
     amount: float = 3.0,
-    count: int = 1024,
+    count: int = 4096,
     epochs: int = 12,
     seed: int = HELD_OUT_SEED,
     level: float = 0.95,
@@ -101,7 +106,10 @@ def measure_distinguishability(
         generator: Makes the images.
         paths: A bank, or directions and curved paths by name, of one space; at least two.
         amount: Longest move, in sigma, either way; moves are uniform from a twelfth of it.
-        count: Number of codes; each is moved four times. A quarter of them is held out.
+        count: Number of codes; each is moved four times, so that 10 images are made for one, half
+            of them along random directions. A quarter of the codes is held out. A network that has
+            seen few of them tells less: 30 trained directions of digiface64 are told in 0.88 of the
+            moves after 1,024 codes, 0.96 after 4,096.
         epochs: Passes of training over the others.
         seed: Of codes, moves and networks.
         level: Confidence level of the intervals.
@@ -123,7 +131,7 @@ def measure_distinguishability(
     if not amount > 0 or epochs < 1:
         raise LatdirError(f"amount {amount} must be positive and epochs {epochs} at least 1")
     if count < 16:
-        raise LatdirError(f"count is {count}: give at least 16 codes; 1,024 give useful figures")
+        raise LatdirError(f"count is {count}: give at least 16 codes; 4,096 give useful figures")
     codes = generator.sample(count, seed=seed, space=space, truncation=rendering.psi)
     layers = next((d.layers for d in paths.values() if isinstance(d, Direction)), None)
     own = next(iter(paths.values())).space
@@ -145,19 +153,19 @@ def measure_distinguishability(
         bar = tqdm(moved, desc="moves", unit="set", delay=1, disable=not rendering.progress)
         after = torch.stack([_pictures(scorer, part, shape) for part in bar], 1)
         pairs = torch.cat([before[:, None].expand_as(after), after - before[:, None]], 2)
-        network = _trained(
-            pairs[held:].flatten(0, 1), index[held:].flatten(), len(names), epochs, rng
+        whole, part = (
+            _answers(pairs, index, slice(held, last), len(names), epochs, rng)
+            for last in (count, held + (count - held) // 2)
         )
-        with torch.inference_mode():
-            parts = torch.split(pairs[:held].flatten(0, 1), 256)
-            answers = [network(part).argmax(1).cpu() for part in parts]
-        told.append((torch.cat(answers).reshape(held, MOVES), index[:held]))
-    # Codes are independent, moves of one code are not.
-    found, random = (
-        mean_interval((answer == truth).double().mean(1), level=level) for answer, truth in told
-    )
+        truth = index[:held]
+        # Codes are independent, moves of one code are not.
+        shares = [(answer == truth).double().mean(1) for answer in (whole, part)]
+        told.append((mean_interval(shares[0], level=level), float(shares[1].mean())))
+        if bank is paths:
+            guesses = truth, whole
+    (found, half), (random, random_half) = told
     table = torch.zeros(len(names), len(names))
-    table.index_put_((told[0][1], told[0][0]), torch.tensor(1.0), accumulate=True)
+    table.index_put_(guesses, torch.tensor(1.0), accumulate=True)
     table /= table.sum(1, keepdim=True).clamp_min(1)
     return Distinguishability(
         names,
@@ -168,6 +176,8 @@ def measure_distinguishability(
         max(0.0, float(random.low)),
         min(1.0, float(random.high)),
         1 / len(names),
+        half,
+        random_half,
         table,
         MOVES * (count - held),
     )
@@ -218,6 +228,17 @@ def _moved(codes: Tensor, paths: Sequence[Any], index: Tensor, shift: Tensor) ->
         if len(rows):
             moved[rows, move] = path.shift(codes[rows], shift[rows, move])
     return moved
+
+
+def _answers(
+    pairs: Tensor, index: Tensor, rows: slice, k: int, epochs: int, rng: torch.Generator
+) -> Tensor:
+    """What a network that learned the moves of some codes says of those before, `[n, moves]`."""
+    network = _trained(pairs[rows].flatten(0, 1), index[rows].flatten(), k, epochs, rng)
+    with torch.inference_mode():
+        parts = torch.split(pairs[: rows.start].flatten(0, 1), 256)
+        answers = [network(part).argmax(1).cpu() for part in parts]
+    return torch.cat(answers).reshape(rows.start, MOVES)
 
 
 def _trained(

@@ -45,7 +45,9 @@ class TellingApart(Measure[Distinguishability]):
         return Part(
             f"A network tells the {len(found.directions)} directions apart in {own} of the moves, "
             f"as many random ones in {number(found.random)} [{low}, {high}]; chance is "
-            f"{number(found.chance)}. {MEANING}"
+            f"{number(found.chance)}. Trained on half as many codes it tells "
+            f"{number(found.half)} and {number(found.random_half)}: compare at one number of codes "
+            f"only. {MEANING}"
         )
 
     def as_dict(self, found: Distinguishability) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import analysis.comparison.distinguishability as module
 from analysis import measure_distinguishability
 from analysis.registry import find_measure
 from directions import DirectionBank, Rendering
@@ -63,10 +64,31 @@ def test_paths_are_measured_as_their_directions_and_runs_repeat():
     assert again.as_dict() == first.as_dict()
 
 
+def test_a_second_network_sees_half_as_many_codes(monkeypatch):
+    """Identical pairs, and what it tells is kept beside what the first one tells."""
+    seen, trained = [], module._trained
+
+    def watched(pairs, index, *rest):
+        seen.append((pairs, index))
+        network = trained(pairs, index, *rest)
+        # The other networks always name a direction that is not there.
+        return network if len(seen) == 1 else lambda part: torch.full((len(part), 5), 0.0) + END
+
+    END = torch.arange(5.0)
+    monkeypatch.setattr(module, "_trained", watched)
+    found = measure_distinguishability(WORLD, true_bank(WORLD), **{**QUICK, "count": 64})
+    assert [len(pairs) for pairs, _ in seen] == [192, 96, 192, 96]  # 48 codes and 24, four times
+    for whole, half in (seen[:2], seen[2:]):
+        assert all(torch.equal(a[:96], b) for a, b in zip(whole, half, strict=True))
+    assert found.half == found.random_half == found.random == 0 < found.accuracy
+
+
 def test_the_report_says_what_it_is_not():
     found = measure_distinguishability(WORLD, true_bank(WORLD), count=16, epochs=1)
     measure = find_measure("rca")
-    assert "not what they mean" in measure.part(found, {}).text
+    text = measure.part(found, {}).text
+    assert "not what they mean" in text
+    assert f"half as many codes it tells {found.half:.2f} and {found.random_half:.2f}" in text
     assert set(measure.columns(found)["told_apart"]) == set(WORLD.names)
     assert measure.as_dict(found)["confusion"] == found.confusion.tolist()
 
