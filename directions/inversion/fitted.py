@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.arguments import checked
+from directions.errors import LatdirError, whole_number
 from directions.generators.base import Generator
 from directions.images import resize
 from directions.inversion.objective import Degradation
@@ -94,6 +95,7 @@ def image_features(observed: Float[Tensor, "n ..."]) -> Float[Tensor, "n f"]:
     return rows[:, :: -(-rows.shape[1] // NUMBERS)]
 
 
+@checked
 def fitted(
     generator: Generator,
     *,
@@ -114,8 +116,10 @@ def fitted(
         folder: Where it is kept between runs; by default in memory only.
 
     Raises:
-        LatdirError: A degradation that differs by image, or a folder that cannot be written.
+        LatdirError: Fewer than 64 samples, a degradation that differs by image, or a folder that
+            cannot be written.
     """
+    whole_number(count, "count", least=64)
     config = None if degradation is None else dict(degradation.config)
     identity = [generator.fingerprint, space, config, count]
     key = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from directions.arguments import checked
+from directions.errors import SpaceError
 from directions.generators.base import Generator
 from directions.inversion.typicality import Typicality
 from directions.numerics.linearized_batch import LinearizedBatch
@@ -200,12 +202,21 @@ class Objective:
             return psnr(self.observed_at(codes), self.observed)
 
 
+@checked
 def psnr(images: Float[Tensor, "n ..."], targets: Float[Tensor, "n ..."]) -> Float[Tensor, "n"]:
     """Peak signal-to-noise ratio of images in [-1, 1], 10 log₁₀(4 / mean squared difference), dB.
+
+    Raises:
+        LatdirError: Batches of different shapes.
 
     Example:
         >>> psnr(torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.02))
         tensor([40.])
     """
+    if images.shape != targets.shape:
+        raise SpaceError(
+            f"images of shape {list(images.shape)} are compared with as many of the same size, not "
+            f"with {list(targets.shape)}"
+        )
     error = (images.double() - targets.double()).flatten(1).square().mean(1)
     return (10 * (4 / error.clamp_min(1e-30)).log10()).float()

@@ -43,8 +43,8 @@ NOT_CALLED = {
     "Rewriting", "Solution", "Tuning",
     # What solvers and starts are made of, and what `find_recipe` and its like look up.
     "Degradation", "Encoder", "Fitted", "Inverter", "Objective",
-    "Solved", "Start", "Typicality", "fitted", "KERNELS", "RECIPES", "SOLVERS", "STARTS",
-    "STATUSES", "psnr",
+    "Solved", "Start", "Typicality", "KERNELS", "RECIPES", "SOLVERS", "STARTS",
+    "STATUSES",
     # They read weights that are not included, or draw them at random for seconds.
     "lpips_distance", "lpips_features",
 }  # fmt: skip
@@ -104,7 +104,7 @@ FREE = {"config", "evidence", "provenance", "results", "version"}
 ARITHMETIC = {
     "move", "sweep", "set_level", "lerp", "slerp", "truncate", "Direction.shift",
     "Generator.synthesize", "Generator.map", "Classifier", "Classifier.logits", "pixels",
-    "pixel_features",
+    "pixel_features", "psnr",
 }  # fmt: skip
 # Records of results, which are NaN where nothing could be measured.
 RECORDS = {

@@ -52,6 +52,11 @@ def inversions(w: SimpleNamespace) -> dict[str, dict]:
             "steps": 2, "target": 50.0, "prior": 0.1, "products": 4, "tolerance": 0.1,
             "explicit": 4, "near": 40.0, "damping": 0.01,
         },
+        "fitted": {
+            "generator": w.generator, "space": "z", "degradation": Gray(), "count": 64,
+            "metric": True, "folder": None,
+        },
+        "psnr": {"images": w.images, "targets": w.images.flip(0)},
         "find_recipe": {"name": "creswell", "steps": 3},
         "find_solver": {"solver": "lbfgs", "steps": 3},
         "find_start": {"start": "mean"},

@@ -21,6 +21,7 @@ from directions.inversion import (
     Ridge,
     Typicality,
     find_solver,
+    fitted,
     psnr,
 )
 from directions.scoring.rendering import Rendering
@@ -184,6 +185,10 @@ def test_other_arguments_that_are_refused():
     _, images = pair(world, 2)
     with pytest.raises(UnknownNameError, match="has no space 'w': it has z"):
         invert(world, images, space="w")
+    with pytest.raises(SpaceError, match="are compared with as many of the same size, not with"):
+        psnr(images, images[:1])
+    with pytest.raises(LatdirError, match="count 10 must be at least 64"):
+        fitted(world, space="z", count=10)
     with pytest.raises(UnknownNameError, match="no solver 'levenberg': did you mean"):
         invert(world, images, solver="levenberg")
     with pytest.raises(UnknownNameError, match="no start 'rige': did you mean 'ridge'"):
