@@ -52,6 +52,14 @@ if TYPE_CHECKING:
         save_encoder,
         train_encoder,
     )
+    from directions.inversion.hypernetworks import (
+        Hypernetwork,
+        HypernetworkRecipe,
+        HypernetworkTraining,
+        load_hypernetwork,
+        save_hypernetwork,
+        train_hypernetwork,
+    )
     from directions.inversion.invert import invert
     from directions.inversion.tuning import (
         Deltas,
@@ -82,8 +90,10 @@ __all__ = [
     "Inversion", "open_images", "Photograph", "open_photograph", "Level", "Solution",
     "progress_bars", "contact_sheet", "picked", "edit_frames", "save_animation", "Local",
     "Processes", "Ray", "load_encoder", "save_encoder", "train_encoder", "EncoderRecipe",
-    "EncoderTraining", "TrainingSchedule", "tune", "Deltas", "Pivotal", "Progressive",
-    "TuningStage", "Tuning", "rewrite", "Rewriter", "Rewriting",
+    "EncoderTraining", "TrainingSchedule", "Hypernetwork", "HypernetworkRecipe",
+    "HypernetworkTraining", "load_hypernetwork", "save_hypernetwork", "train_hypernetwork",
+    "tune", "Deltas", "Pivotal", "Progressive", "TuningStage", "Tuning", "rewrite", "Rewriter",
+    "Rewriting",
     "strongest_channels", "mix_styles", "transfer_region", "WeightDirection",
 ]  # fmt: skip
 

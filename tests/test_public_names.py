@@ -12,7 +12,8 @@ PINNED = {
         edit_grid export_bank grid import_bank keep_freed_memory keep_scores lerp load_classifier
         load_clip load_generator move orthonormalize save_png set_level slerp solve sweep truncate
         Inversion invert load_encoder save_encoder train_encoder EncoderRecipe EncoderTraining
-        TrainingSchedule open_images Photograph open_photograph
+        TrainingSchedule Hypernetwork HypernetworkRecipe HypernetworkTraining load_hypernetwork
+        save_hypernetwork train_hypernetwork open_images Photograph open_photograph
         Deltas Pivotal Progressive TuningStage Tuning tune Rewriter Rewriting rewrite
         Level Solution progress_bars
         Local Processes Ray wrap wrap_classifier

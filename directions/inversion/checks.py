@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
+from directions.errors import LatdirError, described
 from directions.generators.base import Generator
 from directions.inversion.objective import Degradation
+from directions.scoring.features import Features
 
-__all__ = ["check_differentiable", "check_observed", "check_range"]
+__all__ = ["check_differentiable", "check_features", "check_observed", "check_range"]
 
 # Images outside [-1, 1] by rounding, or by networks without a bounded last layer.
 OVERSHOOT = 3.0
@@ -83,6 +84,21 @@ def check_differentiable(generator: Generator, space: str) -> None:
     if not flows:
         raise LatdirError(
             f"no gradient flows through {generator.name}: use solver='cma', which needs none"
+        )
+
+
+def check_features(features: Features, images: Float[Tensor, "n c h w"]) -> None:
+    """Refuse a function that makes no vectors of images.
+
+    Raises:
+        LatdirError: It returns something else.
+    """
+    made: object = features(images)
+    if not (isinstance(made, Tensor) and made.ndim == 2 and len(made) == len(images)):
+        got = list(made.shape) if isinstance(made, Tensor) else described(made)
+        raise LatdirError(
+            f"features= returned {got} of {len(images)} images: it takes images [n, 3, h, w] to "
+            "vectors [n, f], as lpips_features() does"
         )
 
 

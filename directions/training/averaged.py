@@ -42,10 +42,10 @@ class Averaged(nn.Module):
         if step % max(1, self.steps // REPORTS) == 0:
             self.report(step)
 
-    def end(self) -> None:
-        """The same after the last step."""
-        self.average(self.steps)
-        self.report(self.steps)
+    def end(self, steps: int) -> None:
+        """The same after the last of the steps that are kept."""
+        self.average(steps)
+        self.report(steps)
 
     def average(self, steps: int) -> None:
         """Move the average toward the weights, the faster the fewer steps were taken."""

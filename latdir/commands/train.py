@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -16,27 +16,32 @@ if TYPE_CHECKING:
     from directions import TrainingSchedule
     from directions.fingerprints import Precision
 
-__all__ = ["encoder"]
+__all__ = ["encoder", "hypernetwork"]
+
+
+RealImages = Annotated[Path | None, typer.Option(help="Folder of real images, half of each batch.")]
 
 
 @dataclass(frozen=True)
 class Steps:
-    """How long and in what steps is trained.
+    """How long and in what steps is trained, and where the run is kept.
 
     Attributes:
-        steps, batch_size, rate, rendered, width, precision: As `TrainingSchedule`.
+        steps, batch_size, rate, width, precision: As `TrainingSchedule`.
+        checkpoint: File that keeps the run.
     """
 
     steps: Annotated[int, typer.Option(help="Steps of Adam.")] = 4000
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3
-    rendered: Annotated[
-        float, typer.Option(help="Share of a batch whose codes are rendered again.")
-    ] = 0.5
     width: Annotated[int, typer.Option(help="Channels of the first maps.")] = 32
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16 for products of networks, where it is fast.")
     ] = "float32"
+
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File that keeps the run: the same command goes on from it.")
+    ] = None
 
     @property
     def schedule(self) -> TrainingSchedule:
@@ -47,7 +52,6 @@ class Steps:
             steps=self.steps,
             batch_size=self.batch_size,
             rate=self.rate,
-            rendered=self.rendered,
             width=self.width,
             precision=cast("Precision", self.precision),
         )
@@ -64,13 +68,11 @@ def encoder(
     space: Annotated[
         str | None, typer.Option(help="Space of the codes; by default w where there is one.")
     ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of real images, half of each batch.")
-    ] = None,
+    images: RealImages = None,
     steps: Steps,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="File that keeps the run: the same command goes on from it.")
-    ] = None,
+    rendered: Annotated[
+        float, typer.Option(help="Share of a batch whose codes are rendered again.")
+    ] = 0.5,
     seed: Seed = 0,
     device: DeviceName = "auto",
     as_json: Json = False,
@@ -79,16 +81,14 @@ def encoder(
     from directions import load_generator, open_images, save_encoder, train_encoder
 
     made = load_generator(generator, device=device)
-    real = None
-    if images is not None:
-        real = open_images(images, size=made.image_shape[1:]).to(made.device)
+    real = None if images is None else open_images(images, size=made.image_shape[1:])
     trained = train_encoder(
         made,
         recipe=recipe,
-        schedule=steps.schedule,
+        schedule=replace(steps.schedule, rendered=rendered),
         space=space,
         images=real,
-        checkpoint=checkpoint,
+        checkpoint=steps.checkpoint,
         name=out.stem,
         seed=seed,
     )
@@ -101,3 +101,54 @@ def encoder(
         note="of held-out images, in dB; mean distance from their codes",
     )
     say({"encoder": str(out), "progress": rows}, shown, as_json=as_json)
+
+
+@with_flags
+def hypernetwork(
+    *,
+    out: Annotated[Path, typer.Option(help="safetensors file of the hypernetwork.")],
+    generator: GeneratorName = "styleface64",
+    encoder: Annotated[
+        Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="hyperstyle or hyperinverter.")] = "hyperstyle",
+    passes: Annotated[
+        int | None, typer.Option(help="How often it looks; by default as the recipe says.")
+    ] = None,
+    images: RealImages = None,
+    steps: Steps,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a hypernetwork, images to changes of a generator's weights in one pass."""
+    from directions import (
+        load_encoder,
+        load_generator,
+        open_images,
+        save_hypernetwork,
+        train_hypernetwork,
+    )
+    from directions.inversion.hypernetworks import find_hypernetwork_recipe
+
+    made, parts = load_generator(generator, device=device), find_hypernetwork_recipe(recipe)
+    parts = parts if passes is None else replace(parts, passes=passes)
+    real = None if images is None else open_images(images, size=made.image_shape[1:])
+    trained = train_hypernetwork(
+        load_encoder(generator if encoder is None else encoder, generator=made),
+        recipe=parts,
+        schedule=steps.schedule,
+        images=real,
+        checkpoint=steps.checkpoint,
+        name=out.stem,
+        seed=seed,
+    )
+    save_hypernetwork(trained.hypernetwork, out)
+    shown = table(
+        f"{out}: {trained.hypernetwork!r}",
+        ["step", "PSNR", "encoder"],
+        [[str(p.step), p.psnr, p.encoder] for p in trained.progress],
+        note="of held-out images with their changes, and of the encoder's codes, in dB",
+    )
+    rows = [p._asdict() for p in trained.progress]
+    say({"hypernetwork": str(out), "progress": rows}, shown, as_json=as_json)

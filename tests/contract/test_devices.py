@@ -43,6 +43,7 @@ from directions.generators.stylegan.stylegan2_generator import styleface64
 from directions.images import resize
 from directions.inversion import FeatureOffsets, Frames, NoiseMaps, SeveralCodes
 from directions.inversion.encoders import Encoder, EncoderConfig
+from directions.inversion.hypernetworks import Hypernetwork
 from directions.paths import (
     CodeGradientPath,
     CoordinatePath,
@@ -76,7 +77,7 @@ from tests.contract.test_generators import GENERATORS
 from tests.directions.generators.checkpoints import written
 from tests.directions.inversion.encoders.files import CODE, STYLES, encoder_file
 from tests.directions.inversion.tuning.test_pivotal import dcgan
-from tests.fuzzed.world import weight_bank
+from tests.fuzzed.world import hypernetwork, weight_bank
 from tests.pretended import CARD, MixedDevicesError, Pretended, pretended_card
 from tests.styles import small_stylegan2
 from tests.worlds import labeled
@@ -243,6 +244,15 @@ def test_an_encoder_on_the_card(monkeypatch, tmp_path):
         assert there.encode(images).device == CARD
         made = there.encode(images).cpu()
     torch.testing.assert_close(made, here.encode(images), rtol=1e-4, atol=1e-3)
+
+
+def test_a_hypernetwork_on_the_card(monkeypatch, tmp_path):
+    here, images = hypernetwork(tmp_path), torch.zeros(1, 3, 8, 8)
+    with pretended_card(monkeypatch):
+        found = here.to("cuda").predict(images)
+        assert {found.codes.device, found.images.device, found.generator(0).device} == {CARD}
+        made = found.images.cpu()
+    torch.testing.assert_close(made, here.predict(images).images, rtol=1e-4, atol=1e-3)
 
 
 def path(kind: str, generator, bank):
@@ -488,7 +498,7 @@ def test_every_model_and_method_is_covered():
     made = [*OWN.values(), *CLASSIFIERS.values()]
     covered = {type(make()) for make in made}
     covered |= {type(path(kind, WORLD, true_bank())) for kind in KINDS}
-    covered |= {type(load_clip()), PlantedClip, Encoder}
+    covered |= {type(load_clip()), PlantedClip, Encoder, Hypernetwork}
     concrete = {kind for kind in every_kind(Movable) if not inspect.isabstract(kind)}
     assert concrete - covered == set()
     assert len(concrete) >= 22

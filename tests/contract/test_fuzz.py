@@ -39,8 +39,8 @@ NOT_CALLED = {
     "progress_bars",
     # Nested records that only their own functions make; what they are made from is fuzzed.
     "Agreement", "CalibrationCurve", "Comparison", "Consistency", "Curves", "Effect", "Effects",
-    "Deltas", "EncoderTraining", "Inversion", "Leakage", "Naming", "Participation", "Realism",
-    "Rewriting", "Solution", "Tuning",
+    "Deltas", "EncoderTraining", "Hypernetwork", "HypernetworkTraining", "Inversion", "Leakage",
+    "Naming", "Participation", "Realism", "Rewriting", "Solution", "Tuning",
     # What solvers and starts are made of, and what `find_recipe` and its like look up.
     "Degradation", "Encoder", "Fitted", "Inverter", "Objective",
     "Solved", "Start", "Typicality", "KERNELS", "RECIPES", "SOLVERS", "STARTS",

@@ -11,6 +11,7 @@ from PIL import Image
 import analysis
 from directions.classifiers.clip.prompts import Prompt
 from directions.inversion.encoders import TrainingSchedule
+from directions.inversion.hypernetworks import HypernetworkRecipe
 from directions.inversion.tuning import Pivotal, Rewriter, TuningStage
 from directions.photographs.alignment import Similarity
 from tests.directions.inversion.encoders.files import encoder_file
@@ -140,6 +141,21 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "schedule": TrainingSchedule(1, 2, width=4),
                 "space": "z", "images": torch.zeros(1, 3, 8, 8), "features": None,
                 "checkpoint": None, "name": "mine", "seed": 1,
+            },
+            "train_hypernetwork": {
+                "encoder": w.encoder, "recipe": HypernetworkRecipe(passes=1, features=0.0),
+                "schedule": TrainingSchedule(1, 2, width=4), "images": torch.zeros(1, 3, 8, 8),
+                "features": None, "initial": None, "checkpoint": None, "name": "mine", "seed": 1,
+            },
+            "HypernetworkRecipe": {
+                "form": "low_rank", "rank": 2, "passes": 1, "pixels": 1.0, "features": 0.5,
+                "image_critic": 0.1, "mixed": 0.5, "own": 0.5,
+            },
+            "save_hypernetwork": {
+                "hypernetwork": w.hypernetwork, "path": w.folder / "hypernetwork.safetensors",
+            },
+            "load_hypernetwork": {
+                "path": w.folder / "kept_hypernetwork.safetensors", "encoder": w.encoder,
             },
             "save_encoder": {"encoder": w.encoder, "path": w.folder / "encoder.safetensors"},
             "EncoderRecipe": {

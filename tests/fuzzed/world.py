@@ -22,6 +22,12 @@ from directions import (
 from directions.generators.base import Generator
 from directions.inversion import LevenbergMarquardt
 from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder
+from directions.inversion.hypernetworks import (
+    Hypernetwork,
+    WeightNetwork,
+    WeightNetworkConfig,
+    save_hypernetwork,
+)
 from directions.planted.clip import PlantedClip
 from directions.planted.world import PlantedGenerator, planted
 from discovery import Answers
@@ -49,6 +55,14 @@ def encoder() -> Encoder:
     small, config = dcgan(), CompactConfig(8, (6,), (4,))
     network = CompactEncoder(config, torch.eye(6))
     return Encoder(network, small, space="z", mean=torch.zeros(6), size=8, name="mine")
+
+
+def hypernetwork(folder: Path) -> Hypernetwork:
+    """Of the same, untrained, and its file."""
+    config = WeightNetworkConfig.of(dcgan(), "channel", 2, width=4)
+    made = Hypernetwork(WeightNetwork(config), encoder(), name="mine")
+    save_hypernetwork(made, folder / "kept_hypernetwork.safetensors")
+    return made
 
 
 def weight_bank(generator: Generator) -> DirectionBank:
@@ -83,6 +97,7 @@ def world(folder: Path) -> SimpleNamespace:
         generator=generator,
         tunable=dcgan(),
         encoder=encoder(),
+        hypernetwork=hypernetwork(folder),
         weight_bank=weight_bank(dcgan()),
         styled=styled,
         style_bank=DirectionBank.of(styled, [style]),

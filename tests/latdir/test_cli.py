@@ -186,6 +186,9 @@ def test_an_encoder_is_trained_and_inverts(run, tmp_path: Path) -> None:
     assert json.loads(out)["photographs"][0]["start"] in ("encoded", "restart 1", "restart 2")
     code, _, err = run(f"{line} --encoder digiface64")
     assert (code, "digiface64" in err) == (2, True)
+    code, _, err = run("train hypernetwork --generator mine:generator --encoder e.safetensors "
+        "--out h.safetensors")  # fmt: skip
+    assert (code, "has no weights that can be tuned" in err) == (2, True)
 
 
 def test_merge_and_convert(run, bank: Path, tmp_path: Path) -> None:

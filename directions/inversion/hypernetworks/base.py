@@ -1,0 +1,180 @@
+"""A hypernetwork: from images to codes and changes of the generator's weights, in a few passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.arguments import checked
+from directions.devices import Movable
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
+from directions.generators.deltas import Deltas, changed
+from directions.images import resize
+from directions.inversion.checks import check_observed
+from directions.inversion.encoders.base import Encoder
+from directions.inversion.hypernetworks.network import Changes, WeightNetwork
+
+__all__ = ["Hypernetwork", "Predicted", "added", "images_of"]
+
+BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a hypernetwork says of images.
+
+    Attributes:
+        codes: `[n, *space.shape]`, the encoder's.
+        space: Of the codes.
+        deltas: For each image, the change of the generator's weights.
+        images: `[n, 3, H, W]`, of the codes by the generator with each change.
+        base: The generator.
+    """
+
+    codes: Float[Tensor, "n ..."]
+    space: str
+    deltas: tuple[Deltas, ...]
+    images: Float[Tensor, "n c h w"]
+    base: Generator = field(repr=False)
+
+    def generator(self, index: int) -> Generator:
+        """The generator with the weights of one image; directions of the base fit it."""
+        return self.base.with_deltas(self.deltas[index])
+
+
+class Hypernetwork(Movable):
+    """Images to codes and, for each image, a change of weights that makes it: no optimization.
+
+    Args:
+        network: Predicts changes from pairs of an image and what was made of it so far.
+        encoder: Whose codes the changes are for.
+        name: Short name, shown and stored.
+        passes: How often the network looks, each time at what the last change makes.
+
+    Attributes:
+        network, encoder, name, passes: As given.
+
+    Example:
+        >>> from directions import load_encoder
+        >>> from directions.inversion.hypernetworks.network import WeightNetworkConfig
+        >>> encoder = load_encoder("digiface64")
+        >>> config = WeightNetworkConfig.of(encoder.generator, "channel", 4, width=4)
+        >>> untrained = Hypernetwork(WeightNetwork(config), encoder, name="none")
+        >>> images = encoder.generator.synthesize(encoder.generator.sample(1, seed=0))
+        >>> untrained.predict(images).deltas[0].name
+        'none'
+    """
+
+    def __init__(
+        self, network: WeightNetwork, encoder: Encoder, *, name: str, passes: int = 1
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.encoder, self.name, self.passes = encoder, name, passes
+
+    def __repr__(self) -> str:
+        return f"<hypernetwork {self.name} over {self.encoder!r}>"
+
+    @property
+    def generator(self) -> Generator:
+        """Whose weights it changes."""
+        return self.encoder.generator
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.encoder.device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the weights, the settings and the encoder."""
+        config = {"passes": self.passes, "encoder": self.encoder.fingerprint}
+        return fingerprint(self.network.state_dict(), config | self.network.config.as_dict())
+
+    @checked
+    def predict(self, images: Float[Tensor, "n 3 h w"], *, passes: int | None = None) -> Predicted:
+        """Codes of images, and the change of weights of each.
+
+        Args:
+            images: `[n, 3, H, W]` in [-1, 1], of the generator's size and framing.
+            passes: How often the network looks; by default as often as it was trained to.
+
+        Returns:
+            Codes, deltas and images, in float32, without a graph.
+
+        Raises:
+            LatdirError: Images of another size or range.
+        """
+        generator, space = self.generator, self.encoder.space
+        seen = check_observed(generator, images, None)
+        record = {"hypernetwork": self.name, "weights": self.fingerprint, "space": space}
+        codes, deltas, made = [], [], []
+        for part in torch.split(seen, BATCH):
+            with torch.no_grad():
+                found = self.encoder.predicted(part)
+                changes = self.changes(part, found, self.passes if passes is None else passes)
+                kept = {k: {p: t.half() for p, t in c.items()} for k, c in changes.items()}
+                made.append(images_of(generator, found, space, kept))
+            codes.append(found)
+            deltas += [
+                Deltas(self.name, generator.name, generator.fingerprint, _row(kept, i), record)
+                for i in range(len(part))
+            ]
+        return Predicted(torch.cat(codes), space, tuple(deltas), torch.cat(made), generator)
+
+    def changes(self, images: Tensor, codes: Tensor, passes: int) -> Changes:
+        """Changes of weights for images and their codes, after some passes."""
+        generator, space = self.generator, self.encoder.space
+        made, total = generator.synthesize(codes, space).float(), None
+        for look in range(passes):
+            if look:
+                made = images_of(generator, codes, space, total)
+            total = added(total, self.network(paired(images, made, self.network.config.side)))
+        return total or {}
+
+
+def paired(images: Tensor, made: Tensor, side: int) -> Float[Tensor, "n 6 s s"]:
+    """Images beside those made, as a network reads them."""
+    return torch.cat([resize(images, side), resize(made, side)], 1)
+
+
+def added(changes: Changes | None, more: Changes) -> Changes:
+    """The changes of two passes as one: scales add up, as do left factors of one right factor."""
+    if changes is None:
+        return more
+    return {
+        key: {p: t if p == "right" else changes[key][p] + t for p, t in change.items()}
+        for key, change in more.items()
+    }
+
+
+def images_of(
+    generator: Generator, codes: Tensor, space: str, changes: Changes
+) -> Float[Tensor, "n c h w"]:
+    """Images of codes, each by weights of its own, differentiable.
+
+    Args:
+        generator: Whose weights are changed.
+        codes: `[n, *space.shape]`.
+        space: Of the codes.
+        changes: Of a batch.
+    """
+    if "s" in generator.spaces and space != "s":
+        # Styles come of weights that stay.
+        codes, space = generator.map(codes, space, "s"), "s"
+    own, made = generator.tunable, []
+    for i, code in enumerate(torch.split(codes, 1)):
+        weights = {
+            key: changed(own[key], {p: t.to(own[key]) for p, t in change.items()})
+            for key, change in _row(changes, i).items()
+        }
+        made.append(generator.with_weights(weights).synthesize(code, space))
+    return torch.cat(made).float()
+
+
+def _row(changes: Changes, index: int) -> dict[str, dict[str, Tensor]]:
+    return {k: {p: t[index] for p, t in change.items()} for k, change in changes.items()}
