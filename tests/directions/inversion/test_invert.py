@@ -186,7 +186,7 @@ def test_other_arguments_that_are_refused():
     with pytest.raises(UnknownNameError, match="has no space 'w': it has z"):
         invert(world, images, space="w")
     with pytest.raises(SpaceError, match="are compared with as many of the same size, not with"):
-        psnr(images, images[:1])
+        psnr(images, images[:, :1])
     with pytest.raises(LatdirError, match="count 10 must be at least 64"):
         fitted(world, space="z", count=10)
     with pytest.raises(UnknownNameError, match="no solver 'levenberg': did you mean"):
