@@ -42,7 +42,7 @@ from discovery.learned.networks.reconstructors import SIDE, convolutions
 __all__ = ["DisCo", "disco_loss"]
 
 HARD = 0.95
-# Moves of each direction in a step.
+# Least moves of each direction in a step.
 EACH = 4
 JUDGED = 32
 
@@ -112,7 +112,7 @@ class DisCo(TrainingMethod):
         flipping: Whether hard negatives are taken for alike to the degree that they are.
         domination: Weight of the entropy that leaves each variation one unit.
         steps: Steps of Adam.
-        batch_size: Moves a step, four of each of some directions.
+        batch_size: Moves a step, at least four of each of some directions.
         rate: Highest rate; it falls to zero.
         n_codes: Codes that are moved.
         precision: Arithmetic of generator and encoder.
@@ -196,10 +196,11 @@ class DisCo(TrainingMethod):
             return normalize((second - first).abs())
 
         groups = min(k, self.batch_size // EACH)
+        each = self.batch_size // groups
 
         def loss(step: int) -> Tensor:
             rng = step_rng(seed, step)
-            index = torch.randperm(k, generator=rng)[:groups].repeat_interleave(EACH)
+            index = torch.randperm(k, generator=rng)[:groups].repeat_interleave(each)
             rows = torch.randint(len(codes), (len(index),), generator=rng).to(codes.device)
             draws, index = torch.rand(len(index), generator=rng), index.to(codes.device)
             v = variations(codes[rows], before[rows], index, draws)

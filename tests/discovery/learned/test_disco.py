@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
+import discovery.learned.disco as disco
 from directions.errors import LatdirError
 from directions.planted.world import planted
 from discovery import DisCo
@@ -38,17 +39,19 @@ def test_loss_by_a_loop_over_pairs():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["ortho", "unit"])
-def test_directions_are_where_the_image_changes(form):
+def test_directions_are_where_the_image_changes(form, monkeypatch):
+    """Directions turn to the three that change the image; in grain few single moves are told."""
+    monkeypatch.setattr(disco, "JUDGED", 512)  # 256 moves a direction: a standard error of 0.017
     generator = planted(factors=3, dim=12, nuisances=0, size=8)
     generator.__class__ = Grainy
     rate = {"ortho": 1e-2, "unit": 3e-2}[form]
     settings = {"n_codes": 256, "rate": rate, "precision": "float32", "form": form}
-    bank = DisCo(n_directions=3, steps=600, **settings).discover(generator)
+    bank = DisCo(n_directions=3, steps=1500, **settings).discover(generator)
     start = DisCo(n_directions=3, steps=1, **settings).discover(generator)
     found, before = (inside(b, generator.truth).mean() for b in (bank, start))
-    assert found > before + 0.15, (found, before)
-    # Of 16 held-out moves a direction.
-    assert bank.provenance["accuracy"] > start.provenance["accuracy"] + 0.05
+    assert found > before + 0.25, (found, before)
+    more = {"ortho": 0.04, "unit": 0.2}[form]
+    assert bank.provenance["accuracy"] > start.provenance["accuracy"] + more
 
 
 def test_runs_are_the_same_and_go_on(tmp_path):
