@@ -112,6 +112,10 @@ class Inverter(Settings, ABC):
             seed: Of whatever is drawn at random, the same for every image.
         """
 
+    def retry(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
+        """Minimize the cost again from the code of a restart; by default as `solve`."""
+        return self.solve(objective, codes, seed=seed)
+
     @property
     def goal(self) -> float:
         """The cost at which an image is done, that of the target PSNR."""

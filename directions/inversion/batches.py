@@ -114,7 +114,7 @@ class Job:
                 break
             part = objective.of(again)
             codes = self._finite(part, start.next(part, attempt=attempt, seed=self.seed))
-            retried = self.solver.solve(part, codes, seed=self.seed)
+            retried = self.solver.retry(part, codes, seed=self.seed)
             total[again] += retried.steps
             better = retried.costs < solved.costs[again]
             solved.keep(again, retried.codes, retried.costs)

@@ -4,13 +4,18 @@ Far away the first-order model holds over short steps only, so that solving it p
 an evaluation of L-BFGS costs about a tenth of a Levenberg–Marquardt step, and where JᵀJ averaged
 over the prior preconditions it, it reaches the same PSNR in about half the time. Near the solution
 Gauss–Newton steps converge in a few steps, where L-BFGS needs hundreds.
+
+Where pixels alone lead away from the generator's codes, to where its images hardly change, restarts
+follow the minimum of cost and prior while the prior fades (graduated optimization, Blake &
+Zisserman 1987).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,6 +26,9 @@ from directions.inversion.solvers.lbfgs import LBFGS
 from directions.inversion.solvers.levenberg_marquardt import LevenbergMarquardt
 
 __all__ = ["Hybrid"]
+
+# Weights of the prior in turn, before a restart is left to the cost; evaluations at each, at most.
+FADING, EASED = (1e-1, 1e-2, 1e-3), 30
 
 
 @dataclass(frozen=True)
@@ -57,4 +65,15 @@ class Hybrid(Inverter):
         found.keep(rows, last.codes, last.costs)
         found.stationary[rows] = last.stationary
         found.steps[rows] += last.steps
+        return found
+
+    def retry(self, objective: Objective, codes: Float[Tensor, "n ..."], *, seed: int) -> Solved:
+        """As `solve`, after the minima of cost and a prior that fades."""
+        steps = torch.zeros(len(codes), dtype=torch.long, device=codes.device)
+        for weight in FADING:
+            eased = replace(objective, prior=objective.prior + weight)
+            near = LBFGS(steps=EASED, target=self.near).solve(eased, codes, seed=seed)
+            codes, steps = near.codes, steps + near.steps
+        found = self.solve(objective, codes, seed=seed)
+        found.steps.add_(steps)
         return found

@@ -3,7 +3,9 @@
 Liu & Nocedal 1989: On the limited memory BFGS method for large scale optimization. All images of
 a batch are evaluated together; one that rejects a trial shortens its step while the others go on,
 so that a step of the batch is one evaluation and no image waits for another. Where JᵀJ averaged
-over the prior is known, twice that, damped, is the first guess of the Hessian matrix.
+over the prior is known, twice that, damped, is the first guess of the Hessian matrix. Products with
+its inverse are in the compact form of Byrd, Nocedal & Schnabel 1994 (Representations of
+quasi-Newton matrices and their use in limited memory methods).
 """
 
 from __future__ import annotations
@@ -130,27 +132,37 @@ class _State:
         self.direction = torch.where(good[:, None], self._search(), self.direction)
 
     def _search(self) -> Float[Tensor, "n d"]:
-        """−H g by the two loops over the history, and −g where that is no descent."""
-        q, weights = self.gradient, []
-        inner = (self.moves * self.turns).sum(2)
-        known = inner > 0
-        for i in reversed(range(inner.shape[1])):
-            weight = torch.where(
-                known[:, i], (self.moves[:, i] * q).sum(1) / (inner[:, i] + TINY), 0
-            )
-            q = q - weight[:, None] * self.turns[:, i]
-            weights.append(weight)
+        """−H g, and −g where that is no descent.
+
+        H in compact form: with the pairs s and y as rows of S and Y, T the upper triangle of S Yᵀ
+        and D its diagonal, T a = S g, r = H₀ (g − Yᵀ a), Tᵀ c = D a − Y r and H g = r + Sᵀ c.
+        """
+        moves, turns, gradient = self.moves, self.turns, self.gradient[..., None]
+        inner = moves @ turns.mT
+        curvature = inner.diagonal(dim1=1, dim2=2)
+        upper = inner.triu() + torch.diag_embed((curvature <= 0).to(inner))
+        a = torch.linalg.solve_triangular(upper, moves @ gradient, upper=True)
+        r = self._first_guess((gradient - turns.mT @ a)[..., 0], curvature[:, -1])[..., None]
+        c = curvature[..., None] * a - turns @ r
+        c = torch.linalg.solve_triangular(upper.mT, c, upper=False)
+        found = (r + moves.mT @ c)[..., 0]
+        down = (found * self.gradient).sum(1) > 0
+        return -torch.where(down[:, None], found, self.gradient)
+
+    def _first_guess(
+        self, rows: Float[Tensor, "n d"], curvature: Float[Tensor, "n"]
+    ) -> Float[Tensor, "n d"]:
+        """H₀ times rows, scaled by the last pair, whose sᵀy is given.
+
+        The identity is scaled by sᵀy / yᵀy; the mean metric, which holds on average, half of the
+        way, by the root of sᵀy / yᵀH₀y.
+        """
+        last = self.turns[:, -1]
+        size = (last if self.inverse is None else last @ self.inverse).mul(last).sum(1)
+        scale = torch.where(curvature > 0, curvature / (size + TINY), 1.0)
         if self.inverse is None:
-            size = self.turns[:, -1].square().sum(1)
-            scale = torch.where(known[:, -1], inner[:, -1] / (size + TINY), 1.0)
-            q = scale[:, None] * q
-        else:
-            q = q @ self.inverse
-        for i, weight in enumerate(reversed(weights)):
-            back = torch.where(known[:, i], (self.turns[:, i] * q).sum(1) / (inner[:, i] + TINY), 0)
-            q = q + torch.where(known[:, i], weight - back, 0)[:, None] * self.moves[:, i]
-        down = (q * self.gradient).sum(1) > 0
-        return -torch.where(down[:, None], q, self.gradient)
+            return scale[:, None] * rows
+        return scale.sqrt()[:, None] * (rows @ self.inverse)
 
 
 def _shifted(rows: Float[Tensor, "n m d"], last: Float[Tensor, "n d"]) -> Float[Tensor, "n m d"]:

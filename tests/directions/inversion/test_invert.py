@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import least_squares
+from sklearn.kernel_ridge import KernelRidge
 
 from directions import invert
 from directions.errors import LatdirError, SpaceError, UnknownNameError
@@ -160,6 +162,27 @@ def test_a_folder_keeps_the_fit(tmp_path, monkeypatch):
     again = invert(world, images, start=Ridge(count=100, folder=tmp_path))
     assert torch.equal(first.codes, again.codes)
     assert file.read_bytes() == written
+
+
+def test_kernels_are_regressed_on_where_they_come_nearer():
+    assert not fitted(linear(), space="z", count=256).dual.numel()
+    world = bent()
+    fit = fitted(world, space="z", count=256)
+    assert len(fit.dual) == len(fit.coarse) == 256
+    codes, images = pair(world, 64)
+    reference = KernelRidge(
+        kernel="rbf", gamma=fitted_module.WIDTH / fit.median, alpha=fit.penalty
+    ).fit(fit.coarse.numpy(), (fit.codes - fit.codes.mean(0)).numpy())
+    expected = reference.predict(images.flatten(1).numpy()) + fit.codes.mean(0).numpy()
+    np.testing.assert_allclose(fit.predicted(images).numpy(), expected, atol=2e-3)
+    straight = replace(fit, dual=fit.dual[:0])
+    with torch.no_grad():
+        gain = psnr(world.synthesize(fit.predicted(images)), images) - psnr(
+            world.synthesize(straight.predicted(images)), images
+        )
+    assert gain.mean() > 1
+    held = (fit.predicted(images) - codes).square().sum() / codes.square().sum()
+    assert abs(1 - float(held) - fit.explained) < 0.1
 
 
 @pytest.mark.parametrize(

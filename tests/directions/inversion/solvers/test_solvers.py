@@ -14,6 +14,7 @@ from directions.inversion import (
     LevenbergMarquardt,
     Objective,
     Solved,
+    Start,
     Typicality,
     find_solver,
 )
@@ -251,3 +252,60 @@ def test_the_mean_metric_is_the_first_guess_of_the_hessian_damped_by_its_largest
     expected = torch.linalg.inv(2 * metric + 0.0125 * 8 * torch.eye(6))
     torch.testing.assert_close(state.inverse, expected)
     torch.testing.assert_close(state.direction, -state.gradient @ expected)
+
+
+@pytest.mark.parametrize("preconditioned", [False, True])
+def test_the_compact_form_is_the_two_loops_over_the_history(preconditioned):
+    world = bent()
+    _, images = pair(world, 3)
+    metric = torch.diag(torch.arange(1.0, 7.0)) if preconditioned else None
+    state = _State(objective(world, images, metric=metric), world.sample(3, seed=8), 5)
+    for _ in range(9):
+        state.step()
+    for i in range(3):
+        pairs = [(s, y) for s, y in zip(state.moves[i], state.turns[i], strict=True) if s @ y > 0]
+        s, y = pairs[-1]
+        guess = torch.eye(6) * (s @ y) / (y @ y)
+        if preconditioned:
+            guess = state.inverse * ((s @ y) / (y @ state.inverse @ y)).sqrt()
+        q, weights = state.gradient[i], []
+        for s, y in reversed(pairs):
+            weights.append(s @ q / (s @ y))
+            q = q - weights[-1] * y
+        q = guess @ q
+        for (s, y), weight in zip(pairs, reversed(weights), strict=True):
+            q = q + (weight - y @ q / (s @ y)) * s
+        torch.testing.assert_close(state._search()[i], -q, rtol=2e-3, atol=1e-4 * q.abs().max())
+
+
+def hump():
+    """Images that vanish far from the mean code: z · exp(−z² / 8)."""
+
+    class Hump(torch.nn.Module):
+        def forward(self, z):
+            return (z * torch.exp(-z.square() / 8)).repeat(1, 8).reshape(-1, 3, 4, 4)
+
+    return wrap(Hump(), latent_dim=6, name="hump")
+
+
+def test_a_restart_comes_back_from_where_images_hardly_change():
+    world = hump()
+    codes, far = torch.full((2, 6), 0.5), torch.full((2, 6), -6.0)
+    target = objective(world, world.synthesize(codes))
+    hybrid = find_solver("hybrid")
+    assert (target.psnr(hybrid.solve(target, far, seed=0).codes) < 20).all()
+    again = hybrid.retry(target, far, seed=0)
+    assert (again.codes - codes).abs().max() < 1e-3
+    assert (again.costs <= hybrid.goal).all()
+
+    class Far(Start):
+        def first(self, objective, *, seed):
+            return far
+
+        def next(self, objective, *, attempt, seed):
+            return far[: len(objective)]
+
+    found = invert(world, world.synthesize(codes), start=Far(), restarts=1)
+    assert found.starts == ("restart 1", "restart 1")
+    assert (found.codes - codes).abs().max() < 1e-3
+    assert (found.steps >= again.steps).all()
