@@ -118,10 +118,11 @@ def levels(
         >>> levels(InMemory(torch.eye(3)), torch.ones(1, 3), torch.zeros(1), rows)
         tensor([[1., 1.]])
     """
-    found = [weights.new_empty(len(weights), 0)]
+    # One tensor for all: small ones, kept from chunk to chunk, would leave holes in the heap.
+    found, at = weights.new_empty(len(weights), int(rows.sum())), 0
     for first, codes in chunks:
         chosen = rows[first : first + len(codes)].to(codes.device).nonzero()[:, 0]
-        if len(chosen):
-            some = codes.index_select(0, chosen).to(weights)
-            found.append(weights @ some.T + intercepts[:, None])
-    return torch.cat(found, 1)
+        some = codes.index_select(0, chosen).to(weights)
+        found[:, at : at + len(some)] = weights @ some.T + intercepts[:, None]
+        at += len(some)
+    return found

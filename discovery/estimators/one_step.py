@@ -95,8 +95,10 @@ def one_step_cone(
 
 def _values(chunks: Chunks, planes: Hyperplanes) -> Float[Tensor, "k n"]:
     weights, intercepts = planes
-    parts = [weights @ codes.to(weights).T for _, codes in chunks]
-    return (torch.cat(parts, 1) + intercepts[:, None]).double()
+    found = weights.new_empty(len(weights), chunks.count, dtype=torch.float64)
+    for first, codes in chunks:
+        found[:, first : first + len(codes)] = weights @ codes.to(weights).T + intercepts[:, None]
+    return found
 
 
 def _width(margin: Tensor, bounds: Tensor) -> Tensor:

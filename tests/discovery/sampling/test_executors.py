@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ PINNED = {"batch_size": 64, "precision": "float32", "compile": False, "progress"
 SETTINGS = Rendering(**PINNED)
 
 
-def fill(out: Path, executor: Executor, count: int) -> None:
+def fill(out: Path | str, executor: Executor, count: int) -> None:
     sample(WORLD, NOISY, count, seed=1, start=70, out=out,
            rendering=Rendering(**PINNED, executor=executor))  # fmt: skip
 
@@ -96,15 +97,14 @@ def test_classifiers_that_cannot_be_sent_are_refused() -> None:
 RUN = """
 import sys
 sys.path.insert(0, {root!r})
-from pathlib import Path
 from directions.executors import Local, Processes, Ray
 from tests.discovery.sampling.test_executors import fill
 if __name__ == "__main__":
-    fill(Path(sys.argv[1]), {executor}, int(sys.argv[2]))
+    fill(sys.argv[1], {executor}, int(sys.argv[2]))
 """
 
 
-def started(script: Path, out: Path, count: int) -> subprocess.Popen[bytes]:
+def started(script: Path, out: Path | str, count: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, str(script), str(out), str(count)],
         stdout=subprocess.DEVNULL,
@@ -134,6 +134,34 @@ def descendants(pid: int) -> list[int]:
     ]
 
 
+def killed_often(
+    script: Path, out: Path | str, count: int, *, rows: Callable[[], int], workers: bool
+) -> None:
+    """A run whose driver is killed ten times, and then, where it has any, ten of its workers."""
+    moments = random.Random(0)
+    for death in range(10):
+        process = started(script, out, count)
+        goal = int(count / 24 * (death + moments.random()))
+        while process.poll() is None and rows() < goal:
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()  # closes its pipes
+    process = started(script, out, count)
+    killed = 0
+    while process.poll() is None and workers and killed < 10:
+        there = descendants(process.pid)
+        if there and rows() > count / 24 * (10 + killed):
+            try:
+                os.kill(moments.choice(there), signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                pass
+        time.sleep(0.01)
+    _, err = process.communicate()
+    assert process.returncode == 0, err.decode()[-2000:]
+    assert killed == (10 if workers else 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "executor", ["Local()", "Processes(2)", "Ray(workers=2)"], ids=["local", "pool", "ray"]
@@ -141,31 +169,9 @@ def descendants(pid: int) -> list[int]:
 def test_ten_deaths_of_workers_and_ten_of_the_driver(executor: str, tmp_path: Path) -> None:
     if "Ray" in executor:
         pytest.importorskip("ray", reason="pip install 'latdir[ray]'")
-    count = 60_000
-    script = tmp_path / "run.py"
+    script, out, count = tmp_path / "run.py", tmp_path / "killed", 60_000
     script.write_text(RUN.format(root=str(ROOT), executor=executor))
-    out, moments = tmp_path / "killed", random.Random(0)
-    for death in range(10):  # of the driver
-        process = started(script, out, count)
-        goal = int(count / 24 * (death + moments.random()))
-        while process.poll() is None and rows(out) < goal:
-            time.sleep(0.01)
-        process.kill()
-        process.communicate()  # closes its pipes
-    process = started(script, out, count)
-    killed = 0
-    while process.poll() is None and executor != "Local()" and killed < 10:
-        workers = descendants(process.pid)
-        if workers and rows(out) > count / 24 * (10 + killed):
-            try:
-                os.kill(moments.choice(workers), signal.SIGKILL)
-                killed += 1
-            except ProcessLookupError:
-                pass
-        time.sleep(0.01)
-    _, err = process.communicate()
-    assert process.returncode == 0, err.decode()[-2000:]
-    assert killed == (0 if executor == "Local()" else 10)
+    killed_often(script, out, count, rows=lambda: rows(out), workers=executor != "Local()")
     fill(tmp_path / "whole", Local(), count)
     assert digests(out) == digests(tmp_path / "whole")
 

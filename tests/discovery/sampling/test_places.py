@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 import socket
 import subprocess
 import sys
@@ -20,7 +18,7 @@ from directions.executors import Local
 from discovery import Boundary, Samples
 from discovery.sampling import places
 from discovery.sampling.places import ObjectPlace, hidden, place_of
-from tests.discovery.sampling.test_executors import ROOT, digests, fill
+from tests.discovery.sampling.test_executors import ROOT, RUN, digests, fill, killed_often
 
 
 @pytest.fixture
@@ -41,8 +39,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_store_holds_the_files_of_a_folder(store: Path) -> None:
-    fill("mock://there", Local(), 1500)  # type: ignore[arg-type]
-    fill("mock://there", Local(), 2500)  # type: ignore[arg-type]
+    fill("mock://there", Local(), 1500)
+    fill("mock://there", Local(), 2500)
     fill(store / "here", Local(), 2500)
     assert digests(store / "there") == digests(store / "here")
     opened, here = Samples.open("mock://there"), Samples.load(store / "here")
@@ -71,7 +69,7 @@ def test_a_second_writer_is_noticed(store: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(ObjectPlace, "write", meanwhile)
     with pytest.raises(LatdirError, match=r"another run has written to mock://there/_manifest"):
-        fill("mock://there", Local(), 4000)  # type: ignore[arg-type]
+        fill("mock://there", Local(), 4000)
 
 
 def test_contact_sheets_need_a_folder_of_this_machine(store: Path) -> None:
@@ -117,15 +115,6 @@ def address(query: str, name: str) -> str:
     return f"s3://key:secret@labels/{name}?{query}"
 
 
-RUN = """
-import sys
-sys.path.insert(0, {root!r})
-from directions.executors import Local
-from tests.discovery.sampling.test_executors import fill
-fill(sys.argv[1], Local(), int(sys.argv[2]))
-"""
-
-
 def taken(query: str, name: str) -> dict[str, bytes]:
     files, _ = fs.FileSystem.from_uri(f"s3://key:secret@labels?{query}")
     found = files.get_file_info(fs.FileSelector(f"labels/{name}"))
@@ -133,13 +122,14 @@ def taken(query: str, name: str) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_server_holds_the_files_of_a_folder_though_the_driver_is_killed(
-    server: str, tmp_path: Path
+@pytest.mark.parametrize("executor", ["Local()", "Processes(2)"], ids=["local", "pool"])
+def test_a_server_holds_the_files_of_a_folder_whatever_is_killed(
+    executor: str, server: str, tmp_path: Path
 ) -> None:
-    script, count, moments = tmp_path / "run.py", 20_000, random.Random(0)
-    script.write_text(RUN.format(root=str(ROOT)))
-    there = address(server, "killed")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    script, count = tmp_path / "run.py", 20_000
+    script.write_text(RUN.format(root=str(ROOT), executor=executor))
+    name = executor.partition("(")[0]
+    there = address(server, name)
 
     def rows() -> int:
         try:
@@ -147,20 +137,10 @@ def test_a_server_holds_the_files_of_a_folder_though_the_driver_is_killed(
         except LatdirError:
             return 0
 
-    for death in range(10):
-        process = subprocess.Popen(
-            [sys.executable, str(script), there, str(count)], env=environment,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        goal = int(count / 12 * (death + moments.random()))
-        while process.poll() is None and rows() < goal:
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
-    subprocess.run([sys.executable, str(script), there, str(count)], env=environment, check=True)
+    killed_often(script, there, count, rows=rows, workers=executor != "Local()")
     fill(tmp_path / "whole", Local(), count)
     whole = {p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir() if p.name != ".lock"}
-    assert taken(server, "killed") == whole
+    assert taken(server, name) == whole
 
 
 @pytest.mark.slow
@@ -176,7 +156,7 @@ def test_a_server_refuses_a_manifest_that_has_changed(server: str) -> None:
     second.replace("_manifest.json", b"three")
     with pytest.raises(LatdirError, match="another run has written to"):
         first.replace("_manifest.json", b"four")
-    fill(address(server, "here"), Local(), 1500)  # type: ignore[arg-type]
+    fill(address(server, "here"), Local(), 1500)
     opened = Samples.open(address(server, "here"))
     assert opened.column("factor_1").shape == (1500,)
     found = Boundary(bootstrap=0).discover(opened)
