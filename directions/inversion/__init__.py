@@ -41,6 +41,7 @@ from directions.inversion.unknowns import (
     FeatureOffsets,
     Frames,
     NoiseMaps,
+    Paddings,
     SeveralCodes,
     flow_features,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "Mean",
     "NoiseMaps",
     "Objective",
+    "Paddings",
     "Ridge",
     "SeveralCodes",
     "Solved",

@@ -62,6 +62,7 @@ def inversions(w: SimpleNamespace) -> dict[str, dict]:
         "find_start": {"start": "mean"},
         "Frames": {"generator": w.generator, "count": 2, "space": "z"},
         "NoiseMaps": {"generator": small_stylegan2(), "space": "w"},
+        "Paddings": {"generator": small_stylegan2(), "count": 2, "space": "w"},
         "FeatureOffsets": {"generator": w.tunable, "layer": "relu.0", "space": "z"},
         "SeveralCodes": {"generator": w.tunable, "layer": "relu.0", "count": 2, "space": "z"},
         "flow_features": {"forward": still, "backward": still},

@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from directions import LatdirError, invert
+from directions import LatdirError, Rendering, invert, load_generator
 from directions.generators.dcgan import digiface64
+from directions.generators.stylegan.stylegan2 import PlainSynthesis
 from directions.generators.wrap import wrap
-from directions.inversion import FeatureOffsets, Frames, NoiseMaps, SeveralCodes, flow_features
+from directions.inversion import (
+    FeatureOffsets,
+    Frames,
+    NoiseMaps,
+    Paddings,
+    SeveralCodes,
+    flow_features,
+)
 from directions.inversion.recipes import find_recipe
-from directions.inversion.solvers import LevenbergMarquardt
+from directions.inversion.solvers import LevenbergMarquardt, find_solver
 from directions.inversion.unknowns import IndependentPrior, noise_autocorrelation
 from directions.scoring.activations import layer_activations
 from tests.directions.inversion.worlds import bent
@@ -35,6 +43,8 @@ MAKERS = {
     "frames of z": lambda: Frames(bent(), count=2),
     "offsets": lambda: FeatureOffsets(small_stylegan2(), layer="leaky_relu.4"),
     "offsets of a DCGAN": lambda: FeatureOffsets(digiface64(), layer="relu.1"),
+    "paddings": lambda: Paddings(small_stylegan2(), count=3, space="w"),
+    "paddings, StyleGAN1": lambda: Paddings(small_stylegan1(), count=2),
     "several": lambda: SeveralCodes(digiface64(), layer="relu.1", count=3),
     "several of a module": lambda: SeveralCodes(bent(), layer="_module.1", count=4),
 }
@@ -174,6 +184,12 @@ def test_a_prior_of_independent_coordinates():
 
 
 def test_refusals():
+    with pytest.raises(LatdirError, match=r"bent has 0 convolutions .* fit FeatureOffsets instead"):
+        Paddings(bent())
+    with pytest.raises(
+        LatdirError, match=r"small_stylegan2 has 3 convolutions .*, not 4: give count=3"
+    ):
+        Paddings(small_stylegan2())
     with pytest.raises(LatdirError, match="bent has no noise maps"):
         NoiseMaps(bent())
     with pytest.raises(LatdirError, match=r"runs no layer 'relu\.9'"):
@@ -216,3 +232,81 @@ def test_offsets_fit_what_no_code_makes():
     solver = find_recipe("layer_residuals", steps=300, rate=0.05, features=1e-4)
     joint = invert(world, image, solver=solver, start=start, restarts=0)
     assert float(joint.psnr) > float(alone.psnr) + 10
+
+
+def test_paddings_are_what_convolutions_read_around_their_inputs():
+    """Beside the layers written out: modulation, then numbers of the image in place of zeros."""
+    inner = small_stylegan2()
+    world = Paddings(inner, count=2)
+    codes = inner.sample(2, seed=1, space="w+")
+    plain = world.around(codes)
+    torch.testing.assert_close(
+        world.synthesize(plain), inner.synthesize(codes, "w+"), rtol=0, atol=1e-5
+    )
+    rng = torch.Generator().manual_seed(0)
+    parts = {n: torch.randn(2, *s, generator=rng) for n, s in world.shapes.items()}
+    parts["code"] = codes
+    net, borders = inner.network, {"b4.conv1": "padding.0", "b8.conv1": "padding.1"}
+
+    class Slow(PlainSynthesis):
+        def modulated(self, x, name):
+            made, demodulation = super().modulated(x, name)
+            if name in borders:
+                s, side = self.styles[name][:, :, None, None], x.shape[-1] + 2
+                wider, numbers = torch.zeros(2, x.shape[1], side, side), iter(range(4 * side - 4))
+                for i in range(side):
+                    for j in range(side):
+                        if i in (0, side - 1) or j in (0, side - 1):
+                            wider[:, :, i, j] = parts[borders[name]][:, :, next(numbers)]
+                        else:
+                            wider[:, :, i, j] = x[:, :, i - 1, j - 1] * s[:, :, 0, 0]
+                made = torch.nn.functional.conv2d(wider, net.layer(name).weight)
+            return made, demodulation
+
+    styles = {
+        name: net.affine(i)(codes[:, slot])
+        for i, (name, slot) in enumerate(zip(net.style_names, net.style_slots, strict=True))
+    }
+    joint = world.joined(parts)
+    with torch.no_grad():
+        expected = Slow(net, styles, noise="const").blocks(net.const + parts["const"])[1]
+        torch.testing.assert_close(world.synthesize(joint), expected, rtol=0, atol=1e-5)
+    moved = inner.sample(2, seed=2, space="w+")
+    after = world.parts(world.edited(joint, moved))
+    assert torch.equal(after["code"], moved)
+    assert torch.equal(after["padding.1"], parts["padding.1"])
+
+
+def test_paddings_fit_images_that_no_code_makes():
+    inner = small_stylegan2()
+    world = Paddings(inner, count=3, space="w")
+    code = inner.sample(1, seed=3, space="w")
+    truth = world.parts(world.around(code))
+    rng = torch.Generator().manual_seed(0)
+    for name in truth:
+        if name.startswith("padding"):
+            truth[name] = torch.randn(truth[name].shape, generator=rng)
+    image = world.synthesize(world.joined(truth)).detach()
+    solver = find_solver("lbfgs", steps=40)
+    alone = invert(inner, image, space="w", solver=solver, start=code, restarts=0)
+    joint = invert(world, image, solver=solver, start=world.around(code), restarts=0)
+    assert float(joint.psnr) > float(alone.psnr) + 10
+
+
+@pytest.mark.slow
+def test_shifted_faces_fit_better_with_paddings_and_features():
+    inner = load_generator("styleface64")
+    images = inner.synthesize(inner.sample(2, seed=7, space="w"), "w").detach().clamp(-1, 1)
+    images = torch.nn.functional.pad(images, (8, 0, 0, 0), mode="reflect")[:, :, :, :64]
+    quiet = Rendering(progress=False)
+
+    def fitted(world, start, steps):
+        solver = find_solver("lbfgs", steps=steps)
+        return invert(world, images, solver=solver, start=start, restarts=0, rendering=quiet)
+
+    short = invert(inner, images, space="w+", solver=find_solver("lbfgs", steps=30), restarts=0,
+                   start="mean", rendering=quiet)  # fmt: skip
+    longer = invert(inner, images, space="w+", solver=find_solver("lbfgs", steps=60), restarts=0,
+                    start=short.codes, rendering=quiet)  # fmt: skip
+    for world, more in ((Paddings(inner), 0.3), (FeatureOffsets(inner, layer="leaky_relu.4"), 5)):
+        assert (fitted(world, world.around(short.codes), 60).psnr > longer.psnr + more).all()
