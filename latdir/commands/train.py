@@ -63,7 +63,7 @@ def encoder(
     out: Annotated[Path, typer.Option(help="safetensors file of the encoder.")],
     generator: GeneratorName = "digiface64",
     recipe: Annotated[
-        str, typer.Option(help="compact, psp, e4e, restyle, wei, idinvert or icgan.")
+        str, typer.Option(help="compact, psp, e4e, restyle, wei, idinvert, ghfeat or icgan.")
     ] = "compact",
     space: Annotated[
         str | None, typer.Option(help="Space of the codes; by default w where there is one.")

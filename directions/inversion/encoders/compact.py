@@ -45,6 +45,8 @@ class CompactConfig:
         pairs: Whether it reads pairs of images.
         deltas: Whether the first style is the code of every layer and the others are offsets.
         stages: Networks that predict one after another, each looking at what the last made.
+        parts: Sizes of the parts of a code of one axis that have heads of their own, as the
+            styles of s; none for one head.
     """
 
     side: int
@@ -54,6 +56,7 @@ class CompactConfig:
     pairs: bool = False
     deltas: bool = False
     stages: int = 1
+    parts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         halvings = math.log2(self.side / LAST)
@@ -64,6 +67,8 @@ class CompactConfig:
             )
         if len(self.code) not in (1, 2):
             raise LatdirError(f"codes have one axis, or layers before it, not {list(self.code)}")
+        if self.parts and (sum(self.parts),) != self.code:
+            raise LatdirError(f"parts of {sum(self.parts)} numbers are no code of {self.code}")
 
     @classmethod
     def of(
@@ -79,7 +84,10 @@ class CompactConfig:
         side = min(64, max(8, 2 ** round(math.log2(generator.image_shape[-1]))))
         count = round(math.log2(side / LAST))
         widths = tuple(min(most, width * 2**i) for i in range(count))
-        return cls(side, tuple(generator.space(space).shape), widths)
+        target = generator.space(space)
+        layers = target.layers if len(target.shape) == 1 else ()
+        parts = tuple(stop - start for start, stop in layers)
+        return cls(side, tuple(target.shape), widths, parts=parts if len(parts) > 1 else ())
 
 
 class Trunk(nn.Module):
@@ -130,7 +138,8 @@ class CompactEncoder(Trunk):
 
     Attributes:
         config: As given.
-        axes: `[k, d]`, of the prior, each as long as the standard deviation along it.
+        axes: `[k, d]`, of the prior, each as long as the standard deviation along it; of codes
+            in parts `[1, d]`, the coordinates' deviations.
         joined: Layers after the first whose offsets count, of a network with `deltas`; all but
             in training.
 
@@ -154,13 +163,14 @@ class CompactEncoder(Trunk):
         super().__init__(channels, widths, blocks=config.blocks, level=level, contrast=contrast)
         self.config = config
         self.register_buffer("axes", axes)
-        self.layers = 1 if len(config.code) == 1 else config.code[0]
+        self.layers = len(config.parts) or (1 if len(config.code) == 1 else config.code[0])
+        sizes = config.parts or (len(axes),) * self.layers
         if self.layers == 1:
             self.heads = nn.ModuleList([_Head(widths[-1], widths[-1], len(axes))])
         else:
             self.heads = nn.ModuleList(
-                _Head(widths[-1 - min(_level(i), len(widths) - 1)], NARROW, len(axes))
-                for i in range(self.layers)
+                _Head(widths[-1 - min(_level(i), len(widths) - 1)], NARROW, size)
+                for i, size in enumerate(sizes)
             )
         self.joined = self.layers - 1
 
@@ -180,6 +190,8 @@ class CompactEncoder(Trunk):
             kept = [0.0 if i > self.joined else 1.0 for i in range(1, self.layers)]
             made[1:] = [made[0] + k * part for k, part in zip(kept, made[1:], strict=True)]
         # In the dtype of the axes: codes are not rounded to bfloat16.
+        if self.config.parts:
+            return torch.cat(made, 1).to(self.axes) * self.axes[0]
         offsets: Tensor = torch.stack(made, 1).to(self.axes) @ self.axes
         return offsets.reshape(len(images), *self.shape)
 
@@ -240,6 +252,8 @@ class _Head(nn.Module):
 def principal_axes(generator: Generator, space: str) -> Float[Tensor, "k d"]:
     """Axes of the prior of one layer's codes, each as long as the standard deviation along it.
 
+    Of codes of one axis in layers, such as s, one row: the coordinates' deviations.
+
     Example:
         >>> from directions.planted.world import planted
         >>> principal_axes(planted(dim=8), "z").norm(dim=1)
@@ -247,6 +261,9 @@ def principal_axes(generator: Generator, space: str) -> Float[Tensor, "k d"]:
     """
     one = space.removesuffix("+")
     prior = generator.prior(one if one in generator.spaces else space)
+    whole = generator.space(space)
+    if len(whole.shape) == 1 and len(whole.layers) > 1:
+        return prior.deviations[None].float()
     values, vectors = torch.linalg.eigh(prior.covariance.double())
     spread = values.clamp_min(0).sqrt()
     kept = spread > FLOOR * spread.max()

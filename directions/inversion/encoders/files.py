@@ -75,6 +75,7 @@ def save_encoder(encoder: Encoder, path: str | PathLike[str]) -> None:
             "pairs": config.pairs,
             "deltas": config.deltas,
             "stages": config.stages,
+            "parts": list(config.parts),
         },
     }
     write_tensors(path, tensors, manifest, format=FORMAT)
@@ -142,12 +143,13 @@ def read_encoder(path: str | PathLike[str], generator: Generator | None) -> Enco
 
 def _config(values: Mapping[str, Any]) -> CompactConfig:
     numbers = (values["side"], values["blocks"], values["stages"])
-    sizes = [*numbers, *values["code"], *values["widths"]]
+    parts = tuple(values.get("parts", ()))
+    sizes = [*numbers, *values["code"], *values["widths"], *parts]
     if any(type(n) is not int or not 0 < n <= MOST for n in sizes):
         raise ValueError("'config'")
     code, widths = tuple(values["code"]), tuple(values["widths"])
     flags = bool(values["pairs"]), bool(values["deltas"])
-    return CompactConfig(numbers[0], code, widths, numbers[1], *flags, numbers[2])
+    return CompactConfig(numbers[0], code, widths, numbers[1], *flags, numbers[2], parts)
 
 
 @cache

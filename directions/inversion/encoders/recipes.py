@@ -11,6 +11,8 @@ identity, VGG16) are those given to `train_encoder`, or none. Steps and rates ar
   code makes.
 - `wei`: Wei et al. 2022 (E2Style), arXiv:2104.07661: three networks, trained one after another.
 - `idinvert`: Zhu et al. 2020, arXiv:2004.00049: a critic of images; made for real images.
+- `ghfeat`: Xu et al. 2021, arXiv:2007.10379: the styles of each layer, from maps of several sizes;
+  a critic of images; made for real images. Its codes are features of images: see `Encoder.encode`.
 - `icgan`: Perarnau et al. 2016, arXiv:1611.06355: codes of generated images, nothing else.
 """
 
@@ -51,6 +53,8 @@ class EncoderRecipe:
         image_critic: Of what a critic says that tells images of codes from the images.
         passes: How often the network looks, each time at what the last code makes.
         stages: Networks that predict one after another.
+        spaces: Of the codes where none is named, the first that the generator has; by default
+            w+ of recipes with offsets, else w or z.
     """
 
     pixels: float = 1.0
@@ -64,6 +68,7 @@ class EncoderRecipe:
     image_critic: float = 0.0
     passes: int = 1
     stages: int = 1
+    spaces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         parts = ("pixels", "features", "shown", "codes", "norm", "offsets")
@@ -99,7 +104,8 @@ ENCODER_RECIPES: Mapping[str, EncoderRecipe] = {
     "restyle": EncoderRecipe(features=0.8, passes=5),
     "wei": EncoderRecipe(features=0.8, stages=3),
     "idinvert": EncoderRecipe(features=5e-5, image_critic=0.08),
-    "icgan": EncoderRecipe(pixels=0.0, codes=1.0),
+    "ghfeat": EncoderRecipe(features=5e-5, image_critic=0.1, spaces=("s", "w+", "z")),
+    "icgan": EncoderRecipe(pixels=0.0, codes=1.0, spaces=("z",)),
 }
 
 

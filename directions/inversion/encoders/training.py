@@ -73,8 +73,8 @@ def train_encoder(
         generator: Differentiable, unless the recipe compares codes alone.
         recipe: A name of `ENCODER_RECIPES` or a set of parts of one's own.
         schedule: How long, and in what steps.
-        space: Of the codes; by default w+ for recipes with offsets, w otherwise, where the
-            generator has it, else its first.
+        space: Of the codes; by default the recipe's, or w+ for those with offsets, else w, where
+            the generator has it, else its first.
         images: `[n, 3, H, W]` in [-1, 1], real images of the generator's size, which make up half
             of each batch; codes are compared on generated ones only.
         features: Whose squared distance the recipe weighs, such as `lpips_features()`.
@@ -99,7 +99,7 @@ def train_encoder(
     """
     parts = find_encoder_recipe(recipe)
     check_seed(seed, 0, 0)
-    preferred = ("w+", "w") if parts.offsets else ("w", "z")
+    preferred = parts.spaces or (("w+", "w") if parts.offsets else ("w", "z"))
     where = generator.space(space or generator.default_space(*preferred)).name
     if parts.offsets and len(generator.space(where).shape) != 2:
         raise LatdirError(

@@ -18,6 +18,7 @@ from directions.inversion.encoders import (
     Encoder,
     EncoderRecipe,
     TrainingSchedule,
+    find_encoder_recipe,
     load_encoder,
     save_encoder,
     train_encoder,
@@ -242,3 +243,57 @@ def test_wrong_settings_are_refused(styled: Generator) -> None:
     network = CompactEncoder(CompactConfig(8, (5,), (4,)), torch.eye(5))
     with pytest.raises(SpaceError, match=r"shape \[5\], but those of linear's z have \[6\]"):
         Encoder(network, world, space="z", mean=torch.zeros(5), size=8, name="other")
+
+
+def test_ghfeat_and_icgan_cost_what_their_papers_say(styled: Generator) -> None:
+    """GH-Feat: pixels, 5e-5 of features, 0.1 of a critic, on styles; IcGAN: z alone."""
+
+    def features(x: Tensor) -> Tensor:
+        return 100 * functional.avg_pool2d(x, 4).flatten(1)
+
+    made = learner(styled, find_encoder_recipe("ghfeat"), space="s", features=features)
+    codes, images = made.drawn(0)
+    found = styled.sample(4, seed=8, space="s").requires_grad_()
+    shown = styled.synthesize(found, "s")
+    critic = made.image_critic
+    small = functional.interpolate(shown, 8) if shown.shape[-1] != 8 else shown
+    soft, off = functional.softplus, (features(shown) - features(images)).square().sum(1).mean()
+    own = soft(critic(small)).mean() + soft(-critic(images)).mean()
+    expected = (shown - images).square().mean() + 5e-5 * off + 0.1 * soft(-critic(small)).mean()
+    # Not a step of R1, whose turn is every sixteenth.
+    got = made._cost(codes, images, found, shown, 1)
+    torch.testing.assert_close(got, expected + own)
+    made = learner(styled, find_encoder_recipe("icgan"), space="z")
+    codes, images = made.drawn(0)
+    found = codes + torch.randn(codes.shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        made._cost(codes, images, found, None, 1), (found - codes).square().mean()
+    )
+
+
+def test_styles_are_read_layer_by_layer_and_serve_as_features(
+    styled: Generator, tmp_path: Path
+) -> None:
+    with progress_bars(False):
+        made = train_encoder(styled, recipe="ghfeat", schedule=SHORT)
+    encoder = made.encoder
+    assert encoder.space == "s"
+    assert isinstance(encoder.network, CompactEncoder)
+    assert encoder.network.config.parts == styled.network.style_sizes  # type: ignore[attr-defined]
+    images = styled.synthesize(styled.sample(3, seed=5)).detach().clamp(-1, 1)
+    codes = encoder.encode(images)
+    assert codes.shape == (3, *styled.space("s").shape)
+    # Each part of the code is of a head of its own, in units of the coordinates' deviations.
+    whole = encoder.network(images)
+    with torch.no_grad():
+        encoder.network.heads[2].linear.bias.add_(1.0)  # type: ignore[union-attr,operator]
+    moved = encoder.network(images) - whole
+    start, stop = styled.space("s").layers[2]
+    torch.testing.assert_close(
+        moved[:, start:stop], styled.prior("s").deviations[start:stop].expand(3, -1)
+    )
+    assert not moved[:, :start].any()
+    assert not moved[:, stop:].any()
+    save_encoder(encoder, tmp_path / "styles.safetensors")
+    again = load_encoder(tmp_path / "styles.safetensors", generator=styled)
+    torch.testing.assert_close(again.encode(images), encoder.encode(images), rtol=0, atol=1e-2)
