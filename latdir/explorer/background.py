@@ -8,8 +8,8 @@ from typing import Any
 
 from directions.classifiers.base import Classifier
 from latdir.explorer.jobs import Answer, Job, guarded
-from latdir.explorer.locks import CLOSE, MEASURING, Effects, Locks, settled, unheld
-from latdir.explorer.measuring import Scored, as_rows, measured_effects, scored
+from latdir.explorer.locks import CLOSE, MEASURING, Locks, settled, unheld
+from latdir.explorer.measuring import Effects, Scored, as_rows, measured_effects, scored
 from latdir.explorer.pictures import Studio
 from latdir.explorer.state import State
 

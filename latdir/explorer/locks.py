@@ -11,11 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier
@@ -24,13 +21,13 @@ from directions.editing.response import Response
 from directions.editing.search import search
 from directions.errors import LatdirError
 from directions.scoring.rendering import Rendering
+from latdir.explorer.measuring import Effects, Measured
 from latdir.explorer.pictures import Studio
 from latdir.explorer.sliders import Slider
 from latdir.explorer.state import State
 
 __all__ = [
-    "CLOSE", "MEASURING", "Effects", "Held", "Locks", "Measured", "check_locks", "hold", "settled",
-    "unheld",
+    "CLOSE", "MEASURING", "Held", "Locks", "check_locks", "hold", "settled", "unheld",
 ]  # fmt: skip
 
 # Drift of a locked attribute that is left, and that is reported, in standard deviations.
@@ -39,34 +36,6 @@ CLOSE, FAR = 0.07, 0.1
 MOST_USED = 24
 DIGITS = 3
 MEASURING = "Measuring what the directions do"
-
-
-@dataclass(frozen=True)
-class Effects:
-    """Measured effects of some directions on the attributes of a classifier.
-
-    Attributes:
-        names: The attributes.
-        std: Standard deviation of each.
-        rows: For each direction by name, `[a]` changes per sigma in standard deviations.
-        logits: The same as log-odds where an attribute is a probability, in its own unit.
-    """
-
-    names: tuple[str, ...] = ()
-    std: Mapping[str, float] = field(default_factory=dict)
-    rows: Mapping[str, Float[Tensor, "a"]] = field(default_factory=dict)
-    logits: Mapping[str, Float[Tensor, "a"]] = field(default_factory=dict)
-
-    def strongest(self, name: str) -> float:
-        """The largest change of any attribute by a direction; 0 where it was not measured."""
-        row = self.rows.get(name)
-        return 0.0 if row is None else float(row.abs().max())
-
-    def __or__(self, other: Effects) -> Effects:
-        """Effects of the directions of both."""
-        return Effects(
-            other.names, other.std, {**self.rows, **other.rows}, {**self.logits, **other.logits}
-        )
 
 
 @dataclass(frozen=True)
@@ -147,25 +116,6 @@ def check_locks(locks: Sequence[str], names: Sequence[str]) -> None:
         if name not in names:
             scored = f"it scores {', '.join(names)}" if names else "start with --classifier faces"
             raise LatdirError(f"no classifier here scores {name!r}: {scored}")
-
-
-@dataclass
-class Measured:
-    """What was measured so far, by any session of the same models."""
-
-    effects: Effects = field(default_factory=Effects)
-    _lock: Lock = field(default_factory=Lock)
-
-    def add(self, effects: Effects) -> None:
-        """Take effects of more directions, from any thread."""
-        with self._lock:
-            self.effects = self.effects | effects
-
-    def but(self, name: str) -> Measured:
-        """A copy without a direction, which another of its name takes the place of."""
-        effects = self.effects
-        kept = [{k: v for k, v in m.items() if k != name} for m in (effects.rows, effects.logits)]
-        return Measured(Effects(effects.names, effects.std, *kept))
 
 
 @dataclass

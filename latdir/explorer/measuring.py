@@ -2,24 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import torch
+from jaxtyping import Float
 
 from analysis import measure_effects
 from directions.bank import DirectionBank
 from directions.classifiers.base import Classifier, check_finite
 from directions.generators.base import Generator
 from directions.scoring.rendering import Rendering
-from latdir.explorer.locks import Effects
 from latdir.explorer.pictures import Studio
 from latdir.explorer.state import State
 
-__all__ = ["Scored", "as_rows", "measured_effects", "scored"]
+__all__ = ["Effects", "Measured", "Scored", "as_rows", "measured_effects", "scored"]
 
 CODES = 64
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Measured effects of some directions on the attributes of a classifier.
+
+    Attributes:
+        names: The attributes.
+        std: Standard deviation of each.
+        rows: For each direction by name, `[a]` changes per sigma in standard deviations.
+        logits: The same as log-odds where an attribute is a probability, in its own unit.
+    """
+
+    names: tuple[str, ...] = ()
+    std: Mapping[str, float] = field(default_factory=dict)
+    rows: Mapping[str, Float[Tensor, "a"]] = field(default_factory=dict)
+    logits: Mapping[str, Float[Tensor, "a"]] = field(default_factory=dict)
+
+    def strongest(self, name: str) -> float:
+        """The largest change of any attribute by a direction; 0 where it was not measured."""
+        row = self.rows.get(name)
+        return 0.0 if row is None else float(row.abs().max())
+
+    def __or__(self, other: Effects) -> Effects:
+        """Effects of the directions of both."""
+        return Effects(
+            other.names, other.std, {**self.rows, **other.rows}, {**self.logits, **other.logits}
+        )
+
+
+@dataclass
+class Measured:
+    """What was measured so far, by any session of the same models."""
+
+    effects: Effects = field(default_factory=Effects)
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, effects: Effects) -> None:
+        """Take effects of more directions, from any thread."""
+        with self._lock:
+            self.effects = self.effects | effects
+
+    def but(self, name: str) -> Measured:
+        """A copy without a direction, which another of its name takes the place of."""
+        effects = self.effects
+        kept = [{k: v for k, v in m.items() if k != name} for m in (effects.rows, effects.logits)]
+        return Measured(Effects(effects.names, effects.std, *kept))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from latdir.explorer import export, messages
 from latdir.explorer.background import Background
 from latdir.explorer.history import History, Shelf
 from latdir.explorer.jobs import Answer, Job, failed, guarded
-from latdir.explorer.locks import Locks, Measured, check_locks
+from latdir.explorer.locks import Locks, check_locks
+from latdir.explorer.measuring import Measured
 from latdir.explorer.photos import Found, inverted
 from latdir.explorer.pictures import Studio, encoded
 from latdir.explorer.sliders import find, sliders_of
