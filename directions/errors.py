@@ -103,12 +103,15 @@ def described(value: object) -> str:
     Example:
         >>> described("faces"), described(3.5), described([1]), described(LatdirError)
         ("'faces'", '3.5', 'a list', 'the class LatdirError')
+        >>> described(LatdirError("wrong")), described(OSError())
+        ('a LatdirError', 'an OSError')
     """
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if value is None or isinstance(value, str | int | float):
         return f"{value!r:.60}"
-    return f"a {type(value).__name__}"
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'AEIOaeio' else 'a'} {kind}"
 
 
 def whole_number(value: Any, name: str, *, least: int | None = None) -> int:
