@@ -47,6 +47,8 @@ def test_every_method_has_a_page_with_an_example(name: str) -> None:
     settings = {setting.name: setting for setting in describe(name).settings}
     assert {k.arg for k in made[0].keywords} <= set(settings)
     assert [s for s in settings if f"``{s}``" not in text] == []
+    # Codes of a space of weights are not those that the example draws.
+    assert ('bank, space="z")' in text) == name.startswith("weight_")
 
 
 def test_every_measure_column_and_public_name_is_on_a_page() -> None:
