@@ -27,7 +27,7 @@ __all__ = ["BUILT_IN", "built_in_encoder", "read_encoder", "save_encoder"]
 
 FORMAT = FileFormat("latdir.encoder", "encoder", CheckpointError)
 # Generators with a built-in encoder, and the space of its codes.
-BUILT_IN: Mapping[str, str] = {"digiface64": "z"}
+BUILT_IN: Mapping[str, str] = {"digiface64": "z", "styleface64": "w"}
 # Sides, widths and stages of files that are not believed.
 MOST = 4096
 
