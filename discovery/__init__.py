@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from discovery.text.clip_gradient import ClipGradient
     from discovery.text.clip_mapper import ClipMapper
     from discovery.text.clip_optimize import ClipOptimize
+    from discovery.unsupervised.feature_regression import FeatureRegression
     from discovery.unsupervised.pca import PCA
     from discovery.unsupervised.random_directions import RandomDirections
     from discovery.unsupervised.sefa import SeFa
@@ -55,7 +56,8 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS", "find_method", "Auto", "Interrupted", "sample", "Samples", "ActiveSubspace",
     "Answers", "Boundary", "ClipBoundary", "ClipGlobal", "ClipGradient", "ClipMapper",
-    "ClipOptimize", "ConditionalFlow", "ConditionalMean", "DeCurvEd", "DisCo", "GlobalBasis",
+    "ClipOptimize", "ConditionalFlow", "ConditionalMean", "DeCurvEd", "DisCo", "FeatureRegression",
+    "GlobalBasis",
     "GradCtrl", "Gradient", "HessianPenalty", "Latent2im", "LatentCLR", "Lesson", "LocalBasis",
     "LocalChannels", "OroJaR", "PCA", "PluGeN", "PotentialFlow", "RandomDirections", "Region",
     "SeFa", "StyleSpace", "Teach", "Transforms", "VoynovBabenko", "Walks", "WarpedGANSpace",

@@ -109,6 +109,13 @@ METHODS: dict[str, MethodEntry] = {
         "Without labels and without a single image: it reads the weights of a StyleGAN or "
         "PGGAN in a fraction of a second.",
     ),
+    "feature_regression": MethodEntry(
+        "discovery.unsupervised.feature_regression:FeatureRegression",
+        "directions that change features of images most, each of them few, by regression",
+        "Reduced-rank regression, Izenman 1975, with varimax, Kaiser 1958",
+        "Without labels, where names are wanted: with `features='faces'` most of its directions of "
+        "the built-in faces can be named, smiling among them. Any features of images will do.",
+    ),
     "transforms": MethodEntry(
         "discovery.steerability.transforms:Transforms",
         "shift, zoom, rotation and brightness in closed form from a layer",

@@ -23,10 +23,10 @@ PINNED = {
     """,
     "discovery": """
         ActiveSubspace Answers Boundary Lesson Teach ClipBoundary ClipGlobal ClipGradient ClipMapper
-        ClipOptimize ConditionalFlow ConditionalMean DeCurvEd DisCo GlobalBasis GradCtrl Gradient
-        HessianPenalty Latent2im LatentCLR LocalBasis LocalChannels METHODS OroJaR PCA PluGeN
-        PotentialFlow RandomDirections Region Samples SeFa StyleSpace Transforms VoynovBabenko Walks
-        WarpedGANSpace WeightContrast WeightHessian WeightSVD find_method sample
+        ClipOptimize ConditionalFlow ConditionalMean DeCurvEd DisCo FeatureRegression GlobalBasis
+        GradCtrl Gradient HessianPenalty Latent2im LatentCLR LocalBasis LocalChannels METHODS
+        OroJaR PCA PluGeN PotentialFlow RandomDirections Region Samples SeFa StyleSpace Transforms
+        VoynovBabenko Walks WarpedGANSpace WeightContrast WeightHessian WeightSVD find_method sample
     """,
     "analysis": """
         Accuracy CalibrationCurve Comparison Consistency Cost Curves DCI Effect Effects Geodesic

@@ -36,6 +36,7 @@ LINK = re.compile(r"(\]\()(?!https?:|#|<|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 # Generator and settings of each method's example, small enough for a build of a minute.
 EXAMPLES: dict[str, tuple[str, str, str]] = {
     "pca": ("styleface64", "w", "n_directions=4, n_codes=20_000"),
+    "feature_regression": ("digiface64", "z", "n_directions=4, n_codes=256"),
     "sefa": ("styleface64", "w", "n_directions=4"),
     "conditional_flow": ("digiface64", "z", "steps=100"),
     "grad_ctrl": ("digiface64", "z", "steps=100"),

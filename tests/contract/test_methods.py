@@ -72,6 +72,8 @@ CASES = {
     "teach": Case({"features": "pixels", "n_codes": 256}, cosine=None, ordered=None),
     "pca": Case({"n_directions": 5, "n_codes": 20_000}),
     "sefa": Case({"n_directions": 5, "normalize": False}),
+    # Its own tests hold it to planted directions.
+    "feature_regression": Case({"n_directions": 5, "n_codes": 256}, cosine=None, ordered="share"),
     # It needs a layer of pictures, which no planted generator has: its own tests plant one.
     "transforms": Case({"n_codes": 256, "transforms": "zoom"}, cosine=None, ordered=None),
     "walks": Case(

@@ -19,6 +19,7 @@ SETTINGS = {
     "latent2im": {"n_codes": 8, "steps": 2, "batch_size": 4},
     "active_subspace": {"n_codes": 16, "n_directions": 2},
     "pca": {"n_directions": 4, "n_codes": 4096},
+    "feature_regression": {"n_directions": 3, "n_codes": 96},
     "global_basis": {"n_directions": 3, "n_codes": 2},
     "local_basis": {"n_directions": 3},
     "region": {"region": "0,0,8,16", "n_directions": 3, "n_codes": 2},

@@ -51,6 +51,7 @@ SPECIAL = {
     "LocalChannels": {"region": "2,2,6,6"},
     "Transforms": {"transforms": "zoom", "n_codes": 112},
     "Walks": {"transforms": "red,green", "reach": 0.1, "steps": 60},
+    "FeatureRegression": {"n_codes": 24, "embed": pixel_features},
     "HessianPenalty": {"n_codes": 4},
     "OroJaR": {"n_codes": 4},
     "Latent2im": {"features": pixel_features, "discriminator": brightness},

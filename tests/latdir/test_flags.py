@@ -25,9 +25,9 @@ NO_IMAGES = {"bank convert", "bank orthonormalize", "samples import", "invert"}
 # Methods that score images without derivatives, train, or multiply large matrices; others
 # run in the precision of the weights.
 CHOOSING = {
-    "clip_boundary", "clip_global", "conditional_flow", "decurved", "disco", "grad_ctrl",
-    "latent2im", "latent_clr", "pca", "plugen", "potential_flow", "stylespace", "voynov_babenko",
-    "warped_gan_space", "weight_contrast",
+    "clip_boundary", "clip_global", "conditional_flow", "decurved", "disco", "feature_regression",
+    "grad_ctrl", "latent2im", "latent_clr", "pca", "plugen", "potential_flow", "stylespace",
+    "voynov_babenko", "warped_gan_space", "weight_contrast",
 }  # fmt: skip
 
 # What maps over codes or images, beside methods that say so themselves.
