@@ -145,7 +145,12 @@ class Job:
 
     def _quality(self, objective: Objective, solved: Solved) -> Float[Tensor, "n"]:
         finite = solved.costs.isfinite()
-        return torch.where(finite, objective.psnr(solved.codes), torch.nan)
+        if objective.features is None and not objective.prior:
+            # The cost is the mean squared difference itself.
+            found = 10 * (4 / solved.costs.clamp_min(1e-30)).log10()
+        else:
+            found = objective.psnr(solved.codes)
+        return torch.where(finite, found, torch.nan)
 
     def _above(self, limit: float, objective: Objective, solved: Solved, quality: Tensor) -> Tensor:
         """Images above a PSNR, or as near as the target or the noise asks."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,6 +17,9 @@ __all__ = ["check_differentiable", "check_features", "check_observed", "check_ra
 
 # Images outside [-1, 1] by rounding, or by networks without a bounded last layer.
 OVERSHOOT = 3.0
+
+# Spaces of generators through which a gradient flowed: asking costs as much as a step.
+_differentiable: WeakKeyDictionary[Generator, set[str]] = WeakKeyDictionary()
 
 
 def check_observed(
@@ -74,6 +79,8 @@ def check_differentiable(generator: Generator, space: str) -> None:
             f"{generator.name} draws noise of a seed by the row of a batch, so that a code alone "
             "does not make its image: load it with noise 'const' or 'none'"
         )
+    if space in _differentiable.get(generator, ()):
+        return
     leaf = generator.sample(1, seed=0, space=space).clone().requires_grad_()
     with torch.enable_grad():
         images = generator.synthesize(leaf, space)
@@ -85,6 +92,7 @@ def check_differentiable(generator: Generator, space: str) -> None:
         raise LatdirError(
             f"no gradient flows through {generator.name}: use solver='cma', which needs none"
         )
+    _differentiable.setdefault(generator, set()).add(space)
 
 
 def check_features(features: Features, images: Float[Tensor, "n c h w"]) -> None:

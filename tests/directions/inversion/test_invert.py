@@ -73,6 +73,20 @@ def test_the_optimum_is_that_of_scipy():
         assert np.abs(found.codes[i].numpy() - best.x).max() < 0.02
 
 
+def test_gradients_are_asked_for_once_a_generator():
+    world = bent()
+    codes, images = pair(world, 1)
+    calls = []
+    inner = world.synthesize
+    world.synthesize = lambda *given: calls.append(given) or inner(*given)
+    counts = []
+    for _ in range(2):
+        calls.clear()
+        invert(world, images, start=codes, solver=find_solver("lbfgs"), restarts=0)
+        counts.append(len(calls))
+    assert counts[0] == counts[1] + 1
+
+
 def test_the_result_is_rendered_again_to_the_reported_cost():
     world = bent()
     _, images = pair(world, 5)
