@@ -164,7 +164,9 @@ def fitted(
 def _fit(generator: Generator, space: str, degradation: Degradation | None, count: int) -> Fitted:
     codes = generator.sample(count + HELD_OUT, seed=INVERSION_SEED, space=space)
     render = generator.inference(space=space)
-    features, coarse = [], []
+    features: list[Tensor] = []
+    coarse: list[Tensor] = []
+    last = codes[:0]
     for part in tqdm(torch.split(codes, BATCH), desc="fit of the start", unit="batch", delay=1):
         with torch.no_grad():
             images = render(part).clone()
@@ -187,7 +189,9 @@ def _fit(generator: Generator, space: str, degradation: Degradation | None, coun
     )  # fmt: skip
 
     def error(made: Fitted) -> float:
-        found = torch.cat([render(part).clone() for part in made.predicted(last).split(BATCH)])
+        found = torch.cat(
+            [render(part).clone() for part in torch.split(made.predicted(last), BATCH)]
+        )
         seen = found if degradation is None else degradation(found)
         return float((image_features(seen) - rows[-len(last) :]).square().mean())
 

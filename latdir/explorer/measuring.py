@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from analysis import measure_effects
 from directions.bank import DirectionBank
