@@ -4,8 +4,9 @@ Read `base` first (what a way to invert is, and what comes back), then `invert`,
 spaces and starts, and `batches`, which solves, restarts and judges; `folders` keeps the results of
 many pictures. `objective` is what is minimized; `degradations`, what images may have gone through
 before; `encoders` predict codes in one pass; `solvers` holds a file for each solver, `recipes` the
-published ways, `losses` parts of costs, `unknowns` generators of which more is unknown than a
-code. Import the names from here, `invert` and `load_encoder` from `directions`.
+published ways, `losses` parts of costs, `details` what codes lose of images, `unknowns` generators
+of which more is unknown than a code. Import the names from here, `invert` and `load_encoder` from
+`directions`.
 """
 
 from directions.inversion.base import STATUSES, Inversion, Inverter, Solved

@@ -83,6 +83,8 @@ def layer_activations(
 
     def run(codes: Tensor) -> Tensor:
         seen: list[Any] = []
+        # What the first look at codes of a space computes is no operation of the network.
+        generator.check(codes, space)
 
         def keep(output: Any) -> None:
             seen.append(output)
@@ -151,6 +153,7 @@ def changed_at_layer(
         torch.Size([1, 3, 64, 64])
     """
     seen: list[bool] = []
+    generator.check(codes, space)
 
     def visit(name: str, output: Any) -> Tensor | None:
         if name != layer or seen:
@@ -201,6 +204,7 @@ def layer_names(generator: Generator, *, space: str) -> list[str]:
 
     # A count of codes that no weight or buffer is likely to have as its first length.
     codes = generator.sample(7, seed=0, space=space)
+    generator.check(codes, space)
     with torch.inference_mode(), _Operations(visit):
         generator.synthesize(codes, space)
     return [name for name, _ in _modules(generator)] + found

@@ -41,7 +41,8 @@ from directions.generators.dcgan import digiface64
 from directions.generators.stylegan import stylegan2_inference
 from directions.generators.stylegan.stylegan2_generator import styleface64
 from directions.images import resize
-from directions.inversion import FeatureOffsets, Frames, NoiseMaps, SeveralCodes
+from directions.inversion import FeatureOffsets, Frames, NoiseMaps, Paddings, SeveralCodes
+from directions.inversion.details import DetailConfig, Details, network_of
 from directions.inversion.encoders import Encoder, EncoderConfig
 from directions.inversion.hypernetworks import Hypernetwork
 from directions.paths import (
@@ -135,6 +136,7 @@ OWN = {
     **GENERATORS,
     "planted_faces": planted_faces,
     "noise_maps": lambda: NoiseMaps(small_stylegan2(), space="w"),
+    "paddings": lambda: Paddings(small_stylegan2(), count=2),
     "feature_offsets": lambda: FeatureOffsets(load_generator("digiface64"), layer="relu.1"),
     "frames": lambda: Frames(small_stylegan2(), count=3),
     "planted_weights": lambda: PlantedWeights.of(WORLD),
@@ -253,6 +255,17 @@ def test_a_hypernetwork_on_the_card(monkeypatch, tmp_path):
         assert {found.codes.device, found.images.device, found.generator(0).device} == {CARD}
         made = found.images.cpu()
     torch.testing.assert_close(made, here.predict(images).images, rtol=1e-4, atol=1e-3)
+
+
+def test_details_on_the_card(monkeypatch, tmp_path):
+    network = network_of(DetailConfig("feature_editor", 8, (8, 4), 4))
+    here = Details(network, hypernetwork(tmp_path).encoder, layer="relu.0", name="mine")
+    images = torch.zeros(1, 3, 8, 8)
+    with pretended_card(monkeypatch):
+        made = here.to("cuda").render(images)
+        assert made.device == CARD
+        made = made.cpu()
+    torch.testing.assert_close(made, here.render(images), rtol=1e-4, atol=1e-3)
 
 
 def path(kind: str, generator, bank):
@@ -498,7 +511,7 @@ def test_every_model_and_method_is_covered():
     made = [*OWN.values(), *CLASSIFIERS.values()]
     covered = {type(make()) for make in made}
     covered |= {type(path(kind, WORLD, true_bank())) for kind in KINDS}
-    covered |= {type(load_clip()), PlantedClip, Encoder, Hypernetwork}
+    covered |= {type(load_clip()), PlantedClip, Encoder, Hypernetwork, Details}
     concrete = {kind for kind in every_kind(Movable) if not inspect.isabstract(kind)}
     assert concrete - covered == set()
     assert len(concrete) >= 22
