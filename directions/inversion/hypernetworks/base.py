@@ -11,6 +11,7 @@ from torch import Tensor
 
 from directions.arguments import checked
 from directions.devices import Movable
+from directions.errors import whole_number
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.generators.deltas import Deltas, changed
@@ -107,16 +108,17 @@ class Hypernetwork(Movable):
             Codes, deltas and images, in float32, without a graph.
 
         Raises:
-            LatdirError: Images of another size or range.
+            LatdirError: Images of another size or range, or no passes.
         """
         generator, space = self.generator, self.encoder.space
+        looks = self.passes if passes is None else whole_number(passes, "passes", least=1)
         seen = check_observed(generator, images, None)
         record = {"hypernetwork": self.name, "weights": self.fingerprint, "space": space}
         codes, deltas, made = [], [], []
         for part in torch.split(seen, BATCH):
             with torch.no_grad():
                 found = self.encoder.predicted(part)
-                changes = self.changes(part, found, self.passes if passes is None else passes)
+                changes = self.changes(part, found, looks)
                 kept = {k: {p: t.half() for p, t in c.items()} for k, c in changes.items()}
                 made.append(images_of(generator, found, space, kept))
             codes.append(found)
@@ -129,12 +131,12 @@ class Hypernetwork(Movable):
     def changes(self, images: Tensor, codes: Tensor, passes: int) -> Changes:
         """Changes of weights for images and their codes, after some passes."""
         generator, space = self.generator, self.encoder.space
-        made, total = generator.synthesize(codes, space).float(), None
-        for look in range(passes):
-            if look:
-                made = images_of(generator, codes, space, total)
-            total = added(total, self.network(paired(images, made, self.network.config.side)))
-        return total or {}
+        made, side = generator.synthesize(codes, space).float(), self.network.config.side
+        total: Changes = self.network(paired(images, made, side))
+        for _ in range(1, passes):
+            made = images_of(generator, codes, space, total)
+            total = added(total, self.network(paired(images, made, side)))
+        return total
 
 
 def paired(images: Tensor, made: Tensor, side: int) -> Float[Tensor, "n 6 s s"]:

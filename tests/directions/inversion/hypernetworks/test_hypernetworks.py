@@ -246,5 +246,9 @@ def test_wrong_settings_are_refused() -> None:
         train_hypernetwork(encoder, recipe=pixels, features=torch.flatten)
     with pytest.raises(LatdirError, match=r"features= returned \[2\] of 2 images: it takes"):
         train_hypernetwork(encoder, features=lambda images: images.mean((1, 2, 3)))
+    with pytest.raises(LatdirError, match="passes"):
+        Hypernetwork(random_network(dcgan()), encoder, name="h").predict(
+            images_by(dcgan()), passes=0
+        )
     with pytest.raises(LatdirError, match=r"images for tiny are \[n, 3, 8, 8\]"):
         Hypernetwork(random_network(dcgan()), encoder, name="h").predict(torch.zeros(1, 3, 9, 9))
