@@ -73,7 +73,8 @@ def classes(w: SimpleNamespace) -> dict[str, dict[str, dict]]:
                     "left_out": torch.zeros(3, dtype=torch.bool)},
             "Distinguishability": {
                 "directions": NAMES, "accuracy": 0.9, "low": 0.8, "high": 1.0, "random": 0.5,
-                "random_low": 0.4, "random_high": 0.6, "chance": 0.25, "confusion": n(3, 3),
+                "random_low": 0.4, "random_high": 0.6, "chance": 0.25, "half": 0.85,
+                "random_half": 0.45, "confusion": n(3, 3),
                 "moves": 9,
             },
             "EqualEffect": {"change": 1.0, "amounts": (0.5, 1.0), "level": 0.9},
