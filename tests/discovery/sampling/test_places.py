@@ -122,14 +122,12 @@ def taken(query: str, name: str) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["Local()", "Processes(2)"], ids=["local", "pool"])
-def test_a_server_holds_the_files_of_a_folder_whatever_is_killed(
-    executor: str, server: str, tmp_path: Path
+def test_a_server_holds_the_files_of_a_folder_though_the_driver_is_killed(
+    server: str, tmp_path: Path
 ) -> None:
     script, count = tmp_path / "run.py", 20_000
-    script.write_text(RUN.format(root=str(ROOT), executor=executor))
-    name = executor.partition("(")[0]
-    there = address(server, name)
+    script.write_text(RUN.format(root=str(ROOT), executor="Local()"))
+    there = address(server, "killed")
 
     def rows() -> int:
         try:
@@ -137,10 +135,10 @@ def test_a_server_holds_the_files_of_a_folder_whatever_is_killed(
         except LatdirError:
             return 0
 
-    killed_often(script, there, count, rows=rows, workers=executor != "Local()")
+    killed_often(script, there, count, rows=rows, workers=False)
     fill(tmp_path / "whole", Local(), count)
     whole = {p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir() if p.name != ".lock"}
-    assert taken(server, name) == whole
+    assert taken(server, "killed") == whole
 
 
 @pytest.mark.slow
