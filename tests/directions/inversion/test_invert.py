@@ -167,7 +167,9 @@ def test_the_mean_of_the_built_in_generator_is_moved_off():
 
 
 def test_a_folder_keeps_the_fit(tmp_path, monkeypatch):
-    world = linear()
+    world = bent()  # with kernels
+    assert fitted(world, space="z", count=100).dual.numel()
+    monkeypatch.setattr(fitted_module, "_memory", OrderedDict())
     _, images = pair(world, 2)
     first = invert(world, images, start=Ridge(count=100, folder=tmp_path))
     [file] = tmp_path.iterdir()
