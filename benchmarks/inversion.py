@@ -11,8 +11,9 @@ ends early goes on, and peers by their name.
 Peers, each on its own images one after another, as their code does it: the StyleGAN2-ADA projector
 (w-noise, learning rates and 1,000 steps as published; its loss on pixels, since LPIPS needs a
 download), Adam with the same schedule, and SciPy's L-BFGS-B. For each peer, ours is asked for the
-PSNR that the peer reached: CPU seconds at equal quality, one thread. The fit of the start is timed
-apart: it is made once for a generator.
+PSNR that the peer reached: CPU seconds at equal quality, one thread. It starts from the built-in
+encoder, or with `--start ridge` from the regression; what is loaded or fitted once for a generator
+is timed apart.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from directions import invert, load_generator
 from directions.generators.base import Generator
-from directions.inversion import Hybrid, Ridge, fitted, psnr
+from directions.inversion import Hybrid, Inversion, Ridge, psnr
 from directions.inversion.solvers.adam import schedule
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED, NAMING_SEED
@@ -104,18 +105,22 @@ def main() -> None:
     parser.add_argument("--success", type=int, default=0, help="images for the fraction ≥ target")
     parser.add_argument("--target", type=float, default=100.0, help="of these, in decibels")
     parser.add_argument("--only-success", action="store_true")
-    parser.add_argument("--fit", type=Path, help="folder that keeps the fit of the start")
+    parser.add_argument("--start", default="default", choices=["default", "ridge"])
+    parser.add_argument("--fit", type=Path, help="folder that keeps the fit of the regression")
     options = parser.parse_args()
     torch.set_num_threads(1)
     generator = load_generator(options.generator)
     space = options.space or generator.default_space("w")
     begun = clock()
-    fitted(generator, space=space, metric=True, folder=options.fit)
-    print(f"fit of the start, once for a generator: {clock() - begun:.1f} s")
+    options.begin = Ridge(folder=options.fit) if options.start == "ridge" else None
+    invert(
+        generator, generator.synthesize(generator.sample(1, seed=7, space=space), space),
+        space=space, start=options.begin, restarts=0, rendering=QUIET,
+    )  # fmt: skip
+    print(f"the first inversion of a generator, with what is fitted once: {clock() - begun:.1f} s")
     store = RESULTS / f"inversion-{options.generator}-{space.replace('+', '-plus')}.json"
     if options.success:
-        start = Ridge(folder=options.fit)
-        success(generator, space, options.success, store, start, options.target)
+        success(generator, space, options.success, store, options.begin, options.target)
     if options.only_success:
         return
     codes = generator.sample(max(options.images, options.batch), seed=HELD_OUT_SEED, space=space)
@@ -139,9 +144,11 @@ def main() -> None:
             with torch.no_grad():
                 reached.append(float(psnr(generator.synthesize(code, space), image)))
         level = statistics.median(reached)
-        alone, batched, ours = beside(generator, space, images, level, options)
+        alone, batched, found = beside(generator, space, images, level, options)
+        ours = found.psnr.tolist()
         row = {
-            "images": options.images, "batch": options.batch, "threads": 1,
+            "start": found.record["start"], "threads": 1,
+            "images": options.images, "batch": options.batch,
             "peer_psnr": reached, "peer_seconds": times, "seconds": alone,
             "batched_seconds": batched, "psnr": ours,
         }  # fmt: skip
@@ -157,10 +164,10 @@ def main() -> None:
 
 def beside(
     generator: Generator, space: str, images: Tensor, level: float, options: argparse.Namespace
-) -> tuple[list[float], float, list[float]]:
-    """Seconds of each image alone, seconds an image of a batch, and its PSNRs, to that PSNR."""
+) -> tuple[list[float], float, Inversion]:
+    """Seconds of each image alone, seconds an image of a batch, and that batch, to that PSNR."""
     settings = {
-        "space": space, "solver": Hybrid(target=level), "start": Ridge(folder=options.fit),
+        "space": space, "solver": Hybrid(target=level), "start": options.begin,
         "rendering": QUIET,
     }  # fmt: skip
     alone = []
@@ -170,11 +177,11 @@ def beside(
         alone.append(clock() - begun)
     begun = clock()
     found = invert(generator, images[: options.batch], **settings)
-    return alone, (clock() - begun) / options.batch, found.psnr.tolist()
+    return alone, (clock() - begun) / options.batch, found
 
 
 def success(
-    generator: Generator, space: str, count: int, store: Path, start: Ridge, target: float
+    generator: Generator, space: str, count: int, store: Path, start: Ridge | None, target: float
 ) -> None:
     """The fraction of held-out codes that are inverted to a PSNR, and the error of their codes."""
     columns: dict[str, list[Any]] = {"psnr": [], "error": [], "seconds": [], "starts": []}

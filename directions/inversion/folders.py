@@ -28,11 +28,12 @@ from directions.generators.base import Generator, check_generator
 from directions.images.photographs import SUFFIXES, open_images
 from directions.inversion.base import Inversion, Inverter
 from directions.inversion.batches import BATCH
+from directions.inversion.encoders.base import Encoder
 from directions.inversion.fitted import fitted
-from directions.inversion.invert import described_run, invert
+from directions.inversion.invert import chosen_start, described_run, invert
 from directions.inversion.objective import Degradation
 from directions.inversion.solvers import find_solver
-from directions.inversion.starts import Given, Ridge, Start, find_start
+from directions.inversion.starts import Given, Ridge, Start
 from directions.progress import tqdm
 from directions.scoring.rendering import Rendering
 from directions.storage.atomic import made_folder
@@ -60,7 +61,7 @@ def invert_folder(
     *,
     space: str | None = None,
     solver: str | Inverter = "auto",
-    start: str | Start | None = None,
+    start: str | Start | Encoder | None = None,
     degradation: Degradation | None = None,
     restarts: int = 2,
     seed: int = 0,
@@ -106,10 +107,11 @@ def invert_folder(
     """
     check_generator(generator)
     method = find_solver("hybrid" if solver == "auto" else solver)
-    name = generator.space(space or generator.default_space(*method.spaces)).name
-    chosen = find_start(method.start if start is None else start)
-    if isinstance(chosen, Given):
+    if isinstance(start, Tensor | Given):
         raise LatdirError("codes to start from belong to one batch of images: give them to invert")
+    own = (start.space,) if isinstance(start, Encoder) else method.spaces
+    name = generator.space(space or generator.default_space(*own)).name
+    chosen = chosen_start(generator, method, start, name, degradation, 0)
     folder = made_folder(out)
     if isinstance(chosen, Ridge) and chosen.folder is None:
         chosen = replace(chosen, folder=folder)

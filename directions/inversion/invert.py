@@ -24,7 +24,7 @@ from directions.inversion.typicality import Typicality
 from directions.scoring.features import Features
 from directions.scoring.rendering import Rendering
 
-__all__ = ["described_run", "invert"]
+__all__ = ["chosen_start", "described_run", "invert"]
 
 
 @checked_kinds
@@ -56,7 +56,8 @@ def invert(
             `hybrid`: L-BFGS, then Levenberg–Marquardt.
         start: `ridge` (a regression fitted once to the generator's own samples), `encoder` (the
             built-in one), `best`, `mean`, a `Start`, an `Encoder`, or codes `[n, *space.shape]`;
-            by default the solver's, `ridge` but for recipes.
+            by default the solver's, which is `ridge` but for recipes, and `encoder` instead where
+            one is built in for this space and nothing is degraded.
         degradation: What the images have gone through, such as a mask; by default nothing.
         features: Squared distance of these is minimized, such as `lpips_features()`; by
             default pixels.
@@ -88,8 +89,7 @@ def invert(
     observed = check_observed(generator, images, degradation)
     if method.gradients:
         check_differentiable(generator, name)
-    begin = method.start if start is None else start
-    chosen = _start(generator, begin, name, len(observed))
+    chosen = chosen_start(generator, method, start, name, degradation, len(observed))
     objective = Objective(
         generator, name, observed, Typicality.of(generator, name), degradation, features
     ).weighed()
@@ -146,9 +146,15 @@ def described_run(
     }
 
 
-def _start(
-    generator: Generator, start: str | Start | Encoder | Tensor, space: str, count: int
+def chosen_start(
+    generator: Generator,
+    solver: Inverter,
+    start: str | Start | Encoder | Tensor | None,
+    space: str,
+    degradation: Degradation | None,
+    count: int,
 ) -> Start:
+    """The start asked for, else the solver's; a built-in encoder in place of its regression."""
     if isinstance(start, Tensor):
         codes = generator.check(start.detach(), space)
         if len(codes) != count:
@@ -159,12 +165,16 @@ def _start(
         return Given(codes)
     if isinstance(start, Encoder):
         return Encoded(start)
+    built_in = built_in_encoder(generator)
     if start == "encoder":
-        built_in = built_in_encoder(generator)
         if built_in is None:
             raise LatdirError(
                 f"no encoder of {generator.name} is built in: give one as start=, such as "
                 "train_encoder makes"
             )
         return Encoded(built_in)
-    return find_start(start)
+    if start is not None:
+        return find_start(start)
+    if built_in and built_in.space == space and not degradation and solver.start == Ridge():
+        return Encoded(built_in)
+    return solver.start
