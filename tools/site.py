@@ -38,15 +38,15 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "pca": ("styleface64", "w", "n_directions=4, n_codes=20_000"),
     "feature_regression": ("digiface64", "z", "n_directions=4, n_codes=256"),
     "sefa": ("styleface64", "w", "n_directions=4"),
-    "conditional_flow": ("digiface64", "z", "steps=100"),
-    "grad_ctrl": ("digiface64", "z", "steps=100"),
-    "plugen": ("digiface64", "z", "steps=100"),
+    "conditional_flow": ("digiface64", "z", "steps=50"),
+    "grad_ctrl": ("digiface64", "z", "steps=50"),
+    "plugen": ("digiface64", "z", "steps=50"),
     "teach": ("digiface64", "z", "n_codes=512"),
     "gradient": ("digiface64", "z", "n_codes=64"),
-    "latent2im": ("digiface64", "z", "n_codes=64, steps=40"),
+    "latent2im": ("digiface64", "z", "n_codes=64, steps=20"),
     "active_subspace": ("digiface64", "z", "n_codes=64, n_directions=2"),
     "transforms": ("digiface64", "z", "n_codes=512"),
-    "walks": ("digiface64", "z", 'transforms="brightness,red", steps=12'),
+    "walks": ("digiface64", "z", 'transforms="brightness,red", steps=6'),
     "global_basis": ("digiface64", "z", "n_directions=4, n_codes=8"),
     "local_basis": ("digiface64", "z", "n_directions=4"),
     "region": ("digiface64", "z", "n_directions=3, n_codes=8"),
@@ -54,23 +54,23 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "local_channels": ("styleface64", "s", "n_directions=3, n_codes=8"),
     "orojar": ("digiface64", "z", "n_directions=4, n_codes=4"),
     "hessian_penalty": ("digiface64", "z", "n_directions=4, n_codes=4, steps=8"),
-    "clip_boundary": ("digiface64", "z", "n_codes=300"),
+    "clip_boundary": ("digiface64", "z", "n_codes=200"),
     "clip_gradient": ("digiface64", "z", "n_codes=64"),
-    "clip_global": ("digiface64", "z", "n_codes=2, channels=30"),
+    "clip_global": ("digiface64", "z", "n_codes=2, channels=15"),
     "clip_optimize": ("digiface64", "z", "n_codes=4, steps=40"),
-    "clip_mapper": ("digiface64", "z", "steps=30"),
-    "voynov_babenko": ("digiface64", "z", "n_directions=4, n_codes=128, steps=20"),
-    "warped_gan_space": ("digiface64", "z", "n_directions=4, n_codes=128, steps=20"),
-    "potential_flow": ("digiface64", "z", "n_directions=4, n_codes=128, steps=20"),
-    "decurved": ("digiface64", "z", "n_directions=4, n_codes=128, steps=20"),
-    "disco": ("digiface64", "z", "n_directions=4, n_codes=128, steps=20"),
+    "clip_mapper": ("digiface64", "z", "steps=15"),
+    "voynov_babenko": ("digiface64", "z", "n_directions=4, n_codes=64, steps=10"),
+    "warped_gan_space": ("digiface64", "z", "n_directions=4, n_codes=64, steps=10"),
+    "potential_flow": ("digiface64", "z", "n_directions=4, n_codes=64, steps=10"),
+    "decurved": ("digiface64", "z", "n_directions=4, n_codes=64, steps=10"),
+    "disco": ("digiface64", "z", "n_directions=4, n_codes=64, steps=10"),
     "latent_clr": ("digiface64", "z", 'n_directions=4, steps=20, layer="relu.1"'),
     "weight_svd": ("digiface64", "z", "n_directions=4"),
-    "weight_hessian": ("digiface64", "z", "n_directions=4, n_codes=4"),
+    "weight_hessian": ("digiface64", "z", "n_directions=4, n_codes=2"),
     "weight_contrast": (
         "digiface64",
         "z",
-        'n_directions=2, n_changes=4, n_codes=32, steps=10, batch_size=8, basis="svd"',
+        'n_directions=2, n_changes=4, n_codes=16, steps=4, batch_size=8, basis="svd"',
     ),
     "random_directions": ("digiface64", "z", "n_directions=4"),
 }
@@ -161,9 +161,11 @@ def example(name: str) -> str:
         given = ', attributes=["smiling"]'
     if "samples" in needs:
         source, given = "samples", ""
+        # Flows of all of a code need more labels than its coordinates.
+        count = 450 if name in ("conditional_flow", "plugen") else 300
         before.append(
             "samples = ld.sample(\n"
-            '    generator, faces, 300, seed=0, attributes=["smiling", "yaw", "male"]\n)'
+            f'    generator, faces, {count}, seed=0, attributes=["smiling", "yaw", "male"]\n)'
         )
     elif "answers" in needs:
         source, given = "answers", ", generator=generator"
