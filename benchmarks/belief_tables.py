@@ -253,6 +253,7 @@ TABLES: dict[str, Callable[[], str]] = {
         )
     ),
     "ways-digiface64": lambda: ways("digiface64"),
+    "ways-styleface64": lambda: ways("styleface64"),
 }
 
 

@@ -26,7 +26,7 @@ from analysis.inversions import InversionQuality, latent_consistency, measure_in
 from analysis.plots.inversions import plot_inversions
 from directions.classifiers.faces import faces
 from directions.generators.base import Generator
-from directions.inversion import Inversion, find_recipe, find_solver, fitted
+from directions.inversion import Inversion, Ridge, find_recipe, find_solver, fitted
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
@@ -45,7 +45,7 @@ def ways(generator: str) -> dict[str, dict[str, Any]]:
     """Settings of `invert` of each way, the quick ones first."""
     native, layered = NATIVE[generator], generator != "digiface64"
     made: dict[str, dict[str, Any]] = {}
-    for start in ("mean", "best", "ridge"):
+    for start in ("mean", "best", "ridge", "encoder"):
         made[f"{start} alone, {native}"] = {"space": native, "start": start, "solver": NOTHING}
     made[f"default, {native}"] = {"space": native, "restarts": 2}
     for space in ("z", "w", "w+") if layered else ("z",):
@@ -84,15 +84,16 @@ def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     begun = time.perf_counter()
     for name, settings in ways(options.generator).items():
-        known = name in done.get("ways", {})
-        if known or (options.only and not any(word in name for word in options.only.split(","))):
+        if name in done.get("ways", {}) or (
+            options.only and not any(word in name for word in options.only.split(","))
+        ):
             continue
         if time.perf_counter() - begun > options.seconds:
             print("time is up: the same command goes on", flush=True)
             return
         method = settings.get("solver", "hybrid")
-        begin = settings.get("start", "ridge" if isinstance(method, str) else method.start)
-        if begin == "ridge":
+        begin = settings.get("start", None if isinstance(method, str) else method.start)
+        if begin in ("ridge", Ridge()):
             # Once for a generator and space, and no part of the time of an image.
             space = settings.get("space") or generator.default_space(*method.spaces)
             fitted(generator, space=space, metric=True, folder=options.fit)
@@ -114,9 +115,11 @@ def measure(options: argparse.Namespace) -> None:
         row["consistency"] = None
         if found.space in (native, f"{native}+") and taken < options.again:
             row["consistency"] = float(latent_consistency(found, smiling, invert).trimmed[0])
+        known = done.get("ways", {}) | {name: row}
         done = {
             "generator": generator.name, "native": native, "count": options.count,
-            "attributes": ATTRIBUTES, "ways": done.get("ways", {}) | {name: row},
+            "attributes": ATTRIBUTES,
+            "ways": {way: known[way] for way in ways(options.generator) if way in known},
         }  # fmt: skip
         path.write_text(json.dumps(done, indent=1) + "\n")
         print(name, {k: round(v, 3) for k, v in row.items() if isinstance(v, float)}, flush=True)
