@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch import Tensor
 from directions.errors import BankError, LatdirError
 from directions.storage.atomic import atomic
 
-__all__ = ["FileFormat", "plain", "read_tensors", "write_tensors"]
+__all__ = ["FileFormat", "plain", "read_tensors", "read_weights", "write_tensors"]
 
 MAX_MANIFEST = 64 * 1024 * 1024
 MAX_DEPTH = 32
@@ -119,6 +120,21 @@ def read_tensors(
     if len(encoded) > MAX_MANIFEST:
         raise format.error(f"{path} has a manifest of {len(encoded)} bytes, over {MAX_MANIFEST}")
     return _manifest(path, encoded, format), tensors
+
+
+def read_weights(
+    path: str | PathLike[str], format: FileFormat
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """As `read_tensors`, of a network: every tensor is of finite floating-point numbers.
+
+    Raises:
+        LatdirError: As `read_tensors`; numbers that are not finite.
+    """
+    manifest, tensors = read_tensors(path, format)
+    for key, tensor in tensors.items():
+        if not (tensor.is_floating_point() and torch.isfinite(tensor).all()):
+            raise format.error(f"{path} has numbers in {key[:80]!r} that are not finite")
+    return manifest, tensors
 
 
 def _manifest(path: str | PathLike[str], encoded: str, format: FileFormat) -> dict[str, Any]:

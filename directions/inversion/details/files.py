@@ -9,15 +9,13 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-import torch
-
 from directions.arguments import checked
 from directions.errors import CheckpointError
 from directions.generators.progressive import load_weights
 from directions.inversion.details.base import Details
 from directions.inversion.details.networks import DetailConfig, network_of
 from directions.inversion.encoders.base import Encoder
-from directions.storage.container import FileFormat, read_tensors, write_tensors
+from directions.storage.container import FileFormat, read_weights, write_tensors
 
 __all__ = ["load_details", "save_details"]
 
@@ -62,10 +60,7 @@ def load_details(path: str | PathLike[str], *, encoder: Encoder) -> Details:
     Raises:
         LatdirError: No such file, a truncated one or one of another kind; another generator.
     """
-    manifest, tensors = read_tensors(path, FORMAT)
-    for key, tensor in tensors.items():
-        if not (tensor.is_floating_point() and torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{path} has numbers in {key[:80]!r} that are not finite")
+    manifest, tensors = read_weights(path, FORMAT)
     try:
         name, layer, base, owner = (
             str(manifest[k]) for k in ("name", "layer", "generator", "fingerprint")
