@@ -165,6 +165,8 @@ def chosen_start(
         return Given(codes)
     if isinstance(start, Encoder):
         return Encoded(start)
+    if start is not None and start != "encoder":
+        return find_start(start)
     built_in = built_in_encoder(generator)
     if start == "encoder":
         if built_in is None:
@@ -173,8 +175,6 @@ def chosen_start(
                 "train_encoder makes"
             )
         return Encoded(built_in)
-    if start is not None:
-        return find_start(start)
     if built_in and built_in.space == space and not degradation and solver.start == Ridge():
         return Encoded(built_in)
     return solver.start
