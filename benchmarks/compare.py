@@ -7,8 +7,8 @@ are credited with is what the others' names are worth. A judge that nothing was 
 same images. Costs are seconds of one processor core, so that other work on the machine does not
 count.
 
-Labels and finished methods are kept in `--out` and not made again while the settings stay the same,
-so an interrupted run goes on.
+Labels, scores and finished methods are kept in `--out` and not made again while the settings stay
+the same, so an interrupted run goes on.
 
     python benchmarks/compare.py --labels 20000 --count 64 --directions 15
     python benchmarks/compare.py --generator styleface64 --space w --methods ridge,conditioned,sefa
@@ -38,7 +38,14 @@ from analysis.edits.effects import measure_effects
 from analysis.intervals.mean import Estimate
 from analysis.naming.by_effects import name_directions
 from analysis.plots import plot_comparison_heatmap
-from directions import DirectionBank, LatdirError, Rendering, condition, keep_freed_memory
+from directions import (
+    DirectionBank,
+    LatdirError,
+    Rendering,
+    condition,
+    keep_freed_memory,
+    keep_scores,
+)
 from directions.classifiers import Classifier, load_classifier
 from directions.disentangling import independent
 from directions.generators import Generator, load_generator
@@ -102,8 +109,8 @@ class Done:
 
     cost: Cost
     rows: tuple[Row, ...]
-    naming: dict[str, Any] | None = None
-    different_faces: float | None = None
+    different_faces: float | None
+    naming: dict[str, Any] | None
 
     @property
     def credited(self) -> list[dict[str, Any]]:
@@ -141,8 +148,16 @@ class Run:
             held = json.loads(kept.read_text())
             if held.pop("settings") == settings:
                 rows = tuple(Row(**_figures(row)) for row in held["rows"])
-                return Done(Cost(**held["cost"]), rows, held["naming"], held["different_faces"])
+                return Done(Cost(**held["cost"]), rows, held["different_faces"], held["naming"])
         bank, cost = self._found(name)
+        # Only what is no cost of a method: kept scores would make labels look free.
+        with keep_scores(self.options.out):
+            done = self._measured(name, bank, cost)
+        kept.write_text(json.dumps({"settings": settings, **asdict(done)}, indent=1))
+        return done
+
+    def _measured(self, name: str, bank: DirectionBank, cost: Cost) -> Done:
+        """Names, if it has none yet, and figures."""
         naming = None
         if name in UNSUPERVISED:
             named = name_directions(
@@ -156,11 +171,8 @@ class Run:
                 rendering=FAST,
             )
             bank, naming = named.bank, named.as_dict()
-        bank.save(kept.with_suffix(".bank.safetensors"))
-        rows, different_faces = self._rows(name, bank)
-        done = Done(cost, rows, naming, different_faces)
-        kept.write_text(json.dumps({"settings": settings, **asdict(done)}, indent=1))
-        return done
+        bank.save(self.options.out / f"{name.replace(' ', '_')}.bank.safetensors")
+        return Done(cost, *self._rows(name, bank), naming)
 
     def added(self, done: dict[str, Done]) -> dict[str, Done]:
         """The methods of a stored comparison, if there is one, then these."""
@@ -174,8 +186,8 @@ class Run:
             method: Done(
                 cost,
                 tuple(row for row in known.rows if row.method == method),
-                held["naming"].get(method),
                 known.identity_baseline,
+                held["naming"].get(method),
             )
             for method, cost in known.costs.items()
         }

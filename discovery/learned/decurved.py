@@ -5,9 +5,10 @@ invertible map f takes codes to coordinates, and direction k is the k-th of them
 f⁻¹(f(x) + ε eₖ). The map is trained as in `contrast.py`. Two edits give the same in either order,
 and an edit is undone by its negative, exactly.
 
-Difference from the paper: f is of coupling layers (`directions.paths.flows.couplings`), whose
+Differences from the paper: f is of coupling layers (`directions.paths.flows.couplings`), whose
 inverse is exact, where the paper solves a differential equation; it starts as a rotation of
-whitened codes, so that paths are straight before training.
+whitened codes, so that paths are straight before training; and a step that is longer than its
+amount is penalized, since codes far from all others are the easiest to tell apart.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Curvilinear(Mover):
         chart: Mean, chart and its inverse, as of `whitening`.
         couplings: The map before training.
         scale: Latent units to one of an amount, which is in standard deviations here.
+        weight: λ of the penalty of long steps.
     """
 
     mean: Tensor
@@ -49,20 +51,32 @@ class Curvilinear(Mover):
     back: Tensor
 
     def __init__(
-        self, chart: tuple[Tensor, Tensor, Tensor], couplings: Couplings, scale: float
+        self,
+        chart: tuple[Tensor, Tensor, Tensor],
+        couplings: Couplings,
+        scale: float,
+        weight: float,
     ) -> None:
         super().__init__()
         for name, tensor in zip(("mean", "chart", "back"), chart, strict=True):
             self.register_buffer(name, tensor)
-        self.map, self.scale = LearnedCouplings(couplings), scale
+        self.map, self.scale, self.weight = LearnedCouplings(couplings), scale, weight
 
     def forward(self, codes: Tensor, index: Tensor, amount: Tensor) -> Tensor:
         """As `Mover.forward`."""
+        return codes + self._white_steps(codes, index, amount) @ self.back
+
+    def penalty(self, codes: Tensor, index: Tensor, amount: Tensor) -> Tensor:
+        """λ mean max(0, ‖Δ‖ / |ε| - 1)², Δ being the step of the white code."""
+        length = self._white_steps(codes, index, amount).norm(dim=1) * self.scale
+        return self.weight * (length / amount.abs() - 1).relu().square().mean()
+
+    def _white_steps(self, codes: Tensor, index: Tensor, amount: Tensor) -> Tensor:
+        """f⁻¹(f(x) + ε eₖ) - x."""
         x = (codes - self.mean) @ self.chart
         flow, none = self.map.flow, x[:, :0]
         step = torch.zeros_like(x).scatter(1, index[:, None], amount[:, None] / self.scale)
-        new = flow.inverse(flow.forward(x, none)[0] + step, none)
-        return codes + (new - x) @ self.back
+        return flow.inverse(flow.forward(x, none)[0] + step, none) - x
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,8 @@ class DeCurvEd(PathMethod[CoordinatePath], ContrastMethod):
         reach: Longest step, in mean standard deviations of the codes' coordinates.
         hidden: Units of the networks' two hidden layers.
         depth: Coupling layers.
+        length_weight: λ, weight of the penalty of steps of whitened codes that are longer than
+            their amounts. With 0, one sigma may move a code further than codes are apart.
 
     Example:
         >>> from directions.generators import load_generator
@@ -89,13 +105,17 @@ class DeCurvEd(PathMethod[CoordinatePath], ContrastMethod):
     reach: float = 3.0
     hidden: int = 64
     depth: int = 4
+    length_weight: float = 1.0
 
     method: ClassVar[str] = "decurved"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hidden < 1:
-            raise LatdirError(f"hidden is {self.hidden}: give at least 1")
+        if self.hidden < 1 or self.length_weight < 0:
+            raise LatdirError(
+                f"hidden {self.hidden} is at least 1, and length_weight {self.length_weight} is "
+                "not negative"
+            )
 
     def _trained(
         self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None
@@ -136,7 +156,7 @@ class DeCurvEd(PathMethod[CoordinatePath], ContrastMethod):
                 f"{self.n_directions} coordinates: lower n_directions to {rank}"
             )
         flow = Couplings.started(rank, 0, hidden=self.hidden, layers=self.depth, seed=seed)
-        return Curvilinear(chart, flow, spread(generator, space))
+        return Curvilinear(chart, flow, spread(generator, space), self.length_weight)
 
 
 def whitening(generator: Generator, space: str) -> tuple[Tensor, Tensor, Tensor]:

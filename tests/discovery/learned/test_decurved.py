@@ -10,6 +10,7 @@ from directions.paths import CoordinatePath, load_path
 from directions.paths.flows.couplings import Couplings
 from directions.planted.world import planted
 from discovery import DeCurvEd
+from discovery.learned.decurved import Curvilinear
 from tests.discovery.learned.test_voynov_babenko import Grainy
 from tests.worlds import world
 
@@ -53,6 +54,37 @@ def test_one_sigma_is_a_standard_deviation_of_the_coordinate(trained):
         assert float(step) == pytest.approx(0.1, rel=0.1)
 
 
+@torch.no_grad()
+def test_steps_longer_than_their_amounts_are_penalized():
+    """A layer that halves two of four coordinates, so that steps along these are twice as long."""
+    flow = Couplings.started(4, 0, hidden=2, layers=1, seed=0)
+    flow.b3[:, :2] = torch.tensor(0.5).log().atanh()
+    chart = torch.zeros(4), torch.eye(4), torch.eye(4)
+    codes, by = torch.randn(6, 4), torch.tensor([1.0, -2.0, 0.5, 3.0, -1.0, 2.0])
+    for index, cost in ((0, 0.0), (1, 0.0), (2, 1.0), (3, 1.0)):
+        mover = Curvilinear(chart, flow, scale=2.0, weight=3.0)
+        found = mover.penalty(codes, torch.full((6,), index), by)
+        assert float(found) == pytest.approx(3 * cost, abs=1e-5)
+    # Shorter steps cost nothing.
+    flow.b3[:, :2] *= -1
+    shorter = Curvilinear(chart, flow, scale=2.0, weight=3.0)
+    assert float(shorter.penalty(codes, torch.full((6,), 3), by)) == 0
+
+
+def test_paths_stay_where_codes_are_by_the_penalty():
+    """The longest steps of white codes over their amounts, with and without it."""
+    generator = world("anisotropic", dim=8, factors=3)
+    codes, longest = generator.sample(256, seed=4), []
+    for weight in (0.0, 10.0):
+        method = DeCurvEd(n_directions=3, rate=0.05, length_weight=weight, **SMALL | {"steps": 20})
+        steps = [
+            (path.shift(codes, 1.0) - codes) @ path.chart / path.per_sigma
+            for path in method.train(generator).values()
+        ]
+        longest.append(float(torch.stack(steps).norm(dim=2).quantile(0.9)))
+    assert longest[0] > 1.5 > 1.15 > longest[1], longest
+
+
 def test_a_run_is_the_same_again_and_goes_on(tmp_path):
     generator = world(dim=8, factors=3)
     method = DeCurvEd(n_directions=3, **SMALL)
@@ -87,8 +119,10 @@ def test_bad_input_is_named(trained):
     path = next(iter(paths.values()))
     with pytest.raises(LatdirError, match="vary in 8 dimensions, which have no 9 coordinates: low"):
         DeCurvEd(n_directions=9, **SMALL).discover(generator)
-    with pytest.raises(LatdirError, match="hidden is 0: give at least 1"):
+    with pytest.raises(LatdirError, match="hidden 0 is at least 1, and length_weight 1"):
         DeCurvEd(hidden=0)
+    with pytest.raises(LatdirError, match="length_weight -1"):
+        DeCurvEd(length_weight=-1.0)
     with pytest.raises(LatdirError, match="has no unit 'years': use sigma, latent"):
         path.shift(torch.zeros(1, 8), 1.0, unit="years")
     with pytest.raises(LatdirError, match="moves codes of 8 numbers, not 7"):
