@@ -166,7 +166,7 @@ def evaluate(
 
     Raises:
         LatdirError: An unknown measure, an empty bank or one of another generator, too few codes
-            or random directions, or a judge that is no second labeler.
+            or random directions, or a judge that is not a second labeler.
 
     Example:
         >>> from directions import Direction, DirectionBank

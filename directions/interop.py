@@ -301,7 +301,7 @@ def _field(
     """One array of a decomposition, flattened, in double precision."""
     value = content.get(key)
     if not isinstance(value, Tensor) or value.ndim == 0 or len(value) == 0:
-        raise BankError(f"its {key!r} is no array: a decomposition holds comp, mean and std")
+        raise BankError(f"its {key!r} is not an array: a decomposition holds comp, mean and std")
     if numel is not None and place is not None and value.numel() != numel:
         raise SpaceError(
             f"its {key!r} of shape {list(value.shape)} does not fit codes of space "

@@ -156,7 +156,7 @@ class Prior:
             LatdirError: Fewer than two codes.
         """
         if codes.ndim < 2:
-            raise SpaceError(f"codes of shape {list(codes.shape)} are no batch [n, …] of codes")
+            raise SpaceError(f"codes of shape {list(codes.shape)} are not a batch [n, …] of codes")
         if len(codes) < 2:
             raise LatdirError(f"{len(codes)} codes have no covariance: give at least two")
         flat = codes.flatten(1).double()

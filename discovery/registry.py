@@ -304,7 +304,7 @@ def find_method(name: str) -> type[Method]:
 
     Raises:
         UnknownNameError: No method of that name.
-        LatdirError: Another distribution's entry point that is no method.
+        LatdirError: Another distribution's entry point that is not a method.
 
     Example:
         >>> find_method("boundary").__name__
@@ -327,7 +327,7 @@ def find_method(name: str) -> type[Method]:
     found = getattr(importlib.import_module(module), cls)
     if not (isinstance(found, type) and issubclass(found, FAMILIES)):
         raise LatdirError(
-            f"{known[name]} is no method: derive it from one of "
+            f"{known[name]} is not a method: derive it from one of "
             f"{', '.join(family.__name__ for family in FAMILIES)}"
         )
     return found

@@ -115,7 +115,7 @@ def compare_methods(
 
     Raises:
         LatdirError: No methods, no bank with any of the attributes, a judge without any of them
-            or that is no second labeler, or as `measure_curves`.
+            or that is not a second labeler, or as `measure_curves`.
     """
     if not banks:
         raise LatdirError("give at least one bank: {'pca': bank, …}")

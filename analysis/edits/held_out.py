@@ -77,7 +77,7 @@ def measure_curves(
     Raises:
         LatdirError: A bank that is empty or of another generator, an unknown attribute, too few
             codes, codes that the bank was found with, scores that are not finite, or a judge that
-            is no second labeler.
+            is not a second labeler.
     """
     held_out = HeldOut.of(
         generator,

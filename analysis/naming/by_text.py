@@ -128,7 +128,7 @@ def nearest_phrases(
         ['no age', 'a smile', 'age']
     """
     if not step > 0 or count < 1:
-        raise LatdirError(f"step {step:g} is positive, count {count} is at least 1")
+        raise LatdirError(f"step {step:g} must be positive and count {count} at least 1")
     prompts = _vocabulary(vocabulary, clip)
     texts = text_directions(clip, prompts)
     named = {}

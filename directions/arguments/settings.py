@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from directions.arguments.checked import hints_of
 from directions.arguments.kinds import Kind, kind_of
+from directions.errors import LatdirError
 
 __all__ = ["Settings"]
 
@@ -47,6 +48,28 @@ class Settings:
             KINDS[own] = _kinds(own)
         for name, kind in KINDS[own].items():
             object.__setattr__(self, name, kind.convert(getattr(self, name), name, {}))
+
+    def _check_least(self, least: int, *names: str) -> None:
+        """Refuse settings below a bound; one that is None is left out.
+
+        Raises:
+            LatdirError: The first that is below it.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise LatdirError(f"{name} {value:g} must be at least {least}")
+
+    def _check_positive(self, *names: str) -> None:
+        """Refuse settings of 0 and below; one that is None is left out.
+
+        Raises:
+            LatdirError: The first that is not positive.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise LatdirError(f"{name} {value:g} must be above 0")
 
 
 def _kinds(settings: type[Settings]) -> Mapping[str, Kind]:

@@ -26,7 +26,7 @@ def check_shapes(arguments: Mapping[str, Any], dims: Mapping[str, tuple[str, ...
     """Refuse tensors that have other axes than annotated, or sizes that disagree.
 
     Args:
-        arguments: By name; those that are no tensors are passed over.
+        arguments: By name; those that are not tensors are passed over.
         dims: The axes of some of them. Axes of one name are of one size.
 
     Raises:

@@ -110,7 +110,7 @@ def names_of(given: Any) -> tuple[str, ...]:
     """Names of attributes, one or several, each once.
 
     Raises:
-        LatdirError: A name that is no text, or one that occurs twice.
+        LatdirError: A name that is not text, or one that occurs twice.
 
     Example:
         >>> names_of("redness")
@@ -162,7 +162,7 @@ class Classifier(Movable, ABC):
             they change nothing; then batches are scored at the same time.
         common_names: Own attribute to the name that other classifiers have for the same, so that
             it can judge beside them.
-        teachers: Names of the classifiers whose scores it was trained on; it is no independent
+        teachers: Names of the classifiers whose scores it was trained on; it is not an independent
             judge of those.
     """
 

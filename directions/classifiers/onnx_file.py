@@ -123,7 +123,7 @@ class OnnxClassifier(Classifier):
             low, high = (float(v) for v in scores.detach().aminmax())
             if low < 0 or high > 1:
                 raise SamplesError(
-                    f"{self.name} gave scores of {low:g} … {high:g}, which are no probabilities: "
+                    f"{self.name} gave scores of {low:g} … {high:g}, which are not probabilities: "
                     "say output=sigmoid or output=softmax, or output=value"
                 )
         return scores

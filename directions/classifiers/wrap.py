@@ -114,7 +114,7 @@ class WrappedClassifier(Classifier):
             if low < 0 or high > 1:
                 raise SamplesError(
                     f"classifier {self.name} scored {attribute.name!r} {low:g} … {high:g}, which "
-                    "are no probabilities: apply a sigmoid, or declare it "
+                    "are not probabilities: apply a sigmoid, or declare it "
                     f"Attribute({attribute.name!r}, 'value')"
                 )
 

@@ -88,7 +88,7 @@ def disentangle(
     not followed to the end.
 
     Args:
-        bank: Directions of one space. Those that are no target serve as ingredients.
+        bank: Directions of one space. Those that are not a target serve as ingredients.
         effects: Measured change of each attribute per sigma of each direction, in units of the
             attribute's standard deviation. Rows follow the bank.
         attributes: Names of its columns; by default the bank's own names.

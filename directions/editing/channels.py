@@ -87,7 +87,8 @@ def _step(
     """Change of the style codes per sigma."""
     if direction.space not in AFFINE:
         raise SpaceError(
-            f"style codes are no affine function of {direction.space}: take directions of w or w+"
+            f"style codes are not an affine function of {direction.space}: take directions of w "
+            "or w+"
         )
     if layers is not None:
         direction = direction.evolve(layers=tuple(layers))

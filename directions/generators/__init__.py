@@ -109,7 +109,9 @@ def load_generator(
         named = f"{stem}?{said}" if said else stem
         return load_checkpoint(path, name=named, options=wanted).to(where)
     if given:
-        raise LatdirError(f"{text} is no checkpoint file, and only those take {next(iter(given))}=")
+        raise LatdirError(
+            f"{text} is not a checkpoint file, and only those take {next(iter(given))}="
+        )
     try:
         made = build(text, GENERATORS, kind="generator", wrap="directions.wrap", group=GROUP)
     except LatdirError as error:

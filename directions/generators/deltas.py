@@ -113,7 +113,7 @@ class Deltas:
         made = {}
         for key, change in self.changes.items():
             if key not in own:
-                raise CheckpointError(f"deltas {self.name!r} change {key!r}, which is no weight")
+                raise CheckpointError(f"deltas {self.name!r} change {key!r}, which is not a weight")
             if not _fits(own[key], change):
                 raise CheckpointError(
                     f"deltas {self.name!r} do not fit {key!r} of shape {list(own[key].shape)}"

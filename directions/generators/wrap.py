@@ -326,8 +326,8 @@ def _shape(value: object, what: str) -> tuple[int, ...]:
     sizes = tuple(value) if isinstance(value, tuple | list) else ()
     if not sizes or not all(isinstance(s, int | np.integer) and s > 0 for s in sizes):
         raise LatdirError(
-            f"{what} {value!r} is no size of a code: give a number such as 512, or a shape such "
-            "as (512, 1, 1)"
+            f"{what} {value!r} is not the size of a code: give a number such as 512, or a shape "
+            "such as (512, 1, 1)"
         )
     return tuple(map(int, sizes))
 

@@ -112,7 +112,7 @@ def _opened(source: Any) -> Iterable[tuple[str, Any]]:
                 yield path.name, picture
         except UnidentifiedImageError as error:
             raise LatdirError(
-                f"{path} is no picture that Pillow reads: save it as PNG or JPEG"
+                f"{path} is not a picture that Pillow reads: save it as PNG or JPEG"
             ) from error
         except Image.DecompressionBombError as error:
             raise LatdirError(f"{path} has too many pixels: shrink it first") from error

@@ -109,7 +109,7 @@ def image_features(observed: Float[Tensor, "n ..."], side: int = SIDE) -> Float[
         height, width = (min(side, length) for length in observed.shape[2:])
         observed = resize(observed, (height, width))
     rows = observed.flatten(1)
-    # Of observations that are no images, evenly spaced numbers.
+    # Of observations that are not images, evenly spaced numbers.
     return rows[:, :: -(-rows.shape[1] // NUMBERS)]
 
 

@@ -217,7 +217,7 @@ def _opened(
     if degradation is not None:
         with torch.no_grad():
             made = degradation(torch.zeros(1, 3, height, width))
-        # Observations that are no images are made from whole ones.
+        # Observations that are not images are made from whole ones.
         height, width = made.shape[2:] if made.ndim == 4 else (height, width)
     for file in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
         try:

@@ -150,7 +150,7 @@ class CurvedPath(Movable, ABC):
         """Write the path to one safetensors file, atomically; equal paths give equal bytes.
 
         Raises:
-            LatdirError: The file cannot be written, or a setting is no JSON value.
+            LatdirError: The file cannot be written, or a setting is not a JSON value.
         """
         held = self.stored()
         manifest = {

@@ -77,7 +77,7 @@ class CodeGradientPath(CurvedPath):
 
     Raises:
         LatdirError: An attribute that the readout does not have, tensors of shapes that do not fit
-            together, or figures that are no scale.
+            together, or figures that are not a scale.
 
     Example:
         >>> readout = Readout(torch.eye(2), torch.zeros(1, 2), torch.zeros(1), torch.zeros(2, 1))

@@ -83,7 +83,7 @@ def layer_activations(
 
     def run(codes: Tensor) -> Tensor:
         seen: list[Any] = []
-        # What the first look at codes of a space computes is no operation of the network.
+        # What the first look at codes of a space computes is not an operation of the network.
         generator.check(codes, space)
 
         def keep(output: Any) -> None:

@@ -199,7 +199,7 @@ def _tensor(budget: Budget, arguments: tuple[Any, ...]) -> View:
 
 def _parameter(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     if type(arguments[0]) is not View:
-        raise CheckpointError("a parameter in it is no tensor")
+        raise CheckpointError("a parameter in it is not a tensor")
     return arguments[0]
 
 

@@ -42,7 +42,7 @@ def variables(network: Record, *, prefix: str = "", depth: int = 0) -> dict[str,
         if type(value) in (int, float):
             value = Array.scalar(value)
         if type(value) is not Array:
-            raise CheckpointError(f"its variable {name[:80]!r} is no array")
+            raise CheckpointError(f"its variable {name[:80]!r} is not an array")
         found[prefix + name] = value
     for name, part in components.items():
         if type(part) is not Record or type(name) is not str:

@@ -21,7 +21,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.bank import DirectionBank
-from directions.errors import LatdirError
 from directions.generators.base import Generator
 from discovery.jacobian.rotation_descent import (
     N_EVALUATION_CODES,
@@ -58,8 +57,7 @@ class HessianPenalty(RotationMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.epsilon > 0:
-            raise LatdirError(f"epsilon is positive, not {self.epsilon}: the paper takes 0.1")
+        self._check_positive("epsilon")
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
         """Find the basis.

@@ -66,8 +66,8 @@ class LocalBasis(GeneratorMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.number < 0 or not self.step > 0:
-            raise LatdirError(f"number {self.number} is not negative, step {self.step} positive")
+        self._check_least(0, "number")
+        self._check_positive("step")
 
     def discover(
         self,

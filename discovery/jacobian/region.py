@@ -80,11 +80,9 @@ class Region(GeneratorMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.protected < 1 or self.ridge < 0:
-            raise LatdirError(
-                f"protected {self.protected} must be between 0 and 1, ridge {self.ridge} is not "
-                "negative"
-            )
+        self._check_least(0, "ridge")
+        if not 0 < self.protected < 1:
+            raise LatdirError(f"protected {self.protected} must be between 0 and 1")
 
     def discover(
         self,

@@ -68,8 +68,7 @@ class RotationMethod(GeneratorMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.rate > 0:
-            raise LatdirError(f"rate is positive, not {self.rate}")
+        self._check_positive("rate")
 
     def _started(
         self, generator: Generator, seed: int

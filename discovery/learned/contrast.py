@@ -159,11 +159,8 @@ class ContrastMethod(TrainingMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.rate > 0 and self.reach > 0) or self.amount_weight < 0:
-            raise LatdirError(
-                f"rate {self.rate} and reach {self.reach} are positive, and amount_weight "
-                f"{self.amount_weight} is not negative"
-            )
+        self._check_positive("rate", "reach")
+        self._check_least(0, "amount_weight")
         if self.n_directions < 2 or self.batch_size < 2:
             raise LatdirError(
                 f"n_directions is {self.n_directions} and batch_size {self.batch_size}: give at "

@@ -141,11 +141,9 @@ class DisCo(TrainingMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.rate > 0 and self.reach > 0) or self.domination < 0 or self.units < 2:
-            raise LatdirError(
-                f"rate {self.rate} and reach {self.reach} are positive, domination "
-                f"{self.domination} is not negative, and units {self.units} is at least 2"
-            )
+        self._check_positive("rate", "reach")
+        self._check_least(0, "domination")
+        self._check_least(2, "units")
         if self.n_directions < 2 or self.batch_size < 2 * EACH:
             raise LatdirError(
                 f"n_directions is {self.n_directions} and batch_size {self.batch_size}: give at "

@@ -152,11 +152,8 @@ class Latent2im(ScoreMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not min(self.rate, self.regression) > 0 or min(self.content, self.realism) < 0:
-            raise LatdirError(
-                f"rate {self.rate} and regression {self.regression} are positive, content "
-                f"{self.content} and realism {self.realism} are not negative"
-            )
+        self._check_positive("rate", "regression")
+        self._check_least(0, "content", "realism")
         if self.n_codes < 2:
             raise LatdirError(f"n_codes is {self.n_codes}: attributes are standardized over 2 or "
                               "more codes")  # fmt: skip

@@ -133,11 +133,7 @@ class LatentCLR(PathMethod[UnitStepPath]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not min(self.rate, self.reach, self.temperature) > 0:
-            raise LatdirError(
-                f"rate {self.rate}, reach {self.reach} and temperature {self.temperature} are "
-                "positive"
-            )
+        self._check_positive("rate", "reach", "temperature")
         if min(self.n_directions, self.batch_size) < 2:
             raise LatdirError(
                 f"n_directions is {self.n_directions} and batch_size {self.batch_size}: give at "

@@ -124,11 +124,9 @@ class LabelPathMethod(LabelMethod, Generic[P]):
         super().__post_init__()
         if not 0 < self.validation < 1:
             raise LatdirError(f"validation is a fraction between 0 and 1, not {self.validation}")
-        if not self.rate > 0 or self.decay < 0 or self.hidden < 1:
-            raise LatdirError(
-                f"rate {self.rate} is positive, decay {self.decay} is not negative, and hidden "
-                f"{self.hidden} is at least 1"
-            )
+        self._check_positive("rate")
+        self._check_least(0, "decay")
+        self._check_least(1, "hidden")
 
     def train(
         self,

@@ -27,7 +27,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.potential import Potential, PotentialPath, follow_potential
 from discovery.learned.contrast import ContrastMethod, Mover, spread
@@ -113,10 +112,8 @@ class PotentialFlow(PathMethod[PotentialPath], ContrastMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hidden < 1 or self.physics < 0:
-            raise LatdirError(
-                f"hidden {self.hidden} is at least 1, and physics {self.physics} is not negative"
-            )
+        self._check_least(1, "hidden")
+        self._check_least(0, "physics")
 
     def _trained(
         self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None

@@ -20,7 +20,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.paths.warp import WarpPath, warp_field
 from discovery.learned.contrast import ContrastMethod, Mover, spread
@@ -93,10 +92,8 @@ class WarpedGANSpace(PathMethod[WarpPath], ContrastMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.pairs < 1 or self.gamma < 0:
-            raise LatdirError(
-                f"pairs {self.pairs} is at least 1, and gamma {self.gamma} is not negative"
-            )
+        self._check_least(1, "pairs")
+        self._check_least(0, "gamma")
 
     def _trained(
         self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None

@@ -61,7 +61,7 @@ class OwnSamples(LabeledCodes):
 
         Raises:
             LatdirError: Codes of another space, both codes and seed or neither, or scores that
-                are no numbers or do not fit.
+                are not numbers or do not fit.
 
         Example:
             >>> from directions.planted.world import planted

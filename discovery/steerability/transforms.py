@@ -103,8 +103,8 @@ class Transforms(GeneratorMethod):
         space = generator.space(generator.default_space())
         if self.n_codes <= space.size or self.ridge < 0 or not self.strength:
             raise LatdirError(
-                f"n_codes {self.n_codes} are more than the code's {space.size} coordinates, "
-                f"ridge {self.ridge} not negative, strength {self.strength} not 0"
+                f"n_codes {self.n_codes} must be more than the code's {space.size} coordinates, "
+                f"ridge {self.ridge} at least 0, and strength {self.strength} not 0"
             )
         draw = Draw(generator, space.name, seed, self.n_codes, PROBE)
         name = self.layer or _first_layer(draw)
@@ -171,7 +171,7 @@ def fit_layer(draw: Draw, *, layer: str) -> LinearLayer:
     shape = run(next(draw.first(2).chunks())).shape[1:]
     if len(shape) != 3 or min(shape[1:]) < SMALLEST_SIDE:
         raise SpaceError(
-            f"layer {layer!r} of {draw.generator.name} has shape {list(shape)}, which is no "
+            f"layer {layer!r} of {draw.generator.name} has shape {list(shape)}, which is not a "
             f"feature map [channels, height, width] of at least {SMALLEST_SIDE} a side"
         )
     size = draw.generator.space(draw.space).size

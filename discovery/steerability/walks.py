@@ -78,11 +78,8 @@ class Walks(GeneratorMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hidden < 1 or min(self.rate, self.reach) <= 0:
-            raise LatdirError(
-                f"hidden {self.hidden} is at least 1, rate {self.rate} and reach {self.reach} "
-                "positive"
-            )
+        self._check_least(1, "hidden")
+        self._check_positive("rate", "reach")
 
     def discover(self, generator: Generator, *, seed: int = 0) -> DirectionBank:
         """Fit a linear walk to each edit.

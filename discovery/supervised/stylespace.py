@@ -82,8 +82,8 @@ class StyleSpace(ScoreMethod):
             )
         if self.candidates < self.n_directions or self.verify < 0:
             raise LatdirError(
-                f"candidates {self.candidates} are no fewer than n_directions "
-                f"{self.n_directions}, and verify {self.verify} not negative"
+                f"candidates {self.candidates} must not be fewer than n_directions "
+                f"{self.n_directions}, and verify {self.verify} must be at least 0"
             )
 
     def discover(

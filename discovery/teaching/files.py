@@ -106,7 +106,7 @@ def loads(text: str | bytes, source: str = "the file") -> Answers:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise SamplesError(f"{source} holds no answers: {where}: {first['msg']}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SamplesError(f"{source} holds no answers: it is no JSON ({error})") from error
+        raise SamplesError(f"{source} holds no answers: it is not JSON ({error})") from error
     except (ValueError, IndexError, binascii.Error) as error:
         raise SamplesError(f"{source} holds no answers: {error}") from error
     return Answers(file.name, file.generator, file.fingerprint, file.space, given)

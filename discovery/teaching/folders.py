@@ -111,7 +111,7 @@ def _rows(path: Path) -> list[tuple[str, str]]:
         raise SamplesError(f"{path} cannot be read: {error.strerror or error}") from error
     except (KeyError, UnicodeDecodeError, csv.Error) as error:
         raise SamplesError(
-            f"{path} is no table of answers: its columns are question and answer"
+            f"{path} is not a table of answers: its columns are question and answer"
         ) from error
     return [row for row in rows if any(row)]
 

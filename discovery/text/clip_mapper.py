@@ -103,11 +103,8 @@ class ClipMapper(TextMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_embed(self.embed)
-        if not self.rate > 0 or min(self.distance, self.identity, self.outside, self.hidden) < 0:
-            raise LatdirError(
-                f"rate {self.rate} is positive; distance {self.distance}, identity "
-                f"{self.identity}, outside {self.outside} and hidden {self.hidden} are not negative"
-            )
+        self._check_positive("rate")
+        self._check_least(0, "distance", "identity", "outside", "hidden")
 
     def _find(
         self, generator: Generator, words: Wording, clip: TextImageModel, seed: int

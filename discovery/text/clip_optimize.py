@@ -163,13 +163,8 @@ class ClipOptimize(TextMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_embed(self.embed)
-        prices = (self.distance, self.identity, self.outside, self.tolerance, self.patience)
-        if not self.rate > 0 or min(prices) < 0:
-            raise LatdirError(
-                f"rate {self.rate} is positive; distance {self.distance}, identity "
-                f"{self.identity}, outside {self.outside}, tolerance {self.tolerance} and patience "
-                f"{self.patience} are not negative"
-            )
+        self._check_positive("rate")
+        self._check_least(0, "distance", "identity", "outside", "tolerance", "patience")
 
     def _find(
         self, generator: Generator, words: Wording, clip: TextImageModel, seed: int

@@ -135,7 +135,7 @@ def measure_relevance(
     """
     if count < 1 or batch < 1 or not (strength > 0 and math.isfinite(strength)):
         raise LatdirError(
-            f"count {count} and batch {batch} are at least 1 and strength {strength} is positive: "
+            f"count {count} and batch {batch} must be at least 1 and strength {strength} positive: "
             "the paper takes 100 codes and 5 sigma"
         )
     if way not in ("differences", "jacobian"):

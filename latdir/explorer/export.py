@@ -130,7 +130,7 @@ def opened(data: bytes) -> Image.Image:
         picture.load()
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise LatdirError(
-            "this file is no picture that can be read: drop a PNG, JPEG or WebP file"
+            "this file is not a picture that can be read: drop a PNG, JPEG or WebP file"
         ) from error
     return picture
 

@@ -49,7 +49,7 @@ def guarded(run: Callable[[], Any], finish: Callable[[Any], list[Answer]]) -> Jo
 
 
 def failed(error: Exception) -> Answer:
-    """One sentence about what went wrong; the trace of what is no user's mistake is logged."""
+    """One sentence about what went wrong; the trace of what is not a user's mistake is logged."""
     text = " ".join(str(error).split())
     if not isinstance(error, LatdirError):
         log.error("the explorer goes on after a failure", exc_info=error)

@@ -161,7 +161,7 @@ def read(values: object) -> AnyMessage:
     """A message from JSON values.
 
     Raises:
-        LatdirError: They are no message.
+        LatdirError: They are not a message.
 
     Example:
         >>> read({"verb": "edit", "amounts": {"smiling": 1}}).amounts

@@ -40,7 +40,7 @@ def inverted(studio: Studio, data: bytes) -> Found:
     """The code whose picture is nearest to a photograph, framed as the generator's images are.
 
     Raises:
-        LatdirError: No gradient flows through the generator, or the file is no photograph.
+        LatdirError: No gradient flows through the generator, or the file is not a photograph.
     """
     image, framed = _framed(opened(data), studio.generator)
     quiet = Rendering(progress=False)

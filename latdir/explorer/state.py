@@ -57,7 +57,7 @@ class State(BaseModel):
         >>> State.read({"truncation": "much"})
         Traceback (most recent call last):
         ...
-        directions.errors.LatdirError: this is no state of the explorer: truncation: Input should
+        directions.errors.LatdirError: this is not a state of the explorer: truncation: Input should
         be a valid number, unable to parse string as a number
     """
 
@@ -78,12 +78,14 @@ class State(BaseModel):
         """A state from JSON values.
 
         Raises:
-            LatdirError: They are no state.
+            LatdirError: They are not a state.
         """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise LatdirError(f"this is no state of the explorer: {first_fault(error)}") from error
+            raise LatdirError(
+                f"this is not a state of the explorer: {first_fault(error)}"
+            ) from error
 
     @property
     def source(self) -> tuple[Any, ...]:

@@ -308,7 +308,7 @@ def test_code_in_a_file_is_not_run(
         (torch.ones(0, SIZE), r"of shape \[0, 8\]"),
         (torch.zeros(1, SIZE), "'a' cannot be normalized"),
         (torch.full((1, SIZE), float("nan")), "'a' cannot be normalized"),
-        ({"comp": 3, "mean": 2}, "its 'comp' is no array"),
+        ({"comp": 3, "mean": 2}, "its 'comp' is not an array"),
     ],
 )
 def test_tensors_that_are_no_directions_are_refused(

@@ -61,7 +61,9 @@ def test_a_method_of_another_distribution_is_found(toy: None) -> None:
     assert find_method("toy").__name__ == "Toy"
     assert [s.name for s in describe("toy").settings] == ["length"]
     assert find_method("pca").__module__ == "discovery.unsupervised.pca"
-    with pytest.raises(LatdirError, match="toy_method:not_a_method is no method: derive it from"):
+    with pytest.raises(
+        LatdirError, match="toy_method:not_a_method is not a method: derive it from"
+    ):
         methods()
     with pytest.raises(LatdirError, match=r"no method 'magic': there are boundary, .*, toy, wrong"):
         find_method("magic")

@@ -109,7 +109,7 @@ def from_state(state: Mapping[str, Tensor], device: torch.device) -> Towers:
     Its sizes are read off the weights by `clip.model.build_model`.
 
     Raises:
-        LatdirError: These are no weights of a CLIP.
+        LatdirError: These are not the weights of a CLIP.
     """
     package = clip_package()
     whole = {key: tensor.float() for key, tensor in full_vocabulary(state).items()}

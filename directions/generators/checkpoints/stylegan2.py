@@ -60,7 +60,7 @@ def stylegan2_settings(contents: Contents) -> dict[str, Any]:
     if contents.writer == "TensorFlow":
         kernel = arguments.get("resample_kernel", [1, 3, 3, 1])
         if kernel is not None and not (isinstance(kernel, list) and len(kernel) > 0):
-            raise CheckpointError("its resample_kernel is no list of numbers")
+            raise CheckpointError("its resample_kernel is not a list of numbers")
         return {
             "conv_clamp": bound(arguments.get("conv_clamp")),
             "lr_multiplier": tensorflow_rate(arguments),

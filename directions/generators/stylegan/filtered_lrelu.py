@@ -6,7 +6,7 @@ product with a banded Toeplitz matrix. Small maps take the whole matrix, large o
 it, so that nothing is multiplied by an inserted zero, nothing has to be interleaved, and every
 step is a matrix product: fast on CPU and GPU and differentiable in both modes.
 
-A radial filter is no product of two one-dimensional ones, but a sum of a few: those of its
+A radial filter is not the product of two one-dimensional ones, but a sum of a few: those of its
 singular value decomposition that are not lost in float32 rounding, two to four of twelve.
 """
 

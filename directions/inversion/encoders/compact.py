@@ -68,7 +68,7 @@ class CompactConfig:
         if len(self.code) not in (1, 2):
             raise LatdirError(f"codes have one axis, or layers before it, not {list(self.code)}")
         if self.parts and (sum(self.parts),) != self.code:
-            raise LatdirError(f"parts of {sum(self.parts)} numbers are no code of {self.code}")
+            raise LatdirError(f"parts of {sum(self.parts)} numbers are not a code of {self.code}")
 
     @classmethod
     def of(

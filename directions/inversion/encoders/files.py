@@ -105,7 +105,7 @@ def read_encoder(path: str | PathLike[str], generator: Generator | None) -> Enco
         stages = config.stages > 1
         axes = weights["networks.0.axes" if stages else "axes"]
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} has a broken manifest: it no sound {error}") from error
+        raise CheckpointError(f"{path} has a broken manifest: it has no sound {error}") from error
     if type(passes) is not int or not 1 <= passes <= MOST:
         raise CheckpointError(f"{path} has a broken manifest: its passes are {passes!r}")
     if generator is None:

@@ -55,7 +55,7 @@ class Frames(Joint):
         """Clips of frames that follow each other."""
         if len(frames) % self.count:
             raise LatdirError(
-                f"{len(frames)} frames are no clips of {self.count}: give a multiple of it"
+                f"{len(frames)} frames do not make clips of {self.count}: give a multiple of it"
             )
         clips = frames.reshape(-1, self.count, *frames.shape[1:])
         return clips.transpose(1, 2).flatten(2, 3)

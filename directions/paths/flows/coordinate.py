@@ -40,7 +40,7 @@ class CoordinatePath(CurvedPath):
 
     Raises:
         LatdirError: Tensors of shapes that do not fit together, no such coordinate, or figures
-            that are no scale.
+            that are not a scale.
     """
 
     kind: ClassVar[str] = "coordinate"

@@ -41,7 +41,7 @@ class FlowPath(CurvedPath):
 
     Raises:
         LatdirError: An attribute that the flow does not have, tensors of shapes that do not fit
-            together, or figures that are no scale.
+            together, or figures that are not a scale.
     """
 
     kind: ClassVar[str] = "flow"

@@ -265,4 +265,6 @@ def _tensors(path: str | PathLike[str], prefix: str) -> State:
 def _complete(state: State, names: list[str], title: str) -> None:
     missing = [name for name in names if name not in state]
     if missing:
-        raise CheckpointError(f"these are no weights of a {title}: {missing[0]} is not among them")
+        raise CheckpointError(
+            f"these are not the weights of a {title}: {missing[0]} is not among them"
+        )

@@ -67,15 +67,15 @@ def unpacked_frame(frame: bytes) -> tuple[dict[str, Any], bytes]:
     """The message in a frame.
 
     Raises:
-        LatdirError: It is no frame.
+        LatdirError: It is not a frame.
     """
     end = 4 + int.from_bytes(frame[:4], "little")
     try:
         header = json.loads(frame[4:end])
     except ValueError as error:
-        raise LatdirError("this is no frame of the explorer: reload the page") from error
+        raise LatdirError("this is not a frame of the explorer: reload the page") from error
     if not isinstance(header, dict):
-        raise LatdirError("this is no frame of the explorer: reload the page")
+        raise LatdirError("this is not a frame of the explorer: reload the page")
     return header, frame[end:]
 
 

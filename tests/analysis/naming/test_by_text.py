@@ -87,6 +87,6 @@ def test_refusals(world, clip, bank):
         name_by_text(world, clip, bank, prompts_of(["age", "a hat"], neutral="nothing"))
     with pytest.raises(LatdirError, match="'c' changes nothing that planted-clip sees"):
         nearest_phrases(world, clip, bank, WORDS, count=4)
-    with pytest.raises(LatdirError, match="step 0 is positive, count 64"):
+    with pytest.raises(LatdirError, match="step 0 must be positive and count 64"):
         nearest_phrases(world, clip, bank, WORDS, step=0.0)
     assert len(set(FACE_PHRASES)) == len(FACE_PHRASES)

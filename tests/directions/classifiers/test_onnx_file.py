@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said_in_one_line(file: Path, tmp_path: Path) -> None:
         with pytest.raises(LatdirError, match=text):
             load_classifier(name)
     wrong = load_onnx(file, attributes=[Attribute("a"), Attribute("b")], output="probability")
-    with pytest.raises(LatdirError, match="which are no probabilities: say output=sigmoid"):
+    with pytest.raises(LatdirError, match="which are not probabilities: say output=sigmoid"):
         wrong(IMAGES)
 
 

@@ -81,7 +81,7 @@ def test_wrong_scores_are_refused_when_they_appear(scores: object, message: str)
 def test_a_declared_probability_must_be_one() -> None:
     probability = [Attribute("smile", "probability")]
     logits = wrap_classifier(lambda x: x.sum((1, 2, 3)), attributes=probability)
-    with pytest.raises(LatdirError, match=r"'smile' .* are no probabilities: apply a sigmoid"):
+    with pytest.raises(LatdirError, match=r"'smile' .* are not probabilities: apply a sigmoid"):
         logits(IMAGES)
     fine = wrap_classifier(lambda x: x.mean((1, 2, 3)).sigmoid(), attributes=probability)
     torch.testing.assert_close(fine.logits(IMAGES)[:, 0], IMAGES.mean((1, 2, 3)))

@@ -147,10 +147,10 @@ def image_of(value):
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
-        (Net(), {"latent_dim": None}, "latent_dim None is no size of a code: give a number"),
-        (Net(), {"latent_dim": (6, True)[:0]}, r"latent_dim \(\) is no size"),
-        (Net(), {"latent_dim": 0}, r"latent_dim \(0,\) is no size"),
-        (Net(), {"latent_dim": 6.0}, r"latent_dim 6.0 is no size"),
+        (Net(), {"latent_dim": None}, "latent_dim None is not the size of a code: give a number"),
+        (Net(), {"latent_dim": (6, True)[:0]}, r"latent_dim \(\) is not the size"),
+        (Net(), {"latent_dim": 0}, r"latent_dim \(0,\) is not the size"),
+        (Net(), {"latent_dim": 6.0}, r"latent_dim 6.0 is not the size"),
         (Net(), {"input_shape": (5, 1, 1)}, r"shape \[6\] cannot be reshaped to \[5, 1, 1\]"),
         (Net(), {"input_shape": None}, r"failed on codes of shape \[2, 6\] .* input_shape=\(6, 1"),
         (Net(), {"pixels": "0..2"}, "no pixel range '0..2': there are -1..1, 0..1, 0..255"),

@@ -94,7 +94,7 @@ def test_refusals(source, message):
 
 def test_refused_files(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(LatdirError, match="no picture that Pillow reads"):
+    with pytest.raises(LatdirError, match="not a picture that Pillow reads"):
         open_images(tmp_path / "text.png")
     frames = [Image.new("L", (9, 9), i) for i in (0, 200)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])

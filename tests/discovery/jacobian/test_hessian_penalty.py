@@ -42,7 +42,7 @@ class TestHessianPenalty:
         assert torch.equal(first.matrix(), second.matrix())
 
     def test_errors(self) -> None:
-        with pytest.raises(LatdirError, match="epsilon is positive, not 0"):
+        with pytest.raises(LatdirError, match="epsilon 0 must be above 0"):
             HessianPenalty(epsilon=0.0)
 
         class Broken(PlantedGenerator):

@@ -73,5 +73,5 @@ def test_bad_input_is_named():
         DisCo(n_directions=9, **SMALL).discover(world(dim=8, factors=3))
     with pytest.raises(LatdirError, match="at least 2 directions and 8 moves, 4 of each of two"):
         DisCo(n_directions=1)
-    with pytest.raises(LatdirError, match="units 1 is at least 2"):
+    with pytest.raises(LatdirError, match="units 1 must be at least 2"):
         DisCo(units=1)

@@ -144,7 +144,7 @@ def test_paths_are_where_the_image_changes():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(LatdirError, match="pairs 0 is at least 1, and gamma 0"):
+    with pytest.raises(LatdirError, match="pairs 0 must be at least 1"):
         WarpedGANSpace(pairs=0)
     path = WarpedGANSpace(n_directions=2, **SMALL).train(world(dim=8, factors=3))
     path = path["warped_gan_space_00"]

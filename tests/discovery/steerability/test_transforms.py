@@ -131,9 +131,9 @@ def test_refusals():
         Transforms(transforms="zom").discover(generator)
     with pytest.raises(LatdirError, match="layers have no red: use the learned walks"):
         Transforms(transforms="red").discover(generator)
-    with pytest.raises(LatdirError, match=r"shape \[108\], which is no feature map"):
+    with pytest.raises(LatdirError, match=r"shape \[108\], which is not a feature map"):
         Transforms(layer="0", n_codes=50).discover(generator)
-    with pytest.raises(LatdirError, match="n_codes 8 are more than the code's 8 coordinates"):
+    with pytest.raises(LatdirError, match="n_codes 8 must be more than the code's 8 coordinates"):
         Transforms(n_codes=8).discover(generator)
     flat = Affine(torch.randn(D, C, SIDE, SIDE), torch.ones(C, SIDE, SIDE))
     flat.network = flat.network[:2]

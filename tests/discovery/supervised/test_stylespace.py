@@ -213,7 +213,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
         StyleSpace(positives=1)
     with pytest.raises(LatdirError, match="30 positives of 10 codes"):
         StyleSpace(n_codes=10)
-    with pytest.raises(LatdirError, match="candidates 2 are no fewer"):
+    with pytest.raises(LatdirError, match="candidates 2 must not be fewer"):
         StyleSpace(n_directions=5, candidates=2)
     with pytest.raises(LatdirError, match="brightness has no attribute 'smile'"):
         StyleSpace().discover(Patchwork(), classifier=Brightness(), attributes=["smile"])

@@ -98,7 +98,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(SamplesError, match="cannot be read: No such file"):
         Answers.load(tmp_path / "none.json")
     (tmp_path / "text.json").write_text("hello")
-    with pytest.raises(SamplesError, match="holds no answers: it is no JSON"):
+    with pytest.raises(SamplesError, match="holds no answers: it is not JSON"):
         Answers.load(tmp_path / "text.json")
 
 

@@ -79,7 +79,7 @@ def test_answers_of_a_table_are_those_of_the_lesson(tmp_path):
         ),
         ("question,answer\n\nsheet 0,many\n", "'many' is not numbers of images, such as 3 17 42"),
         ("question,answer\nface 0,1\n", "no question 'face 0': they are named as strip 3"),
-        ("strip,level\n0,1\n", "is no table of answers: its columns are question and answer"),
+        ("strip,level\n0,1\n", "is not a table of answers: its columns are question and answer"),
     ],
 )
 def test_tables_that_are_none_are_refused(text, said, tmp_path):

@@ -268,11 +268,9 @@ def test_regions_that_are_none_are_refused(halves):
             replace(method, mask=torch.ones(8, 8)).discover(halves, **words)
     with pytest.raises(LatdirError, match="a mask is empty"):
         ClipOptimize(mask=torch.zeros(16, 16)).optimize(halves, both, codes, text="smile")
-    with pytest.raises(
-        LatdirError, match=r"outside -1\.0, tolerance 1e-05 and patience 50 are not negative"
-    ):
+    with pytest.raises(LatdirError, match="outside -1 must be at least 0"):
         ClipOptimize(outside=-1.0)
-    with pytest.raises(LatdirError, match=r"outside -1\.0 and hidden 0 are not negative"):
+    with pytest.raises(LatdirError, match="outside -1 must be at least 0"):
         ClipMapper(outside=-1.0)
 
 
@@ -286,11 +284,11 @@ def test_refusals(world, clip):
         ClipOptimize(steps=1).discover(world, text="smile", neutral="nothing", clip=clip)
     with pytest.raises(LatdirError, match="steps is 0: give at least 1"):
         ClipOptimize(steps=0)
-    with pytest.raises(LatdirError, match=r"rate -1\.0 is positive"):
+    with pytest.raises(LatdirError, match="rate -1 must be above 0"):
         ClipOptimize(rate=-1.0)
     with pytest.raises(LatdirError, match="depth is 0: give at least 1"):
         ClipMapper(depth=0)
-    with pytest.raises(LatdirError, match=r"rate 0\.0 is positive"):
+    with pytest.raises(LatdirError, match="rate 0 must be above 0"):
         ClipMapper(rate=0.0)
     path = ClipMapper(steps=3, depth=1).train(world, clip, text="smile")
     with pytest.raises(LatdirError, match="no unit 'years': use sigma, latent, edit"):

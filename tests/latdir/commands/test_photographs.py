@@ -39,7 +39,7 @@ def test_inverting_photographs(typed, own, tmp_path: Path):
     flags = "--generator planted --align center --json --codes codes.safetensors --out o.png"
     code, out, err = typed(f"invert 0.png text.png 1.png {flags}")
     assert code == 0, err
-    assert "left out: text.png is no picture that Pillow reads" in err
+    assert "left out: text.png is not a picture that Pillow reads" in err
     rows = json.loads(out)["photographs"]
     assert [row["name"] for row in rows] == ["0.png", "1.png"]
     assert all(row["psnr"] > 40 and row["status"] != "out of range" for row in rows)

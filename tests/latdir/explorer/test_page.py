@@ -260,7 +260,7 @@ def test_a_picture_restores_its_state_and_another_file_is_a_sentence(visit, port
     playwright.expect(slider(page, "age")).to_have_attribute("aria-valuetext", "1.25 sigma")
     playwright.expect(control(page, "spinbutton", "Seed")).to_have_value("5")
     page.locator(".latdir-explorer input[accept^=image]").set_input_files(tmp_path / "notes.txt")
-    notice(page, "this file is no picture that can be read: drop a PNG, JPEG or WebP file")
+    notice(page, "this file is not a picture that can be read: drop a PNG, JPEG or WebP file")
     playwright.expect(slider(page, "age")).to_have_attribute("aria-valuetext", "1.25 sigma")
 
 

@@ -52,7 +52,7 @@ def test_an_edit_is_the_move_of_the_library(session, world, small_bank):
         ({"verb": "source", "truncation": 7}, "less than or equal to 2"),
         ({"verb": "go", "number": 99}, "there is no step 99"),
         ({"verb": "again", "number": 99}, "no picture 99 on the shelf"),
-        ({"verb": "drop"}, "no picture that can be read"),
+        ({"verb": "drop"}, "not a picture that can be read"),
         ({"verb": "export", "what": "sweep"}, "nothing is edited yet"),
         ({"verb": "export", "what": "bank"}, "no direction is moved"),
     ],

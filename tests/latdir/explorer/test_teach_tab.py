@@ -93,7 +93,7 @@ def test_answers_are_saved_and_opened_again_and_a_check_is_counted(visit, port, 
     expect(known(page)).to_contain_text("2 clicks: 1 strip, 1 sheet")
     (tmp_path / "other.json").write_text("no answers")
     page.get_by_label("File of answers").set_input_files(tmp_path / "other.json")
-    expect(page.locator(".notice")).to_contain_text("the file holds no answers: it is no JSON")
+    expect(page.locator(".notice")).to_contain_text("the file holds no answers: it is not JSON")
     page.reload()
     page.get_by_role("tab", name="Teach").click()
     expect(known(page)).to_contain_text("2 clicks: 1 strip, 1 sheet")

@@ -248,7 +248,7 @@ def test_effects_of_a_retaught_direction_are_measured_anew(world, small_bank):
         ({"do": "undo"}, b"", "name what you want to teach"),
         ({"do": "add"}, b"", "name what you want to teach"),
         ({"do": "start", "name": "  "}, b"", "name the attribute to teach, such as 'glasses'"),
-        ({"do": "start"}, b"\x89PNG", "the file holds no answers: it is no JSON"),
+        ({"do": "start"}, b"\x89PNG", "the file holds no answers: it is not JSON"),
         ({"do": "start"}, b"[1, 2]", "the file holds no answers"),
         ({"do": "dance"}, b"", "a message that this session does not know: teach.do"),
     ],

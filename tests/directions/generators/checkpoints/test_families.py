@@ -171,7 +171,7 @@ def test_an_option_is_taken_by_name_or_from_the_path_and_refused_where_there_is_
         parse_options("network.pkl?fused_scale=maybe")
     with pytest.raises(CheckpointError, match="lr_multiplier is 0"):
         load_generator(path, lr_multiplier=0)
-    with pytest.raises(LatdirError, match="is no checkpoint file, and only those take label="):
+    with pytest.raises(LatdirError, match="is not a checkpoint file, and only those take label="):
         load_generator("planted", label=3)
 
 
@@ -180,7 +180,7 @@ def test_an_option_is_taken_by_name_or_from_the_path_and_refused_where_there_is_
     [
         ("StyleGAN2", "NVIDIA", {"conv_clamp": "high"}, "its conv_clamp is high, not a positive"),
         ("StyleGAN2", "NVIDIA", {"mapping_kwargs": {"activation": "elu"}}, "activation is elu"),
-        ("StyleGAN2", "TensorFlow", {"resample_kernel": 3}, "resample_kernel is no list"),
+        ("StyleGAN2", "TensorFlow", {"resample_kernel": 3}, "resample_kernel is not a list"),
         ("StyleGAN2", "TensorFlow", {"mapping_lrmul": None}, "its mapping_lrmul is None"),
         ("StyleGAN", "TensorFlow", {"use_pixel_norm": True}, "both by pixel and by instance"),
         ("PGGAN", "TensorFlow", {"label_size": [3]}, r"its label_size is \[3\], not a number"),

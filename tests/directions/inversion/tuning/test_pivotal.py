@@ -131,7 +131,7 @@ def test_deltas_of_another_base_or_damaged_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="'odd'"):
             generator.with_deltas(odd)
     odd = Deltas("odd", "small", generator.fingerprint, {"none": {"added": torch.ones(1)}})
-    with pytest.raises(CheckpointError, match="'none', which is no weight"):
+    with pytest.raises(CheckpointError, match="'none', which is not a weight"):
         generator.with_deltas(odd)
 
 

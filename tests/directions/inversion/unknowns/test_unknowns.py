@@ -199,7 +199,7 @@ def test_refusals():
     skip = wrap(_Skip(), latent_dim=6, name="skip")
     with pytest.raises(LatdirError, match="see the codes as well: sum several"):
         SeveralCodes(skip, layer="_module.bend")
-    with pytest.raises(LatdirError, match="4 frames are no clips of 3"):
+    with pytest.raises(LatdirError, match="4 frames do not make clips of 3"):
         Frames(bent(), count=3).stacked(torch.zeros(4, 3, 4, 4))
     with pytest.raises(LatdirError, match=r"backward has shape \[2, 2, 4, 4\], not"):
         flow_features(torch.zeros(1, 2, 4, 4), torch.zeros(2, 2, 4, 4))

@@ -126,7 +126,7 @@ def test_a_broken_frame_is_one_sentence(port, frame):
     with connect(port, tab="broken-frames") as connection:
         connection.send(frame)
         header, _ = unpacked_frame(connection.recv(timeout=10))
-        assert header["text"] == "this is no frame of the explorer: reload the page"
+        assert header["text"] == "this is not a frame of the explorer: reload the page"
         assert asked(connection, verb="open")[0]["verb"] == "open"
 
 
