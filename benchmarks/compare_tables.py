@@ -87,32 +87,34 @@ def _summary(comparison: Comparison) -> list[str]:
               "identity kept, minus")  # fmt: skip
     lines = [_row([*titles[:-1], f"{titles[-1]} {REFERENCE}'s"]), "|---|" + "---:|" * 6]
     for method in comparison.methods:
-        reached = [a for a in comparison.attributes if comparison.row(method, a).amount is not None]
-        cells = [_ratio(comparison, method, reached, metric) for metric in SHARES]
-        pairs = _pairs(comparison, method, reached, "identity")
+        shares = [ratio(comparison, method, metric) for metric in SHARES]
+        cells = ["–" if share is None else f"{share:.2f}×" for share in shares]
+        pairs = _pairs(comparison, method, "identity")
         kept = sum(own - other for own, other in pairs) / len(pairs) if pairs else None
         seconds = f"{comparison.costs[method].seconds or 0:.1f}"
         identity = "–" if kept is None else f"{kept:+.2f}"
-        lines.append(_row([method, seconds, str(len(reached)), *cells, identity]))
+        reach = str(len(reached(comparison, method)))
+        lines.append(_row([method, seconds, reach, *cells, identity]))
     return lines
 
 
-def _ratio(comparison: Comparison, method: str, reached: list[str], metric: Metric) -> str:
-    """Sum of a figure over the reference's, on the attributes that have both."""
-    pairs = _pairs(comparison, method, reached, metric)
-    if not pairs:
-        return "–"
-    return f"{sum(own for own, _ in pairs) / sum(other for _, other in pairs):.2f}×"
+def reached(comparison: Comparison, method: str) -> list[str]:
+    """Attributes that a method changes by the common change."""
+    return [a for a in comparison.attributes if comparison.row(method, a).amount is not None]
 
 
-def _pairs(
-    comparison: Comparison, method: str, reached: list[str], metric: Metric
-) -> list[tuple[float, float]]:
+def ratio(comparison: Comparison, method: str, metric: Metric) -> float | None:
+    """Sum of a figure over the reference's, on the attributes that both reach."""
+    pairs = _pairs(comparison, method, metric)
+    return sum(own for own, _ in pairs) / sum(other for _, other in pairs) if pairs else None
+
+
+def _pairs(comparison: Comparison, method: str, metric: Metric) -> list[tuple[float, float]]:
     if REFERENCE not in comparison.methods:
         return []
     both = (
         (comparison.row(method, a).figure(metric), comparison.row(REFERENCE, a).figure(metric))
-        for a in reached
+        for a in reached(comparison, method)
     )
     return [(own.mean, other.mean) for own, other in both if own and other]
 
