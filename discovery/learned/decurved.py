@@ -111,11 +111,8 @@ class DeCurvEd(PathMethod[CoordinatePath], ContrastMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hidden < 1 or self.length_weight < 0:
-            raise LatdirError(
-                f"hidden {self.hidden} is at least 1, and length_weight {self.length_weight} is "
-                "not negative"
-            )
+        self._check_least(1, "hidden")
+        self._check_least(0, "length_weight")
 
     def _trained(
         self, generator: Generator, seed: int, checkpoint: str | PathLike[str] | None

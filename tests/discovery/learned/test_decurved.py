@@ -119,7 +119,7 @@ def test_bad_input_is_named(trained):
     path = next(iter(paths.values()))
     with pytest.raises(LatdirError, match="vary in 8 dimensions, which have no 9 coordinates: low"):
         DeCurvEd(n_directions=9, **SMALL).discover(generator)
-    with pytest.raises(LatdirError, match="hidden 0 is at least 1, and length_weight 1"):
+    with pytest.raises(LatdirError, match="hidden 0 must be at least 1"):
         DeCurvEd(hidden=0)
     with pytest.raises(LatdirError, match="length_weight -1"):
         DeCurvEd(length_weight=-1.0)
