@@ -39,6 +39,10 @@ UNSUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "transforms": ("transforms", {}),
     "walks": ("walks", {"steps": 150}),
     "voynov_babenko": ("voynov_babenko", {"steps": 500, "reach": 4.0}),
+    "voynov_babenko (in sefa)": (
+        "voynov_babenko",
+        {"steps": 500, "reach": 4.0, "start": "sefa", "span": 30},
+    ),
     "warped_gan_space": ("warped_gan_space", {"steps": 400}),
     "potential_flow": ("potential_flow", {"steps": 400}),
     "decurved": ("decurved", {"steps": 400}),

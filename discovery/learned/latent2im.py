@@ -25,42 +25,28 @@ from os import PathLike
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from directions.arguments import returned
 from directions.bank import DirectionBank
-from directions.classifiers.base import Classifier, check_finite
+from directions.classifiers.base import Classifier
 from directions.direction import Direction
 from directions.errors import LatdirError
 from directions.fingerprints import Precision
 from directions.generators.base import Generator
-from directions.progress import tqdm
 from directions.scoring.features import Features, pixel_features
-from directions.scoring.gradients import reader
 from directions.training import Checkpoint, falling, fit, step_rng
 from discovery.base import ScoreMethod, tool
 from discovery.learned.contrast import Images, spread
-from discovery.learned.networks.reconstructors import LARGER, reduced
+from discovery.learned.targets import Pool
 
-__all__ = ["Latent2im", "latent2im_loss", "walked"]
+__all__ = ["Latent2im", "latent2im_loss"]
 
 LEAST_SHARE = 1e-12
 JUDGED = 64
 MOMENTUM, LONGEST_GRADIENT = 0.9, 1.0
-
-
-def walked(
-    codes: Float[Tensor, "n *shape"], alpha: Float[Tensor, "n k"], walks: Float[Tensor, "k *shape"]
-) -> Float[Tensor, "n *shape"]:
-    """Codes moved along the walks: w' = w + Σₐ αₐ Tₐ.
-
-    Example:
-        >>> walked(torch.zeros(1, 2), torch.tensor([[2.0, -1.0]]), torch.eye(2))
-        tensor([[ 2., -1.]])
-    """
-    return codes + (alpha @ walks.flatten(1)).reshape(codes.shape)
 
 
 def latent2im_loss(
@@ -183,7 +169,16 @@ class Latent2im(ScoreMethod):
         """
         names = tuple(classifier.names if attributes is None else attributes)
         space = self.space or generator.default_space("w")
-        pool = _Pool.of(self, generator, space, classifier, names, seed)
+        pool = Pool.of(
+            generator.sample(self.n_codes + JUDGED, seed=seed, space=space),
+            Images(generator, space, self.precision, None),
+            classifier,
+            names,
+            features=self.features or pixel_features,
+            seed=seed,
+            held_out=JUDGED,
+            batch_size=self.batch_size,
+        )
         rng = torch.Generator().manual_seed(seed % 2**63)
         start = 0.02 * torch.randn(len(names), *generator.space(space).shape, generator=rng)
         walks, unit = _Walks(start.to(pool.codes)), spread(generator, space)
@@ -242,7 +237,7 @@ class Latent2im(ScoreMethod):
         return logits.flatten()
 
     def _judged(
-        self, pool: _Pool, walks: Tensor, name: str, k: int, rng: torch.Generator
+        self, pool: Pool, walks: Tensor, name: str, k: int, rng: torch.Generator
     ) -> dict[str, float]:
         """Evidence of the k-th attribute, on the codes not trained on."""
         held = torch.arange(self.n_codes, len(pool.codes), device=pool.codes.device)
@@ -266,78 +261,3 @@ class Latent2im(ScoreMethod):
             "content": float(change.square().sum(1).mean()),
             "length": float(walks[k].norm()),
         }
-
-
-@dataclass(frozen=True, eq=False)
-class _Pool:
-    """Codes and what was seen of them, and how the same is seen of moved ones.
-
-    Attributes:
-        codes: `[n, *shape]`.
-        told: `[n, k]`, p of their images.
-        shown: Their images, reduced.
-        see: Codes to images.
-        read: Images to p.
-        features: φ.
-    """
-
-    codes: Tensor
-    told: Float[Tensor, "n k"]
-    shown: Float[Tensor, "n 3 h w"]
-    see: Images
-    read: Callable[[Tensor], Tensor]
-    features: Features
-
-    @classmethod
-    def of(
-        cls,
-        method: Latent2im,
-        generator: Generator,
-        space: str,
-        classifier: Classifier,
-        names: tuple[str, ...],
-        seed: int,
-    ) -> _Pool:
-        """The codes of a seed; the last are held out."""
-        read, see = reader(classifier, names), Images(generator, space, method.precision, None)
-        codes = generator.sample(method.n_codes + JUDGED, seed=seed, space=space)
-        with torch.no_grad():
-            parts = tqdm(torch.split(codes, method.batch_size), desc="images", delay=1, leave=False)
-            made = [(read(images := see(part)).float(), reduced(images, LARGER)) for part in parts]
-        scores, shown = (torch.cat(part) for part in zip(*made, strict=True))
-        check_finite(scores, names=names, classifier=classifier.name, seed=seed)
-        mean, scale = _standards(scores[: method.n_codes], classifier, names)
-
-        def p(images: Tensor) -> Tensor:
-            return torch.sigmoid((read(images).float() - mean) / scale)
-
-        told = torch.sigmoid((scores - mean) / scale)
-        return cls(codes, told, shown, see, p, method.features or pixel_features)
-
-    def moved(
-        self, rows: Int[Tensor, "m"], target: Float[Tensor, "m k"], walks: Float[Tensor, "k *shape"]
-    ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m f"], Float[Tensor, "m 3 h w"]]:
-        """Attributes, change of φ, and images of codes moved toward their targets."""
-        new = self.see(walked(self.codes[rows], target - self.told[rows], walks))
-        after, before = (
-            returned(self.features(images), "features", "n f")
-            for images in (reduced(new, LARGER), self.shown[rows])
-        )
-        return self.read(new), after - before, new
-
-
-def _standards(
-    scores: Tensor, classifier: Classifier, names: Sequence[str]
-) -> tuple[Tensor, Tensor]:
-    """What logits are centered and scaled by: values by their mean and deviation."""
-    kinds = {a.name: a.kind for a in classifier.attributes}
-    value = torch.tensor([kinds[name] == "value" for name in names]).to(scores.device)
-    deviation = scores.std(0)
-    for name, d in zip(names, deviation.tolist(), strict=True):
-        if not d > 0:
-            raise LatdirError(
-                f"attribute {name!r} is the same for all {len(scores)} codes: leave it out, or "
-                "give more n_codes"
-            )
-    zero, one = torch.zeros_like(deviation), torch.ones_like(deviation)
-    return torch.where(value, scores.mean(0), zero), torch.where(value, deviation, one)

@@ -4,7 +4,8 @@ A. Voynov & A. Babenko: Unsupervised Discovery of Interpretable Directions in th
 ICML 2020, arXiv:2002.03754. See `contrast.py` for the loss, `deformators.py` for the forms of the
 directions, and for how training differs from the official code.
 
-Other differences: directions may start from those of another method; there is no bias, a step that
+Other differences: directions may start from those of another method, and stay in the span of its
+first ones; there is no bias, a step that
 all directions would share; `ortho` gives K orthonormal columns where the official one has all d;
 steps are in standard deviations of the codes' coordinates, which are 1 in z.
 """
@@ -26,7 +27,7 @@ from directions.errors import LatdirError
 from directions.generators.base import Generator
 from directions.numerics.eigen import signed
 from discovery.learned.contrast import ContrastMethod, Mover
-from discovery.learned.networks.deformators import Deformator, Kind, deformator
+from discovery.learned.networks.deformators import Deformator, Kind, Ortho, deformator
 from discovery.registry import find_method
 
 __all__ = ["VoynovBabenko"]
@@ -66,6 +67,8 @@ class VoynovBabenko(ContrastMethod):
         deformator: `ortho`, orthonormal directions; `unit`, of length 1 and any angles; `linear`,
             of any length; or `fc`, curves that are the same for all codes.
         start: Where directions start: `random`, or those of `sefa`, `pca` or `global_basis`.
+        span: Number of the first directions of `start` whose span `ortho` ones stay in; by default
+            0, no bound.
 
     Example:
         >>> from directions.generators import load_generator
@@ -76,8 +79,17 @@ class VoynovBabenko(ContrastMethod):
 
     deformator: Kind = "ortho"
     start: Start = "random"
+    span: int = 0
 
     method: ClassVar[str] = "voynov_babenko"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.span and (self.deformator != "ortho" or self.span < self.n_directions):
+            raise LatdirError(
+                f"span is {self.span}: give at least n_directions ({self.n_directions}), with "
+                "deformator='ortho', or 0 for no bound"
+            )
 
     def discover(
         self,
@@ -135,19 +147,23 @@ class VoynovBabenko(ContrastMethod):
 
     def _mover(self, generator: Generator, space: str, seed: int) -> Mover:
         size, k = generator.space(space).size, self.n_directions
-        if self.deformator == "ortho" and k > size:
+        if self.deformator == "ortho" and max(k, self.span) > size:
             raise LatdirError(
-                f"{space} has {size} dimensions, and {k} orthonormal directions need as many: "
-                f"lower n_directions to {size}, or take deformator='unit'"
+                f"{space} has {size} dimensions, and {max(k, self.span)} orthonormal directions "
+                f"need as many: lower {'span' if self.span else 'n_directions'} to {size}, or take "
+                "deformator='unit'"
             )
-        start = self._started(generator, space, seed)
+        start = self._started(generator, space, seed, self.span or k)
         if self.deformator == "ortho":
             start = torch.linalg.qr(start).Q * torch.linalg.qr(start).R.diagonal().sign()
+        if self.span:
+            m = self.span
+            return Deformed(Ortho(torch.zeros(m, m), torch.eye(m)[:, :k], start), k)
         return Deformed(deformator(self.deformator, start, seed=seed), k)
 
-    def _started(self, generator: Generator, space: str, seed: int) -> Float[Tensor, "d k"]:
-        """Unit columns to start from."""
-        size, k = generator.space(space).size, self.n_directions
+    def _started(self, generator: Generator, space: str, seed: int, k: int) -> Float[Tensor, "d k"]:
+        """Unit columns to start from, k of them."""
+        size = generator.space(space).size
         if self.start == "random":
             rng = torch.Generator().manual_seed(seed % 2**63)
             drawn = torch.randn(size, k, generator=rng)

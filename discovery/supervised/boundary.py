@@ -31,13 +31,13 @@ from discovery.estimators.chunks import Chunks, levels
 from discovery.estimators.cones import split_half
 from discovery.estimators.held_out import evidence
 from discovery.sampling.samples import Samples
+from discovery.supervised.extremes import extremes
 from discovery.supervised.fits import Fit, differences, discriminants, regressions
 from discovery.supervised.labels import (
     Scale,
     Scored,
     Threshold,
     bank_of,
-    extremes,
     scored,
     warn_of_few,
 )

@@ -58,23 +58,32 @@ class Unit(Linear):
 
 
 class Ortho(Deformator):
-    """A(x) = exp(L - Lᵀ) Q x, with orthonormal columns.
+    """A(x) = B exp(L - Lᵀ) Q x, with orthonormal columns.
 
     Args:
-        log: `[d, d]`, L.
-        start: `[d, K]`, Q.
+        log: `[m, m]`, L.
+        start: `[m, K]`, Q.
+        base: `[d, m]`, B, orthonormal: steps stay in its span. By default all of the space.
     """
 
     start: Tensor
+    base: Tensor | None
 
-    def __init__(self, log: Float[Tensor, "d d"], start: Float[Tensor, "d k"]) -> None:
+    def __init__(
+        self,
+        log: Float[Tensor, "m m"],
+        start: Float[Tensor, "m k"],
+        base: Float[Tensor, "d m"] | None = None,
+    ) -> None:
         super().__init__()
         self.log = nn.Parameter(log)
         self.register_buffer("start", start)
+        self.register_buffer("base", base)
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Deformator.forward`."""
-        return x @ (torch.matrix_exp(self.log - self.log.T) @ self.start).T
+        step = x @ (torch.matrix_exp(self.log - self.log.T) @ self.start).T
+        return step if self.base is None else step @ self.base.T
 
 
 class Fc(Deformator):

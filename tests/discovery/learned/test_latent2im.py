@@ -11,7 +11,8 @@ from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError
 from directions.planted.world import planted
 from discovery import Latent2im
-from discovery.learned.latent2im import latent2im_loss, walked
+from discovery.learned.latent2im import latent2im_loss
+from discovery.learned.targets import walked
 from tests.discovery.learned.test_voynov_parity import near
 from tests.parity import fixture
 from tests.worlds import world

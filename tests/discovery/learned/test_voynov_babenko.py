@@ -72,6 +72,21 @@ def test_directions_start_from_another_method(start):
     assert nearest.min() > 0.999
 
 
+def test_directions_stay_in_the_span_that_they_start_in():
+    from discovery import SeFa
+
+    generator = world(dim=8, factors=3)
+    settings = {**SMALL, "rate": 0.1, "start": "sefa", "n_directions": 2}
+    found = VoynovBabenko(span=4, **settings).discover(generator).matrix()
+    leading = SeFa(n_directions=4).discover(generator).matrix()
+    torch.testing.assert_close((found @ leading.T).norm(dim=1), torch.ones(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found @ found.T, torch.eye(2), atol=1e-5, rtol=0)
+    # They turn inside of it, and leave it without the bound.
+    assert (found @ leading[:2].T).norm(dim=1).max() < 0.99
+    free = VoynovBabenko(**settings).discover(generator).matrix()
+    assert (free @ leading.T).norm(dim=1).max() < 0.99
+
+
 def test_a_killed_run_goes_on_to_the_same_end(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "EVERY", 0.0)
     generator = world(dim=8, factors=3)
@@ -185,6 +200,12 @@ def test_bad_input_is_named():
         VoynovBabenko(n_directions=3, space="z", start="sefa", **SMALL).discover(
             load_generator("styleface64")
         )
+    with pytest.raises(LatdirError, match="span is 2: give at least n_directions"):
+        VoynovBabenko(n_directions=3, span=2)
+    with pytest.raises(LatdirError, match="with deformator='ortho', or 0 for no bound"):
+        VoynovBabenko(n_directions=3, span=4, deformator="unit")
+    with pytest.raises(LatdirError, match="and 9 orthonormal directions need as many: lower span"):
+        VoynovBabenko(n_directions=3, span=9, **SMALL).discover(generator)
     with pytest.raises(LatdirError, match="at least 2 of each, for one direction cannot be told"):
         VoynovBabenko(n_directions=1)
     with pytest.raises(LatdirError, match="rate -1 must be above 0"):

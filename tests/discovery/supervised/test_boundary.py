@@ -26,7 +26,7 @@ from discovery.estimators.smooth_margin import smooth_margin
 from discovery.estimators.svm import box, hinge_svm
 from discovery.sampling.samples import Samples
 from discovery.supervised.boundary import Boundary, Estimator
-from discovery.supervised.labels import interfacegan_rows
+from discovery.supervised.extremes import interfacegan_rows
 from tests.parity import FIXTURES
 
 FIXTURE = FIXTURES / "interfacegan" / "boundaries.npz"
