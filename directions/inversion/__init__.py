@@ -16,6 +16,7 @@ from directions.inversion.degradations import (
     Chain,
     Crop,
     Degraded,
+    Filter,
     Gray,
     Mask,
     Noise,
@@ -27,7 +28,7 @@ from directions.inversion.files import load_inversion, save_inversion
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.folders import invert_folder
 from directions.inversion.invert import invert
-from directions.inversion.mimic import Filter, mimic
+from directions.inversion.mimic import mimic
 from directions.inversion.objective import Degradation, Objective, psnr
 from directions.inversion.recipes import RECIPES, find_recipe
 from directions.inversion.recipes.ensembling import ensemble_scores, generative_views

@@ -4,11 +4,13 @@ A code is found whose image, degraded in the same way, is the one given, so that
 image repairs it: fills the hole, gives detail or color back (PULSE: Menon et al. 2020,
 arXiv:2003.03808; image processing with a GAN's prior: Gu, Shen & Zhou 2020, arXiv:1912.07116).
 `selection` has those that see only some pixels or colors, `resampling` those that are a matrix for
-each axis, `composition` noise, chains, functions of your own, and the transpose of any of them.
+each axis, `filtering` one that mixes pixels and channels, `composition` noise, chains, functions
+of your own, and the transpose of any of them.
 Import the names from here.
 """
 
 from directions.inversion.degradations.composition import Chain, Degraded, Noise, transpose
+from directions.inversion.degradations.filtering import Filter
 from directions.inversion.degradations.resampling import KERNELS, Blur, Shrink
 from directions.inversion.degradations.selection import Crop, Gray, Mask
 
@@ -18,6 +20,7 @@ __all__ = [
     "Chain",
     "Crop",
     "Degraded",
+    "Filter",
     "Gray",
     "Mask",
     "Noise",
