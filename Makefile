@@ -45,7 +45,6 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.docs  ## tables of the registries, and the site in build/site/html
-	PYTHONPATH=. $(BIN)/python tools/registry_tables.py
 	PYTHONPATH=. $(BIN)/python tools/site.py
 
 $(VENV)/.run: pyproject.toml constraints.txt

@@ -2,9 +2,13 @@
 
 import os
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 os.environ["TQDM_DISABLE"] = "1"
+# A grammar of web addresses which jsonschema would build for a second, and nothing here needs.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 from sphinx.application import Sphinx
 
@@ -57,7 +61,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 0,
     "remove_config_comments": True,
     "abort_on_example_error": True,
-    "parallel": 2,
+    "parallel": True,
 }
 
 
@@ -77,6 +81,31 @@ def _plain(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def
         )
 
 
+def _pages_alone(app, page, template, context, doctree):  # type: ignore[no-untyped-def]
+    """The list of pages, made without the public names that Furo would copy for every page."""
+    tree, whole = context.get("toctree"), app.env.tocs
+    short = {name: _title(toc) if name.startswith("api/") else toc for name, toc in whole.items()}
+
+    def pages(**options: Any) -> str:
+        app.env.tocs = short
+        try:
+            return str(tree(**options))
+        finally:
+            app.env.tocs = whole
+
+    if tree is not None:
+        context["toctree"] = pages
+
+
+def _title(contents):  # type: ignore[no-untyped-def]
+    """A page's table of contents with its title alone."""
+    made = contents.copy()
+    made += contents[0].copy()
+    made[0] += contents[0][0].deepcopy()
+    return made
+
+
 def setup(app: Sphinx) -> None:
-    """Connect the hook before napoleon's."""
+    """Connect hooks before napoleon's and Furo's."""
     app.connect("autodoc-process-docstring", _plain, priority=100)
+    app.connect("html-page-context", _pages_alone, priority=100)

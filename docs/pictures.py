@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+from joblib.externals.loky import process_executor
+
 from directions.progress import progress_bars
 
 hidden: list[AbstractContextManager[None]] = []
@@ -27,7 +29,9 @@ def _get_sg_image_scraper() -> Any:
 
 
 def quiet(gallery_conf: dict[str, Any], name: str) -> None:
-    """No progress bars in examples."""
+    """No progress bars in examples, and one process for many of them."""
     if not hidden:
+        # Models that stay in memory would pass for a leak, and the process be started anew.
+        process_executor._MAX_MEMORY_LEAK_SIZE = 2**40
         hidden.append(progress_bars(False))
         hidden[0].__enter__()

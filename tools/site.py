@@ -8,9 +8,9 @@ names. Sphinx does the rest, offline, with warnings as errors.
 from __future__ import annotations
 
 import ast
-import importlib
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -41,20 +41,20 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "conditional_flow": ("digiface64", "z", "steps=50"),
     "grad_ctrl": ("digiface64", "z", "steps=50"),
     "plugen": ("digiface64", "z", "steps=50"),
-    "teach": ("digiface64", "z", "n_codes=512"),
+    "teach": ("digiface64", "z", "n_codes=256"),
     "gradient": ("digiface64", "z", "n_codes=64"),
     "latent2im": ("digiface64", "z", "n_codes=64, steps=20"),
     "active_subspace": ("digiface64", "z", "n_codes=64, n_directions=2"),
     "transforms": ("digiface64", "z", "n_codes=512"),
     "walks": ("digiface64", "z", 'transforms="brightness,red", steps=6'),
-    "global_basis": ("digiface64", "z", "n_directions=4, n_codes=8"),
+    "global_basis": ("digiface64", "z", "n_directions=4, n_codes=4"),
     "local_basis": ("digiface64", "z", "n_directions=4"),
-    "region": ("digiface64", "z", "n_directions=3, n_codes=8"),
+    "region": ("digiface64", "z", "n_directions=3, n_codes=4"),
     "stylespace": ("styleface64", "s", "n_codes=200, n_directions=2, candidates=4, verify=4"),
     "local_channels": ("styleface64", "s", "n_directions=3, n_codes=8"),
     "orojar": ("digiface64", "z", "n_directions=4, n_codes=4"),
-    "hessian_penalty": ("digiface64", "z", "n_directions=4, n_codes=4, steps=8"),
-    "clip_boundary": ("digiface64", "z", "n_codes=200"),
+    "hessian_penalty": ("digiface64", "z", "n_directions=4, n_codes=2, steps=8"),
+    "clip_boundary": ("digiface64", "z", "n_codes=128"),
     "clip_gradient": ("digiface64", "z", "n_codes=64"),
     "clip_global": ("digiface64", "z", "n_codes=2, channels=15"),
     "clip_optimize": ("digiface64", "z", "n_codes=4, steps=40"),
@@ -85,6 +85,15 @@ TABLE = """Settings
    * - setting
      - default
      - meaning"""
+# Rows that several examples read; flows of all of a code need more of them than its coordinates.
+LABELS = [
+    "import latdir as ld",
+    'generator = ld.load_generator("digiface64")',
+    'faces = ld.load_classifier("faces")',
+    "# Kept in a folder: what is there already is not labeled again.",
+    "samples = ld.sample(\n"
+    '    generator, faces, 450, seed=0, attributes=["smiling", "yaw", "male"], out="labels"\n)',
+]
 GALLERY = """Every method
 ============
 
@@ -155,18 +164,9 @@ def example(name: str) -> str:
     source, given = "generator", ""
     # Directions in weights leave the codes where they are.
     apart = ', space="z"' if module.startswith("discovery.weights.") else ""
-    before = [f'generator = ld.load_generator("{generator}")']
-    if "samples" in needs or "classifier" in needs:
-        before.append('faces = ld.load_classifier("faces")')
-        given = ', attributes=["smiling"]'
+    before = ["import latdir as ld", f'generator = ld.load_generator("{generator}")']
     if "samples" in needs:
-        source, given = "samples", ""
-        # Flows of all of a code need more labels than its coordinates.
-        count = 450 if name in ("conditional_flow", "plugen") else 300
-        before.append(
-            "samples = ld.sample(\n"
-            f'    generator, faces, {count}, seed=0, attributes=["smiling", "yaw", "male"]\n)'
-        )
+        source, before = "samples", LABELS
     elif "answers" in needs:
         source, given = "answers", ", generator=generator"
         before += [
@@ -178,11 +178,11 @@ def example(name: str) -> str:
             "answers = ld.Answers.from_samples(labels)",
         ]
     elif "classifier" in needs:
-        given = f", classifier=faces{given}"
+        before.append('faces = ld.load_classifier("faces")')
+        given = ', classifier=faces, attributes=["smiling"]'
     elif "text" in needs:
         given = ', text=["a smiling face"], neutral="a face", clip=ld.load_clip()'
     lines = [
-        "import latdir as ld",
         *before,
         f"bank = ld.{cls}({settings}).discover(\n    {source}{given}\n)"
         if len(settings + given) > 50
@@ -249,14 +249,11 @@ def api(package: Any) -> str:
 
 def stage(folder: Path) -> None:
     """Write all that Sphinx reads."""
-    shutil.rmtree(folder, ignore_errors=True)
     for place, text in staged().items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text, encoding="utf-8")
     shutil.copytree(ROOT / "docs" / "images", folder / "images")
     examples = folder.parent / "examples"
-    shutil.rmtree(examples, ignore_errors=True)
-    examples.mkdir()
     (examples / "README.rst").write_text(GALLERY, encoding="utf-8")
     for name in METHODS:
         (examples / f"{name}.py").write_text(example(name), encoding="utf-8")
@@ -281,15 +278,22 @@ def _comment(text: str) -> str:
 
 
 def main() -> int:
-    """Build the site; returns the exit status of Sphinx."""
-    importlib.import_module("sphinx")
-    stage(BUILD / "source")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "auto"]
-    paths = ["-c", "docs", "-d", BUILD / "doctrees", BUILD / "source", BUILD / "html"]
-    shutil.rmtree(BUILD / "html", ignore_errors=True)
-    shutil.rmtree(BUILD / "doctrees", ignore_errors=True)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'docs'}"}
-    status = subprocess.run([*command, *map(str, paths)], cwd=ROOT, env=environment).returncode
+    """Write the tables of the registries and build the site; returns the exit status of Sphinx."""
+    from sphinx.cmd.build import build_main
+
+    for made in ("examples", "source", "doctrees", "html"):
+        shutil.rmtree(BUILD / made, ignore_errors=True)
+    (BUILD / "examples").mkdir(parents=True)
+    os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'docs'}"
+    sys.path.append(str(ROOT / "docs"))
+    labels = [sys.executable, "-c", "\n".join(LABELS)]
+    with subprocess.Popen(labels, cwd=BUILD / "examples") as labeling:
+        runpy.run_path(str(ROOT / "tools" / "registry_tables.py"), run_name="__main__")
+        stage(BUILD / "source")
+    if labeling.returncode:
+        return labeling.returncode
+    paths = [ROOT / "docs", "-d", BUILD / "doctrees", BUILD / "source", BUILD / "html"]
+    status = build_main(["-W", "--keep-going", "-q", "-j", "auto", "-c", *map(str, paths)])
     if not status:
         print(f"{len(list((BUILD / 'html').rglob('*.html')))} pages: {BUILD / 'html/index.html'}")
     return status

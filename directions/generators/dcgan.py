@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise, product
 
@@ -50,6 +50,7 @@ class _Layer:
     weight: Float[Tensor, "c o k k"]
     scale: Float[Tensor, "o"]
     bias: Float[Tensor, "o"]
+    prepared: dict[torch.dtype, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def to(self, device: torch.device) -> _Layer:
         return _Layer(self.weight.to(device), self.scale.to(device), self.bias.to(device))
@@ -57,6 +58,14 @@ class _Layer:
     @property
     def folded(self) -> Float[Tensor, "c o k k"]:
         return self.weight * self.scale[None, :, None, None]
+
+    def windows(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The equal 2×2 convolution; kept, unless it is being trained."""
+        if self.weight.requires_grad or self.scale.requires_grad or self.bias.requires_grad:
+            return _window_convolution(self, dtype)
+        if dtype not in self.prepared:
+            self.prepared[dtype] = _window_convolution(self, dtype)
+        return self.prepared[dtype]
 
 
 class DCGAN(Generator):
@@ -177,7 +186,7 @@ class DCGAN(Generator):
         side, width = first.weight.shape[-1], first.weight.shape[1]
         matrix = first.folded.permute(0, 2, 3, 1).flatten(1).to(dtype)
         bias = first.bias.repeat(side * side).to(dtype)
-        windows = [_window_convolution(layer, dtype) for layer in rest]
+        windows = [layer.windows(dtype) for layer in rest]
 
         def run(codes: Tensor) -> Tensor:
             with torch.inference_mode():
@@ -213,15 +222,11 @@ class DCGAN(Generator):
         """As `Generator.with_weights`."""
         made = object.__new__(DCGAN)
         made.name, made.spaces, made.image_shape = name or self.name, self.spaces, self.image_shape
-        made._layers = tuple(
-            _Layer(
-                *(
-                    weights.get(f"layers.{i}.{part}", getattr(layer, part))
-                    for part in ("weight", "scale", "bias")
-                )
-            )
-            for i, layer in enumerate(self._layers)
-        )
+        layers = list(self._layers)
+        for key, tensor in weights.items():
+            _, i, part = key.split(".")
+            layers[int(i)] = replace(layers[int(i)], **{part: tensor}, prepared={})
+        made._layers = tuple(layers)
         return made
 
     def activations(self, codes: Float[Tensor, "n d"], key: str, space: str = "z") -> Activations:

@@ -154,7 +154,7 @@ class ContrastMethod(TrainingMethod):
     reconstructor: Kind = "small"
     precision: Precision = "bfloat16"
 
-    # Held-out codes, and moves of each.
+    # Held-out codes, no more than those moved, and moves of each.
     held_out: ClassVar[tuple[int, int]] = (256, 8)
 
     def __post_init__(self) -> None:
@@ -215,7 +215,7 @@ class ContrastMethod(TrainingMethod):
             title=self.method,
         )
         right, off = [], []
-        judged, moves = self.held_out
+        judged, moves = min(self.held_out[0], self.n_codes), self.held_out[1]
         held = generator.sample(judged, seed=seed, start=self.n_codes, space=space)
         order = torch.arange(k * max(1, judged * moves // k)).to(codes.device)
         with torch.no_grad():

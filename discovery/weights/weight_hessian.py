@@ -162,5 +162,6 @@ def leading_changes(
 
     value = torch.cat(values).detach()
     model = Linearized(value, tuple(own.shape), push, pull, value.numel() * value.element_size())
-    block = min(16, own.numel())
+    # Half of the count: larger blocks need fewer rounds, but more products in all.
+    block = min(16, max(4, count // 2), own.numel())
     return leading(model, count=count, tolerance=TOLERANCE, block=block, seed=seed)

@@ -46,6 +46,25 @@ def test_images_are_those_of_the_network(options):
     torch.testing.assert_close(generator.inference()(codes), expected, atol=1e-5, rtol=0)
 
 
+def test_prepared_layers_are_kept_only_as_long_as_their_weights():
+    generator = DCGAN(network().state_dict())
+    codes = generator.sample(3, seed=0)
+    generator.inference()(codes)
+    key = "layers.1.weight"
+    tuned = generator.tunable[key].clone().requires_grad_()
+    still = generator.with_weights({"layers.2.scale": generator.weights["layers.2.scale"] * 2})
+    moving = generator.with_weights({key: tuned})
+    for other in (still, moving):
+        torch.testing.assert_close(
+            other.inference()(codes), other.synthesize(codes).detach(), atol=1e-5, rtol=0
+        )
+    assert still._layers[1].windows(torch.float32) is generator._layers[1].windows(torch.float32)
+    before = moving.inference()(codes)
+    with torch.no_grad():
+        tuned *= 2
+    assert not torch.equal(moving.inference()(codes), before)
+
+
 def test_style_matrix_is_the_jacobian_of_the_first_layer():
     net = network()
     generator = DCGAN(net.state_dict())

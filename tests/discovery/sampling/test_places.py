@@ -122,12 +122,18 @@ def taken(query: str, name: str) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_server_holds_the_files_of_a_folder_though_the_driver_is_killed(
-    server: str, tmp_path: Path
+@pytest.mark.parametrize(
+    "executor", ["Local()", "Processes(2)", "Ray(workers=2)"], ids=["local", "pool", "ray"]
+)
+def test_a_server_holds_the_files_of_a_folder_though_drivers_and_workers_are_killed(
+    server: str, tmp_path: Path, executor: str
 ) -> None:
-    script, count = tmp_path / "run.py", 20_000
-    script.write_text(RUN.format(root=str(ROOT), executor="Local()"))
-    there = address(server, "killed")
+    if "Ray" in executor:
+        pytest.importorskip("ray", reason="pip install 'latdir[ray]'")
+    script, count = tmp_path / "run.py", 20_000 if executor == "Local()" else 40_000
+    script.write_text(RUN.format(root=str(ROOT), executor=executor))
+    name = f"killed-{executor[0]}"
+    there = address(server, name)
 
     def rows() -> int:
         try:
@@ -135,10 +141,10 @@ def test_a_server_holds_the_files_of_a_folder_though_the_driver_is_killed(
         except LatdirError:
             return 0
 
-    killed_often(script, there, count, rows=rows, workers=False)
+    killed_often(script, there, count, rows=rows, workers=executor != "Local()")
     fill(tmp_path / "whole", Local(), count)
     whole = {p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir() if p.name != ".lock"}
-    assert taken(server, "killed") == whole
+    assert taken(server, name) == whole
 
 
 @pytest.mark.slow
