@@ -44,14 +44,15 @@ def test_directions_are_where_the_image_changes(form, monkeypatch):
     monkeypatch.setattr(disco, "JUDGED", 512)  # 256 moves a direction: a standard error of 0.017
     generator = planted(factors=3, dim=12, nuisances=0, size=8)
     generator.__class__ = Grainy
-    rate = {"ortho": 1e-2, "unit": 3e-2}[form]
-    settings = {"n_codes": 256, "rate": rate, "precision": "float32", "form": form}
+    # Orthonormal directions, which turn together, take steps that leave the grain.
+    rate, reach = {"ortho": (1e-2, 6.0), "unit": (3e-2, 3.0)}[form]
+    settings = {"n_codes": 256, "rate": rate, "reach": reach, "precision": "float32", "form": form}
     bank = DisCo(n_directions=3, steps=1500, **settings).discover(generator)
     start = DisCo(n_directions=3, steps=1, **settings).discover(generator)
-    found, before = (inside(b, generator.truth).mean() for b in (bank, start))
-    assert found > before + 0.25, (found, before)
-    more = {"ortho": 0.04, "unit": 0.2}[form]
-    assert bank.provenance["accuracy"] > start.provenance["accuracy"] + more
+    found, before = (inside(b, generator.truth) for b in (bank, start))
+    assert found.min() > 0.95 > 0.65 > before.mean(), (found, before)
+    # The share of moves nearest to the mean of their own direction; a third by chance.
+    assert bank.provenance["accuracy"] > 0.6 > 0.45 > start.provenance["accuracy"]
 
 
 def test_runs_are_the_same_and_go_on(tmp_path):
