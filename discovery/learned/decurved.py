@@ -34,6 +34,7 @@ __all__ = ["DeCurvEd", "whitening"]
 
 JUDGED = 256
 FLAT = 1e-10
+TINY = 1e-3  # a step is drawn as 0 once in millions
 
 
 class Curvilinear(Mover):
@@ -68,8 +69,9 @@ class Curvilinear(Mover):
 
     def penalty(self, codes: Tensor, index: Tensor, amount: Tensor) -> Tensor:
         """λ mean max(0, ‖Δ‖ / |ε| - 1)², Δ being the step of the white code."""
-        length = self._white_steps(codes, index, amount).norm(dim=1) * self.scale
-        return self.weight * (length / amount.abs() - 1).relu().square().mean()
+        length = self._white_steps(codes, index, amount).norm(dim=1)
+        longer: Tensor = (length / (amount.abs() / self.scale).clamp_min(TINY) - 1).relu()
+        return self.weight * longer.square().mean()
 
     def _white_steps(self, codes: Tensor, index: Tensor, amount: Tensor) -> Tensor:
         """f⁻¹(f(x) + ε eₖ) - x."""

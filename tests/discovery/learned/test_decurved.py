@@ -61,6 +61,10 @@ def test_steps_longer_than_their_amounts_are_penalized():
     flow.b3[:, :2] = torch.tensor(0.5).log().atanh()
     chart = torch.zeros(4), torch.eye(4), torch.eye(4)
     codes, by = torch.randn(6, 4), torch.tensor([1.0, -2.0, 0.5, 3.0, -1.0, 2.0])
+    none = Curvilinear(chart, flow, scale=2.0, weight=3.0).penalty(
+        codes, torch.full((6,), 3), 0 * by
+    )
+    assert float(none) < 1e-3
     for index, cost in ((0, 0.0), (1, 0.0), (2, 1.0), (3, 1.0)):
         mover = Curvilinear(chart, flow, scale=2.0, weight=3.0)
         found = mover.penalty(codes, torch.full((6,), index), by)
@@ -102,16 +106,19 @@ def test_paths_are_where_the_image_changes(tmp_path):
     settings = {"n_codes": 256, "rate": 1e-2, "amount_weight": 1.0, "precision": "float32"}
     codes = generator.sample(128, seed=9)
     rows = torch.linalg.qr(generator.jacobian(codes).mT).Q.mT  # [n, 3, d]
-    shares, banks = [], []
+    own, others, banks = [], [], []
     for steps in (800, 1):
         method = DeCurvEd(n_directions=3, steps=steps, hidden=16, **settings)
         paths = method.train(generator, checkpoint=tmp_path / str(steps))
-        moves = [p.shift(codes, 0.1) - codes for p in paths.values()]
-        seen = [(rows @ m[:, :, None]).square().sum((1, 2)) / m.square().sum(1) for m in moves]
-        shares.append(float(torch.stack(seen).mean()))
+        moves = torch.stack([p.shift(codes, 0.1) - codes for p in paths.values()], 1)  # [n, 3, d]
+        # The part of a step in the span of the factors' gradients, at its code and at another one.
+        for shares, spans in ((own, rows), (others, rows.roll(1, 0))):
+            inside = (moves @ spans.mT).square().sum(2) / moves.square().sum(2)
+            shares.append(float(inside.mean()))
         banks.append(method.discover(generator, checkpoint=tmp_path / str(steps)))
-    assert shares[0] > 0.1 + shares[1] > 0.1 + 3 / 12, shares  # chance is 3 of 12
-    assert banks[0].provenance["accuracy"] > banks[1].provenance["accuracy"] + 0.2
+    assert own[0] > 0.85 > 0.4 > own[1] > 3 / 12, own  # chance is 3 of 12
+    assert own[0] > others[0] + 0.02 > others[1] + 0.02 > own[1], (own, others)
+    assert banks[0].provenance["accuracy"] > 0.85 > 0.4 > banks[1].provenance["accuracy"]
 
 
 def test_bad_input_is_named(trained):
