@@ -26,6 +26,7 @@ __all__ = [
     "UnknownNameError",
     "described",
     "did_you_mean",
+    "known_name",
     "not_a",
     "real_number",
     "require",
@@ -73,6 +74,38 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {close[0]!r}? " if close else ""
+
+
+def known_name(value: object, known: Iterable[str], noun: str, *, others: str) -> str:
+    """A name that is known.
+
+    Args:
+        value: What was given.
+        known: Names.
+        noun: What they are names of.
+        others: What else may be given.
+
+    Raises:
+        LatdirError: Another name, or no name.
+
+    Example:
+        >>> known_name("pca", ["pca", "boundary"], "method", others="a method")
+        'pca'
+        >>> known_name("boundry", ["pca", "boundary"], "method", others="a method")
+        Traceback (most recent call last):
+        ...
+        directions.errors.UnknownNameError: no method 'boundry': did you mean 'boundary'? there are
+        pca, boundary
+    """
+    names = ", ".join(known)
+    if not isinstance(value, str):
+        what = noun.rpartition(" ")[2]
+        raise LatdirError(f"{what} is {described(value)}: give a name ({names}) or {others}")
+    if value not in known:
+        raise UnknownNameError(
+            f"no {noun} {value!r}: {did_you_mean(value, known)}there are {names}"
+        )
+    return value
 
 
 def not_a(noun: str, value: object, *, load: str, wrap: str) -> LatdirError:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from directions.arguments import Settings
 from directions.arguments.shapes import check_finite_values
-from directions.errors import LatdirError, UnknownNameError, described, did_you_mean, whole_number
+from directions.errors import known_name, whole_number
 from directions.inversion.fitted import Fitted, fitted
 from directions.inversion.objective import Objective
 
@@ -189,15 +189,7 @@ def find_start(start: str | Start) -> Start:
     """
     if isinstance(start, Start):
         return start
-    if not isinstance(start, str):
-        raise LatdirError(
-            f"start is {described(start)}: give a name ({', '.join(STARTS)}), codes, or a Start"
-        )
-    if start not in STARTS:
-        raise UnknownNameError(
-            f"no start {start!r}: {did_you_mean(start, STARTS)}there are {', '.join(STARTS)}"
-        )
-    return STARTS[start]()
+    return STARTS[known_name(start, STARTS, "start", others="codes, or a Start")]()
 
 
 def _best(objective: Objective, count: int, seed: int, *, rank: int) -> Float[Tensor, "n ..."]:

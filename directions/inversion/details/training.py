@@ -12,8 +12,7 @@ samples are of two codes mixed by layer, which no code of the encoder makes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -24,9 +23,7 @@ from torch.nn import functional
 
 from directions.arguments import checked
 from directions.errors import LatdirError
-from directions.fingerprints import fingerprint
 from directions.generators.checks import check_seed
-from directions.inversion.checks import check_features, check_observed
 from directions.inversion.details.base import Details, look_at, rendered
 from directions.inversion.details.networks import (
     Consultation,
@@ -38,11 +35,12 @@ from directions.inversion.details.networks import (
 from directions.inversion.encoders.base import Encoder
 from directions.inversion.encoders.learner import training_stream
 from directions.inversion.encoders.recipes import TrainingSchedule
+from directions.inversion.encoders.running import Running, checked_inputs
 from directions.inversion.objective import psnr
 from directions.scoring.activations import layer_activations
 from directions.scoring.features import Features
 from directions.seeds import ENCODER_SEED
-from directions.training import Averaged, Checkpoint, falling, fit, step_rng
+from directions.training import step_rng
 
 __all__ = ["DetailProgress", "DetailTraining", "train_details"]
 
@@ -51,7 +49,6 @@ HELD_OUT, STEP = 16, 0.5
 # The official weights, and warps.
 FEATURES, ALIGNED = 0.8, 0.1
 DISTORTION, WARPED = 0.15, 0.9
-LONGEST = 1.0
 
 
 class DetailProgress(NamedTuple):
@@ -137,9 +134,7 @@ def train_details(
     """
     check_seed(seed, 0, 0)
     generator = encoder.generator
-    real = None if images is None else check_observed(generator, images, None)
-    if features is not None:
-        check_features(features, torch.zeros(2, *generator.image_shape, device=generator.device))
+    real, inputs = checked_inputs(generator, images, features)
     code = generator.sample(1, seed=0, space=encoder.space)
     found = layer_activations(generator, layer=layer, space=encoder.space)(code)
     if found.ndim != 4 or found.shape[2] != found.shape[3]:
@@ -150,28 +145,12 @@ def train_details(
         torch.manual_seed(seed)
         network = network_of(config).to(generator.device)
     learner = _Learner(network, encoder, layer, schedule, real, features, seed)
-    run: Mapping[str, Any] = {
-        **asdict(schedule), **config.as_dict(), "layer": layer, "seed": seed,
-        "encoder": encoder.fingerprint, "generator": generator.fingerprint,
-        "features": getattr(features, "__name__", None),
-        "images": None if real is None else fingerprint({"images": real}, {}),
-    }  # fmt: skip
-    went = fit(
-        learner,
-        learner.loss,
-        torch.optim.Adam(network.parameters(), lr=schedule.rate, betas=(0.9, 0.99)),
-        steps=schedule.steps,
-        checkpoint=Checkpoint(checkpoint, run),
-        schedule=falling,
-        longest=LONGEST,
-        title=f"details of {generator.name}",
-        status=lambda: learner.status,
-    )
-    learner.end(went.kept)
+    record = {**config.as_dict(), "layer": layer, "encoder": encoder.fingerprint, **inputs}
+    learner.run(record | {"seed": seed}, checkpoint, title=f"details of {generator.name}")
     return DetailTraining(learner.details(name), learner.progress)
 
 
-class _Learner(Averaged):
+class _Learner(Running):
     """Everything that is trained, and what a step costs."""
 
     network: Consultation | FeatureEditor

@@ -21,12 +21,12 @@ from directions.inversion.encoders.compact import (
 )
 from directions.inversion.encoders.critics import Critic
 from directions.inversion.encoders.recipes import EncoderRecipe, TrainingSchedule
+from directions.inversion.encoders.running import Running
 from directions.inversion.fitted import mean_metric
 from directions.inversion.objective import psnr
 from directions.inversion.typicality import Typicality
 from directions.scoring.features import Features
 from directions.seeds import ENCODER_SEED
-from directions.training import Averaged
 
 __all__ = ["Learner", "Progress", "training_stream"]
 
@@ -54,7 +54,7 @@ class Progress(NamedTuple):
     consistency: float
 
 
-class Learner(Averaged):
+class Learner(Running):
     """Everything that is trained, and what a step costs."""
 
     metric: Tensor

@@ -22,14 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from directions.arguments import checked_fields
-from directions.errors import (
-    LatdirError,
-    UnknownNameError,
-    described,
-    did_you_mean,
-    real_number,
-    whole_number,
-)
+from directions.errors import LatdirError, known_name, real_number, whole_number
 from directions.fingerprints import Precision
 
 __all__ = ["ENCODER_RECIPES", "EncoderRecipe", "TrainingSchedule", "find_encoder_recipe"]
@@ -121,15 +114,7 @@ def find_encoder_recipe(recipe: str | EncoderRecipe) -> EncoderRecipe:
     """
     if isinstance(recipe, EncoderRecipe):
         return recipe
-    if not isinstance(recipe, str):
-        names = ", ".join(ENCODER_RECIPES)
-        raise LatdirError(f"recipe is {described(recipe)}: give a name ({names}) or a recipe")
-    if recipe not in ENCODER_RECIPES:
-        raise UnknownNameError(
-            f"no encoder recipe {recipe!r}: {did_you_mean(recipe, ENCODER_RECIPES)}there are "
-            f"{', '.join(ENCODER_RECIPES)}"
-        )
-    return ENCODER_RECIPES[recipe]
+    return ENCODER_RECIPES[known_name(recipe, ENCODER_RECIPES, "encoder recipe", others="a recipe")]
 
 
 @checked_fields

@@ -17,10 +17,9 @@ from torch import Tensor
 
 from directions.arguments import checked
 from directions.errors import LatdirError
-from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.generators.checks import check_seed
-from directions.inversion.checks import check_differentiable, check_features, check_observed
+from directions.inversion.checks import check_differentiable
 from directions.inversion.encoders.base import Encoder
 from directions.inversion.encoders.learner import Learner, Progress
 from directions.inversion.encoders.recipes import (
@@ -28,13 +27,10 @@ from directions.inversion.encoders.recipes import (
     TrainingSchedule,
     find_encoder_recipe,
 )
+from directions.inversion.encoders.running import checked_inputs
 from directions.scoring.features import Features
-from directions.training import Checkpoint, falling, fit
 
 __all__ = ["EncoderTraining", "train_encoder"]
-
-# Gradients are a third of it; far from the prior a generator's images, and they, have no bound.
-LONGEST = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,27 +106,12 @@ def train_encoder(
         raise LatdirError("these features have no weight: give a recipe with features above 0")
     if features is None:
         parts = replace(parts, features=0.0)
-    else:
-        check_features(features, torch.zeros(2, *generator.image_shape, device=generator.device))
     if parts.renders:
         check_differentiable(generator, where)
-    real = None if images is None else check_observed(generator, images, None)
+    real, inputs = checked_inputs(generator, images, features)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         learner = Learner(generator, where, parts, schedule, real, features, seed)
-    held = dict(asdict(schedule), recipe=asdict(parts), space=where, seed=seed)
-    held |= {"generator": generator.fingerprint, "features": getattr(features, "__name__", None)}
-    held |= {"images": None if real is None else fingerprint({"images": real}, {})}
-    went = fit(
-        learner,
-        learner.loss,
-        torch.optim.Adam(learner.groups(schedule.rate), betas=(0.9, 0.99)),
-        steps=schedule.steps,
-        checkpoint=Checkpoint(checkpoint, held),
-        schedule=falling,
-        longest=LONGEST,
-        title=f"encoder of {generator.name}",
-        status=lambda: learner.status,
-    )
-    learner.end(went.kept)
+    record = {"recipe": asdict(parts), "space": where, "seed": seed, **inputs}
+    learner.run(record, checkpoint, title=f"encoder of {generator.name}")
     return EncoderTraining(learner.encoder(name), learner.progress)

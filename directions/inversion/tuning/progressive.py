@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.arguments import checked_fields
-from directions.errors import LatdirError, UnknownNameError, did_you_mean, real_number, whole_number
+from directions.errors import LatdirError, known_name, real_number, whole_number
 from directions.inversion.tuning.base import Form, Solution, Task, Tuner, Weights
 from directions.inversion.typicality import Typicality
 
@@ -155,11 +155,7 @@ class Progressive(Tuner):
             >>> [stage.blocks for stage in Progressive.original("color").stages]
             [2, 3, 4, 5, 6]
         """
-        if task not in TASKS:
-            raise UnknownNameError(
-                f"no task {task!r}: {did_you_mean(task, TASKS)}there are {', '.join(TASKS)}"
-            )
-        stages, spread = TASKS[task]
+        stages, spread = TASKS[known_name(task, TASKS, "task", others="stages of your own")]
         return cls(**{"stages": stages, "spread": spread, **settings})
 
     def first(self, task: Task) -> Float[Tensor, "n ..."]:
