@@ -18,9 +18,10 @@ from directions.generators.deltas import Deltas, changed
 from directions.images import resize
 from directions.inversion.checks import check_observed
 from directions.inversion.encoders.base import Encoder
+from directions.inversion.hypernetworks.gradient import GradientNetwork
 from directions.inversion.hypernetworks.network import Changes, WeightNetwork
 
-__all__ = ["Hypernetwork", "Predicted", "added", "images_of"]
+__all__ = ["Hypernetwork", "Predicted", "added", "images_of", "looked"]
 
 BATCH = 16
 
@@ -47,12 +48,18 @@ class Predicted:
         """The generator with the weights of one image; directions of the base fit it."""
         return self.base.with_deltas(self.deltas[index])
 
+    @property
+    def generators(self) -> tuple[Generator, ...]:
+        """Those of all images."""
+        return tuple(self.generator(i) for i in range(len(self.deltas)))
+
 
 class Hypernetwork(Movable):
     """Images to codes and, for each image, a change of weights that makes it: no optimization.
 
     Args:
-        network: Predicts changes from pairs of an image and what was made of it so far.
+        network: Predicts changes from pairs of an image and what was made of it so far, or from
+            the gradient of their difference.
         encoder: Whose codes the changes are for.
         name: Short name, shown and stored.
         passes: How often the network looks, each time at what the last change makes.
@@ -72,7 +79,12 @@ class Hypernetwork(Movable):
     """
 
     def __init__(
-        self, network: WeightNetwork, encoder: Encoder, *, name: str, passes: int = 1
+        self,
+        network: WeightNetwork | GradientNetwork,
+        encoder: Encoder,
+        *,
+        name: str,
+        passes: int = 1,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.encoder, self.name, self.passes = encoder, name, passes
@@ -130,13 +142,41 @@ class Hypernetwork(Movable):
 
     def changes(self, images: Tensor, codes: Tensor, passes: int) -> Changes:
         """Changes of weights for images and their codes, after some passes."""
-        generator, space = self.generator, self.encoder.space
-        made, side = generator.synthesize(codes, space).float(), self.network.config.side
-        total: Changes = self.network(paired(images, made, side))
-        for _ in range(1, passes):
-            made = images_of(generator, codes, space, total)
-            total = added(total, self.network(paired(images, made, side)))
+        total: Changes | None = None
+        for _ in range(passes):
+            total = added(total, looked(self.network, self.encoder, images, codes, total))
+        assert total is not None
         return total
+
+
+def looked(
+    network: WeightNetwork | GradientNetwork,
+    encoder: Encoder,
+    images: Tensor,
+    codes: Tensor,
+    before: Changes | None,
+) -> Changes:
+    """What a network adds to the changes of a batch so far, differentiable in its weights only."""
+    generator, space = encoder.generator, encoder.space
+    if isinstance(network, GradientNetwork):
+        own = generator.tunable
+        with torch.inference_mode(False), torch.enable_grad():
+            scales = {
+                key: own[key].new_zeros(len(images), *shape[:2], *[1] * (len(shape) - 2))
+                for key, shape in network.config.layers
+            }
+            inputs = [scale.requires_grad_() for scale in scales.values()]
+            now = added(before, {key: {"scale": scale} for key, scale in scales.items()})
+            made = images_of(generator, codes, space, now)
+            error = made.detach() - images
+            slopes = torch.autograd.grad(made, inputs, error)
+        difference = error.square().mean((1, 2, 3)).sqrt()
+        step: Changes = network(dict(zip(scales, slopes, strict=True)), difference)
+        return step
+    with torch.no_grad():
+        made = images_of(generator, codes, space, before or {})
+    more: Changes = network(paired(images, made, network.config.side))
+    return more
 
 
 def paired(images: Tensor, made: Tensor, side: int) -> Float[Tensor, "n 6 s s"]:

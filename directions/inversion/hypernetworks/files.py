@@ -7,19 +7,25 @@ names and fingerprints are, and others are refused.
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import Any, get_args
 
+from directions import zoo
 from directions.arguments import checked
 from directions.errors import CheckpointError
 from directions.generators.progressive import load_weights
 from directions.inversion.encoders import Encoder
+from directions.inversion.encoders.files import BUILT_IN as ENCODERS
+from directions.inversion.encoders.files import read_encoder
 from directions.inversion.hypernetworks.base import Hypernetwork
-from directions.inversion.hypernetworks.network import WeightNetwork, WeightNetworkConfig
+from directions.inversion.hypernetworks.gradient import GradientNetwork
+from directions.inversion.hypernetworks.network import Form, WeightNetwork, WeightNetworkConfig
 from directions.storage.container import FileFormat, read_weights, write_tensors
 
 __all__ = ["load_hypernetwork", "save_hypernetwork"]
 
 FORMAT = FileFormat("latdir.hypernetwork", "hypernetwork", CheckpointError)
+# Generators with a built-in hypernetwork.
+BUILT_IN = ("styleface64",)
 # Sizes and passes of files that are not believed.
 MOST = 1 << 16
 
@@ -49,18 +55,24 @@ def save_hypernetwork(hypernetwork: Hypernetwork, path: str | PathLike[str]) -> 
 
 
 @checked
-def load_hypernetwork(path: str | PathLike[str], *, encoder: Encoder) -> Hypernetwork:
-    """Read what `save_hypernetwork` wrote; nothing in it is run.
+def load_hypernetwork(path: str | PathLike[str], *, encoder: Encoder | None = None) -> Hypernetwork:
+    """A built-in hypernetwork, or what `save_hypernetwork` wrote; nothing in it is run.
 
     Args:
-        path: The file.
+        path: The file, or `styleface64`.
         encoder: Whose codes the changes are for; another encoder of the same generator and space
-            serves too, less well.
+            serves too, less well. By default the generator's built-in one.
 
     Raises:
-        LatdirError: No such file, a truncated one or one of another kind; another generator.
+        LatdirError: No such file, a truncated one or one of another kind; another generator, or
+            one without a built-in encoder.
+
+    Example:
+        >>> load_hypernetwork("styleface64").passes
+        2
     """
-    manifest, tensors = read_weights(path, FORMAT)
+    where = zoo.file(f"{path}/hypernetwork") if str(path) in BUILT_IN else path
+    manifest, tensors = read_weights(where, FORMAT)
     try:
         name, base, owner = (
             str(manifest[k]) for k in ("name", "generator", "generator_fingerprint")
@@ -70,6 +82,12 @@ def load_hypernetwork(path: str | PathLike[str], *, encoder: Encoder) -> Hyperne
         raise CheckpointError(f"{path} has a broken manifest: it has no sound {error}") from error
     if type(passes) is not int or not 1 <= passes <= MOST:
         raise CheckpointError(f"{path} has a broken manifest: its passes are {passes!r}")
+    if encoder is None:
+        if base not in ENCODERS:
+            raise CheckpointError(
+                f"{path} is a hypernetwork of {base}, which has no built-in encoder: give encoder="
+            )
+        encoder = read_encoder(base, None)
     generator = encoder.generator
     if generator.fingerprint != owner:
         raise CheckpointError(
@@ -77,7 +95,7 @@ def load_hypernetwork(path: str | PathLike[str], *, encoder: Encoder) -> Hyperne
             f"({generator.fingerprint[:12]}…): give an encoder of {base}, or train one with "
             f"`latdir train hypernetwork --generator {generator.name}`"
         )
-    network = WeightNetwork(config)
+    network = GradientNetwork(config) if config.form == "gradient" else WeightNetwork(config)
     load_weights(network, {k: t.float() for k, t in tensors.items()})
     return Hypernetwork(network.to(generator.device), encoder, name=name, passes=passes)
 
@@ -88,6 +106,6 @@ def _config(values: dict[str, Any]) -> WeightNetworkConfig:
     sizes = [values["side"], values["rank"], *widths, *(n for _, shape in layers for n in shape)]
     if any(type(n) is not int or not 0 < n <= MOST for n in sizes):
         raise ValueError("'config'")
-    if form not in ("channel", "low_rank") or any(len(shape) < 2 for _, shape in layers):
+    if form not in get_args(Form) or any(len(shape) < 2 for _, shape in layers):
         raise ValueError("'config'")
     return WeightNetworkConfig(values["side"], widths, layers, form, values["rank"])

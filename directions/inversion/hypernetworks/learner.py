@@ -17,13 +17,15 @@ from directions.images import resize
 from directions.inversion.encoders import Encoder, TrainingSchedule
 from directions.inversion.encoders.critics import Critic
 from directions.inversion.encoders.learner import training_stream
-from directions.inversion.hypernetworks.base import Hypernetwork, added, images_of, paired
+from directions.inversion.encoders.running import Running
+from directions.inversion.hypernetworks.base import Hypernetwork, added, images_of, looked
+from directions.inversion.hypernetworks.gradient import GradientNetwork
 from directions.inversion.hypernetworks.network import WeightNetwork, WeightNetworkConfig
 from directions.inversion.hypernetworks.recipes import HypernetworkRecipe
 from directions.inversion.objective import psnr
 from directions.scoring.features import Features
 from directions.seeds import ENCODER_SEED
-from directions.training import Averaged, step_rng
+from directions.training import step_rng
 
 __all__ = ["HypernetworkLearner", "HypernetworkProgress", "Images"]
 
@@ -99,11 +101,11 @@ class Images:
         return self.encoder.generator.inference(space=space)
 
 
-class HypernetworkLearner(Averaged):
+class HypernetworkLearner(Running):
     """Everything that is trained, and what a step costs."""
 
-    network: WeightNetwork
-    kept: WeightNetwork
+    network: WeightNetwork | GradientNetwork
+    kept: WeightNetwork | GradientNetwork
 
     def __init__(
         self,
@@ -120,7 +122,11 @@ class HypernetworkLearner(Averaged):
         )
         probes = images.generated(HELD_OUT, seed=ENCODER_SEED, step=0)
         spread, level = torch.std_mean(probes)
-        network = WeightNetwork(config, level=float(level), contrast=max(float(spread), 1e-4))
+        network: WeightNetwork | GradientNetwork
+        if recipe.form == "gradient":
+            network = GradientNetwork(config)
+        else:
+            network = WeightNetwork(config, level=float(level), contrast=max(float(spread), 1e-4))
         super().__init__(network.to(generator.device), steps=schedule.steps, figures=2)
         self.config, self.recipe, self.schedule, self.features = config, recipe, schedule, features
         # Not modules: their weights are no part of what is trained.
@@ -148,12 +154,9 @@ class HypernetworkLearner(Averaged):
             codes = encoder.predicted(images)
             if looks:
                 before = self.hypernetwork("").changes(images, codes, looks)
-                made = images_of(generator, codes, space, before)
-            else:
-                made = generator.synthesize(codes, space).float()
         half = self.schedule.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-            more = self.network(paired(images, made, self.config.side))
+            more = looked(self.network, encoder, images, codes, before)
         shown = images_of(generator, codes, space, added(before, more))
         return self._cost(images, shown, step)
 

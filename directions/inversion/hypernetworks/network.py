@@ -22,7 +22,7 @@ from directions.inversion.encoders.compact import LAST, NARROW, SLOPE, CompactCo
 
 __all__ = ["Changes", "Form", "WeightNetwork", "WeightNetworkConfig"]
 
-Form = Literal["channel", "low_rank"]
+Form = Literal["channel", "low_rank", "gradient"]
 Changes = Mapping[str, Mapping[str, Tensor]]
 """By weight, the parts of a change as `directions.generators.deltas.changed` takes them, each of
 a batch `[n, ...]`."""
@@ -39,7 +39,8 @@ class WeightNetworkConfig:
         side: Of the images that it reads.
         widths: Channels of its maps.
         layers: Names of the weights and their shapes.
-        form: `channel`: each pair of channels is scaled; `low_rank`: residual weights are added.
+        form: `channel`: each pair of channels is scaled; `low_rank`: residual weights are added;
+            `gradient`: scales along their gradient, by `GradientNetwork`.
         rank: Of the changes.
     """
 

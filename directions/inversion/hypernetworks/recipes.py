@@ -4,6 +4,8 @@
   passes, each of the image and what the last change makes; colors' layers stay.
 - `hyperinverter`: Dinh et al. 2022, arXiv:2112.00719: residual weights in one pass, and a critic of
   images.
+- `gradient`: scales of channels along their own gradient, by learned rates (`gradient.py`): of no
+  paper, a few thousand numbers learned in a minute, and nearer to the image than both.
 
 Weights are those of the papers. Both compare LPIPS and face identity by 0.8 and 0.1: give them as
 `features`, weighted against each other, or none. The refinement blocks are smaller than theirs,
@@ -16,14 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from directions.arguments import checked_fields
-from directions.errors import (
-    LatdirError,
-    UnknownNameError,
-    described,
-    did_you_mean,
-    real_number,
-    whole_number,
-)
+from directions.errors import LatdirError, known_name, real_number, whole_number
 from directions.inversion.hypernetworks.network import Form
 
 __all__ = ["HYPERNETWORK_RECIPES", "HypernetworkRecipe", "find_hypernetwork_recipe"]
@@ -35,8 +30,9 @@ class HypernetworkRecipe:
     """What a hypernetwork predicts and what it is trained on.
 
     Attributes:
-        form: `channel`: each pair of channels is scaled; `low_rank`: residual weights are added.
-        rank: Of the changes.
+        form: `channel`: each pair of channels is scaled; `low_rank`: residual weights are added;
+            `gradient`: scales along their gradient.
+        rank: Of the changes, where a network predicts them.
         passes: How often the network looks.
         pixels: Weight of the mean squared difference of images.
         features: Of the squared distance of the features given.
@@ -70,6 +66,7 @@ class HypernetworkRecipe:
 HYPERNETWORK_RECIPES: Mapping[str, HypernetworkRecipe] = {
     "hyperstyle": HypernetworkRecipe(),
     "hyperinverter": HypernetworkRecipe(form="low_rank", passes=1, image_critic=0.005),
+    "gradient": HypernetworkRecipe(form="gradient", passes=2),
 }
 
 
@@ -85,12 +82,5 @@ def find_hypernetwork_recipe(recipe: str | HypernetworkRecipe) -> HypernetworkRe
     """
     if isinstance(recipe, HypernetworkRecipe):
         return recipe
-    if not isinstance(recipe, str):
-        names = ", ".join(HYPERNETWORK_RECIPES)
-        raise LatdirError(f"recipe is {described(recipe)}: give a name ({names}) or a recipe")
-    if recipe not in HYPERNETWORK_RECIPES:
-        raise UnknownNameError(
-            f"no hypernetwork recipe {recipe!r}: {did_you_mean(recipe, HYPERNETWORK_RECIPES)}there "
-            f"are {', '.join(HYPERNETWORK_RECIPES)}"
-        )
-    return HYPERNETWORK_RECIPES[recipe]
+    name = known_name(recipe, HYPERNETWORK_RECIPES, "hypernetwork recipe", others="a recipe")
+    return HYPERNETWORK_RECIPES[name]

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from directions.arguments import checked
 from directions.errors import LatdirError
-from directions.fingerprints import fingerprint
 from directions.generators.checks import check_seed
-from directions.inversion.checks import check_differentiable, check_features, check_observed
+from directions.inversion.checks import check_differentiable
 from directions.inversion.encoders import Encoder, TrainingSchedule
+from directions.inversion.encoders.running import checked_inputs
 from directions.inversion.hypernetworks.base import Hypernetwork
 from directions.inversion.hypernetworks.learner import HypernetworkLearner, HypernetworkProgress
 from directions.inversion.hypernetworks.recipes import (
@@ -28,12 +28,8 @@ from directions.inversion.hypernetworks.recipes import (
     find_hypernetwork_recipe,
 )
 from directions.scoring.features import Features
-from directions.training import Checkpoint, falling, fit
 
 __all__ = ["HypernetworkTraining", "train_hypernetwork"]
-
-# Gradients longer than this are shortened, as encoders' are.
-LONGEST = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +108,7 @@ def train_hypernetwork(
         parts = replace(parts, features=0.0)
     elif not parts.features:
         raise LatdirError("these features have no weight: give a recipe with features above 0")
-    else:
-        check_features(features, torch.zeros(2, *generator.image_shape, device=generator.device))
-    real = None if images is None else check_observed(generator, images, None)
+    real, inputs = checked_inputs(generator, images, features)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         learner = HypernetworkLearner(encoder, parts, schedule, real, features, seed)
@@ -125,20 +119,7 @@ def train_hypernetwork(
             )
         learner.network.load_state_dict(initial.network.state_dict())
         learner.kept.load_state_dict(initial.network.state_dict())
-    held = dict(asdict(schedule), recipe=asdict(parts), seed=seed, encoder=encoder.fingerprint)
-    held |= {"generator": generator.fingerprint, "features": getattr(features, "__name__", None)}
-    held |= {"images": None if real is None else fingerprint({"images": real}, {})}
-    held |= {"initial": None if initial is None else initial.fingerprint}
-    went = fit(
-        learner,
-        learner.loss,
-        torch.optim.Adam(learner.groups(schedule.rate), betas=(0.9, 0.99)),
-        steps=schedule.steps,
-        checkpoint=Checkpoint(checkpoint, held),
-        schedule=falling,
-        longest=LONGEST,
-        title=f"hypernetwork of {generator.name}",
-        status=lambda: learner.status,
-    )
-    learner.end(went.kept)
+    record = {"recipe": asdict(parts), "seed": seed, "encoder": encoder.fingerprint, **inputs}
+    record["initial"] = None if initial is None else initial.fingerprint
+    learner.run(record, checkpoint, title=f"hypernetwork of {generator.name}")
     return HypernetworkTraining(learner.hypernetwork(name), learner.progress)

@@ -13,6 +13,7 @@ from directions.generators.base import Generator
 from directions.inversion import psnr
 from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder, TrainingSchedule
 from directions.inversion.hypernetworks import (
+    GradientNetwork,
     Hypernetwork,
     HypernetworkRecipe,
     WeightNetwork,
@@ -21,7 +22,7 @@ from directions.inversion.hypernetworks import (
     save_hypernetwork,
     train_hypernetwork,
 )
-from directions.inversion.hypernetworks.base import added, images_of, paired
+from directions.inversion.hypernetworks.base import added, images_of, looked, paired
 from directions.inversion.hypernetworks.learner import HypernetworkLearner, Images
 from directions.progress import progress_bars
 from tests.directions.inversion.tuning.test_pivotal import dcgan, style_generator
@@ -46,10 +47,15 @@ def encoder_of(generator: Generator) -> Encoder:
     return Encoder(network, generator, space=space, mean=code, size=config.side, name="same")
 
 
-def random_network(generator: Generator, form: str = "channel") -> WeightNetwork:
+def random_network(generator: Generator, form: str = "channel") -> WeightNetwork | GradientNetwork:
     config = WeightNetworkConfig.of(generator, form, 2, width=4)
     with torch.random.fork_rng():
         torch.manual_seed(0)
+        if form == "gradient":
+            step = GradientNetwork(config)
+            for number in step.parameters():
+                number.data.add_(0.3 * torch.randn(number.shape))
+            return step
         network = WeightNetwork(config)
         for block in network.blocks:
             nn.init.normal_(block.change.weight)
@@ -61,7 +67,7 @@ def images_by(generator: Generator, count: int = 3) -> Tensor:
     return generator.synthesize(generator.sample(count, seed=5, space=space), space).clamp(-1, 1)
 
 
-@pytest.mark.parametrize("form", ["channel", "low_rank"])
+@pytest.mark.parametrize("form", ["channel", "low_rank", "gradient"])
 @pytest.mark.parametrize("make", [style_generator, dcgan])
 def test_each_image_is_made_by_its_own_deltas(make: object, form: str) -> None:
     generator = make()
@@ -75,6 +81,8 @@ def test_each_image_is_made_by_its_own_deltas(make: object, form: str) -> None:
         single = hyper.predict(images[i : i + 1]).images[0]
         assert torch.allclose(single, found.images[i], atol=2e-3)
     assert not torch.allclose(found.images[0], found.images[1], atol=1e-5)
+    if form == "gradient":
+        return
     # Before training nothing changes.
     config = hyper.network.config
     plain = Hypernetwork(WeightNetwork(config), hyper.encoder, name="h").predict(images)
@@ -117,6 +125,55 @@ def test_a_pass_looks_at_what_the_last_change_makes() -> None:
     half = {"left": torch.ones(1, 2, 2), "right": torch.ones(1, 2, 3)}
     [both] = added({"a": half}, {"a": half}).values()
     assert torch.equal(both["left"] @ both["right"], 2 * half["left"] @ half["right"])
+
+
+def test_a_step_along_the_gradient_is_what_it_says() -> None:
+    generator, images = dcgan(), images_by(dcgan())
+    encoder, network = (
+        encoder_of(generator),
+        random_network(generator, "gradient").requires_grad_(False),
+    )
+    codes, (key, shape) = encoder.encode(images), network.config.layers[-1]
+    before = {key: {"scale": torch.full((3, *shape[:2], 1, 1), 0.1)}}
+    whole = {
+        k: before.get(k, {"scale": torch.zeros(3, *s[:2], 1, 1)}) for k, s in network.config.layers
+    }
+    made = looked(network, encoder, images, codes, whole)
+    assert list(made) == [k for k, _ in network.config.layers]
+    # One image and one scale, by differences.
+    o, i, step = 1, 2, 1e-2
+    costs = []
+    for sign in (1, -1):
+        moved = {k: {"scale": c["scale"].clone()} for k, c in whole.items()}
+        moved[key]["scale"][1, o, i] += sign * step
+        costs.append(0.5 * (images_of(generator, codes, "z", moved)[1] - images[1]).square().sum())
+    slope = float(costs[0] - costs[1]) / (2 * step)
+    at = images_of(generator, codes, "z", whole)
+    scale = torch.zeros(3, *shape[:2], 1, 1, requires_grad=True)
+    total = whole | {key: {"scale": whole[key]["scale"] + scale}}
+    [g] = torch.autograd.grad(
+        0.5 * (images_of(generator, codes, "z", total) - images).square().sum(), scale
+    )
+    assert float(g[1, o, i]) == pytest.approx(slope, rel=2e-2, abs=1e-6)
+    g = float(g[1, o, i] / g[1].square().mean().sqrt())
+    size = torch.exp(network.rate[-1] + network.outputs[-1][o] + network.inputs[-1][i])
+    difference = (at - images)[1].square().mean().sqrt()
+    expected = -size * difference * g / (g**2 + torch.exp(2 * network.soft[-1])).sqrt()
+    assert float(made[key]["scale"][1, o, i]) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("make", [style_generator, dcgan])
+def test_steps_along_the_gradient_learn_their_rates(make: object) -> None:
+    encoder = encoder_of(make())
+    schedule = TrainingSchedule(steps=8, batch_size=2, rate=0.1)
+    recipe = HypernetworkRecipe(form="gradient", passes=2)
+    with progress_bars(False):
+        made = train_hypernetwork(encoder, recipe=recipe, schedule=schedule)
+    first, last = made.progress[0], made.progress[-1]
+    assert last.psnr > first.psnr + 0.02
+    assert last.psnr > last.encoder + 0.3
+    found = made.hypernetwork.predict(images_by(make()), passes=1)
+    assert set(found.deltas[0].changes) == {k for k, _ in made.hypernetwork.network.config.layers}
 
 
 def test_it_finds_planted_changes_of_weights() -> None:
@@ -214,12 +271,15 @@ def test_training_goes_on_from_another_and_compares_features() -> None:
 
 def test_files_keep_a_hypernetwork(tmp_path: Path) -> None:
     encoder, path = encoder_of(dcgan()), tmp_path / "h.safetensors"
-    made = Hypernetwork(random_network(dcgan(), "low_rank"), encoder, name="mine", passes=3)
-    save_hypernetwork(made, path)
-    again = load_hypernetwork(path, encoder=encoder)
     images = images_by(dcgan())
-    assert (again.name, again.passes) == ("mine", 3)
-    assert torch.allclose(again.predict(images).images, made.predict(images).images, atol=1e-2)
+    for form in ("gradient", "low_rank"):
+        made = Hypernetwork(random_network(dcgan(), form), encoder, name="mine", passes=3)
+        save_hypernetwork(made, path)
+        again = load_hypernetwork(path, encoder=encoder)
+        assert (again.name, again.passes) == ("mine", 3)
+        assert torch.allclose(again.predict(images).images, made.predict(images).images, atol=1e-2)
+    with pytest.raises(CheckpointError, match="of tiny, which has no built-in encoder: give enc"):
+        load_hypernetwork(path)
     with pytest.raises(CheckpointError, match=r"of tiny \(.*not of small .*`latdir train hyper"):
         load_hypernetwork(path, encoder=encoder_of(style_generator()))
     (tmp_path / "cut").write_bytes(path.read_bytes()[:-9])
@@ -228,6 +288,15 @@ def test_files_keep_a_hypernetwork(tmp_path: Path) -> None:
     made.predict(images[:1]).deltas[0].save(tmp_path / "deltas")
     with pytest.raises(CheckpointError, match=r"not 'latdir\.hyper"):
         load_hypernetwork(tmp_path / "deltas", encoder=encoder)
+
+
+def test_the_built_in_one_gains_three_decibels_in_one_pass() -> None:
+    hyper = load_hypernetwork("styleface64")
+    images = Images(hyper.encoder, 0.5, 1.0, None).generated(4, seed=4242, step=0)
+    found = hyper.predict(images, passes=1)
+    plain = psnr(hyper.generator.synthesize(found.codes, found.space), images)
+    assert float((psnr(found.images, images) - plain).mean()) > 3.5
+    assert hyper.name == "styleface64/gradient"
 
 
 def test_wrong_settings_are_refused() -> None:
