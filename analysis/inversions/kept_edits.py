@@ -103,7 +103,8 @@ def kept_edits(
     """Compare edits of the codes found with edits of those the images were made from.
 
     Args:
-        inversion: Of images made from `native`.
+        inversion: Of images made from `native`; where generators are `tuned`, each edit is made by
+            its image's.
         bank: Directions of the native codes' space. Codes found in another space are edited layer
             by layer where it is the layered form of that space, and mapped to it otherwise.
         classifier: Scores the images; at least the targets.
@@ -148,8 +149,11 @@ def kept_edits(
         )
     chosen = bank.select(found)
     native_scene, found_scene = (
-        _scene(generator, classifier, codes, space, chosen, amount, embed, rendering)
-        for codes, space in ((native, _space(chosen, generator)), _editable(inversion, chosen))
+        _scene(makers, classifier, codes, space, chosen, amount, embed, rendering)
+        for makers, codes, space in (
+            ((generator,), native, _space(chosen, generator)),
+            (inversion.tuned or (generator,), *_editable(inversion, chosen)),
+        )
     )
     spread = native_scene.before.std(0)
     spread = torch.where(spread > 0, spread, torch.nan)
@@ -189,7 +193,7 @@ class _Scene:
 
 
 def _scene(
-    generator: Generator,
+    makers: tuple[Generator, ...],
     classifier: Classifier,
     codes: Tensor,
     space: str,
@@ -198,18 +202,25 @@ def _scene(
     embed: Callable[[Tensor], Tensor] | None,
     rendering: Rendering,
 ) -> _Scene:
-    scorer = Scorer(generator, classifier, space=space, embed=embed, rendering=rendering)
-    moved = [direction.shift(codes, amount) for direction in bank.directions]
-    every = torch.cat([codes, *moved])
-    seen = None
-    if embed is None:
-        scores = scorer.score(every)
-    else:
-        scores, rows = scorer.score_and_embed(every)
-        seen = functional.normalize(rows.cpu(), dim=1).reshape(-1, len(codes), rows.shape[1])
-    read = logit(scores, classifier.attributes).double().reshape(-1, len(codes), scores.shape[1])
+    """Of one generator for all codes, or one for each."""
+    moved = torch.stack([codes, *(d.shift(codes, amount) for d in bank.directions)])
+    parts = moved.chunk(len(makers), 1)
+    scored, seen = [], []
+    for maker, part in zip(makers, parts, strict=True):
+        scorer = Scorer(maker, classifier, space=space, embed=embed, rendering=rendering)
+        every = part.flatten(0, 1)
+        if embed is None:
+            scores = scorer.score(every)
+        else:
+            scores, rows = scorer.score_and_embed(every)
+            unit = functional.normalize(rows.cpu(), dim=1)
+            seen.append(unit.reshape(len(moved), -1, rows.shape[1]))
+        scored.append(
+            logit(scores, classifier.attributes).double().reshape(len(moved), -1, scores.shape[1])
+        )
+    read, faces = torch.cat(scored, 1), torch.cat(seen, 1) if seen else None
     return _Scene(
-        read[0], read[1:], None if seen is None else seen[0], None if seen is None else seen[1:]
+        read[0], read[1:], None if faces is None else faces[0], None if faces is None else faces[1:]
     )
 
 

@@ -144,6 +144,8 @@ class Inversion:
         generator: Makes the reconstructions.
         degradation: What the images had gone through, or None.
         names: Of each image, such as its file's; or empty.
+        tuned: Of each image, the generator with weights of its own that makes it, such as
+            `tune` and hypernetworks give; or empty.
     """
 
     codes: Float[Tensor, "n ..."]
@@ -161,15 +163,26 @@ class Inversion:
     generator: Generator = field(repr=False)
     degradation: Degradation | None = field(default=None, repr=False)
     names: tuple[str, ...] = ()
+    tuned: tuple[Generator, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.tuned and len(self.tuned) != len(self.codes):
+            raise LatdirError(
+                f"{len(self.tuned)} tuned generators for {len(self.codes)} images: give one each"
+            )
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def reconstruct(self, *, batch_size: int = 16) -> Float[Tensor, "n 3 h w"]:
         """The images of the codes, without degradation, as the costs were measured on."""
+        parts = torch.split(self.codes, 1 if self.tuned else batch_size)
+        makers = self.tuned or [self.generator] * len(parts)
         with torch.no_grad():
-            parts = torch.split(self.codes, batch_size)
-            images = [self.generator.synthesize(part, self.space) for part in parts]
+            images = [
+                maker.synthesize(part, self.space)
+                for maker, part in zip(makers, parts, strict=True)
+            ]
         return torch.cat(images)
 
     def __str__(self) -> str:

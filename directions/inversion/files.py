@@ -23,8 +23,13 @@ def save_inversion(inversion: Inversion, path: str | PathLike[str]) -> None:
     """Write an inversion to a safetensors file.
 
     Raises:
-        LatdirError: The file cannot be written.
+        LatdirError: The file cannot be written, or generators are `tuned`, which it does not keep.
     """
+    if inversion.tuned:
+        raise LatdirError(
+            "these images are made by tuned generators, whose weights this file does not keep: "
+            "save the deltas of each, or dataclasses.replace(inversion, tuned=())"
+        )
     tensors = {name: getattr(inversion, name).cpu().contiguous() for name in TENSORS}
     lists = {name: list(getattr(inversion, name)) for name in LISTS}
     manifest = {**lists, "space": inversion.space, "record": dict(inversion.record)}

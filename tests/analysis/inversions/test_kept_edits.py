@@ -11,7 +11,8 @@ from scipy.stats import t as student
 from analysis.inversions import kept_edits, latent_consistency, measure_inversion
 from directions import Direction, DirectionBank, invert, wrap_classifier
 from directions.errors import LatdirError, SpaceError
-from directions.inversion import LevenbergMarquardt, Typicality
+from directions.inversion import LevenbergMarquardt, Typicality, save_inversion
+from directions.planted.weights import PlantedWeights
 from directions.planted.world import planted
 from tests.analysis.measured import bank_of, true_bank
 from tests.styles import small_stylegan2
@@ -44,6 +45,35 @@ def test_exact_codes_keep_everything(found):
     torch.testing.assert_close(edits.leakage, edits.native_leakage)
     assert edits.unedited_identity == pytest.approx(1, abs=1e-6)
     assert [row["direction"] for row in edits.table()] == list(edits.directions)
+
+
+def test_each_image_is_measured_by_its_own_tuned_generator():
+    world = PlantedWeights.of(WORLD)
+    images, shift = world.synthesize(NATIVE), torch.linspace(-1, 1, len(NATIVE))
+    # Codes that miss factor 0, and weights that add what they miss.
+    missed = NATIVE - shift[:, None] * WORLD.truth[0]
+    base = invert(world, images, start="mean", solver=LevenbergMarquardt(steps=1))
+    plain = replace(base, codes=missed, distances=torch.ones(len(NATIVE)))
+    tuned = replace(
+        plain,
+        tuned=tuple(
+            world.with_weights({"mixing": world.tunable["mixing"] + a * world.change(0)})
+            for a in shift.tolist()
+        ),
+    )
+    torch.testing.assert_close(tuned.reconstruct(), images, rtol=0, atol=1e-5)
+    bank = true_bank(WORLD)
+    bank = DirectionBank(bank.directions, world.name, world.fingerprint)
+    given = {"bank": bank, "classifier": world.classifier(), "native": NATIVE, "embed": EMBED}
+    own, without = (measure_inversion(one, images, **given) for one in (tuned, plain))
+    assert own.psnr > 80 > 50 > without.psnr
+    assert own.identity == pytest.approx(1, abs=1e-5)
+    assert own.edited_identity == pytest.approx(1, abs=1e-4)
+    assert without.edited_identity < 0.99
+    with pytest.raises(LatdirError, match="2 tuned generators for 24 images: give one each"):
+        replace(plain, tuned=tuned.tuned[:2])
+    with pytest.raises(LatdirError, match=r"whose weights this file does not keep: save the del"):
+        save_inversion(tuned, "nowhere.safetensors")
 
 
 def test_the_effect_is_that_of_a_slow_loop(found):
