@@ -212,12 +212,12 @@ def ways(generator: str) -> str:
     columns = {
         "psnr": ("PSNR", 1), "photograph_psnr": ("photograph", 1), "identity": ("identity", 2),
         "distance": ("distance", 2), "kept": ("effect kept", 2), "edit_error": ("edit error", 2),
-        "consistency": ("consistency", 2), "seconds": ("seconds", 2),
+        "consistency": ("consistency", 2), "seconds": ("seconds", 2), "bytes": ("bytes", 0),
     }  # fmt: skip
     rows = [
         [
             name if "," in name else f"{name}, {row['space']}",
-            *("–" if row[k] is None else f"{row[k]:.{n}f}" for k, (_, n) in columns.items()),
+            *("–" if row.get(k) is None else f"{row[k]:.{n}f}" for k, (_, n) in columns.items()),
         ]
         for name, row in _results(f"inversion-ways-{generator}")["ways"].items()
     ]

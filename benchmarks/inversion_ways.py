@@ -26,7 +26,15 @@ from analysis.inversions import InversionQuality, latent_consistency, measure_in
 from analysis.plots.inversions import plot_inversions
 from directions.classifiers.faces import faces
 from directions.generators.base import Generator
-from directions.inversion import Inversion, Ridge, find_recipe, find_solver, fitted
+from directions.inversion import (
+    FeatureOffsets,
+    Inversion,
+    Ridge,
+    find_recipe,
+    find_solver,
+    fitted,
+    psnr,
+)
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
@@ -39,6 +47,9 @@ NOTHING = find_solver("adam", steps=1, target=-50.0)
 # Steps of recipes that take 1,300 to 5,000 in their papers, and generations of CMA-ES, on two
 # cores.
 LONG, GENERATIONS = {"digiface64": 500, "styleface64": 300}, 300
+# Generators of each image's own, over the encoder's codes; PSNR at which tuning ends.
+ADAPTED = ("hypernetwork, one pass", "hypernetwork, two passes", "features, f and w", "pivotal, w")
+GOAL = 40.0
 
 
 def ways(generator: str) -> dict[str, dict[str, Any]]:
@@ -59,9 +70,61 @@ def ways(generator: str) -> dict[str, dict[str, Any]]:
     else:
         recipes |= {"creswell": long, "stochastic_clipping": long}
         made["cma, z"] = {"space": native, "solver": find_solver("cma", steps=GENERATIONS)}
+    if layered:
+        made |= {name: {"adapted": name} for name in ADAPTED}
     for name, settings in recipes.items():
         made[f"recipe {name}"] = {"solver": find_recipe(name, **settings)}
     return made
+
+
+def adapted(generator: Generator, images: torch.Tensor, way: str) -> Inversion:
+    """The encoder's codes, and for each image a generator of its own that makes it of its code."""
+    codes = d.load_encoder(generator.name, generator=generator).encode(images)
+    found = d.invert(generator, images, start=codes, solver=NOTHING, restarts=0, rendering=QUIET)
+    size = codes[0].numel() * codes.element_size()
+    tuned: tuple[Generator, ...]
+    if way.startswith("hypernetwork"):
+        hyper = d.load_hypernetwork(generator.name)
+        predicted = hyper.predict(images, passes=1 if "one" in way else 2)
+        tuned, size = predicted.generators, size + predicted.deltas[0].size
+    elif way.startswith("pivotal"):
+        method = d.Pivotal(goal=GOAL)
+        tunings = [
+            d.tune(generator, image[None], code[None], method=method, progress=False)
+            for image, code in zip(images, codes, strict=True)
+        ]
+        tuned, size = tuple(t.generator for t in tunings), size + tunings[0].deltas.size
+    else:
+        world = FeatureOffsets(generator, layer="leaky_relu.4", space=found.space)
+        solver = find_solver("lbfgs", steps=50, target=GOAL)
+        joint = d.invert(
+            world, images, start=world.around(codes), solver=solver, restarts=0, rendering=QUIET
+        )
+        parts = world.parts(joint.codes)
+        codes, size = parts["code"], joint.codes[0].numel() * joint.codes.element_size()
+        tuned = tuple(Featured(world, features) for features in parts["features"])
+    made = replace(found, codes=codes, tuned=tuned, record={**found.record, "bytes": size})
+    quality = psnr(made.reconstruct(), images).to(found.psnr)
+    return replace(made, psnr=quality)
+
+
+class Featured(Generator):
+    """A generator with an offset of features that stays: they follow the code."""
+
+    def __init__(self, world: FeatureOffsets, offset: torch.Tensor) -> None:
+        self.world, self.offset = world, offset
+        self.name, self.fingerprint = world.name, world.fingerprint
+        self.spaces, self.image_shape = world.inner.spaces, world.inner.image_shape
+
+    @property
+    def device(self) -> torch.device:
+        """The generator's."""
+        return self.world.device
+
+    def synthesize(self, codes: torch.Tensor, space: str = "w") -> torch.Tensor:
+        """Images of codes with the offset."""
+        offsets = self.offset.expand(len(codes), *self.offset.shape)
+        return self.world.made({"code": codes, "features": offsets})
 
 
 def bank_of(generator: Generator, space: str, labels: Path | None) -> d.DirectionBank:
@@ -99,6 +162,8 @@ def measure(options: argparse.Namespace) -> None:
             fitted(generator, space=space, metric=True, folder=options.fit)
 
         def invert(targets: torch.Tensor, settings: dict[str, Any] = settings) -> Inversion:
+            if "adapted" in settings:
+                return adapted(generator, targets, settings["adapted"])
             return d.invert(generator, targets, rendering=QUIET, **{"restarts": 0, **settings})
 
         started = time.process_time()
@@ -112,8 +177,9 @@ def measure(options: argparse.Namespace) -> None:
         ).as_dict()  # fmt: skip
         row["photograph_psnr"] = float(invert(photo.image).psnr[0])
         smiling = bank.select(["smiling"])
-        row["consistency"] = None
-        if found.space in (native, f"{native}+") and taken < options.again:
+        size = found.codes[0].numel() * found.codes.element_size()
+        row |= {"consistency": None, "bytes": found.record.get("bytes", size)}
+        if not found.tuned and found.space in (native, f"{native}+") and taken < options.again:
             row["consistency"] = float(latent_consistency(found, smiling, invert).trimmed[0])
         known = done.get("ways", {}) | {name: row}
         done = {

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from directions.errors import LatdirError
 from latdir.flags import with_flags
-from latdir.options import DeviceName, GeneratorName, Seed
+from latdir.options import ClassifierName, DeviceName, GeneratorName, Seed
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
     from directions import TrainingSchedule
     from directions.fingerprints import Precision
 
-__all__ = ["encoder", "hypernetwork"]
+__all__ = ["conditional", "encoder", "hypernetwork"]
 
 
 RealImages = Annotated[Path | None, typer.Option(help="Folder of real images, half of each batch.")]
@@ -111,7 +112,9 @@ def hypernetwork(
     encoder: Annotated[
         Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="hyperstyle or hyperinverter.")] = "hyperstyle",
+    recipe: Annotated[
+        str, typer.Option(help="hyperstyle, hyperinverter or gradient.")
+    ] = "hyperstyle",
     passes: Annotated[
         int | None, typer.Option(help="How often it looks; by default as the recipe says.")
     ] = None,
@@ -152,3 +155,86 @@ def hypernetwork(
     )
     rows = [p._asdict() for p in trained.progress]
     say({"hypernetwork": str(out), "progress": rows}, shown, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is asked of images.
+
+    Attributes:
+        classifier: By name.
+        attribute: One of its own.
+        targets: Its lowest and highest value asked for.
+    """
+
+    classifier: ClassifierName = "faces"
+    attribute: Annotated[str, typer.Option(help="Of the classifier, what targets are of.")] = "age"
+    targets: Annotated[
+        str | None, typer.Option(help="Lowest and highest target: 10,70; by default the recipe's.")
+    ] = None
+
+    @property
+    def between(self) -> tuple[float, float] | None:
+        """The two numbers, where given.
+
+        Raises:
+            LatdirError: Others than two numbers.
+        """
+        if self.targets is None:
+            return None
+        try:
+            low, high = (float(part) for part in self.targets.split(","))
+        except ValueError:
+            raise LatdirError(
+                f"--targets takes two numbers, such as 10,70, not {self.targets!r}"
+            ) from None
+        return low, high
+
+
+@with_flags
+def conditional(
+    *,
+    out: Annotated[Path, typer.Option(help="safetensors file of the conditional encoder.")],
+    generator: GeneratorName = "styleface64",
+    encoder: Annotated[
+        Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="sam: at a target value; nitzan: with another's identity.")
+    ] = "sam",
+    targets: Targets,
+    steps: Steps,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train an encoder of images at a target age or value, or with the identity of others."""
+    from directions import load_classifier, load_encoder, load_generator
+    from directions.inversion.conditional import (
+        find_conditional_recipe,
+        save_conditional_encoder,
+        train_conditional_encoder,
+    )
+
+    made, parts = load_generator(generator, device=device), find_conditional_recipe(recipe)
+    if targets.between is not None:
+        parts = replace(parts, targets=targets.between)
+    trained = train_conditional_encoder(
+        load_encoder(generator if encoder is None else encoder, generator=made),
+        recipe=parts,
+        schedule=steps.schedule,
+        classifier=load_classifier(targets.classifier, device=device),
+        attribute=targets.attribute,
+        checkpoint=steps.checkpoint,
+        name=out.stem,
+        seed=seed,
+    )
+    save_conditional_encoder(trained.encoder, out)
+    shown = table(
+        f"{out}: {trained.encoder!r}",
+        ["step", "error", "identity"],
+        [[str(p.step), p.error, p.identity] for p in trained.progress],
+        note="of held-out images, distance from the targets and cosine of identity",
+    )
+    rows = [p._asdict() for p in trained.progress]
+    say({"conditional": str(out), "progress": rows}, shown, as_json=as_json)

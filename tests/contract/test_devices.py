@@ -42,8 +42,19 @@ from directions.generators.stylegan import stylegan2_inference
 from directions.generators.stylegan.stylegan2_generator import styleface64
 from directions.images import resize
 from directions.inversion import FeatureOffsets, Frames, NoiseMaps, Paddings, SeveralCodes
+from directions.inversion.conditional import (
+    ConditionalConfig,
+    ConditionalEncoder,
+    ConditionalNetwork,
+)
 from directions.inversion.details import DetailConfig, Details, network_of
-from directions.inversion.encoders import Encoder, EncoderConfig
+from directions.inversion.encoders import (
+    CompactConfig,
+    CompactEncoder,
+    Encoder,
+    EncoderConfig,
+    LabelEncoder,
+)
 from directions.inversion.hypernetworks import Hypernetwork
 from directions.paths import (
     CodeGradientPath,
@@ -122,6 +133,12 @@ CLASSIFIERS = {
     "mirrored": lambda: Mirrored(load_classifier("faces"), odd=("yaw",)),
     "combined": lambda: Combined(load_classifier("pixels"), WORLD.classifier()),
     "wrapped": lambda: wrap_classifier(reader(), attributes=["a", "b"], name="mine"),
+    "labels": lambda: LabelEncoder(
+        CompactEncoder(CompactConfig(8, (2,), (4,)), torch.eye(2)),
+        torch.zeros(2),
+        ["a", "b"],
+        name="mine",
+    ),
     "onnx": from_onnx,
     "face_labeler": lambda: planted_faces().labeler(0),
 }
@@ -266,6 +283,20 @@ def test_details_on_the_card(monkeypatch, tmp_path):
         assert made.device == CARD
         made = made.cpu()
     torch.testing.assert_close(made, here.render(images), rtol=1e-4, atol=1e-3)
+
+
+def test_a_conditional_encoder_on_the_card(monkeypatch, tmp_path):
+    network = ConditionalNetwork(
+        ConditionalConfig("value", 4, 1, 6, 8), torch.eye(6), torch.zeros(1), torch.ones(1)
+    )
+    encoder = hypernetwork(tmp_path).encoder
+    here = ConditionalEncoder(network, encoder, name="mine", attribute="age")
+    images = torch.zeros(2, 3, 8, 8)
+    with pretended_card(monkeypatch):
+        made = here.to("cuda").encode(images, 3.0)
+        assert made.device == CARD
+        made = made.cpu()
+    torch.testing.assert_close(made, here.encode(images, 3.0), rtol=1e-4, atol=1e-3)
 
 
 def path(kind: str, generator, bank):
@@ -512,6 +543,7 @@ def test_every_model_and_method_is_covered():
     covered = {type(make()) for make in made}
     covered |= {type(path(kind, WORLD, true_bank())) for kind in KINDS}
     covered |= {type(load_clip()), PlantedClip, Encoder, Hypernetwork, Details}
+    covered.add(ConditionalEncoder)
     concrete = {kind for kind in every_kind(Movable) if not inspect.isabstract(kind)}
     assert concrete - covered == set()
     assert len(concrete) >= 22

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import directions.inversion.conditional.learner as learner
 import latdir
 from directions import DirectionBank, save_png
 from discovery import METHODS, find_method
@@ -171,7 +172,9 @@ def test_a_training_goes_on_from_its_checkpoint(run, tmp_path: Path) -> None:
     assert "kept keeps a training with steps 2, and this one has 3" in err
 
 
-def test_an_encoder_is_trained_and_inverts(run, tmp_path: Path) -> None:
+def test_an_encoder_is_trained_and_inverts(run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(learner, "HELD_OUT", 2)
+    monkeypatch.setattr(learner, "SAMPLES", 4)
     line = "train encoder --generator mine:generator --steps 2 --batch-size 2 --width 4 "
     code, out, err = run(f"{line} --out e.safetensors --checkpoint kept --json")
     assert code == 0, err
@@ -186,6 +189,14 @@ def test_an_encoder_is_trained_and_inverts(run, tmp_path: Path) -> None:
     assert json.loads(out)["photographs"][0]["start"] in ("encoded", "restart 1", "restart 2")
     code, _, err = run(f"{line} --encoder digiface64")
     assert (code, "digiface64" in err) == (2, True)
+    line = (
+        "train conditional --generator mine:generator --encoder e.safetensors --out c.safetensors"
+    )
+    code, _, err = run(f"{line} --targets 10")
+    assert (code, "--targets takes two numbers, such as 10,70, not '10'" in err) == (2, True)
+    code, out, err = run(f"{line} --steps 1 --batch-size 2 --width 4 --json")
+    assert code == 0, err
+    assert [row["step"] for row in json.loads(out)["progress"]] == [0, 1]
     code, _, err = run("train hypernetwork --generator mine:generator --encoder e.safetensors "
         "--out h.safetensors")  # fmt: skip
     assert (code, "has no weights that can be tuned" in err) == (2, True)

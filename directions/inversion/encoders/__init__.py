@@ -2,14 +2,16 @@
 
 Read `base` first: an `Encoder` holds its generator, and its codes are a start of `invert`.
 `training` makes one for any generator by a `learner` of the parts in `recipes`; `compact` is its
-network, `critics` are what it is trained against, `files` keeps it. `networks` has the published
-architectures, `published` reads the files that their authors share. Import `load_encoder`,
-`train_encoder` and `save_encoder` from `directions`.
+network, `critics` are what it is trained against, `files` keeps it; `running` is what trainings
+share, and `labels` trains a classifier of the same network (IcGAN's E_y). `networks` has the
+published architectures, `published` reads the files that their authors share. Import
+`load_encoder`, `train_encoder` and `save_encoder` from `directions`.
 """
 
 from directions.inversion.encoders.base import Encoded, Encoder
 from directions.inversion.encoders.compact import CompactConfig, CompactEncoder
 from directions.inversion.encoders.files import built_in_encoder, save_encoder
+from directions.inversion.encoders.labels import LabelEncoder, train_label_encoder
 from directions.inversion.encoders.learner import Progress
 from directions.inversion.encoders.networks import EncoderConfig, StyleEncoder
 from directions.inversion.encoders.published import load_encoder
@@ -30,6 +32,7 @@ __all__ = [
     "EncoderConfig",
     "EncoderRecipe",
     "EncoderTraining",
+    "LabelEncoder",
     "Progress",
     "TrainingSchedule",
     "StyleEncoder",
@@ -38,4 +41,5 @@ __all__ = [
     "load_encoder",
     "save_encoder",
     "train_encoder",
+    "train_label_encoder",
 ]

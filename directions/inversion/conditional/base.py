@@ -1,0 +1,144 @@
+"""A conditional encoder: codes of images at a target value, or with another image's identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from directions.arguments import checked
+from directions.devices import Movable
+from directions.errors import LatdirError
+from directions.fingerprints import fingerprint
+from directions.generators.base import Generator
+from directions.images import resize
+from directions.inversion.checks import check_range
+from directions.inversion.conditional.network import ConditionalNetwork
+from directions.inversion.encoders.base import Encoder
+from directions.inversion.encoders.compact import CompactEncoder
+
+__all__ = ["ConditionalEncoder", "predicted", "trunk"]
+
+
+class ConditionalEncoder(Movable):
+    """Images, and what is asked of them, to codes.
+
+    Args:
+        network: Predicts offsets from an encoder's last map and conditions.
+        encoder: One that `train_encoder` made, of one pass.
+        name: Short name, shown and stored.
+        attribute: What a target value is of, or `identity`.
+        embed: Images to embeddings of identity `[n, k]`, where that is the condition.
+
+    Attributes:
+        network, encoder, name, attribute, embed: As given.
+
+    Raises:
+        LatdirError: An encoder of another architecture.
+    """
+
+    def __init__(
+        self,
+        network: ConditionalNetwork,
+        encoder: Encoder,
+        *,
+        name: str,
+        attribute: str,
+        embed: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        trunk(encoder)
+        self.encoder, self.name, self.attribute, self.embed = encoder, name, attribute, embed
+
+    def __repr__(self) -> str:
+        return f"<conditional encoder {self.name} by {self.attribute}, over {self.encoder!r}>"
+
+    @property
+    def generator(self) -> Generator:
+        """Whose codes it makes."""
+        return self.encoder.generator
+
+    @property
+    def space(self) -> str:
+        """Of the codes."""
+        return self.encoder.space
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.encoder.device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the weights, the settings and the encoder."""
+        config = {"attribute": self.attribute, "encoder": self.encoder.fingerprint}
+        return fingerprint(self.network.state_dict(), config | self.network.config.as_dict())
+
+    @checked
+    def encode(self, images: Float[Tensor, "n 3 h w"], target: float | Tensor) -> Tensor:
+        """Codes of images at a target value, or with the identity of others.
+
+        Args:
+            images: `[n, 3, h, w]` in [-1, 1], of any size, framed as the generator's are.
+            target: A value for all or `[n]`, one for each, in the attribute's unit; of an encoder
+                by identity, images `[n, 3, h, w]` or `[1, 3, h, w]` of whom the codes shall show.
+
+        Returns:
+            `[n, *space.shape]` of `self.space`, float32, without a graph.
+
+        Raises:
+            LatdirError: No images in [-1, 1], or a target of another kind or number.
+        """
+        check_range(images)
+        with torch.no_grad():
+            condition = self._condition(target, len(images))
+            return predicted(self.network, self.encoder, images, condition)
+
+    def _condition(self, target: float | Tensor, count: int) -> Float[Tensor, "n k"]:
+        if self.network.config.condition == "value":
+            given = torch.as_tensor(target, dtype=torch.float32, device=self.device)
+            if given.ndim > 1 or (given.ndim == 1 and len(given) != count):
+                raise LatdirError(
+                    f"{self.name} takes a target {self.attribute} for all of {count} images or one "
+                    f"for each, not {list(given.shape)} values"
+                )
+            return given.expand(count)[:, None]
+        if not isinstance(target, Tensor) or target.ndim != 4 or len(target) not in (1, count):
+            raise LatdirError(
+                f"{self.name} takes images [n, 3, h, w] of whom to show as target=, one or as many "
+                f"as the {count} images given"
+            )
+        check_range(target)
+        assert self.embed is not None
+        return self.embed(target.to(self.device)).expand(count, -1)
+
+
+def predicted(
+    network: ConditionalNetwork, encoder: Encoder, images: Tensor, condition: Float[Tensor, "n k"]
+) -> Float[Tensor, "n ..."]:
+    """Codes of images under conditions, differentiable in the network's weights."""
+    with torch.no_grad():
+        seen = resize(images.float(), encoder.size).to(encoder.device)
+        maps = trunk(encoder).maps(seen)[-1]
+        value = network.config.condition == "value"
+        first = encoder.predicted(images) if value else encoder.mean[None]
+    offsets: Tensor = network(maps, condition.to(maps))
+    # Of codes with layers, each moves alike.
+    return first + offsets.reshape(len(images), *[1] * (first.ndim - 2), -1)
+
+
+def trunk(encoder: Encoder) -> CompactEncoder:
+    """The network of an encoder whose maps are read.
+
+    Raises:
+        LatdirError: One of another architecture.
+    """
+    if not isinstance(encoder.network, CompactEncoder) or encoder.passes > 1:
+        raise LatdirError(
+            f"{encoder.name} has no maps of one pass to read: give an encoder that train_encoder "
+            "made by a recipe of one pass, or a built-in one"
+        )
+    return encoder.network

@@ -1,0 +1,90 @@
+"""The network: the last map of an encoder and a condition, to offsets of a code."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from directions.inversion.encoders.compact import LAST, NARROW, SLOPE
+
+__all__ = ["Condition", "ConditionalConfig", "ConditionalNetwork"]
+
+Condition = Literal["value", "identity"]
+
+
+@dataclass(frozen=True)
+class ConditionalConfig:
+    """Everything that decides what a conditional encoder is.
+
+    Attributes:
+        condition: `value`: a number, and offsets are from the encoder's code; `identity`: an
+            embedding, and offsets are from the mean.
+        width: Channels of the encoder's last map.
+        numbers: Of a condition.
+        axes: Of the prior, along which offsets are.
+        hidden: Units of each layer.
+    """
+
+    condition: Condition
+    width: int
+    numbers: int
+    axes: int
+    hidden: int = 256
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+class ConditionalNetwork(nn.Module):
+    """A map, averaged to 4 × 4, beside a standardized condition, through four layers to offsets.
+
+    Attributes:
+        config: As given.
+        axes: `[k, d]`, of the prior, each as long as the standard deviation along it.
+        center, scale: `[numbers]`, by which conditions are standardized.
+
+    Example:
+        >>> config = ConditionalConfig("value", width=8, numbers=1, axes=5, hidden=16)
+        >>> network = ConditionalNetwork(config, torch.eye(5), torch.zeros(1), torch.ones(1))
+        >>> network(torch.zeros(2, 8, 4, 4), torch.zeros(2, 1)).shape
+        torch.Size([2, 5])
+    """
+
+    axes: Tensor
+    center: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, config: ConditionalConfig, axes: Tensor, center: Tensor, scale: Tensor
+    ) -> None:
+        super().__init__()
+        self.config, hidden = config, config.hidden
+        for name, tensor in (("axes", axes), ("center", center), ("scale", scale)):
+            self.register_buffer(name, tensor.float().clone())
+        self.read = nn.Sequential(
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(config.width, NARROW, 1),
+            nn.LeakyReLU(SLOPE),
+            nn.AdaptiveAvgPool2d(LAST),
+            nn.Flatten(),
+            nn.Linear(NARROW * LAST**2, hidden),
+        )
+        last = nn.Linear(hidden, config.axes)
+        self.mix = nn.Sequential(
+            nn.Linear(hidden + config.numbers, hidden), nn.LeakyReLU(SLOPE),
+            nn.Linear(hidden, hidden), nn.LeakyReLU(SLOPE),
+            nn.Linear(hidden, hidden), nn.LeakyReLU(SLOPE), last,
+        )  # fmt: skip
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, maps: Float[Tensor, "n c h w"], condition: Float[Tensor, "n k"]) -> Tensor:
+        """Offsets of one layer's codes, `[n, d]`."""
+        standard = (condition - self.center) / self.scale
+        offsets: Tensor = self.mix(torch.cat([self.read(maps), standard], 1)) @ self.axes
+        return offsets

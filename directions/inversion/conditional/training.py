@@ -1,0 +1,138 @@
+"""Training of conditional encoders over an encoder, on its generator's own samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from os import PathLike
+
+import torch
+from torch import Tensor
+
+from directions.arguments import checked
+from directions.classifiers.base import Classifier
+from directions.classifiers.faces import faces
+from directions.errors import LatdirError
+from directions.generators.checks import check_seed
+from directions.inversion.checks import check_differentiable, check_features
+from directions.inversion.conditional.base import ConditionalEncoder, trunk
+from directions.inversion.conditional.learner import (
+    ConditionalLearner,
+    ConditionalProgress,
+    Judges,
+)
+from directions.inversion.conditional.recipes import ConditionalRecipe, find_conditional_recipe
+from directions.inversion.encoders import Encoder, TrainingSchedule
+
+__all__ = ["ConditionalTraining", "train_conditional_encoder"]
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionalTraining:
+    """A trained conditional encoder.
+
+    Attributes:
+        encoder: It, with averaged weights.
+        progress: What was measured on held-out images on the way.
+    """
+
+    encoder: ConditionalEncoder
+    progress: tuple[ConditionalProgress, ...]
+
+    def __repr__(self) -> str:
+        last = self.progress[-1]
+        return f"<{self.encoder!r}: {last.error:.3g} off, identity {last.identity:.2f}>"
+
+
+@checked
+def train_conditional_encoder(
+    encoder: Encoder,
+    *,
+    recipe: str | ConditionalRecipe = "sam",
+    schedule: TrainingSchedule = TrainingSchedule(),
+    classifier: Classifier | None = None,
+    attribute: str = "age",
+    embed: Callable[[Tensor], Tensor] | None = None,
+    points: Callable[[Tensor], Tensor] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    name: str = "conditional",
+    seed: int = 0,
+) -> ConditionalTraining:
+    """An encoder of images at a target value, or with the identity of others.
+
+    Args:
+        encoder: One that `train_encoder` made, of one pass, or a built-in one. It stays as it is.
+        recipe: `sam`, `nitzan`, or a set of parts of one's own.
+        schedule: How long, and in what steps; layers have eight units for each channel of its
+            width.
+        classifier: Differentiable; by default `faces()`.
+        attribute: Of its attributes, the one that targets are values of; of a probability, its
+            log-odds.
+        embed: Images to embeddings of identity `[n, k]`, differentiable; by default the
+            classifier's `embed`.
+        points: Images to landmarks `[n, p, 2]` in pixels, differentiable; by default the
+            classifier's `landmarks`.
+        checkpoint: File that keeps the run; a run that was killed goes on from it and ends
+            with the same bits.
+        name: Of the encoder.
+        seed: Of weights, images and targets.
+
+    Returns:
+        The encoder, and its progress on held-out samples.
+
+    Raises:
+        LatdirError: An encoder of another architecture, a generator or classifier without
+            gradients, an attribute that there is not, or a checkpoint of another run.
+
+    Example:
+        >>> from directions import train_encoder
+        >>> from directions.planted.world import planted
+        >>> world, short = planted(dim=8), TrainingSchedule(steps=1, batch_size=3, width=4)
+        >>> made = train_conditional_encoder(
+        ...     train_encoder(world, schedule=short).encoder, schedule=short,
+        ...     recipe=ConditionalRecipe(targets=(-2, 2), unit=1), attribute="factor_0",
+        ...     classifier=world.classifier(), embed=lambda images: images.mean(2).flatten(1),
+        ... )
+        >>> made.encoder.encode(world.synthesize(world.sample(2, seed=0)), 1.5).shape
+        torch.Size([2, 8])
+    """
+    parts, generator = find_conditional_recipe(recipe), encoder.generator
+    check_seed(seed, 0, 0)
+    trunk(encoder)
+    check_differentiable(generator, encoder.space)
+    judges = _judges(parts, classifier, attribute, embed, points)
+    check_features(judges.embed, torch.zeros(2, *generator.image_shape, device=generator.device))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        learner = ConditionalLearner(encoder, parts, schedule, judges, seed)
+    record = {"recipe": asdict(parts), "seed": seed, "encoder": encoder.fingerprint}
+    record |= {"attribute": attribute, "classifier": getattr(classifier, "fingerprint", None)}
+    learner.run(record, checkpoint, title=f"conditional encoder of {generator.name}")
+    return ConditionalTraining(learner.conditional(name), learner.progress)
+
+
+def _judges(
+    recipe: ConditionalRecipe,
+    classifier: Classifier | None,
+    attribute: str,
+    embed: Callable[[Tensor], Tensor] | None,
+    points: Callable[[Tensor], Tensor] | None,
+) -> Judges:
+    """What images are judged by, or what is missing."""
+    judge = faces() if classifier is None else classifier
+    embed = embed or getattr(judge, "embed", None)
+    points = points or getattr(judge, "landmarks", None)
+    if embed is None:
+        raise LatdirError(
+            f"{judge.name} has no embeddings of identity: give embed=, images to vectors [n, k]"
+        )
+    if recipe.points and points is None:
+        raise LatdirError(f"{judge.name} has no landmarks: give points=, or a recipe with points=0")
+    if recipe.condition == "identity":
+        return Judges("identity", lambda images: images.new_zeros(len(images)), embed, points)
+    judge.columns([attribute])
+    if not judge.differentiable:
+        raise LatdirError(f"no gradient flows through {judge.name}: give another classifier=")
+    return Judges(
+        attribute, lambda images: judge.logits_of(images, [attribute])[:, 0], embed, points
+    )
