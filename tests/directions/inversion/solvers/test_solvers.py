@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy.optimize import minimize
@@ -18,6 +20,7 @@ from directions.inversion import (
     Typicality,
     find_solver,
 )
+from directions.inversion.solvers.hybrid import EASED, FADING
 from directions.inversion.solvers.lbfgs import LBFGS, _State
 from directions.numerics.linearized_batch import linearize_batch
 from tests.directions.inversion.worlds import bent, linear, pair
@@ -308,4 +311,11 @@ def test_a_restart_comes_back_from_where_images_hardly_change():
     found = invert(world, world.synthesize(codes), start=Far(), restarts=1)
     assert found.starts == ("restart 1", "restart 1")
     assert (found.codes - codes).abs().max() < 1e-3
-    assert (found.steps >= again.steps).all()
+    # Steps of the first attempt and of the restart, those under a fading prior among them.
+    near = LBFGS(steps=EASED, target=hybrid.near)
+    eased, steps = far, hybrid.solve(target, far, seed=0).steps
+    for weight in FADING:
+        made = near.solve(replace(target, prior=target.prior + weight), eased, seed=0)
+        eased, steps = made.codes, steps + made.steps
+    steps = steps + hybrid.solve(target, eased, seed=0).steps
+    assert torch.equal(found.steps, steps)
