@@ -10,11 +10,12 @@ so that a step depends on where the image stands; Tₐ are trained by
     λ₁ BCE(R(G(w')), t) + λ₂ ‖φ(G(w')) - φ(G(w))‖² + λ₃ softplus(-D(G(w'))).
 
 Differences from the official code: one attribute at a time has a target and the others shall stay,
-where that code draws targets for all, which hurts those that oppose each other; the regressor is
-any differentiable classifier, a value being read through the sigmoid of its standardized score;
-φ is any function of images, pixels by default, and D may be left out; codes come from a pool whose
-unmoved images are scored once; and gradients are followed with momentum, since Adam goes as far
-along coordinates that change nothing as along those that do.
+where that code draws targets for all, which hurts those that oppose each other; cross-entropies are
+summed over attributes, so that none weighs less, beside the content, for being one of many; the
+regressor is any differentiable classifier, a value being read through the sigmoid of its
+standardized score; φ is any function of images, pixels by default, and D may be left out; codes
+come from a pool whose unmoved images are scored once; and gradients are followed with momentum,
+since Adam goes as far along coordinates that change nothing as along those that do.
 """
 
 from __future__ import annotations
@@ -87,6 +88,13 @@ class _Walks(nn.Module):
     def __init__(self, start: Tensor) -> None:
         super().__init__()
         self.T = nn.Parameter(start)
+        self.T.register_hook(_shortened)
+
+
+def _shortened(gradient: Float[Tensor, "k *shape"]) -> Float[Tensor, "k *shape"]:
+    """Each walk's own, so that a steep attribute does not hold up the others."""
+    longer = (gradient.flatten(1).norm(dim=1) / LONGEST_GRADIENT).clamp_min(1)
+    return gradient / longer.reshape(-1, *[1] * (gradient.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ class Latent2im(ScoreMethod):
 
     Attributes:
         space: Latent space; by default `w` where there is one, otherwise the generator's own.
-        regression: Weight of the attributes' cross-entropy.
+        regression: Weight of each attribute's cross-entropy.
         content: Weight of the features' squared change: 0.05 in the paper, whose features are not
             scaled as pixels are.
         realism: Weight of the discriminator's, if there is one.
@@ -196,7 +204,7 @@ class Latent2im(ScoreMethod):
                 found,
                 target,
                 change,
-                regression=self.regression,
+                regression=self.regression * len(names),
                 content=self.content,
                 real=self._real(new),
                 realism=self.realism,
@@ -210,7 +218,6 @@ class Latent2im(ScoreMethod):
             steps=self.steps,
             checkpoint=Checkpoint(checkpoint, self.run(generator.fingerprint, seed) | more),
             schedule=falling,
-            longest=LONGEST_GRADIENT,
             title=self.method,
         )
         found, prior = unit * walks.T.detach(), generator.prior(space)

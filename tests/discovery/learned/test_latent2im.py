@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+import discovery.learned.latent2im as latent2im
 from directions.classifiers.base import Attribute, Classifier
 from directions.errors import LatdirError
 from directions.planted.world import planted
@@ -60,6 +61,20 @@ def test_content_is_kept_where_the_attribute_can_change_without_it():
     assert shares[1][1] < 0.1 * shares[1][0]
 
 
+def test_an_attribute_weighs_as_much_for_being_one_of_many():
+    generator = planted(factors=8, dim=12, nuisances=0, size=8)
+    method = Latent2im(content=30.0, **SMALL | {"steps": 60})
+    for names in (["factor_1"], None):
+        bank = method.discover(generator, classifier=generator.classifier(), attributes=names)
+        assert min(d.evidence["reached"] for d in bank.directions) > 0.75
+
+
+def test_a_steep_attribute_does_not_hold_up_the_others():
+    short = torch.tensor([[0.3, 0.4], [0.0, 0.0], [30.0, 40.0]])
+    got = latent2im._shortened(short)
+    torch.testing.assert_close(got, torch.tensor([[0.3, 0.4], [0.0, 0.0], [0.6, 0.8]]))
+
+
 def test_a_discriminator_holds_images_where_they_are_taken_for_real():
     generator = world(dim=8, factors=3)
     judge = generator.classifier()
@@ -74,7 +89,6 @@ def test_a_discriminator_holds_images_where_they_are_taken_for_real():
 
 def test_a_run_is_the_same_again_and_goes_on(tmp_path, monkeypatch):
     import directions.training.loop as loop
-    import discovery.learned.latent2im as latent2im
 
     monkeypatch.setattr(loop, "EVERY", 0.0)
     generator = world(dim=8, factors=3)
