@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.compare_tables import markdown
@@ -224,6 +225,25 @@ def ways(generator: str) -> str:
     return _table(["way, space", *(head for head, _ in columns.values())], rows)
 
 
+def peers() -> str:
+    """The projector, Adam and L-BFGS beside ours at the PSNR of each, from `inversion.py`."""
+    rows = []
+    for store in ("digiface64-z", "styleface64-w"):
+        generator, space = store.split("-")
+        for name, row in _results(f"inversion-{store}").items():
+            if name == "success":
+                continue
+            taken, alone = (median(row[key]) for key in ("peer_seconds", "seconds"))
+            ours = ((alone, 1), (row["batched_seconds"], row["batch"]))
+            rows.append([
+                f"{generator}, {space}", name, f"{median(row['peer_psnr']):.1f}", f"{taken:.1f}",
+                *(f"{t:.2f} ({taken / t:.3g}×, batch {n})" for t, n in ours),
+                str(row["images"]),
+            ])  # fmt: skip
+    heads = ("generator, space", "peer", "its PSNR", "its seconds", "seconds here", "in a batch")
+    return _table((*heads, "images"), rows)
+
+
 COMPARISONS = {"z": "comparison", "w": "comparison-styleface64-w"}
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -252,6 +272,7 @@ TABLES: dict[str, Callable[[], str]] = {
             _results("edit-orders"),
         )
     ),
+    "peers": peers,
     "ways-digiface64": lambda: ways("digiface64"),
     "ways-styleface64": lambda: ways("styleface64"),
 }

@@ -20,6 +20,7 @@ from directions.inversion import (
     Crop,
     Degraded,
     Gray,
+    LevenbergMarquardt,
     Mask,
     Noise,
     Ridge,
@@ -27,7 +28,7 @@ from directions.inversion import (
     psnr,
     transpose,
 )
-from tests.directions.inversion.worlds import linear, pair
+from tests.directions.inversion.worlds import bent, linear, pair
 
 
 def hole(height, width):
@@ -157,6 +158,20 @@ def test_images_of_another_size_than_the_degradation_makes_are_refused():
     _, images = pair(world, 2)
     with pytest.raises(LatdirError, match="this degradation makes"):
         invert(world, images, degradation=Shrink(2), start="mean")
+
+
+def test_each_start_has_an_answer_of_its_own():
+    world = bent()
+    _, images = pair(world, 1)
+    few = Shrink(4)(images).expand(3, -1, -1, -1)
+    found = invert(
+        world, few, degradation=Shrink(4), start=world.sample(3, seed=8), restarts=0,
+        solver=LevenbergMarquardt(steps=30),
+    )  # fmt: skip
+    made = found.reconstruct()
+    assert (psnr(Shrink(4)(made), few) > 60).all()
+    apart = torch.cdist(made.flatten(1), made.flatten(1))
+    assert apart[~torch.eye(3, dtype=torch.bool)].min() > 0.5
 
 
 @pytest.mark.slow  # about ten seconds each to fit the start
