@@ -130,7 +130,8 @@ def test_a_server_holds_the_files_of_a_folder_though_drivers_and_workers_are_kil
 ) -> None:
     if "Ray" in executor:
         pytest.importorskip("ray", reason="pip install 'latdir[ray]'")
-    script, count = tmp_path / "run.py", 20_000 if executor == "Local()" else 40_000
+    count = {"L": 20_000, "P": 40_000, "R": 100_000}[executor[0]]
+    script = tmp_path / "run.py"
     script.write_text(RUN.format(root=str(ROOT), executor=executor))
     name = f"killed-{executor[0]}"
     there = address(server, name)
