@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from directions.errors import ConvergenceError
-from discovery.estimators import passes
+from discovery.estimators import one_step, passes
 from discovery.estimators.chunks import InMemory
 from discovery.estimators.cones import angles
 from discovery.estimators.one_step import one_step_cone
@@ -59,6 +59,56 @@ def test_one_step_cones_hold_the_truth_as_often_as_they_say(loss) -> None:
         inside += int((angles(plane.weights[None], truth)[0] <= cone).sum())
         total += K
     assert 51 <= inside < total
+
+
+def noisy(n: int, d: int, noise: float, seed: int) -> tuple[torch.Tensor, ...]:
+    rng = torch.Generator().manual_seed(seed)
+    codes, truth = torch.randn(n, d, generator=rng), torch.randn(1, d, generator=rng)
+    scores = codes @ truth[0] / truth.norm() + noise * torch.randn(n, generator=rng)
+    return codes, truth, scores.sign()[None]
+
+
+@pytest.mark.parametrize("noise", [0.2, 1.0])
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_one_step_cones_hold_the_truth_of_few_rows_a_coordinate(loss, noise) -> None:
+    # Rows are nearly separable with little noise: those at the margin have leverages near 1.
+    found, true = [], []
+    for seed in range(5):
+        codes, truth, labels = noisy(400, 100, noise, seed)
+        bounds = box(labels, None, C=1.0, balanced=False)
+        plane = smooth_margin(codes, labels, bounds, loss=loss)
+        found.append(one_step_cone(InMemory(codes), labels, bounds, plane, loss=loss, seed=seed))
+        true.append(angles(plane.weights[None], truth)[0])
+    assert (torch.cat(true) <= torch.cat(found)).all()
+    if noise == 1 and loss == "logistic":
+        assert torch.cat(found).mean() < 1.5 * torch.cat(true).mean()
+
+
+def test_cones_by_conjugate_gradients_are_those_of_the_factored_curvature(monkeypatch) -> None:
+    codes, _, labels = noisy(600, 60, 0.3, 0)
+    plane = smooth_margin(codes, labels, labels.abs(), loss="logistic")
+
+    def cone() -> torch.Tensor:
+        return one_step_cone(InMemory(codes), labels, labels.abs(), plane, loss="logistic")
+
+    factored = cone()
+    monkeypatch.setattr(one_step, "FACTORED", 0)
+    torch.testing.assert_close(cone(), factored, rtol=0.02, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "d", "noise"), [(200, 50, 1.0), (200, 50, 0.3), (1000, 100, 1.0), (2000, 461, 1.0)]
+)
+def test_coverage_of_one_step_cones(n, d, noise) -> None:
+    # Of 200 angles at 90 %, 170 lie inside with probability .99.
+    inside = 0
+    for seed in range(200):
+        codes, truth, labels = noisy(n, d, noise, seed)
+        plane = smooth_margin(codes, labels, labels.abs(), loss="logistic")
+        cone = one_step_cone(InMemory(codes), labels, labels.abs(), plane, loss="logistic")
+        inside += int((angles(plane.weights[None], truth)[0] <= cone).sum())
+    assert inside >= 170
 
 
 @pytest.mark.parametrize("loss", LOSSES)
