@@ -213,7 +213,8 @@ def ways(generator: str) -> str:
     columns = {
         "psnr": ("PSNR", 1), "photograph_psnr": ("photograph", 1), "identity": ("identity", 2),
         "distance": ("distance", 2), "kept": ("effect kept", 2), "edit_error": ("edit error", 2),
-        "consistency": ("consistency", 2), "seconds": ("seconds", 2), "bytes": ("bytes", 0),
+        "leakage": ("leakage", 2), "consistency": ("consistency", 2), "seconds": ("seconds", 2),
+        "bytes": ("bytes", 0),
     }  # fmt: skip
     rows = [
         [

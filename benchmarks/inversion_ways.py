@@ -25,6 +25,7 @@ import discovery
 from analysis.inversions import InversionQuality, latent_consistency, measure_inversion
 from analysis.plots.inversions import plot_inversions
 from directions.classifiers.faces import faces
+from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.inversion import (
     FeatureOffsets,
@@ -113,8 +114,13 @@ class Featured(Generator):
 
     def __init__(self, world: FeatureOffsets, offset: torch.Tensor) -> None:
         self.world, self.offset = world, offset
-        self.name, self.fingerprint = world.name, world.fingerprint
+        self.name = world.name
         self.spaces, self.image_shape = world.inner.spaces, world.inner.image_shape
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the generator and the offset."""
+        return fingerprint({"offset": self.offset}, {"of": self.world.fingerprint})
 
     @property
     def device(self) -> torch.device:
@@ -166,6 +172,8 @@ def measure(options: argparse.Namespace) -> None:
                 return adapted(generator, targets, settings["adapted"])
             return d.invert(generator, targets, rendering=QUIET, **{"restarts": 0, **settings})
 
+        if "adapted" in settings:
+            invert(images[:1])  # what is loaded once
         started = time.process_time()
         found = invert(images)
         taken = time.process_time() - started

@@ -29,7 +29,7 @@ __all__ = ["load_conditional_encoder", "save_conditional_encoder"]
 
 FORMAT = FileFormat("latdir.conditional", "conditional encoder", CheckpointError)
 # Those that ship, over the built-in encoders.
-BUILT_IN: tuple[str, ...] = ()
+BUILT_IN = ("styleface64/sam",)
 # Sizes of files that are not believed.
 MOST = 1 << 14
 
@@ -70,13 +70,17 @@ def load_conditional_encoder(
     """A built-in one, or what `save_conditional_encoder` wrote; nothing in it is run.
 
     Args:
-        path: The file.
+        path: The file, or `styleface64/sam`.
         encoder: The one it was trained over; by default the built-in one of its generator.
         embed: Of an encoder by identity, what it was trained with; by default the built-in
             network's.
 
     Raises:
         LatdirError: No such file, a truncated one or one of another kind; another encoder.
+
+    Example:
+        >>> load_conditional_encoder("styleface64/sam").attribute
+        'age'
     """
     built_in = str(path) in BUILT_IN
     manifest, tensors = read_weights(zoo.file(str(path)) if built_in else path, FORMAT)

@@ -69,9 +69,9 @@ def test_a_filter_matches_statistics_of_images_without_partners():
     assert psnr(dark(gray), 0.5 * gray).median() > 60
 
 
-@pytest.mark.slow  # about 90 s
+@pytest.mark.slow  # about 60 s
 def test_faces_through_an_unknown_blur_and_tint():
-    images = faces(24)
+    images = faces(12)
     seen = 0.8 * Blur(1.0)(images) + 0.1
     found = mimic(digiface64(), seen)
     quality = psnr(found.reconstruct(), images)

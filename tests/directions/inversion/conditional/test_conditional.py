@@ -71,6 +71,7 @@ def trained(world: PlantedGenerator, recipe: ConditionalRecipe, **settings: obje
         )
 
 
+@pytest.mark.slow  # 2 s
 def test_planted_values_are_moved_and_the_rest_kept(world: PlantedGenerator) -> None:
     schedule = TrainingSchedule(steps=80, batch_size=16, rate=1e-2)
     recipe = ConditionalRecipe(targets=(-2.0, 2.0), unit=4.0, pixels=4.0, norm=0.0, identity=0.5)
