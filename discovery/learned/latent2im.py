@@ -88,13 +88,12 @@ class _Walks(nn.Module):
     def __init__(self, start: Tensor) -> None:
         super().__init__()
         self.T = nn.Parameter(start)
-        self.T.register_hook(_shortened)
 
-
-def _shortened(gradient: Float[Tensor, "k *shape"]) -> Float[Tensor, "k *shape"]:
-    """Each walk's own, so that a steep attribute does not hold up the others."""
-    longer = (gradient.flatten(1).norm(dim=1) / LONGEST_GRADIENT).clamp_min(1)
-    return gradient / longer.reshape(-1, *[1] * (gradient.ndim - 1))
+    def shorten(self) -> None:
+        """Shorten the gradient of each walk: a steep attribute shall not hold up the others."""
+        assert self.T.grad is not None
+        for gradient in self.T.grad:
+            gradient /= (gradient.norm() / LONGEST_GRADIENT).clamp_min(1)
 
 
 @dataclass(frozen=True)
@@ -211,10 +210,12 @@ class Latent2im(ScoreMethod):
             )
 
         more = {"attributes": list(names), "classifier": classifier.fingerprint}
+        descent = torch.optim.SGD(walks.parameters(), lr=self.rate, momentum=MOMENTUM)
+        descent.register_step_pre_hook(lambda *_: walks.shorten())
         fitted = fit(
             walks,
             loss,
-            torch.optim.SGD(walks.parameters(), lr=self.rate, momentum=MOMENTUM),
+            descent,
             steps=self.steps,
             checkpoint=Checkpoint(checkpoint, self.run(generator.fingerprint, seed) | more),
             schedule=falling,

@@ -70,9 +70,16 @@ def test_an_attribute_weighs_as_much_for_being_one_of_many():
 
 
 def test_a_steep_attribute_does_not_hold_up_the_others():
-    short = torch.tensor([[0.3, 0.4], [0.0, 0.0], [30.0, 40.0]])
-    got = latent2im._shortened(short)
-    torch.testing.assert_close(got, torch.tensor([[0.3, 0.4], [0.0, 0.0], [0.6, 0.8]]))
+    walks = latent2im._Walks(torch.zeros(3, 2))
+    walks.T.grad = torch.tensor([[0.3, 0.4], [0.0, 0.0], [30.0, 40.0]])
+    walks.shorten()
+    torch.testing.assert_close(walks.T.grad, torch.tensor([[0.3, 0.4], [0.0, 0.0], [0.6, 0.8]]))
+    # One step, at a fiftieth of the rate, from gradients that are all too long: 5 for each walk.
+    generator = world(dim=8, factors=3)
+    method = Latent2im(**SMALL | {"steps": 1, "rate": 250.0, "regression": 1e6, "batch_size": 32})
+    bank = method.discover(generator, classifier=generator.classifier())
+    for direction in bank.directions:
+        assert direction.evidence["length"] == pytest.approx(5.0, rel=0.05)
 
 
 def test_a_discriminator_holds_images_where_they_are_taken_for_real():
