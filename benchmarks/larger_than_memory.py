@@ -86,9 +86,12 @@ class Mixes(Classifier):
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--compare", type=int, nargs=3, metavar=("ROWS", "SIZE", "ATTRIBUTES"))
-    parser.add_argument("--estimator", default="ridge", choices=["ridge", "lda", "logistic"])
+    parser.add_argument(
+        "--estimator", default="ridge", choices=["ridge", "lda", "logistic", "hinge"]
+    )
     parser.add_argument("--repeats", type=int, default=1, help="of a comparison: medians")
     parser.add_argument("--grow", type=int, nargs="+", metavar="ROWS")
+    parser.add_argument("--size", type=int, default=SIZE, help="numbers of a code that grows")
     parser.add_argument("--seconds", type=float, default=420.0, help="before a part is left")
     parser.add_argument("--folder", type=Path, default=Path("out/larger"))
     parser.add_argument("--figure", type=Path, help="of the sizes stored: PNG")
@@ -206,7 +209,8 @@ def grow(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     measured = json.loads(STORED.read_text()).get("grow", {}) if STORED.exists() else {}
     for n in options.grow:
-        if f"{n} x {SIZE} x {ATTRIBUTES} {options.estimator}" in measured:
+        key = f"{n} x {options.size} x {ATTRIBUTES} {options.estimator}"
+        if key in measured:
             continue
         if held(options.folder / "samples") < n and not filled(options, n, until):
             return
@@ -216,7 +220,7 @@ def grow(options: argparse.Namespace) -> None:
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         print(n, made, flush=True)
-        keep("grow", f"{n} x {SIZE} x {ATTRIBUTES} {options.estimator}", json.loads(made))
+        keep("grow", key, json.loads(made))
 
 
 def draw(path: Path) -> None:
@@ -226,7 +230,8 @@ def draw(path: Path) -> None:
     from analysis.plots.theme import LIGHT, dress
 
     stored = json.loads(STORED.read_text())["grow"]
-    rows = sorted((int(key.split()[0]), values) for key, values in stored.items())
+    kind = f"x {SIZE} x {ATTRIBUTES} ridge"
+    rows = sorted((int(k.split()[0]), values) for k, values in stored.items() if kind in k)
     counts = [n for n, _ in rows]
     seconds = [values["cpu_seconds"] for _, values in rows]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -259,7 +264,7 @@ def filled(options: argparse.Namespace, n: int, until: float) -> bool:
     # As by a person who presses Ctrl-C: what is there is kept.
     signal.alarm(max(1, int(until - started)))
     try:
-        sample(Free(), Mixes(), n, seed=0, out=options.folder / "samples",
+        sample(Free(options.size), Mixes(), n, seed=0, out=options.folder / "samples",
                rendering=Rendering(None, "float32", BATCH, False, progress=False))  # fmt: skip
     except KeyboardInterrupt as error:
         print(f"{error}", flush=True)

@@ -133,7 +133,8 @@ def _left_out(
     u = torch.randn(PROBES, len(X), generator=rng).to(X)
     free = torch.randn(2, PROBES, X.shape[1], generator=rng).to(X)
     free[..., -1] = 0
-    fitted, reach = (solve(torch.cat([(u * scale) @ X + free[0], free[1]])) @ X.T).split(PROBES)
+    probes = torch.cat([(u * scale) @ X + free[0], free[1]])
+    fitted, reach = torch.split(solve(probes) @ X.T, PROBES)
     # The hat matrix is a projection of noise: variance h of a row inside it, 1 − h outside.
     kept, rest = ((v.square().sum(0)).double() for v in (scale * fitted, u - scale * fitted))
     h = kept / (kept + rest) / share
