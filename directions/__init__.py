@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from directions.inversion.invert import invert
     from directions.inversion.tuning import (
         Deltas,
+        LocalPivotal,
         Pivotal,
         Progressive,
         Rewriter,
@@ -92,8 +93,8 @@ __all__ = [
     "Processes", "Ray", "load_encoder", "save_encoder", "train_encoder", "EncoderRecipe",
     "EncoderTraining", "TrainingSchedule", "Hypernetwork", "HypernetworkRecipe",
     "HypernetworkTraining", "load_hypernetwork", "save_hypernetwork", "train_hypernetwork",
-    "tune", "Deltas", "Pivotal", "Progressive", "TuningStage", "Tuning", "rewrite", "Rewriter",
-    "Rewriting",
+    "tune", "Deltas", "LocalPivotal", "Pivotal", "Progressive", "TuningStage", "Tuning",
+    "rewrite", "Rewriter", "Rewriting",
     "strongest_channels", "mix_styles", "transfer_region", "WeightDirection",
 ]  # fmt: skip
 

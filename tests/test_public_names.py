@@ -14,7 +14,7 @@ PINNED = {
         Inversion invert load_encoder save_encoder train_encoder EncoderRecipe EncoderTraining
         TrainingSchedule Hypernetwork HypernetworkRecipe HypernetworkTraining load_hypernetwork
         save_hypernetwork train_hypernetwork open_images Photograph open_photograph
-        Deltas Pivotal Progressive TuningStage Tuning tune Rewriter Rewriting rewrite
+        Deltas LocalPivotal Pivotal Progressive TuningStage Tuning tune Rewriter Rewriting rewrite
         Level Solution progress_bars
         Local Processes Ray wrap wrap_classifier
         contact_sheet edit_frames picked save_animation strongest_channels

@@ -112,6 +112,10 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
                 "codes": w.tunable.sample(1, seed=2), "space": "z", "method": Pivotal(steps=1),
                 "name": "mine", "seed": 1, "progress": False,
             },
+            "LocalPivotal": {
+                "rank": 2, "steps": 3, "rate": 1e-3, "locality": 0.5, "batch": 1, "goal": 30.0,
+                "near": 0.1, "falling": False, "style_rate": 0.1, "first_block": 1, "probes": 4,
+            },
             "Pivotal": {
                 "form": "channel", "rank": 2, "steps": 3, "rate": 1e-3, "locality": 0.5,
                 "others": 2, "truncation": 0.5, "away": 30.0, "batch": 1, "goal": 30.0,

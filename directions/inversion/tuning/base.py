@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -17,7 +18,7 @@ from directions.generators.deltas import Change, changed
 from directions.inversion.objective import Degradation
 from directions.scoring.features import Features
 
-__all__ = ["Form", "Solution", "Task", "Tuner", "Weights", "check_positive"]
+__all__ = ["Changes", "Form", "Solution", "Task", "Tuner", "Weights", "check_positive"]
 
 Form = Literal["low_rank", "channel", "full", "all"]
 
@@ -45,6 +46,11 @@ class Task:
     features: Features | None
     seed: int
     bar: Any
+
+    @cached_property
+    def base(self) -> Callable[[Tensor], Tensor]:
+        """Images of codes by the base, without gradients."""
+        return self.generator.inference(space=self.space)
 
     def degraded(self, images: Tensor) -> Tensor:
         """A(y)."""
@@ -78,13 +84,9 @@ class Tuner(ABC):
     """A way to tune.
 
     Attributes:
-        form: `low_rank`: a product of two matrices is added to each convolution; `channel`: each
-            pair of channels is scaled, as HyperStyle does; `full`: every number of the
-            convolutions may change; `all`: styles, biases and constants too.
-        rank: Of the products.
+        rank: Of the products, where changes are of low rank.
     """
 
-    form: Form = "low_rank"
     rank: int = 16
 
     def __post_init__(self) -> None:
@@ -111,25 +113,48 @@ class Tuner(ABC):
         """Weights, and codes, that make the task's images."""
 
 
-class Weights:
-    """Changes of a generator's weights while they are learned; at first of nothing.
+class Changes(ABC):
+    """Changes of a generator's weights while they are learned; at first of nothing."""
+
+    @abstractmethod
+    def free(self) -> list[Tensor]:
+        """What is learned."""
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """It, with the rate of each part, as Adam takes it."""
+        return [{"params": self.free(), "lr": rate}]
+
+    @abstractmethod
+    def tuned(self) -> Generator:
+        """The generator with the changes, through which gradients flow."""
+
+    @abstractmethod
+    def kept(self) -> dict[str, Change]:
+        """A copy in float16."""
+
+
+class Weights(Changes):
+    """Changes in the weights' own coordinates.
 
     Args:
         generator: The base.
-        tuner: Their form and rank.
+        form: `low_rank`: a product of two matrices is added to each convolution; `channel`: each
+            pair of channels is scaled; `full`: every number of the convolutions; `all`: of
+            styles, biases and constants too.
+        rank: Of the products.
         seed: Of the first values, whose gradients so are not zero.
 
     Raises:
         LatdirError: A generator without weights that may be tuned.
     """
 
-    def __init__(self, generator: Generator, tuner: Tuner, seed: int) -> None:
+    def __init__(self, generator: Generator, form: Form, rank: int, seed: int) -> None:
         self.generator = generator
-        self.own = generator.weights if tuner.form == "all" else generator.tunable
+        self.own = generator.weights if form == "all" else generator.tunable
         if not self.own:
             generator.with_weights({})
         draw = torch.Generator().manual_seed(seed)
-        self.changes = {k: _nothing(w, tuner, draw) for k, w in self.own.items()}
+        self.changes = {k: _nothing(w, form, rank, draw) for k, w in self.own.items()}
         for part in self.free():
             part.requires_grad_()
 
@@ -151,13 +176,13 @@ class Weights:
         }
 
 
-def _nothing(weight: Tensor, tuner: Tuner, draw: torch.Generator) -> dict[str, Tensor]:
-    if tuner.form in ("full", "all"):
+def _nothing(weight: Tensor, form: Form, rank: int, draw: torch.Generator) -> dict[str, Tensor]:
+    if form in ("full", "all"):
         return {"added": torch.zeros_like(weight)}
-    if tuner.form == "channel":
+    if form == "channel":
         return {"scale": weight.new_zeros(*weight.shape[:2], *[1] * (weight.ndim - 2))}
     rows, columns = weight.shape[0], weight[0].numel()
-    rank = min(tuner.rank, rows, columns)
+    rank = min(rank, rows, columns)
     # As large as the weight, so that a rate changes all layers alike.
     right = torch.randn(rank, columns, generator=draw) * float(weight.std())
     return {"left": weight.new_zeros(rows, rank), "right": right.to(weight)}

@@ -19,20 +19,16 @@ import torch
 from torch import Tensor
 
 from directions.arguments import checked_fields
-from directions.errors import LatdirError, real_number, whole_number
-from directions.inversion.tuning.base import Solution, Task, Tuner, Weights, check_positive
+from directions.errors import real_number, whole_number
+from directions.inversion.tuning.base import Changes, Form, Task, Weights, check_positive
+from directions.inversion.tuning.descent import Descent, apart
 
 __all__ = ["Pivotal"]
-
-# Of the steps, the last part in which the rate falls to nothing.
-FALL = 0.3
-# Steps over which the cost is averaged to tell the best.
-MEMORY = 0.9
 
 
 @checked_fields
 @dataclass(frozen=True)
-class Pivotal(Tuner):
+class Pivotal(Descent):
     """Weights tuned around codes that stay.
 
     Attributes:
@@ -53,37 +49,17 @@ class Pivotal(Tuner):
         falling: Whether the rate falls.
     """
 
-    steps: int = 200
-    rate: float = 2e-3
-    locality: float = 1.0
+    form: Form = "low_rank"
     others: int = 4
     truncation: float = 1.0
     away: float | None = None
-    batch: int | None = None
-    goal: float | None = None
-    near: float | None = None
-    falling: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole_number(self.steps, "steps", least=1)
         whole_number(self.others, "others", least=1)
-        if self.batch is not None:
-            whole_number(self.batch, "batch", least=1)
-        real_number(self.locality, "locality", least=0.0)
         real_number(self.truncation, "truncation")
-        if self.goal is not None:
-            real_number(self.goal, "goal")
-        if self.near is not None:
-            real_number(self.near, "near", least=0.0)
         if self.away is not None:
             check_positive(self.away, "away")
-        check_positive(self.rate, "rate")
-
-    @property
-    def longest(self) -> int:
-        """Steps at most."""
-        return self.steps
 
     @classmethod
     def original(cls, *, local: bool = False, **settings: Any) -> Pivotal:
@@ -103,63 +79,11 @@ class Pivotal(Tuner):
         held = {"locality": 0.1, "others": 1, "truncation": 0.5, "away": 30.0}
         return cls(**{**given, **(held if local else {"locality": 0.0}), **settings})
 
-    def solve(self, task: Task) -> Solution:
-        """As `Tuner.solve`."""
-        codes, count = task.codes, len(task.observed)
-        assert codes is not None
-        weights = Weights(task.generator, self, task.seed)
-        adam = torch.optim.Adam(weights.free(), lr=self.rate)
-        frozen = task.generator.inference(space=task.space)
-        average, best, kept = math.nan, math.inf, weights.kept()
-        errors, felt = torch.full((2, count), math.inf)
-        share = min(self.batch or count, count)
-        with torch.no_grad():
-            wanted = task.described(task.observed)
-        for step in range(self.steps + 1):
-            rows = torch.arange(step * share, (step + 1) * share) % count
-            batch = codes[rows]
-            with torch.set_grad_enabled(step < self.steps):
-                tuned = weights.tuned()
-                held = self._held(task, batch, step) if self.locality else batch[:0]
-                made = tuned.synthesize(torch.cat([batch, held]), task.space)
-                seen = task.degraded(made[:share])
-                off = (seen - task.observed[rows]).square().flatten(1).mean(1)
-                cost, errors[rows] = off.mean(), off.detach().cpu().float()
-                if wanted is not None:
-                    apart = _apart(task, seen, wanted[rows])
-                    cost, felt[rows] = cost + apart.mean(), apart.detach().cpu().float()
-                if self.locality:
-                    cost = cost + self.locality * _drift(task, made[share:], frozen(held))
-            value = float(cost.detach())
-            if not math.isfinite(value):
-                raise LatdirError(
-                    f"tuning diverged at step {step}: lower the rate, such as "
-                    f"{type(self).__name__}(rate={self.rate / 4:g})"
-                )
-            average = value if math.isnan(average) else MEMORY * average + (1 - MEMORY) * value
-            if average < best:
-                best, kept = average, weights.kept()
-            if self._done(errors, felt):
-                # Before the step, as the paper.
-                return Solution(weights.kept(), codes, step)
-            if step == self.steps:
-                break
-            if self.falling:
-                left = (self.steps - step) / (FALL * self.steps)
-                adam.param_groups[0]["lr"] = self.rate * min(1.0, left)
-            adam.zero_grad()
-            cost.backward()  # type: ignore[no-untyped-call]
-            adam.step()
-            task.bar.update()
-        return Solution(kept, codes, self.steps)
+    def begin(self, task: Task) -> Weights:
+        """As `Descent.begin`."""
+        return Weights(task.generator, self.form, self.rank, task.seed)
 
-    def _done(self, errors: Tensor, felt: Tensor) -> bool:
-        """Whether every image reaches the goal or is near enough."""
-        if self.goal is not None and float(-10 * torch.log10(errors.max() / 4)) >= self.goal:
-            return True
-        return self.near is not None and float(felt.max()) <= self.near
-
-    def _held(self, task: Task, pivots: Tensor, step: int) -> Tensor:
+    def held(self, task: Task, pivots: Tensor, step: int) -> Tensor:
         """Codes whose images are held: of the prior, or w* + α (w − w*) / |w − w*|."""
         generator, space = task.generator, task.space
         drawn = generator.sample(
@@ -177,19 +101,12 @@ class Pivotal(Tuner):
         held: Tensor = center + self.away * line / length.reshape(-1, *[1] * (line.ndim - 1))
         return held
 
-
-def _apart(task: Task, images: Tensor, wanted: Tensor) -> Tensor:
-    """Squared distance of features, of each image."""
-    found = task.described(images)
-    assert found is not None
-    return (found - wanted).square().sum(1)
-
-
-def _drift(task: Task, made: Tensor, truth: Tensor) -> Tensor:
-    """What other images cost: as the images tuned to, undegraded."""
-    cost = (made - truth).square().mean()
-    if task.features is None:
-        return cost
-    with torch.no_grad():
-        wanted = task.features(truth)
-    return cost + _apart(task, made, wanted).mean()
+    def drift(self, task: Task, changes: Changes, made: Tensor, codes: Tensor) -> Tensor:
+        """What other images cost: as the images tuned to, undegraded."""
+        truth = task.base(codes)
+        cost = (made - truth).square().mean()
+        if task.features is None:
+            return cost
+        with torch.no_grad():
+            wanted = task.features(truth)
+        return cost + apart(task, made, wanted).mean()

@@ -174,7 +174,10 @@ class Progressive(Tuner):
     def solve(self, task: Task) -> Solution:
         """As `Tuner.solve`."""
         assert task.codes is not None
-        generator, weights = task.generator, Weights(task.generator, self, task.seed)
+        generator, weights = (
+            task.generator,
+            Weights(task.generator, self.form, self.rank, task.seed),
+        )
         blocks: dict[int, list[str]] = {}
         for key in weights.changes:
             blocks.setdefault(generator.block_of(key), []).append(key)

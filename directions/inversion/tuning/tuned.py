@@ -15,7 +15,7 @@ from directions.generators.deltas import Deltas
 from directions.inversion.checks import check_observed
 from directions.inversion.objective import Degradation, psnr
 from directions.inversion.tuning.base import Task, Tuner
-from directions.inversion.tuning.pivotal import Pivotal
+from directions.inversion.tuning.local import LocalPivotal
 from directions.progress import tqdm
 from directions.scoring.features import Features
 from directions.seeds import TUNING_SEED
@@ -65,7 +65,7 @@ def tune(
     codes: Float[Tensor, "n ..."] | None = None,
     *,
     space: str | None = None,
-    method: Tuner = Pivotal(),
+    method: Tuner = LocalPivotal(),
     degradation: Degradation | None = None,
     features: Features | None = None,
     name: str = "tuned",
@@ -84,7 +84,7 @@ def tune(
         codes: `[n, *space.shape]`, one for each, such as an inversion's; `Progressive` chooses
             its own where none are given.
         space: Of the codes; by default w where the generator has it, else its first.
-        method: How; by default `Pivotal`: low-rank changes with locality.
+        method: How; by default `LocalPivotal`: low-rank changes that hold other images.
         degradation: What the images have gone through, such as a mask; by default nothing.
         features: Their distance is minimized beside that of pixels, such as `lpips_features()`.
         name: Of the deltas, appended to the generator's.
@@ -103,7 +103,8 @@ def tune(
         >>> generator = load_generator("styleface64")
         >>> codes = generator.sample(1, seed=1, space="w")
         >>> darker = generator.synthesize(codes, "w") * 0.8
-        >>> made = tune(generator, darker, codes, method=Pivotal(steps=5), progress=False)
+        >>> quick = LocalPivotal(steps=8, probes=16)
+        >>> made = tune(generator, darker, codes, method=quick, progress=False)
         >>> bool(made.psnr > made.before)
         True
     """
@@ -136,4 +137,5 @@ def tune(
 
 
 def _images(generator: Generator, codes: Tensor, space: str) -> Tensor:
-    return torch.cat([generator.synthesize(part, space) for part in torch.split(codes, BATCH)])
+    render = generator.inference(space=space)
+    return torch.cat([render(part) for part in torch.split(codes, BATCH)])
