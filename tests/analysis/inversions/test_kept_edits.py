@@ -8,7 +8,12 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from analysis.inversions import kept_edits, latent_consistency, measure_inversion
+from analysis.inversions import (
+    LatentConsistency,
+    kept_edits,
+    latent_consistency,
+    measure_inversion,
+)
 from directions import Direction, DirectionBank, invert, wrap_classifier
 from directions.errors import LatdirError, SpaceError
 from directions.inversion import LevenbergMarquardt, Typicality, save_inversion
@@ -191,6 +196,14 @@ def test_latent_consistency_is_zero_for_an_exact_inverter_and_sqrt_2_for_a_blind
         latent_consistency(found, bank, lambda x: 3)
     with pytest.raises(LatdirError, match=r"no image edited by 1e\+20 sigma of 'factor_0' could"):
         latent_consistency(found, bank, lambda x: found, amount=1e20)
+
+
+def test_a_hundredth_at_each_end_is_left_out_of_a_mean():
+    # 200 images: 2 are left out at each end.
+    row = torch.cat([torch.tensor([-90.0, 70.0, 50.0, -80.0]), torch.linspace(0, 1, 196)])
+    rows = torch.stack([row, row.flip(0) + 1])
+    found = LatentConsistency(("a", "b"), rows)
+    torch.testing.assert_close(found.trimmed, torch.tensor([0.5, 1.5]))
 
 
 def test_what_is_refused(found):

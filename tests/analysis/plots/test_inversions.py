@@ -28,6 +28,9 @@ def test_every_way_has_its_row_in_every_panel_that_was_measured():
     colors = {line.get_color() for line in panels["PSNR, dB"].lines}
     assert len(colors) == 2
     # One was measured, and a line marks the ideal.
+    ideals = {"identity": 1.0, "error of edits, SD": 0.0, "distance from the\nprior": 1.0}
+    for title, ideal in ideals.items():
+        assert list(panels[title].lines[-1].get_xdata()) == [ideal, ideal]
     assert len(panels["identity"].lines) == 2
     assert panels["seconds an image"].get_xscale() == "log"
     bare = replace(one, identity=None, kept=None, edit_error=None)
