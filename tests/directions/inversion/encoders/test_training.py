@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import directions.inversion.encoders.learner as learners
 import directions.training.loop as loop
 from directions.errors import CheckpointError, LatdirError, SpaceError
 from directions.generators.base import Generator
@@ -30,6 +31,11 @@ from tests.directions.generators.checkpoints import written
 from tests.directions.inversion.worlds import linear, pair
 
 SHORT = TrainingSchedule(steps=4, batch_size=4, width=4)
+
+
+@pytest.fixture(autouse=True)
+def few_images_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learners, "HELD_OUT", 8)
 
 
 @pytest.fixture(scope="module")
