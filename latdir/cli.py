@@ -100,7 +100,7 @@ GROUPS: tuple[tuple[typer.Typer, tuple[Callable[..., None], ...]], ...] = (
     ),
     (bank_app, (bank.show, bank.merge, bank.condition, bank.orthonormalize, bank.convert)),
     (samples_app, (import_,)),
-    (train_app, (train.encoder, train.hypernetwork, train.conditional)),
+    (train_app, (train.encoder, train.hypernetwork, train.details, train.conditional)),
     (list_app, (listing.generators, listing.classifiers, listing.methods)),
 )
 for group, commands in GROUPS:

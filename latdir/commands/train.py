@@ -16,8 +16,9 @@ from latdir.output import Json, say, table
 if TYPE_CHECKING:
     from directions import TrainingSchedule
     from directions.fingerprints import Precision
+    from directions.inversion.details import Kind
 
-__all__ = ["conditional", "encoder", "hypernetwork"]
+__all__ = ["conditional", "details", "encoder", "hypernetwork"]
 
 
 RealImages = Annotated[Path | None, typer.Option(help="Folder of real images, half of each batch.")]
@@ -155,6 +156,51 @@ def hypernetwork(
     )
     rows = [p._asdict() for p in trained.progress]
     say({"hypernetwork": str(out), "progress": rows}, shown, as_json=as_json)
+
+
+@with_flags
+def details(
+    *,
+    out: Annotated[Path, typer.Option(help="safetensors file of the details.")],
+    layer: Annotated[str, typer.Option(help="Of the generator, such as leaky_relu.6 or relu.2.")],
+    generator: GeneratorName = "styleface64",
+    encoder: Annotated[
+        Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="consultation (HFGI) or feature_editor (StyleFeatureEditor).")
+    ] = "consultation",
+    images: RealImages = None,
+    steps: Steps,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train what puts into a layer's features what codes lose of images, also after edits."""
+    from directions import load_encoder, load_generator, open_images
+    from directions.inversion.details import save_details, train_details
+
+    made = load_generator(generator, device=device)
+    real = None if images is None else open_images(images, size=made.image_shape[1:])
+    trained = train_details(
+        load_encoder(generator if encoder is None else encoder, generator=made),
+        layer,
+        kind=cast("Kind", kind),
+        schedule=steps.schedule,
+        images=real,
+        checkpoint=steps.checkpoint,
+        name=out.stem,
+        seed=seed,
+    )
+    save_details(trained.details, out)
+    shown = table(
+        f"{out}: {trained.details!r}",
+        ["step", "PSNR", "encoder", "edited", "edited, encoder"],
+        [[str(p.step), *p[1:]] for p in trained.progress],
+        note="of held-out images and of edits of them, with details and by codes alone, in dB",
+    )
+    rows = [p._asdict() for p in trained.progress]
+    say({"details": str(out), "progress": rows}, shown, as_json=as_json)
 
 
 @dataclass(frozen=True)

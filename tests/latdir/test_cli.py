@@ -197,6 +197,9 @@ def test_an_encoder_is_trained_and_inverts(run, tmp_path: Path, monkeypatch) -> 
     code, out, err = run(f"{line} --steps 1 --batch-size 2 --width 4 --json")
     assert code == 0, err
     assert [row["step"] for row in json.loads(out)["progress"]] == [0, 1]
+    code, _, err = run("train details --layer none --generator mine:generator "
+        "--encoder e.safetensors --out d.safetensors")  # fmt: skip
+    assert (code, "layer" in err) == (2, True), err
     code, _, err = run("train hypernetwork --generator mine:generator --encoder e.safetensors "
         "--out h.safetensors")  # fmt: skip
     assert (code, "has no weights that can be tuned" in err) == (2, True)

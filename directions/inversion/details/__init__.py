@@ -11,6 +11,7 @@ from directions.inversion.details.networks import (
     Consultation,
     DetailConfig,
     FeatureEditor,
+    Kind,
     Look,
     network_of,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "DetailTraining",
     "Details",
     "FeatureEditor",
+    "Kind",
     "Look",
     "load_details",
     "network_of",

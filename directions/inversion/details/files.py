@@ -9,16 +9,20 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
+from directions import zoo
 from directions.arguments import checked
 from directions.errors import CheckpointError
 from directions.generators.progressive import load_weights
 from directions.inversion.details.base import Details
 from directions.inversion.details.networks import DetailConfig, network_of
 from directions.inversion.encoders.base import Encoder
+from directions.inversion.encoders.files import BUILT_IN as ENCODERS
+from directions.inversion.encoders.files import read_encoder
 from directions.storage.container import FileFormat, read_weights, write_tensors
 
 __all__ = ["load_details", "save_details"]
 
+BUILT_IN = ("styleface64",)
 FORMAT = FileFormat("latdir.details", "details", CheckpointError)
 # Sizes of files that are not believed.
 MOST = 1 << 14
@@ -49,18 +53,24 @@ def save_details(details: Details, path: str | PathLike[str]) -> None:
 
 
 @checked
-def load_details(path: str | PathLike[str], *, encoder: Encoder) -> Details:
-    """Read what `save_details` wrote; nothing in it is run.
+def load_details(path: str | PathLike[str], *, encoder: Encoder | None = None) -> Details:
+    """Built-in details, or what `save_details` wrote; nothing in it is run.
 
     Args:
-        path: The file.
+        path: The file, or `styleface64`.
         encoder: Whose codes are edited; another encoder of the same generator serves too, less
-            well.
+            well. By default the generator's built-in one.
 
     Raises:
-        LatdirError: No such file, a truncated one or one of another kind; another generator.
+        LatdirError: No such file, a truncated one or one of another kind; another generator, or
+            one without a built-in encoder.
+
+    Example:
+        >>> load_details("styleface64").layer
+        'leaky_relu.6'
     """
-    manifest, tensors = read_weights(path, FORMAT)
+    where = zoo.file(f"{path}/details") if str(path) in BUILT_IN else path
+    manifest, tensors = read_weights(where, FORMAT)
     try:
         name, layer, base, owner = (
             str(manifest[k]) for k in ("name", "layer", "generator", "fingerprint")
@@ -68,6 +78,12 @@ def load_details(path: str | PathLike[str], *, encoder: Encoder) -> Details:
         config = _config(manifest["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} has a broken manifest: it has no sound {error}") from error
+    if encoder is None:
+        if base not in ENCODERS:
+            raise CheckpointError(
+                f"{path} has details of {base}, which has no built-in encoder: give encoder="
+            )
+        encoder = read_encoder(base, None)
     generator = encoder.generator
     if generator.fingerprint != owner:
         raise CheckpointError(

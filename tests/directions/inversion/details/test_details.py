@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from typer.testing import CliRunner
 
 from directions import TrainingSchedule, load_generator
 from directions.errors import CheckpointError, LatdirError, SpaceError
@@ -25,8 +27,10 @@ from directions.inversion.details import (
 from directions.inversion.details.base import look_at, rendered
 from directions.inversion.details.training import warped
 from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder
+from directions.inversion.objective import psnr
 from directions.progress import progress_bars
 from directions.scoring.activations import layer_activations
+from latdir.cli import app
 from tests.styles import small_stylegan1, small_stylegan2
 
 LAYER = "leaky_relu.4"
@@ -195,3 +199,30 @@ def test_a_layer_goes_by_one_name_from_the_first_look_on() -> None:
     generator = load_generator("styleface64")
     seen = layer_activations(generator, layer="leaky_relu.6", space="w")
     assert seen(generator.sample(1, seed=1, space="w")).shape == (1, 64, 32, 32)
+
+
+def test_built_in_details_follow_edits() -> None:
+    details = load_details("styleface64")
+    generator, encoder = details.generator, details.encoder
+    one, other = generator.sample(2, seed=3, space="w").split(1)
+    wide = generator.map(torch.cat([one, other]), "w", "w+")
+    # Of one code to the fifth layer, of another from there on: no code of w makes it.
+    mixed = torch.cat([wide[:1, :5], wide[1:, 5:]], 1)
+    edit = 0.3 * (generator.sample(1, seed=4, space="w") - one)
+    image, truth = (
+        generator.synthesize(c, "w+").clamp(-1, 1) for c in (mixed, mixed + edit[:, None])
+    )
+    codes = encoder.predicted(image)
+    for moved, wanted, gain in ((codes, image, 4.0), (codes + edit, truth, 1.0)):
+        plain = generator.synthesize(moved, "w")
+        assert psnr(details.render(image, moved), wanted) > psnr(plain, wanted) + gain
+
+
+@pytest.mark.slow
+def test_the_command_trains_details(tmp_path: Path) -> None:
+    out = tmp_path / "d.safetensors"
+    line = f"train details --generator digiface64 --layer relu.2 --steps 1 --out {out}"
+    made = CliRunner().invoke(app, [*line.split(), "--batch-size", "1", "--width", "4", "--json"])
+    assert made.exit_code == 0, made.output
+    assert [row["step"] for row in json.loads(made.stdout)["progress"]] == [0, 1]
+    assert load_details(out).layer == "relu.2"
