@@ -18,6 +18,7 @@ from directions.generators.dcgan import digiface64
 from directions.inversion import (
     Best,
     Degradation,
+    Fitted,
     LevenbergMarquardt,
     Mean,
     Ridge,
@@ -199,6 +200,20 @@ def test_kernels_are_regressed_on_where_they_come_nearer():
     assert gain.mean() > 1
     held = (fit.predicted(images) - codes).square().sum() / codes.square().sum()
     assert abs(1 - float(held) - fit.explained) < 0.1
+
+
+def test_samples_nearest_to_an_image_are_moved_by_the_regression_of_the_difference():
+    rng = torch.Generator().manual_seed(0)
+    images, codes = torch.rand(5, 3, 4, 4, generator=rng), torch.randn(5, 6, generator=rng)
+    weight, none = torch.randn(48, 6, generator=rng), torch.empty(0, 0)
+    fit = Fitted(codes, images.flatten(1), weight, none, none, none, 1.0, 1.0)
+    seen = images[[3]] + 0.01
+    order = (images - seen).flatten(1).norm(dim=1).argsort()
+    assert order[0] == 3
+    for rank in (0, 1):
+        i = order[rank]
+        expected = codes[i] + (seen[0] - images[i]).flatten() @ weight
+        torch.testing.assert_close(fit.near(seen, rank=rank)[0], expected)
 
 
 @pytest.mark.parametrize(
