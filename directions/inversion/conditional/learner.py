@@ -189,7 +189,9 @@ class ConditionalLearner(Running):
         if recipe.norm:
             cost = cost + recipe.norm * self.near.standardized(found).square().mean()
         if self.critic is not None:
-            made, real = found.flatten(0, -2), codes.flatten(0, -2)
+            # Standardized, or the gradients of a critic of small codes have no bound.
+            width = found.shape[-1]
+            made, real = (self.near.standardized(c).reshape(-1, width) for c in (found, codes))
             cost = cost + recipe.code_critic * self.critic.of_made(made)
             cost = cost + self.critic.own(real, made, step)
         return self._placed(cost, shown, images)

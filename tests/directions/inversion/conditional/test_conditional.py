@@ -162,8 +162,8 @@ def test_the_cost_of_identities_is_what_it_says(world: PlantedGenerator) -> None
     expected = expected + 4 * (shown - images)[0].square().mean()
     off = of.points(shown) - of.points(images)
     expected = expected + 3 * (off / 8).square().mean()
-    none = torch.zeros(3, 6)
-    expected = expected + 0.5 * made.critic.of_made(none) + made.critic.own(codes, none, 1)
+    none, real = torch.zeros(3, 6), made.near.standardized(codes)
+    expected = expected + 0.5 * made.critic.of_made(none) + made.critic.own(real, none, 1)
     assert torch.allclose(made._swapped(codes, images, same, 1), expected, atol=1e-5)
 
 
