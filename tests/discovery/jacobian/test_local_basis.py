@@ -148,7 +148,7 @@ def test_runs_are_bit_identical() -> None:
 
 def test_errors() -> None:
     generator = curved()
-    with pytest.raises(LatdirError, match=r"step 0\.0 positive"):
+    with pytest.raises(LatdirError, match="step 0 must be above 0"):
         LocalBasis(step=0.0)
     with pytest.raises(LatdirError, match="no mapping from 'z' to 'z': use through='image'"):
         LocalBasis(through="mapping").discover(generator)

@@ -486,7 +486,7 @@ def test_cones_of_few_rows_are_the_error_they_stand_for(estimator):
     cones, actual = [], []
     for seed in range(3):
         codes, truth, labels = planted(90, 100, 4, seed=seed)
-        method = Boundary(estimator=estimator, bootstrap=20, validation=0.0)
+        method = Boundary(estimator=estimator, bootstrap=10, validation=0.0)
         bank = method.discover(make_samples(codes, labels.T.contiguous()))
         cones += [d.evidence["cone_degrees"] for d in bank.values()]
         actual += angles(torch.stack([d.vector for d in bank.values()])[None], truth).tolist()[0]
