@@ -135,7 +135,7 @@ class Latent2im(ScoreMethod):
     realism: float = 0.05
     steps: int = 300
     batch_size: int = 8
-    rate: float = 0.3
+    rate: float = 0.1
     n_codes: int = 256
     precision: Precision = "bfloat16"
     features: Features | None = tool()
