@@ -80,7 +80,8 @@ def mimic(
         The inversion, whose `degradation` is the filter and whose reconstructions are without it.
 
     Raises:
-        LatdirError: As `invert`; an even size, or one beyond the images'.
+        LatdirError: As `invert`; an even size, or one beyond the images'; a generator whose images
+            are not finite.
 
     Example:
         >>> from directions.planted.world import planted
@@ -102,6 +103,10 @@ def mimic(
     samples = generator.sample(count, seed=INVERSION_SEED, space=name)
     render = generator.inference(space=name)
     own = torch.cat([render(part).clone() for part in torch.split(samples, CHUNK)])
+    if not own.isfinite().all():
+        raise LatdirError(
+            f"{generator.name} makes images with NaN or infinite pixels: load it anew"
+        )
     finite = observed.flatten(1).isfinite().all(1)
     first = filtered = Filter.matching(own, observed[finite], size)
     offsets = (samples - samples.mean(0)).flatten(1)

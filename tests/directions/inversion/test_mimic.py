@@ -136,12 +136,18 @@ def test_one_damaged_image_does_not_touch_the_others():
     assert found.codes.isfinite().all()
 
 
-def test_refusals():
+def test_refusals(monkeypatch):
     world = bent()
     with pytest.raises(LatdirError, match="size 4 of a filter must be odd"):
         mimic(world, torch.zeros(1, 3, 4, 4), size=4)
     with pytest.raises(LatdirError, match="size 5 of a filter is beyond images of 4×4"):
         mimic(world, torch.zeros(1, 3, 4, 4), size=5)
+    broken = bent()
+    monkeypatch.setattr(
+        broken, "inference", lambda **_: lambda z: torch.nan * z.new_ones(3, 3, 4, 4)
+    )
+    with pytest.raises(LatdirError, match="bent makes images with NaN or infinite pixels"):
+        mimic(broken, torch.zeros(1, 3, 4, 4), size=1)
     with pytest.raises(LatdirError, match="the images have NaN or infinite pixels"):
         mimic(world, torch.full((1, 3, 4, 4), torch.nan), size=1)
     with pytest.raises(
