@@ -109,8 +109,10 @@ class _Whitened(Changes):
             right = torch.randn(rank, columns, generator=draw).to(weight)
             self.right[key] = right.requires_grad_()
         self.gates = _gates(task) if tuner.style_rate else {}
+        weights = task.generator.weights if self.gates else {}
+        self.affine = {key: weights[key] for key in self.gates}
         self.styles = {
-            key: gate.new_zeros(len(task.generator.weights[key]), len(gate)).requires_grad_()
+            key: gate.new_zeros(len(self.affine[key]), len(gate)).requires_grad_()
             for key, gate in self.gates.items()
         }
 
@@ -131,7 +133,7 @@ class _Whitened(Changes):
             left, right = self._product(key)
             made[key] = weight + (left @ right).reshape(weight.shape)
         for key, gate in self.gates.items():
-            made[key] = self.generator.weights[key] + self.styles[key] @ gate
+            made[key] = self.affine[key] + self.styles[key] @ gate
         return self.generator.with_weights(made)
 
     def kept(self) -> dict[str, Change]:
