@@ -46,9 +46,10 @@ def ways() -> dict[str, tuple[object, object, d.Pivotal | d.LocalPivotal]]:
     encoder = d.load_encoder("styleface64")
     quick, quicker = ((find_solver("levenberg_marquardt", steps=n), encoder) for n in (4, 2))
     projector = find_recipe("stylegan2_ada", steps=450, rate=0.01), "mean"
+    free = d.LocalPivotal(locality=0, probes=16, rate=0.015, style_rate=0.05, goal=GOAL)
     return {
         "original": (*projector, d.Pivotal.original(goal=GOAL)),
-        "local, free": (*quicker, d.LocalPivotal(locality=0, probes=16, goal=GOAL)),
+        "local, free": (*quicker, free),
         "local": (*quick, d.LocalPivotal(goal=GOAL)),
         "low rank": (*careful, d.Pivotal(rate=3e-3, locality=0, goal=GOAL)),
         "low rank, locality": (*careful, d.Pivotal(goal=GOAL)),

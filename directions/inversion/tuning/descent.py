@@ -82,7 +82,8 @@ class Descent(Tuner):
         codes, count = task.codes, len(task.observed)
         assert codes is not None
         changes = self.begin(task)
-        adam = torch.optim.Adam(changes.groups(self.rate), lr=self.rate, betas=self.betas)
+        groups = changes.groups(self.rate)
+        adam = torch.optim.Adam(groups, lr=self.rate, betas=self.betas, fused=True)
         rates = [group["lr"] for group in adam.param_groups]
         average, best, kept = math.nan, math.inf, changes.free()
         errors, felt = torch.full((2, count), math.inf)
