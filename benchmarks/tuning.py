@@ -90,12 +90,10 @@ def smiling(generator: Generator, path: Path | None) -> d.DirectionBank:
 
 def raised(made: d.Tuning, bank: d.DirectionBank) -> float:
     """Log odds of smiling at 2 standard deviations less those at -2, by the tuned copy."""
-    judge = faces()
-    column = [a.name for a in judge.attributes].index("smiling")
     codes = [d.move(made.codes, bank, {"smiling": a}, generator=made.generator) for a in (-2, 2)]
     images = made.generator.synthesize(torch.cat(codes), "w").clamp(-1, 1)
-    low, high = torch.special.logit(judge(images)[:, column].double(), eps=1e-9)
-    return float(high - low)
+    low, high = faces().logits_of(images, ["smiling"])[:, 0].tolist()
+    return high - low
 
 
 def main() -> None:

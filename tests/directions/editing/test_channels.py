@@ -74,7 +74,9 @@ def test_refusals(generator, bank):
     with pytest.raises(SpaceError, match=r"has no style codes, only z.*choose a style generator"):
         strongest_channels(plain, world, count=3)
     in_z = DirectionBank.of(generator, [Direction.from_vector("z", torch.ones(100), space="z")])
-    with pytest.raises(SpaceError, match=r"no affine function of z: take directions of w or w\+"):
+    with pytest.raises(
+        SpaceError, match=r"not an affine function of z: take directions of w or w\+"
+    ):
         strongest_channels(in_z, generator, count=3)
     with pytest.raises(LatdirError, match="count"):
         strongest_channels(bank, generator, count=0)

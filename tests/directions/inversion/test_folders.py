@@ -105,7 +105,7 @@ def test_pictures_of_a_folder(tmp_path, caplog):
         found = invert_folder(world, tmp_path / "in", tmp_path / "out", start="mean")
     assert found.names == ("0.png", "1.png", "2.png")
     assert (found.psnr > 35).all()
-    assert "broken.png is no picture" in caplog.text
+    assert "broken.png is not a picture" in caplog.text
     gray = invert_folder(
         world, tmp_path / "in", tmp_path / "out", start="mean", degradation=Gray(), restarts=0
     )
