@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -22,6 +23,9 @@ __all__ = ["conditional", "details", "encoder", "hypernetwork"]
 
 
 RealImages = Annotated[Path | None, typer.Option(help="Folder of real images, half of each batch.")]
+EncoderFile = Annotated[
+    Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
+]
 
 
 @dataclass(frozen=True)
@@ -95,14 +99,15 @@ def encoder(
         seed=seed,
     )
     save_encoder(trained.encoder, out)
-    rows = [p._asdict() for p in trained.progress]
-    shown = table(
-        f"{out}: {trained.encoder!r}",
+    _report(
+        "encoder",
+        out,
+        trained.encoder,
+        trained.progress,
         ["step", "PSNR", "consistency"],
-        [[str(p.step), p.psnr, p.consistency] for p in trained.progress],
         note="of held-out images, in dB; mean distance from their codes",
+        as_json=as_json,
     )
-    say({"encoder": str(out), "progress": rows}, shown, as_json=as_json)
 
 
 @with_flags
@@ -110,9 +115,7 @@ def hypernetwork(
     *,
     out: Annotated[Path, typer.Option(help="safetensors file of the hypernetwork.")],
     generator: GeneratorName = "styleface64",
-    encoder: Annotated[
-        Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
-    ] = None,
+    encoder: EncoderFile = None,
     recipe: Annotated[
         str, typer.Option(help="hyperstyle, hyperinverter or gradient.")
     ] = "hyperstyle",
@@ -148,14 +151,15 @@ def hypernetwork(
         seed=seed,
     )
     save_hypernetwork(trained.hypernetwork, out)
-    shown = table(
-        f"{out}: {trained.hypernetwork!r}",
+    _report(
+        "hypernetwork",
+        out,
+        trained.hypernetwork,
+        trained.progress,
         ["step", "PSNR", "encoder"],
-        [[str(p.step), p.psnr, p.encoder] for p in trained.progress],
         note="of held-out images with their changes, and of the encoder's codes, in dB",
+        as_json=as_json,
     )
-    rows = [p._asdict() for p in trained.progress]
-    say({"hypernetwork": str(out), "progress": rows}, shown, as_json=as_json)
 
 
 @with_flags
@@ -164,9 +168,7 @@ def details(
     out: Annotated[Path, typer.Option(help="safetensors file of the details.")],
     layer: Annotated[str, typer.Option(help="Of the generator, such as leaky_relu.6 or relu.2.")],
     generator: GeneratorName = "styleface64",
-    encoder: Annotated[
-        Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
-    ] = None,
+    encoder: EncoderFile = None,
     kind: Annotated[
         str, typer.Option(help="consultation (HFGI) or feature_editor (StyleFeatureEditor).")
     ] = "consultation",
@@ -193,14 +195,15 @@ def details(
         seed=seed,
     )
     save_details(trained.details, out)
-    shown = table(
-        f"{out}: {trained.details!r}",
+    _report(
+        "details",
+        out,
+        trained.details,
+        trained.progress,
         ["step", "PSNR", "encoder", "edited", "edited, encoder"],
-        [[str(p.step), *p[1:]] for p in trained.progress],
         note="of held-out images and of edits of them, with details and by codes alone, in dB",
+        as_json=as_json,
     )
-    rows = [p._asdict() for p in trained.progress]
-    say({"details": str(out), "progress": rows}, shown, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -242,9 +245,7 @@ def conditional(
     *,
     out: Annotated[Path, typer.Option(help="safetensors file of the conditional encoder.")],
     generator: GeneratorName = "styleface64",
-    encoder: Annotated[
-        Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
-    ] = None,
+    encoder: EncoderFile = None,
     recipe: Annotated[
         str, typer.Option(help="sam: at a target value; nitzan: with another's identity.")
     ] = "sam",
@@ -276,11 +277,29 @@ def conditional(
         seed=seed,
     )
     save_conditional_encoder(trained.encoder, out)
-    shown = table(
-        f"{out}: {trained.encoder!r}",
+    _report(
+        "conditional",
+        out,
+        trained.encoder,
+        trained.progress,
         ["step", "error", "identity"],
-        [[str(p.step), p.error, p.identity] for p in trained.progress],
         note="of held-out images, distance from the targets and cosine of identity",
+        as_json=as_json,
     )
-    rows = [p._asdict() for p in trained.progress]
-    say({"conditional": str(out), "progress": rows}, shown, as_json=as_json)
+
+
+def _report(
+    what: str,
+    out: Path,
+    made: object,
+    progress: Sequence[Any],
+    columns: Sequence[str],
+    *,
+    note: str,
+    as_json: bool,
+) -> None:
+    """Where the training stood after each part of its steps, a row each."""
+    rows = [[str(step), *figures] for step, *figures in progress]
+    shown = table(f"{out}: {made!r}", columns, rows, note=note)
+    steps = [p._asdict() for p in progress]
+    say({what: str(out), "progress": steps}, shown, as_json=as_json)

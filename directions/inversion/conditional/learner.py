@@ -28,8 +28,8 @@ from directions.training import step_rng
 
 __all__ = ["ConditionalLearner", "ConditionalProgress", "Judges"]
 
-# Held-out images, samples that conditions are standardized by, and the official rate of a critic.
-HELD_OUT, SAMPLES, CRITIC_RATE = 32, 128, 0.4
+# Held-out images, and samples that conditions are standardized by.
+HELD_OUT, SAMPLES = 32, 128
 BATCH = 32
 # Units of a layer for each channel of the schedule's width.
 HIDDEN = 8
@@ -87,6 +87,8 @@ class ConditionalLearner(Running):
 
     network: ConditionalNetwork
     kept: ConditionalNetwork
+    # The official one.
+    critic_rate = 0.4
 
     def __init__(
         self,
@@ -125,12 +127,10 @@ class ConditionalLearner(Running):
         code = generator.space(space).shape[-1:]
         self.critic = Critic(code).to(generator.device) if recipe.code_critic else None
 
-    def groups(self, rate: float) -> list[dict[str, Any]]:
-        """Weights with their rates."""
-        made = [{"params": list(self.network.parameters()), "lr": rate}]
-        if self.critic is None:
-            return made
-        return [*made, {"params": list(self.critic.parameters()), "lr": CRITIC_RATE * rate}]
+    @property
+    def critics(self) -> tuple[Critic, ...]:
+        """As `Running.critics`."""
+        return () if self.critic is None else (self.critic,)
 
     def loss(self, step: int) -> Tensor:
         """Of a step by number."""

@@ -32,8 +32,6 @@ __all__ = ["Learner", "Progress", "training_stream"]
 
 # Held-out codes that progress is measured on.
 HELD_OUT = 64
-# e4e's: its critic of codes learns a fifth as fast.
-CRITIC_RATE = 0.2
 # Codes over which JᵀJ is averaged, and coordinates up to which it is.
 METRIC_CODES, METRIC_SIZE = 16, 512
 BATCH = 32
@@ -99,12 +97,10 @@ class Learner(Running):
         with torch.no_grad():
             self.first = self._small(self.render(self.center[None]).clone().float())
 
-    def groups(self, rate: float) -> list[dict[str, Any]]:
-        """Weights with their rates."""
-        critics = [c for c in (self.code_critic, self.image_critic) if c is not None]
-        learned = [p for c in critics for p in c.parameters()]
-        made = [{"params": list(self.network.parameters()), "lr": rate}]
-        return made + ([{"params": learned, "lr": CRITIC_RATE * rate}] if learned else [])
+    @property
+    def critics(self) -> list[Critic]:
+        """As `Running.critics`."""
+        return [c for c in (self.code_critic, self.image_critic) if c is not None]
 
     def loss(self, step: int) -> Tensor:
         """Of a step by number."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.inversion.checks import check_features, check_observed
+from directions.inversion.encoders.critics import Critic
 from directions.inversion.encoders.recipes import TrainingSchedule
 from directions.scoring.features import Features
 from directions.training import Averaged, Checkpoint, falling, fit
@@ -27,6 +29,13 @@ class Running(Averaged):
     """A network in training by a schedule, on what its `loss` draws of the generator."""
 
     schedule: TrainingSchedule
+    # Rate of the critics as a share of the network's; e4e's.
+    critic_rate = 0.2
+
+    @property
+    def critics(self) -> Sequence[Critic]:
+        """Those that are trained with the network; by default none."""
+        return ()
 
     def loss(self, step: int) -> Tensor:
         """Of a step by number; it begins with `begin`."""
@@ -39,7 +48,9 @@ class Running(Averaged):
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
         """Weights with their rates."""
-        return [{"params": list(self.network.parameters()), "lr": rate}]
+        made = [{"params": list(self.network.parameters()), "lr": rate}]
+        learned = [p for critic in self.critics for p in critic.parameters()]
+        return made + ([{"params": learned, "lr": self.critic_rate * rate}] if learned else [])
 
     def run(
         self, record: dict[str, Any], checkpoint: str | PathLike[str] | None, *, title: str

@@ -29,8 +29,8 @@ from directions.training import step_rng
 
 __all__ = ["HypernetworkLearner", "HypernetworkProgress", "Images"]
 
-# Held-out images, and the rate of a critic beside the network's.
-HELD_OUT, CRITIC_RATE = 32, 0.2
+# Held-out images.
+HELD_OUT = 32
 
 
 class HypernetworkProgress(NamedTuple):
@@ -135,12 +135,10 @@ class HypernetworkLearner(Running):
         shape = (3, config.side, config.side)
         self.critic = Critic(shape).to(generator.device) if recipe.image_critic else None
 
-    def groups(self, rate: float) -> list[dict[str, Any]]:
-        """Weights with their rates."""
-        made = [{"params": list(self.network.parameters()), "lr": rate}]
-        if self.critic is None:
-            return made
-        return [*made, {"params": list(self.critic.parameters()), "lr": CRITIC_RATE * rate}]
+    @property
+    def critics(self) -> tuple[Critic, ...]:
+        """As `Running.critics`."""
+        return () if self.critic is None else (self.critic,)
 
     def loss(self, step: int) -> Tensor:
         """Of a step by number: of one of the passes, in turn."""
