@@ -45,7 +45,9 @@ def test_styleflow_is_the_official_one(tmp_path):
     near(flow.edit(w[:, 0], c, target), flow.edit(w, c, target)[:, 0], 1e-6)
     with pytest.raises(LatdirError, match=r"takes codes \[n, …, 12\] and attributes \[n, 5\], not"):
         flow.forward(w, c[:, :4])
-    with pytest.raises(LatdirError, match=r"no weights of a StyleFlow: chain\.2\.running_mean is"):
+    with pytest.raises(
+        LatdirError, match=r"not the weights of a StyleFlow: chain\.2\.running_mean is"
+    ):
         StyleFlow({n: t for n, t in state.items() if not n.startswith("chain.2")})
 
 
@@ -75,5 +77,5 @@ def test_plugen_is_the_official_one(tmp_path):
     scaled = {n: t for n, t in variable.items() if n.startswith("coupling_layers.")}
     with pytest.raises(LatdirError, match=r"couplings that scale .*, whose official code takes a"):
         PluGeNFlow(scaled)
-    with pytest.raises(LatdirError, match="no weights of a PluGeN: coupling_layers"):
+    with pytest.raises(LatdirError, match="not the weights of a PluGeN: coupling_layers"):
         PluGeNFlow({})
