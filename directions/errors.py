@@ -24,6 +24,7 @@ __all__ = [
     "SamplesError",
     "SpaceError",
     "UnknownNameError",
+    "check_positive",
     "described",
     "did_you_mean",
     "known_name",
@@ -195,6 +196,22 @@ def real_number(value: Any, name: str, *, least: float | None = None) -> float:
     if least is not None and number < least:
         raise LatdirError(f"{name} {number:g} must be at least {least:g}")
     return number
+
+
+def check_positive(value: Any, name: str) -> None:
+    """Refuse what is not a number above 0.
+
+    Raises:
+        LatdirError: It is not.
+
+    Example:
+        >>> check_positive(0.0, "rate")
+        Traceback (most recent call last):
+        ...
+        directions.errors.LatdirError: rate 0.0 must be above 0
+    """
+    if real_number(value, name) <= 0:
+        raise LatdirError(f"{name} {value} must be above 0")
 
 
 def require(package: str, extra: str) -> ModuleType:

@@ -21,8 +21,7 @@ from directions.generators.progressive import load_weights
 from directions.inversion.conditional.base import ConditionalEncoder
 from directions.inversion.conditional.network import ConditionalConfig, ConditionalNetwork
 from directions.inversion.encoders.base import Encoder
-from directions.inversion.encoders.files import BUILT_IN as ENCODERS
-from directions.inversion.encoders.files import read_encoder
+from directions.inversion.encoders.files import given_or_built_in
 from directions.storage.container import FileFormat, read_weights, write_tensors
 
 __all__ = ["load_conditional_encoder", "save_conditional_encoder"]
@@ -91,13 +90,8 @@ def load_conditional_encoder(
         config = _config(manifest["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} has a broken manifest: it has no sound {error}") from error
-    if encoder is None:
-        base_generator = base.removesuffix("/encoder")
-        if base_generator not in ENCODERS:
-            raise CheckpointError(
-                f"{path} was trained over the encoder {base}, which is not built in: give encoder="
-            )
-        encoder = read_encoder(base_generator, None)
+    refusal = f"{path} was trained over the encoder {base}, which is not built in"
+    encoder = given_or_built_in(encoder, base.removesuffix("/encoder"), refusal)
     if encoder.fingerprint != owner:
         raise CheckpointError(
             f"{path} was trained over the encoder {base} ({owner[:12]}…), and {encoder.name} "

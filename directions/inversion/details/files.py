@@ -16,8 +16,7 @@ from directions.generators.progressive import load_weights
 from directions.inversion.details.base import Details
 from directions.inversion.details.networks import DetailConfig, network_of
 from directions.inversion.encoders.base import Encoder
-from directions.inversion.encoders.files import BUILT_IN as ENCODERS
-from directions.inversion.encoders.files import read_encoder
+from directions.inversion.encoders.files import given_or_built_in
 from directions.storage.container import FileFormat, read_weights, write_tensors
 
 __all__ = ["load_details", "save_details"]
@@ -78,12 +77,9 @@ def load_details(path: str | PathLike[str], *, encoder: Encoder | None = None) -
         config = _config(manifest["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} has a broken manifest: it has no sound {error}") from error
-    if encoder is None:
-        if base not in ENCODERS:
-            raise CheckpointError(
-                f"{path} has details of {base}, which has no built-in encoder: give encoder="
-            )
-        encoder = read_encoder(base, None)
+    encoder = given_or_built_in(
+        encoder, base, f"{path} has details of {base}, which has no built-in encoder"
+    )
     generator = encoder.generator
     if generator.fingerprint != owner:
         raise CheckpointError(

@@ -79,6 +79,19 @@ def save_encoder(encoder: Encoder, path: str | PathLike[str]) -> None:
     write_tensors(path, tensors, manifest, format=FORMAT)
 
 
+def given_or_built_in(encoder: Encoder | None, base: str, refusal: str) -> Encoder:
+    """The encoder given, else the built-in one of a generator by its name.
+
+    Raises:
+        CheckpointError: The refusal, where none is built in.
+    """
+    if encoder is not None:
+        return encoder
+    if base not in BUILT_IN:
+        raise CheckpointError(f"{refusal}: give encoder=")
+    return read_encoder(base, None)
+
+
 def read_encoder(path: str | PathLike[str], generator: Generator | None) -> Encoder:
     """What `save_encoder` wrote, or a built-in encoder.
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from directions.arguments import checked_fields
-from directions.errors import LatdirError, known_name, real_number, whole_number
+from directions.errors import LatdirError, check_positive, known_name, real_number, whole_number
 from directions.fingerprints import Precision
 
 __all__ = ["ENCODER_RECIPES", "EncoderRecipe", "TrainingSchedule", "find_encoder_recipe"]
@@ -144,7 +144,6 @@ class TrainingSchedule:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "width", "most"):
             whole_number(getattr(self, name), name, least=1)
-        if real_number(self.rate, "rate") <= 0:
-            raise LatdirError(f"rate {self.rate} must be above 0")
+        check_positive(self.rate, "rate")
         if not 0 < real_number(self.rendered, "rendered") <= 1:
             raise LatdirError(f"rendered {self.rendered} is a share above 0, 1 at most")

@@ -14,8 +14,7 @@ from directions.arguments import checked
 from directions.errors import CheckpointError
 from directions.generators.progressive import load_weights
 from directions.inversion.encoders import Encoder
-from directions.inversion.encoders.files import BUILT_IN as ENCODERS
-from directions.inversion.encoders.files import read_encoder
+from directions.inversion.encoders.files import given_or_built_in
 from directions.inversion.hypernetworks.base import Hypernetwork
 from directions.inversion.hypernetworks.gradient import GradientNetwork
 from directions.inversion.hypernetworks.network import Form, WeightNetwork, WeightNetworkConfig
@@ -82,12 +81,9 @@ def load_hypernetwork(path: str | PathLike[str], *, encoder: Encoder | None = No
         raise CheckpointError(f"{path} has a broken manifest: it has no sound {error}") from error
     if type(passes) is not int or not 1 <= passes <= MOST:
         raise CheckpointError(f"{path} has a broken manifest: its passes are {passes!r}")
-    if encoder is None:
-        if base not in ENCODERS:
-            raise CheckpointError(
-                f"{path} is a hypernetwork of {base}, which has no built-in encoder: give encoder="
-            )
-        encoder = read_encoder(base, None)
+    encoder = given_or_built_in(
+        encoder, base, f"{path} is a hypernetwork of {base}, which has no built-in encoder"
+    )
     generator = encoder.generator
     if generator.fingerprint != owner:
         raise CheckpointError(

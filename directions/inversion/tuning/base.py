@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError, real_number, whole_number
+from directions.errors import LatdirError, whole_number
 from directions.generators.base import Generator
 from directions.generators.deltas import Change, changed
 from directions.inversion.objective import Degradation
 from directions.scoring.features import Features
 
-__all__ = ["Changes", "Form", "Solution", "Task", "Tuner", "Weights", "check_positive"]
+__all__ = ["Changes", "Form", "Solution", "Task", "Tuner", "Weights"]
 
 Form = Literal["low_rank", "channel", "full", "all"]
 
@@ -186,9 +186,3 @@ def _nothing(weight: Tensor, form: Form, rank: int, draw: torch.Generator) -> di
     # As large as the weight, so that a rate changes all layers alike.
     right = torch.randn(rank, columns, generator=draw) * float(weight.std())
     return {"left": weight.new_zeros(rows, rank), "right": right.to(weight)}
-
-
-def check_positive(value: float, name: str) -> None:
-    """Refuse a setting that is not above 0."""
-    if real_number(value, name) <= 0:
-        raise LatdirError(f"{name} {value} must be above 0")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from directions.errors import LatdirError, real_number, whole_number
-from directions.inversion.tuning.base import Changes, Solution, Task, Tuner, check_positive
+from directions.errors import LatdirError, check_positive, real_number, whole_number
+from directions.inversion.tuning.base import Changes, Solution, Task, Tuner
 
 __all__ = ["Descent", "apart"]
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from directions.arguments import checked_fields
-from directions.errors import real_number, whole_number
-from directions.inversion.tuning.base import Changes, Form, Task, Weights, check_positive
+from directions.errors import check_positive, real_number, whole_number
+from directions.inversion.tuning.base import Changes, Form, Task, Weights
 from directions.inversion.tuning.descent import Descent, apart
 
 __all__ = ["Pivotal"]

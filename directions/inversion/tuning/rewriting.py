@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from directions.arguments import checked, checked_fields
-from directions.errors import LatdirError, real_number, whole_number
+from directions.errors import LatdirError, check_positive, whole_number
 from directions.generators.base import Generator
 from directions.generators.deltas import Deltas, changed
 from directions.inversion.objective import psnr
@@ -55,8 +55,7 @@ class Rewriter:
     def __post_init__(self) -> None:
         whole_number(self.rank, "rank", least=1)
         whole_number(self.steps, "steps", least=1)
-        if real_number(self.rate, "rate") <= 0:
-            raise LatdirError(f"rate {self.rate} must be above 0")
+        check_positive(self.rate, "rate")
 
 
 @dataclass(frozen=True, eq=False)
