@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product
 
@@ -50,7 +50,6 @@ class _Layer:
     weight: Float[Tensor, "c o k k"]
     scale: Float[Tensor, "o"]
     bias: Float[Tensor, "o"]
-    prepared: dict[torch.dtype, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     def to(self, device: torch.device) -> _Layer:
         return _Layer(self.weight.to(device), self.scale.to(device), self.bias.to(device))
@@ -59,13 +58,26 @@ class _Layer:
     def folded(self) -> Float[Tensor, "c o k k"]:
         return self.weight * self.scale[None, :, None, None]
 
+    @property
+    def state(self) -> tuple[int, ...] | None:
+        """Counts of changes in place; None while it is being trained."""
+        parts = (self.weight, self.scale, self.bias)
+        if any(part.requires_grad for part in parts):
+            return None
+        return tuple(0 if part.is_inference() else part._version for part in parts)
+
+    @cached_property
+    def _prepared(self) -> dict[torch.dtype, tuple[tuple[int, ...], tuple[Tensor, Tensor]]]:
+        return {}
+
     def windows(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The equal 2×2 convolution; kept, unless it is being trained."""
-        if self.weight.requires_grad or self.scale.requires_grad or self.bias.requires_grad:
+        """The equal 2×2 convolution; kept until the weights change."""
+        now = self.state
+        if now is None:
             return _window_convolution(self, dtype)
-        if dtype not in self.prepared:
-            self.prepared[dtype] = _window_convolution(self, dtype)
-        return self.prepared[dtype]
+        if dtype not in self._prepared or self._prepared[dtype][0] != now:
+            self._prepared[dtype] = now, _window_convolution(self, dtype)
+        return self._prepared[dtype][1]
 
 
 class DCGAN(Generator):
@@ -155,18 +167,23 @@ class DCGAN(Generator):
         return model.then(lambda x: x.expand(-1, 3, -1, -1)) if gray else model
 
     def _chain_in(self, dtype: torch.dtype) -> list[nn.Module]:
-        """The layers in float32, or in float64 for codes of that dtype."""
-        if dtype != torch.float64:
-            return self._chain
-        weights = [layer.folded.to(dtype) for layer in self._layers]
-        return deconvolutions(weights, [layer.bias.to(dtype) for layer in self._layers])
+        """The layers in float32, kept until weights change; in float64 for codes of that dtype."""
+        if dtype == torch.float64:
+            return self._deconvolutions(dtype)
+        now = tuple(layer.state for layer in self._layers)
+        made = self._chains.get(now) or self._deconvolutions(torch.float32)
+        if None not in now and now not in self._chains:
+            self._chains.clear()
+            self._chains[now] = made
+        return made
 
     @cached_property
-    def _chain(self) -> list[nn.Module]:
-        layers = self._layers
-        return deconvolutions(
-            [layer.folded.float() for layer in layers], [x.bias.float() for x in layers]
-        )
+    def _chains(self) -> dict[tuple[tuple[int, ...] | None, ...], list[nn.Module]]:
+        return {}
+
+    def _deconvolutions(self, dtype: torch.dtype) -> list[nn.Module]:
+        weights = [layer.folded.to(dtype) for layer in self._layers]
+        return deconvolutions(weights, [layer.bias.to(dtype) for layer in self._layers])
 
     def inference(
         self, *, precision: Precision = "float32", space: str = "z"
@@ -225,7 +242,7 @@ class DCGAN(Generator):
         layers = list(self._layers)
         for key, tensor in weights.items():
             _, i, part = key.split(".")
-            layers[int(i)] = replace(layers[int(i)], **{part: tensor}, prepared={})
+            layers[int(i)] = replace(layers[int(i)], **{part: tensor})
         made._layers = tuple(layers)
         return made
 

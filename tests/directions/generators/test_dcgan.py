@@ -65,6 +65,22 @@ def test_prepared_layers_are_kept_only_as_long_as_their_weights():
     assert not torch.equal(moving.inference()(codes), before)
 
 
+def test_what_is_prepared_follows_changes_in_place_and_moves():
+    generator = DCGAN(network().state_dict())
+    codes = generator.sample(3, seed=0)
+
+    def agree(made: DCGAN, atol: float) -> None:
+        expected = made.synthesize(codes)
+        torch.testing.assert_close(made.inference()(codes), expected, atol=atol, rtol=0)
+        torch.testing.assert_close(made.linearize_batch(codes).value, expected, atol=atol, rtol=0)
+
+    agree(generator, 1e-5)
+    generator.weights["layers.1.weight"].mul_(2)
+    agree(generator, 1e-5)
+    agree(generator.to(dtype=torch.float64), 1e-5)
+    agree(generator.to(dtype=torch.bfloat16), 0.1)
+
+
 def test_style_matrix_is_the_jacobian_of_the_first_layer():
     net = network()
     generator = DCGAN(net.state_dict())
