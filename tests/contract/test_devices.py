@@ -299,6 +299,27 @@ def test_a_conditional_encoder_on_the_card(monkeypatch, tmp_path):
     torch.testing.assert_close(made, here.encode(images, 3.0), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_what_goes_over_an_encoder_is_kept_in_any_dtype(dtype, tmp_path):
+    hyper, images = hypernetwork(tmp_path), torch.zeros(2, 3, 8, 8)
+    network = network_of(DetailConfig("consultation", 8, (8, 4), 4))
+    sizes = (ConditionalConfig("value", 4, 1, 6, 8), torch.eye(6), torch.zeros(1), torch.ones(1))
+    by_age = ConditionalEncoder(
+        ConditionalNetwork(*sizes), hyper.encoder, name="c", attribute="age"
+    )
+    for here, made in (
+        (hyper.encoder, lambda it: it.encode(images)),
+        (hyper, lambda it: it.predict(images).images),
+        (Details(network, hyper.encoder, layer="relu.0", name="d"), lambda it: it.render(images)),
+        (by_age, lambda it: it.encode(images, 3.0)),
+    ):
+        before = made(here)
+        there = here.to(dtype=dtype)
+        assert there.fingerprint == here.fingerprint
+        # In float32 whatever the weights are kept in.
+        torch.testing.assert_close(made(there), before, atol=0.1, rtol=0)
+
+
 def path(kind: str, generator, bank):
     if kind == "instance":
         return InstancePath(generator, generator.classifier(), bank, "smile", ("age",))

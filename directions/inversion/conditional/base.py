@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.arguments import checked
-from directions.devices import Movable
 from directions.errors import LatdirError
-from directions.fingerprints import fingerprint
-from directions.generators.base import Generator
 from directions.images import resize
 from directions.inversion.checks import check_range
 from directions.inversion.conditional.network import ConditionalNetwork
+from directions.inversion.encoders.attached import Attached
 from directions.inversion.encoders.base import Encoder
 from directions.inversion.encoders.compact import CompactEncoder
 
 __all__ = ["ConditionalEncoder", "predicted", "trunk"]
 
 
-class ConditionalEncoder(Movable):
+class ConditionalEncoder(Attached):
     """Images, and what is asked of them, to codes.
 
     Args:
@@ -40,6 +37,8 @@ class ConditionalEncoder(Movable):
         LatdirError: An encoder of another architecture.
     """
 
+    network: ConditionalNetwork
+
     def __init__(
         self,
         network: ConditionalNetwork,
@@ -49,33 +48,18 @@ class ConditionalEncoder(Movable):
         attribute: str,
         embed: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.network = network.eval().requires_grad_(False)
         trunk(encoder)
-        self.encoder, self.name, self.attribute, self.embed = encoder, name, attribute, embed
+        config = {"attribute": attribute, **network.config.as_dict()}
+        super().__init__(network, encoder, name=name, config=config)
+        self.attribute, self.embed = attribute, embed
 
     def __repr__(self) -> str:
         return f"<conditional encoder {self.name} by {self.attribute}, over {self.encoder!r}>"
 
     @property
-    def generator(self) -> Generator:
-        """Whose codes it makes."""
-        return self.encoder.generator
-
-    @property
     def space(self) -> str:
         """Of the codes."""
         return self.encoder.space
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return self.encoder.device
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 over the weights, the settings and the encoder."""
-        config = {"attribute": self.attribute, "encoder": self.encoder.fingerprint}
-        return fingerprint(self.network.state_dict(), config | self.network.config.as_dict())
 
     @checked
     def encode(self, images: Float[Tensor, "n 3 h w"], target: float | Tensor) -> Tensor:
@@ -121,13 +105,13 @@ def predicted(
 ) -> Float[Tensor, "n ..."]:
     """Codes of images under conditions, differentiable in the network's weights."""
     with torch.no_grad():
-        seen = resize(images.float(), encoder.size).to(encoder.device)
+        seen = resize(images.float(), encoder.size).to(next(encoder.network.parameters()))
         maps = trunk(encoder).maps(seen)[-1]
         value = network.config.condition == "value"
         first = encoder.predicted(images) if value else encoder.mean[None]
     offsets: Tensor = network(maps, condition.to(maps))
     # Of codes with layers, each moves alike.
-    return first + offsets.reshape(len(images), *[1] * (first.ndim - 2), -1)
+    return first + offsets.float().reshape(len(images), *[1] * (first.ndim - 2), -1)
 
 
 def trunk(encoder: Encoder) -> CompactEncoder:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.arguments import checked
-from directions.devices import Movable
-from directions.fingerprints import fingerprint
-from directions.generators.base import Generator
+from directions.devices import moved as moved_to
+from directions.errors import LatdirError
 from directions.inversion.checks import check_observed
 from directions.inversion.details.networks import Consultation, FeatureEditor, Look
+from directions.inversion.encoders.attached import Attached
 from directions.inversion.encoders.base import Encoder
 from directions.scoring.activations import changed_at_layer, layer_activations
 
-__all__ = ["Details", "look_at", "rendered"]
+__all__ = ["Details", "look_at", "map_size", "rendered"]
 
 BATCH = 16
 
 
-class Details(Movable):
+class Details(Attached):
     """Images to images of their codes with their details, before and after an edit: one pass.
 
     Args:
@@ -33,32 +31,29 @@ class Details(Movable):
 
     Attributes:
         network, encoder, layer, name: As given.
+
+    Raises:
+        LatdirError: No such layer, or a network of other images or features.
     """
+
+    network: Consultation | FeatureEditor
 
     def __init__(
         self, network: Consultation | FeatureEditor, encoder: Encoder, *, layer: str, name: str
     ) -> None:
-        self.network = network.eval().requires_grad_(False)
-        self.encoder, self.layer, self.name = encoder, layer, name
+        config, generator = network.config, encoder.generator
+        made = (generator.image_shape[-1], map_size(encoder, layer))
+        if (config.side, config.features) != made:
+            raise LatdirError(
+                f"these details are of {list(config.features)} features of images of "
+                f"{config.side} pixels, and {layer} of {generator.name} makes {list(made[1])} of "
+                f"{made[0]}: train them with train_details(encoder, {layer!r})"
+            )
+        super().__init__(network, encoder, name=name, config={"layer": layer, **config.as_dict()})
+        self.layer = layer
 
     def __repr__(self) -> str:
         return f"<details {self.name} at {self.layer} over {self.encoder!r}>"
-
-    @property
-    def generator(self) -> Generator:
-        """That makes the images."""
-        return self.encoder.generator
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return self.encoder.device
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 over the weights, the settings and the encoder."""
-        config = {"layer": self.layer, "encoder": self.encoder.fingerprint}
-        return fingerprint(self.network.state_dict(), config | self.network.config.as_dict())
 
     @checked
     def render(
@@ -89,15 +84,30 @@ class Details(Movable):
         seen = check_observed(self.generator, images, None)
         if moved is not None:
             self.generator.check(moved, self.encoder.space)
-        made = []
+        made, dtype = [], next(self.network.parameters()).dtype
         with torch.no_grad():
             for i in range(0, len(seen), BATCH):
                 part, after = seen[i : i + BATCH], None if moved is None else moved[i : i + BATCH]
                 codes = self.encoder.predicted(part)
                 after = codes if after is None else after.to(codes)
                 look = look_at(self.encoder, self.layer, part, codes, after)
-                made.append(rendered(self.encoder, self.layer, after, self.network(look)))
+                features = self.network(moved_to(look, dtype=dtype)).to(look.features)
+                made.append(rendered(self.encoder, self.layer, after, features))
         return torch.cat(made)
+
+
+def map_size(encoder: Encoder, layer: str) -> tuple[int, int]:
+    """Channels and side of a layer's maps.
+
+    Raises:
+        LatdirError: No such layer, or one that makes no square maps.
+    """
+    generator, space = encoder.generator, encoder.space
+    code = generator.sample(1, seed=0, space=space)
+    shape = layer_activations(generator, layer=layer, space=space)(code).shape[1:]
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise LatdirError(f"{layer} of {generator.name} makes {list(shape)}, no maps")
+    return int(shape[0]), int(shape[1])
 
 
 def look_at(encoder: Encoder, layer: str, images: Tensor, codes: Tensor, moved: Tensor) -> Look:

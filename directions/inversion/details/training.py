@@ -22,9 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from directions.arguments import checked
-from directions.errors import LatdirError
 from directions.generators.checks import check_seed
-from directions.inversion.details.base import Details, look_at, rendered
+from directions.inversion.details.base import Details, look_at, map_size, rendered
 from directions.inversion.details.networks import (
     Consultation,
     DetailConfig,
@@ -37,7 +36,6 @@ from directions.inversion.encoders.learner import training_stream
 from directions.inversion.encoders.recipes import TrainingSchedule
 from directions.inversion.encoders.running import Running, checked_inputs
 from directions.inversion.objective import psnr
-from directions.scoring.activations import layer_activations
 from directions.scoring.features import Features
 from directions.seeds import ENCODER_SEED
 from directions.training import step_rng
@@ -135,11 +133,7 @@ def train_details(
     check_seed(seed, 0, 0)
     generator = encoder.generator
     real, inputs = checked_inputs(generator, images, features)
-    code = generator.sample(1, seed=0, space=encoder.space)
-    found = layer_activations(generator, layer=layer, space=encoder.space)(code)
-    if found.ndim != 4 or found.shape[2] != found.shape[3]:
-        raise LatdirError(f"{layer} of {generator.name} makes {list(found.shape[1:])}, no maps")
-    size = (int(found.shape[1]), int(found.shape[2]))
+    size = map_size(encoder, layer)
     config = DetailConfig(kind, generator.image_shape[-1], size, schedule.width)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)

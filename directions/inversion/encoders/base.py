@@ -107,10 +107,11 @@ class Encoder(Movable):
     def predicted(self, images: Tensor) -> Tensor:
         """The same, differentiable; images are not looked at before."""
         seen = self._framed(resize(images.float(), self.size).to(self.device))
+        mean = self.mean.float()
         if self.passes == 1:
-            return self.mean + self._predicted(seen, 0)
-        made = self._rendered(self.mean[None]).expand_as(seen)
-        codes = self.mean.expand(len(seen), *self.mean.shape)
+            return mean + self._predicted(seen, 0)
+        made = self._rendered(mean[None]).expand_as(seen)
+        codes = mean.expand(len(seen), *mean.shape)
         for i in range(self.passes):
             codes = codes + self._predicted(torch.cat([seen, made], 1), i)
             if i + 1 < self.passes:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from directions.arguments import checked
-from directions.devices import Movable
-from directions.errors import whole_number
-from directions.fingerprints import fingerprint
+from directions.errors import LatdirError, whole_number
 from directions.generators.base import Generator
 from directions.generators.deltas import Deltas, changed
 from directions.images import resize
 from directions.inversion.checks import check_observed
+from directions.inversion.encoders.attached import Attached
 from directions.inversion.encoders.base import Encoder
 from directions.inversion.hypernetworks.gradient import GradientNetwork
 from directions.inversion.hypernetworks.network import Changes, WeightNetwork
@@ -54,7 +52,7 @@ class Predicted:
         return tuple(self.generator(i) for i in range(len(self.deltas)))
 
 
-class Hypernetwork(Movable):
+class Hypernetwork(Attached):
     """Images to codes and, for each image, a change of weights that makes it: no optimization.
 
     Args:
@@ -67,6 +65,9 @@ class Hypernetwork(Movable):
     Attributes:
         network, encoder, name, passes: As given.
 
+    Raises:
+        LatdirError: A network that changes weights which the generator does not have.
+
     Example:
         >>> from directions import load_encoder
         >>> from directions.inversion.hypernetworks.network import WeightNetworkConfig
@@ -78,6 +79,8 @@ class Hypernetwork(Movable):
         'none'
     """
 
+    network: WeightNetwork | GradientNetwork
+
     def __init__(
         self,
         network: WeightNetwork | GradientNetwork,
@@ -86,27 +89,21 @@ class Hypernetwork(Movable):
         name: str,
         passes: int = 1,
     ) -> None:
-        self.network = network.eval().requires_grad_(False)
-        self.encoder, self.name, self.passes = encoder, name, passes
+        generator = encoder.generator
+        own = {key: tuple(weight.shape) for key, weight in generator.tunable.items()}
+        wrong = [(key, shape) for key, shape in network.config.layers if own.get(key) != shape]
+        if wrong:
+            key, shape = wrong[0]
+            raise LatdirError(
+                f"the hypernetwork {name} changes {key} of shape {list(shape)}, which "
+                f"{generator.name} does not have: train one with train_hypernetwork(encoder)"
+            )
+        config = {"passes": passes, **network.config.as_dict()}
+        super().__init__(network, encoder, name=name, config=config)
+        self.passes = passes
 
     def __repr__(self) -> str:
         return f"<hypernetwork {self.name} over {self.encoder!r}>"
-
-    @property
-    def generator(self) -> Generator:
-        """Whose weights it changes."""
-        return self.encoder.generator
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return self.encoder.device
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 over the weights, the settings and the encoder."""
-        config = {"passes": self.passes, "encoder": self.encoder.fingerprint}
-        return fingerprint(self.network.state_dict(), config | self.network.config.as_dict())
 
     @checked
     def predict(self, images: Float[Tensor, "n 3 h w"], *, passes: int | None = None) -> Predicted:
@@ -175,7 +172,8 @@ def looked(
         return step
     with torch.no_grad():
         made = images_of(generator, codes, space, before or {})
-    more: Changes = network(paired(images, made, network.config.side))
+    pairs = paired(images, made, network.config.side)
+    more: Changes = network(pairs.to(next(network.parameters()).dtype))
     return more
 
 
@@ -208,6 +206,8 @@ def images_of(
     if "s" in generator.spaces and space != "s":
         # Styles come of weights that stay.
         codes, space = generator.map(codes, space, "s"), "s"
+    # In the dtype of the codes, which the generator's weights may be kept in another one than.
+    generator = generator.to(dtype=codes.dtype)
     own, made = generator.tunable, []
     for i, code in enumerate(torch.split(codes, 1)):
         weights = {

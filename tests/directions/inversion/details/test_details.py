@@ -183,6 +183,10 @@ def test_bad_input_has_one_line() -> None:
         train_details(encoder, "linear.0", schedule=SHORT)
     with pytest.raises(LatdirError, match="features of 5 pixels do not divide images of 16"):
         DetailConfig("consultation", 16, (6, 5))
+    with pytest.raises(
+        LatdirError, match=r"of \[6, 16\] features .* and leaky_relu\.0 of small_sty"
+    ):
+        Details(details.network, encoder, layer="leaky_relu.0", name="a")
     assert details.device == encoder.device
     assert "details a at leaky_relu.4" in repr(details)
 

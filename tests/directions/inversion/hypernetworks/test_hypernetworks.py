@@ -315,6 +315,8 @@ def test_wrong_settings_are_refused() -> None:
         train_hypernetwork(encoder, recipe=pixels, features=torch.flatten)
     with pytest.raises(LatdirError, match=r"features= returned \[2\] of 2 images: it takes"):
         train_hypernetwork(encoder, features=lambda images: images.mean((1, 2, 3)))
+    with pytest.raises(LatdirError, match=r"h changes layers\.0\.weight .* small does not have"):
+        Hypernetwork(random_network(dcgan()), encoder_of(style_generator()), name="h")
     with pytest.raises(LatdirError, match="passes"):
         Hypernetwork(random_network(dcgan()), encoder, name="h").predict(
             images_by(dcgan()), passes=0
