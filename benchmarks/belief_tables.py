@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
     "docs/measures/belief.md", "docs/methods/comparison.md", "docs/methods/learned.md",
-    "docs/guides/inversion.md",
+    "docs/reference/inversion.md",
 )  # fmt: skip
 ATTRIBUTES = ("smiling", "male", "age", "yaw", "mouth_open")
 JUDGES = ("mobile-faces", "faces")
