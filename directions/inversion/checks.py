@@ -48,14 +48,10 @@ def check_observed(
             side = ", ".join(map(str, generator.image_shape[1:]))
             hint = f"directions.images.resize(images, ({side})) makes them so"
         raise LatdirError(f"images for {generator.name} are [n, {size}], not {list(shape)}: {hint}")
-    if not len(observed):
-        raise LatdirError("there are no images to invert: give at least one")
-    finite = observed.flatten(1).isfinite().all(1)
-    if not finite.any():
-        raise LatdirError("the images have NaN or infinite pixels: check how they were read")
     if degradation is None:
         check_range(observed)
         return observed
+    check_some(observed)
     observed = degradation.observe(observed)
     with torch.no_grad():
         made = degradation(observed.new_zeros(1, *generator.image_shape))
@@ -110,14 +106,27 @@ def check_features(features: Features, images: Float[Tensor, "n c h w"]) -> None
         )
 
 
+def check_some(images: Float[Tensor, "n ..."]) -> Float[Tensor, "m ..."]:
+    """Those images that are finite.
+
+    Raises:
+        LatdirError: There are none.
+    """
+    if not len(images):
+        raise LatdirError("there are no images: give at least one")
+    finite = images[images.flatten(1).isfinite().all(1)]
+    if not len(finite):
+        raise LatdirError("the images have NaN or infinite pixels: check how they were read")
+    return finite
+
+
 def check_range(images: Float[Tensor, "n ..."]) -> None:
     """Refuse images whose pixels are not in [-1, 1]; those that are not finite are not looked at.
 
     Raises:
-        LatdirError: Pixels far outside, such as bytes.
+        LatdirError: Pixels far outside, such as bytes, or no finite images.
     """
-    finite = images[images.flatten(1).isfinite().all(1)]
-    largest = float(finite.abs().max()) if finite.numel() else 0.0
+    largest = float(check_some(images).abs().max())
     if largest > OVERSHOOT:
         raise LatdirError(
             f"images are in [-1, 1], and these have pixels as large as {largest:.4g}: "

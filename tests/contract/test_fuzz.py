@@ -23,6 +23,7 @@ from tests.fuzzed.functions import functions
 from tests.fuzzed.inversions import inversions
 from tests.fuzzed.methods import BOUND, bound, methods
 from tests.fuzzed.records import classes, figures
+from tests.fuzzed.trainers import TRAINED, trainers
 from tests.fuzzed.variants import Odd, Same, variants
 from tests.fuzzed.world import world
 from tests.unchecked import unchecked
@@ -83,6 +84,7 @@ def calls(w: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     for name, (settings, given) in methods(w).items():
         yield name, discovering(name, tuple(settings)), {**settings, **given}
     yield from bound(w)
+    yield from trainers(w)
 
 
 def closing(function: Any) -> Any:
@@ -105,6 +107,8 @@ ARITHMETIC = {
     "move", "sweep", "set_level", "lerp", "slerp", "truncate", "Direction.shift",
     "Generator.synthesize", "Generator.map", "Classifier", "Classifier.logits", "pixels",
     "pixel_features", "psnr",
+    # An image that is not finite spoils its own row alone.
+    "ConditionalEncoder.encode", "Details.render", "Hypernetwork.predict",
 }  # fmt: skip
 # Records of results, which are NaN where nothing could be measured.
 RECORDS = {
@@ -168,6 +172,7 @@ def w(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 PUBLIC = {name for package in PACKAGES.values() for name in package.__all__}
 NAMES = sorted(PUBLIC - NOT_CALLED) + [n for n in plots.__all__ if n[:5] == "plot_"] + [*BOUND]
+NAMES += TRAINED
 
 
 def test_every_public_callable_is_called(w: Any) -> None:

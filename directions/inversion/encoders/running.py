@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from directions.errors import LatdirError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.inversion.checks import check_features, check_observed
@@ -81,11 +82,17 @@ def checked_inputs(
     """Real images on the generator's device, if any, and what a run's record says of its inputs.
 
     Raises:
-        LatdirError: Images of another size or range, or features that are no vectors.
+        LatdirError: Images of another size or range or not finite, or features that are no vectors.
     """
     if features is not None:
         check_features(features, torch.zeros(2, *generator.image_shape, device=generator.device))
     real = None if images is None else check_observed(generator, images, None)
+    if real is not None and not bool(real.isfinite().all()):
+        [rows] = torch.nonzero(~real.flatten(1).isfinite().all(1), as_tuple=True)
+        raise LatdirError(
+            f"{len(rows)} of {len(real)} images have NaN or infinite pixels, such as number "
+            f"{int(rows[0])}: leave them out"
+        )
     return real, {
         "generator": generator.fingerprint,
         "features": getattr(features, "__name__", None),

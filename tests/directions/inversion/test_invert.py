@@ -224,7 +224,7 @@ def test_samples_nearest_to_an_image_are_moved_by_the_regression_of_the_differen
         (torch.zeros(3, 4, 4), r"add a batch axis with images\[None\]"),
         (torch.zeros(1, 3, 8, 8), r"not \[1, 3, 8, 8\]: directions\.images\.resize\(images"),
         (torch.zeros(1, 1, 4, 4), r"are \[n, 3, 4, 4\], not \[1, 1, 4, 4\]"),
-        (torch.zeros(0, 3, 4, 4), "there are no images to invert"),
+        (torch.zeros(0, 3, 4, 4), "there are no images: give at least one"),
         (torch.full((1, 3, 4, 4), torch.nan), "NaN or infinite pixels"),
         (torch.full((1, 3, 4, 4), 200.0), r"as large as 200: write images / 127\.5 - 1"),
     ],
