@@ -13,7 +13,7 @@ from directions.inversion.checks import check_observed
 from directions.inversion.details.networks import Consultation, FeatureEditor, Look
 from directions.inversion.encoders.attached import Attached
 from directions.inversion.encoders.base import Encoder
-from directions.scoring.activations import changed_at_layer, layer_activations
+from directions.scoring.activations import changed_at_layer
 
 __all__ = ["Details", "look_at", "map_size", "rendered"]
 
@@ -112,15 +112,19 @@ def map_size(encoder: Encoder, layer: str) -> tuple[int, int]:
 
 def look_at(encoder: Encoder, layer: str, images: Tensor, codes: Tensor, moved: Tensor) -> Look:
     """What a network sees of images, their codes, and the codes after an edit; without a graph."""
-    generator, space = encoder.generator, encoder.space
-    features = layer_activations(generator, layer=layer, space=space)
+    together = codes if moved is codes else torch.cat([codes, moved])
+    kept: list[Tensor] = []
+
+    def keep(features: Tensor) -> Tensor:
+        kept.append(features.clone())
+        return features
+
     with torch.no_grad():
-        made = generator.synthesize(codes, space).float()
-        before = features(codes).clone()
-        if moved is codes:
-            return Look(images, images - made, made, before, before)
-        shown = generator.synthesize(moved, space).float()
-        return Look(images, images - made, shown, before, features(moved).clone())
+        made = changed_at_layer(
+            encoder.generator, together, layer=layer, space=encoder.space, change=keep
+        ).float()
+    n, [seen] = len(codes), kept
+    return Look(images, images - made[:n], made[-n:], seen[:n], seen[-n:])
 
 
 def rendered(encoder: Encoder, layer: str, codes: Tensor, features: Tensor) -> Tensor:

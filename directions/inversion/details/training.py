@@ -167,9 +167,12 @@ class _Learner(Running):
         self.stream = training_stream(seed)
         generator, wide = encoder.generator, f"{encoder.space}+"
         self.wide = wide if wide in generator.spaces else encoder.space
+        self.held["render"] = generator.inference(space=self.wide)
         self.probes = self.drawn(HELD_OUT, ENCODER_SEED, 0)
 
-    def drawn(self, count: int, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def drawn(
+        self, count: int, seed: int, step: int, *, edited: bool = True
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Images of samples that no other step sees, the same edited, and the edits of codes."""
         encoder: Encoder = self.held["encoder"]
         generator, space, rng = encoder.generator, encoder.space, step_rng(seed, step)
@@ -187,17 +190,17 @@ class _Learner(Running):
         share = STEP * torch.rand(count, generator=rng).to(one)
         edit = share.reshape(-1, *[1] * (one.ndim - 1)) * (other - one)
         after = whole + (edit[:, None] if self.wide != space else edit)
-        with torch.no_grad():
-            made = generator.synthesize(torch.cat([whole, after]), self.wide).float().clamp(-1, 1)
-        return made[:count], made[count:], edit, share
+        made = self.held["render"](torch.cat([whole, after]) if edited else whole)
+        made = made.clone().float().clamp(-1, 1)
+        return made[:count], made[count:], edit
 
     def loss(self, step: int) -> Tensor:
         """Of a step by number."""
         self.begin(step)
         encoder, network = self.held["encoder"], self.network
         count, rng = self.schedule.batch_size, step_rng(self.stream + 1, step)
-        images, after, edit, _ = self.drawn(count, self.stream, step)
         editing = isinstance(network, FeatureEditor) and 2 * step >= self.steps
+        images, after, edit = self.drawn(count, self.stream, step, edited=editing)
         wanted = images
         if editing:
             # Every second sample stays as it is.
@@ -233,7 +236,7 @@ class _Learner(Running):
     def measured(self) -> tuple[float, ...]:
         """PSNR with details and without, of held-out samples and of edits of them."""
         details, encoder = self.details(""), self.held["encoder"]
-        images, after, edit, _ = self.probes
+        images, after, edit = self.probes
         codes = encoder.predicted(images)
         found = []
         for moved, truth in ((codes, images), (codes + edit, after)):

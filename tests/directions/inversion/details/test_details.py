@@ -37,6 +37,12 @@ LAYER = "leaky_relu.4"
 SHORT = TrainingSchedule(steps=2, batch_size=2, width=4)
 
 
+@pytest.fixture(autouse=True)
+def few_images_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("directions.inversion.details.training.HELD_OUT", 8)
+    monkeypatch.setattr("directions.training.averaged.REPORTS", 2)
+
+
 def blind(generator=None) -> Encoder:
     """An encoder that says the mean of every image."""
     generator = generator or small_stylegan2()
@@ -126,9 +132,8 @@ def test_a_warp_is_a_perspective_of_one_image_by_itself() -> None:
         pytest.param("feature_editor", 60, marks=pytest.mark.slow),
     ],
 )
-def test_what_codes_lose_is_learned(kind: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_codes_lose_is_learned(kind: str, steps: int) -> None:
     """The encoder knows nothing: all there is comes through the features."""
-    monkeypatch.setattr("directions.inversion.details.training.HELD_OUT", 8)
     schedule = TrainingSchedule(steps=steps, batch_size=4, width=8, rate=1e-2)
     with progress_bars(False):
         made = train_details(blind(), LAYER, kind=kind, schedule=schedule)
@@ -139,9 +144,7 @@ def test_what_codes_lose_is_learned(kind: str, steps: int, monkeypatch: pytest.M
     assert last.edited > last.edited_encoder + (1 if steps == 60 else 0.1)
 
 
-def test_a_run_goes_on_and_files_hold_what_was_learned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_goes_on_and_files_hold_what_was_learned(tmp_path: Path) -> None:
     encoder = blind()
     images = encoder.generator.synthesize(encoder.generator.sample(3, seed=5)).detach().clamp(-1, 1)
     settings = {"schedule": SHORT, "images": images, "features": lambda x: x.mean((2, 3))}

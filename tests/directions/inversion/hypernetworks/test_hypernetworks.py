@@ -35,6 +35,7 @@ SHORT = TrainingSchedule(steps=4, batch_size=2, width=4)
 @pytest.fixture(autouse=True)
 def few_images_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner, "HELD_OUT", 2)
+    monkeypatch.setattr("directions.training.averaged.REPORTS", 2)
 
 
 def encoder_of(generator: Generator) -> Encoder:
@@ -317,6 +318,10 @@ def test_wrong_settings_are_refused() -> None:
         train_hypernetwork(encoder, features=lambda images: images.mean((1, 2, 3)))
     with pytest.raises(LatdirError, match=r"h changes layers\.0\.weight .* small does not have"):
         Hypernetwork(random_network(dcgan()), encoder_of(style_generator()), name="h")
+    spoiled = torch.zeros(3, 3, 8, 8)
+    spoiled[1, 0, 0, 0] = torch.nan
+    with pytest.raises(LatdirError, match=r"1 of 3 images have NaN .*, such as number 1: leave"):
+        train_hypernetwork(encoder, images=spoiled)
     with pytest.raises(LatdirError, match="passes"):
         Hypernetwork(random_network(dcgan()), encoder, name="h").predict(
             images_by(dcgan()), passes=0
