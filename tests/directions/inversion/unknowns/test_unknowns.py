@@ -107,12 +107,13 @@ def test_several_codes_are_the_weighted_sum_of_features():
     parts = world.parts(codes)
     assert torch.equal(parts["weights"], torch.full((2, 3, 256), 1 / 3))
     weights = torch.rand(parts["weights"].shape, generator=torch.Generator().manual_seed(0))
-    split = [i for i, layer in enumerate(inner._chain) if isinstance(layer, torch.nn.ReLU)][1] + 1
+    chain = inner._chain_in(torch.float32)
+    split = [i for i, layer in enumerate(chain) if isinstance(layer, torch.nn.ReLU)][1] + 1
     z = parts["codes"].flatten(0, 1)[:, :, None, None]
-    features = torch.nn.Sequential(*inner._chain[:split])(z).reshape(2, 3, 256, 8, 8)
+    features = torch.nn.Sequential(*chain[:split])(z).reshape(2, 3, 256, 8, 8)
     summed = (features * weights[..., None, None]).sum(1) / 3
     with torch.no_grad():
-        expected = torch.nn.Sequential(*inner._chain[split:])(summed)
+        expected = torch.nn.Sequential(*chain[split:])(summed)
         made = world.synthesize(world.joined({"codes": parts["codes"], "weights": weights}))
     torch.testing.assert_close(made, expected, rtol=0, atol=1e-4)
     one = SeveralCodes(inner, layer="relu.1", count=1)
