@@ -13,7 +13,7 @@ from directions.inversion.checks import check_observed
 from directions.inversion.details.networks import Consultation, FeatureEditor, Look
 from directions.inversion.encoders.attached import Attached
 from directions.inversion.encoders.base import Encoder
-from directions.scoring.activations import changed_at_layer
+from directions.scoring.activations import changed_at_layer, layer_activations
 
 __all__ = ["Details", "look_at", "map_size", "rendered"]
 
