@@ -141,6 +141,16 @@ def test_restyle_looks_at_what_it_made(tmp_path: Path) -> None:
     torch.testing.assert_close(encoder.encode(IMAGES), codes, rtol=1e-4, atol=0)
 
 
+def test_options_say_how_often_restyle_looks_and_where_codes_begin(tmp_path: Path) -> None:
+    config = EncoderConfig("resnet", 6, (4, 6, 8, 10), (1, 1, 1, 1), CODE, (4,) * STYLES)
+    options: dict[str, Any] = {"encoder_type": "ResNetBackboneEncoder"}
+    assert load_encoder(encoder_file(tmp_path, config, options=options)).passes == 5
+    options = {"encoder_type": "GradualStyleEncoder", "start_from_latent_avg": False}
+    encoder = load_encoder(encoder_file(tmp_path, options=options))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.encode(IMAGES), _network(IR_SE)(IMAGES))
+
+
 def test_an_encoder_with_one_code_is_of_w(tmp_path: Path) -> None:
     config = EncoderConfig("ir_se", 3, (4, 6, 8, 10), (1, 1, 1, 1), CODE, reduction=2)
     mean = torch.arange(STYLES * CODE, dtype=torch.float32).reshape(STYLES, CODE)

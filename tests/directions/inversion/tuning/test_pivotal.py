@@ -47,13 +47,16 @@ def test_codes_come_to_make_the_images(make: object, form: str) -> None:
     generator = make()  # type: ignore[operator]
     codes, images, _ = target(generator)
     before = generator.fingerprint
-    method = Pivotal(steps=40, rate=5e-3, form=form)  # type: ignore[arg-type]
+    method = Pivotal(steps=40, rate=5e-3, form=form, rank=5)  # type: ignore[arg-type]
     made = tune(generator, images, codes, method=method, progress=False)
     assert bool((made.psnr > made.before + 0.2).all())
     assert generator.fingerprint == before != made.generator.fingerprint
     assert made.generator.base_fingerprint == before
     assert made.generator.name == f"{generator.name}+tuned"
     if form == "low_rank":
+        for key, change in made.deltas.changes.items():
+            weight = generator.weights[key]
+            assert change["left"].shape[1] == min(5, len(weight), weight[0].numel())
         again = tune(generator, images, codes, method=method, progress=False)
         assert made.generator.fingerprint == again.generator.fingerprint
 
@@ -126,7 +129,11 @@ def test_deltas_of_another_base_or_damaged_are_refused(tmp_path: Path) -> None:
         Deltas.load(path)
     with pytest.raises(CheckpointError, match="there is no deltas file"):
         Deltas.load(tmp_path / "b.deltas")
-    key = next(iter(made.deltas.changes))
+    key, change = next(iter(made.deltas.changes.items()))
+    bad = {key: {part: torch.full_like(tensor, torch.inf) for part, tensor in change.items()}}
+    Deltas("bad", "small", generator.fingerprint, bad).save(path)
+    with pytest.raises(CheckpointError, match=r"has numbers in '.*/left' that are not finite"):
+        Deltas.load(path)
     for change in ({"left": torch.ones(1, 1)}, {"added": torch.ones(3)}, {"scale": torch.ones(7)}):
         odd = Deltas("odd", "small", generator.fingerprint, {key: change})
         with pytest.raises(CheckpointError, match="'odd'"):

@@ -68,6 +68,45 @@ def test_regions_come_near_the_value_and_others_are_held(make, layer: str) -> No
     assert f"{made.before:.2f} -> {made.after:.2f} sd" in repr(made)
 
 
+def test_what_has_changed_is_measured_where_it_was_not_asked_for() -> None:
+    generator = dcgan()
+    codes = generator.sample(3, seed=2)
+    region = torch.zeros(1, 8, 8, dtype=torch.bool)
+    region[:, :2] = True
+    made = rewrite(
+        generator, "layers.1.weight", codes[:2], region.expand(2, -1, -1), value=codes[2:],
+        source=region, method=Rewriter(steps=5), progress=False,
+    )  # fmt: skip
+    probe = generator.sample(64, seed=module.TUNING_SEED)
+    for found, batch, rows in (
+        (made.outside, codes[:2], slice(2, None)),
+        (made.others, probe, slice(None)),
+    ):
+        off = made.generator.synthesize(batch)[:, :, rows] - generator.synthesize(batch)[:, :, rows]
+        torch.testing.assert_close(found, 10 * (4 / off.square().mean((1, 2, 3))).log10())
+
+
+def test_keys_are_those_of_the_regions_whitened_by_the_priors() -> None:
+    generator, layer = dcgan(), "layers.1.weight"
+    codes = generator.sample(2, seed=2)
+    place = torch.zeros(1, 4, 4, dtype=torch.bool)
+    place[:, 2, 1] = True
+    made = rewrite(
+        generator, layer, codes[:1], place, value=codes[1:], source=place,
+        method=Rewriter(steps=2), progress=False,
+    )  # fmt: skip
+    keys = [
+        generator.activations(part, layer).inputs
+        for part in (codes[:1], generator.sample(256, seed=module.TUNING_SEED))
+    ]
+    rows = keys[1].permute(0, 2, 3, 1).flatten(0, 2).double()
+    moment = rows.T @ rows / len(rows)
+    moment += 1e-3 * moment.diagonal().mean() * torch.eye(len(moment))
+    toward = torch.linalg.solve(moment, keys[0][0, :, 2, 1].double())
+    left = made.deltas.changes[layer]["left"][:, 0].double()
+    torch.testing.assert_close(left, toward / toward.norm(), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("make", [dcgan, style_generator])
 def test_activations_are_what_the_layer_multiplies(make) -> None:
     """Of a layer's inputs, its weight makes its outputs: gradients of both agree."""

@@ -197,7 +197,21 @@ def test_stages_and_tasks_are_the_official_scripts() -> None:
     assert hole.prior == 0.5
     assert {s.blocks for s in hole.stages} == {7}
     assert (hole.stages[4].features, hole.stages[4].pixels) == (0.5, 10.0)
+    assert [(s.steps, s.rate, s.code_rate) for s in hole.stages] == [
+        (200, 5e-5, 2e-3), (200, 5e-5, 1e-3), (200, 2e-5, 2e-5), (200, 2e-5, 2e-5),
+        (200, 1e-5, 1e-5),
+    ]  # fmt: skip
+    detail = Progressive.original()
+    assert [(s.steps, s.blocks, s.rate, s.code_rate, s.fall) for s in detail.stages] == [
+        (200, 2, 5e-5, 2e-3, 1.0), (200, 3, 5e-5, 1e-3, 1.0), (200, 4, 2e-5, 2e-5, 1.0),
+        (200, 5, 1e-5, 1e-5, 1.0), (200, 7, 1e-5, 1e-5, 1.0),
+    ]  # fmt: skip
+    assert (detail.candidates, detail.spread, detail.prior) == (500, 0.3, 0.02)
     color = Progressive.original("color")
+    assert [(s.steps, s.blocks, s.rate, s.code_rate) for s in color.stages] == [
+        (200, 2, 5e-5, 2e-3), (200, 3, 5e-5, 1e-3), (300, 4, 5e-5, 5e-4), (400, 5, 5e-5, 5e-5),
+        (300, 6, 2e-5, 2e-5),
+    ]  # fmt: skip
     assert color.longest == 1400
     assert [s.fall for s in color.stages] == [0.7, 0.7, 0.8, 0.9, 1.0]
     assert {s.pixels for s in color.stages} == {0.0}
