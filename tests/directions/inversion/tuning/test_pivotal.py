@@ -17,7 +17,7 @@ from directions.inversion import Best, find_solver, psnr
 from directions.inversion.tuning import Deltas, Pivotal, Tuning, tune
 from tests.directions.generators.checkpoints import written
 
-SHORT = Pivotal(steps=40, rate=5e-3)
+SHORT = Pivotal(steps=16, rate=1e-2)
 
 
 def style_generator() -> Generator:
@@ -47,7 +47,7 @@ def test_codes_come_to_make_the_images(make: object, form: str) -> None:
     generator = make()  # type: ignore[operator]
     codes, images, _ = target(generator)
     before = generator.fingerprint
-    method = Pivotal(steps=40, rate=5e-3, form=form, rank=5)  # type: ignore[arg-type]
+    method = Pivotal(steps=16, rate=1e-2, form=form, rank=5)  # type: ignore[arg-type]
     made = tune(generator, images, codes, method=method, progress=False)
     assert bool((made.psnr > made.before + 0.2).all())
     assert generator.fingerprint == before != made.generator.fingerprint
@@ -66,7 +66,7 @@ def test_locality_holds_other_images() -> None:
     codes, images, _ = target(generator)
 
     def others(locality: float) -> float:
-        method = Pivotal(steps=60, rate=5e-3, locality=locality)
+        method = Pivotal(steps=30, rate=1e-2, locality=locality)
         return float(tune(generator, images, codes, method=method, progress=False).others.median())
 
     assert others(3.0) > others(0.0) + 2
@@ -103,7 +103,7 @@ def test_deltas_are_a_small_file_of_their_own(tmp_path: Path) -> None:
     made.deltas.save(tmp_path / "me.deltas")
     read = Deltas.load(tmp_path / "me.deltas")
     assert (read.name, read.base, read.size) == ("me", "small", made.deltas.size)
-    assert read.record["steps"] == made.steps == 40
+    assert read.record["steps"] == made.steps == 16
     tuned = generator.with_deltas(read)
     assert tuned.fingerprint == made.generator.fingerprint
     assert torch.equal(tuned.synthesize(codes, space), made.generator.synthesize(codes, space))
