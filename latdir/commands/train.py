@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -15,17 +15,36 @@ from latdir.options import ClassifierName, DeviceName, GeneratorName, Seed
 from latdir.output import Json, say, table
 
 if TYPE_CHECKING:
-    from directions import TrainingSchedule
+    from torch import Tensor
+
     from directions.fingerprints import Precision
+    from directions.generators.base import Generator
     from directions.inversion.details import Kind
+    from directions.inversion.encoders import Encoder
 
 __all__ = ["conditional", "details", "encoder", "hypernetwork"]
 
 
+# What is shown of each part of the steps.
+FIGURES: Mapping[str, tuple[list[str], str]] = {
+    "encoder": (
+        ["PSNR", "consistency"],
+        "of held-out images, in dB; mean distance from their codes",
+    ),
+    "hypernetwork": (
+        ["PSNR", "encoder"],
+        "of held-out images with their changes, and of the encoder's codes, in dB",
+    ),
+    "details": (
+        ["PSNR", "encoder", "edited", "edited, encoder"],
+        "of held-out images and of edits of them, with details and by codes alone, in dB",
+    ),
+    "conditional": (
+        ["error", "identity"],
+        "of held-out images, distance from the targets and cosine of identity",
+    ),
+}
 RealImages = Annotated[Path | None, typer.Option(help="Folder of real images, half of each batch.")]
-EncoderFile = Annotated[
-    Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
-]
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,7 @@ class Steps:
 
     Attributes:
         steps, batch_size, rate, width, precision: As `TrainingSchedule`.
+        seed: Of weights and codes.
         checkpoint: File that keeps the run.
     """
 
@@ -44,23 +64,53 @@ class Steps:
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16 for products of networks, where it is fast.")
     ] = "float32"
-
+    seed: Seed = 0
     checkpoint: Annotated[
         Path | None, typer.Option(help="File that keeps the run: the same command goes on from it.")
     ] = None
 
-    @property
-    def schedule(self) -> TrainingSchedule:
-        """The library's."""
+    def settings(self, out: Path, **changes: Any) -> dict[str, Any]:
+        """What all trainers of the library take; changes are of the schedule."""
         from directions import TrainingSchedule
 
-        return TrainingSchedule(
+        schedule = TrainingSchedule(
             steps=self.steps,
             batch_size=self.batch_size,
             rate=self.rate,
             width=self.width,
             precision=cast("Precision", self.precision),
         )
+        return {
+            "schedule": replace(schedule, **changes),
+            "checkpoint": self.checkpoint,
+            "name": out.stem,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Over:
+    """The encoder that is trained over.
+
+    Attributes:
+        generator: By name.
+        encoder: Its encoder's file.
+        device: Where it is trained.
+    """
+
+    generator: GeneratorName = "styleface64"
+    encoder: Annotated[
+        Path | None, typer.Option(help="File of its encoder; by default the built-in one.")
+    ] = None
+    device: DeviceName = "auto"
+
+    @property
+    def loaded(self) -> Encoder:
+        """The encoder with its generator."""
+        from directions import load_encoder, load_generator
+
+        made = load_generator(self.generator, device=self.device)
+        return load_encoder(self.encoder or self.generator, generator=made)
 
 
 @with_flags
@@ -79,43 +129,29 @@ def encoder(
     rendered: Annotated[
         float, typer.Option(help="Share of a batch whose codes are rendered again.")
     ] = 0.5,
-    seed: Seed = 0,
     device: DeviceName = "auto",
     as_json: Json = False,
 ) -> None:
     """Train an encoder, images to codes in one pass, on a generator's own samples."""
-    from directions import load_generator, open_images, save_encoder, train_encoder
+    from directions import load_generator, save_encoder, train_encoder
 
     made = load_generator(generator, device=device)
-    real = None if images is None else open_images(images, size=made.image_shape[1:])
     trained = train_encoder(
         made,
         recipe=recipe,
-        schedule=replace(steps.schedule, rendered=rendered),
         space=space,
-        images=real,
-        checkpoint=steps.checkpoint,
-        name=out.stem,
-        seed=seed,
+        images=_opened(images, made),
+        **steps.settings(out, rendered=rendered),
     )
     save_encoder(trained.encoder, out)
-    _report(
-        "encoder",
-        out,
-        trained.encoder,
-        trained.progress,
-        ["step", "PSNR", "consistency"],
-        note="of held-out images, in dB; mean distance from their codes",
-        as_json=as_json,
-    )
+    _report("encoder", out, trained.encoder, trained.progress, as_json=as_json)
 
 
 @with_flags
 def hypernetwork(
     *,
     out: Annotated[Path, typer.Option(help="safetensors file of the hypernetwork.")],
-    generator: GeneratorName = "styleface64",
-    encoder: EncoderFile = None,
+    over: Over,
     recipe: Annotated[
         str, typer.Option(help="hyperstyle, hyperinverter or gradient.")
     ] = "hyperstyle",
@@ -124,42 +160,19 @@ def hypernetwork(
     ] = None,
     images: RealImages = None,
     steps: Steps,
-    seed: Seed = 0,
-    device: DeviceName = "auto",
     as_json: Json = False,
 ) -> None:
     """Train a hypernetwork, images to changes of a generator's weights in one pass."""
-    from directions import (
-        load_encoder,
-        load_generator,
-        open_images,
-        save_hypernetwork,
-        train_hypernetwork,
-    )
+    from directions import save_hypernetwork, train_hypernetwork
     from directions.inversion.hypernetworks import find_hypernetwork_recipe
 
-    made, parts = load_generator(generator, device=device), find_hypernetwork_recipe(recipe)
-    parts = parts if passes is None else replace(parts, passes=passes)
-    real = None if images is None else open_images(images, size=made.image_shape[1:])
+    parts = find_hypernetwork_recipe(recipe)
+    parts, encoder = parts if passes is None else replace(parts, passes=passes), over.loaded
     trained = train_hypernetwork(
-        load_encoder(generator if encoder is None else encoder, generator=made),
-        recipe=parts,
-        schedule=steps.schedule,
-        images=real,
-        checkpoint=steps.checkpoint,
-        name=out.stem,
-        seed=seed,
+        encoder, recipe=parts, images=_opened(images, encoder.generator), **steps.settings(out)
     )
     save_hypernetwork(trained.hypernetwork, out)
-    _report(
-        "hypernetwork",
-        out,
-        trained.hypernetwork,
-        trained.progress,
-        ["step", "PSNR", "encoder"],
-        note="of held-out images with their changes, and of the encoder's codes, in dB",
-        as_json=as_json,
-    )
+    _report("hypernetwork", out, trained.hypernetwork, trained.progress, as_json=as_json)
 
 
 @with_flags
@@ -167,43 +180,27 @@ def details(
     *,
     out: Annotated[Path, typer.Option(help="safetensors file of the details.")],
     layer: Annotated[str, typer.Option(help="Of the generator, such as leaky_relu.6 or relu.2.")],
-    generator: GeneratorName = "styleface64",
-    encoder: EncoderFile = None,
+    over: Over,
     kind: Annotated[
         str, typer.Option(help="consultation (HFGI) or feature_editor (StyleFeatureEditor).")
     ] = "consultation",
     images: RealImages = None,
     steps: Steps,
-    seed: Seed = 0,
-    device: DeviceName = "auto",
     as_json: Json = False,
 ) -> None:
     """Train what puts into a layer's features what codes lose of images, also after edits."""
-    from directions import load_encoder, load_generator, open_images
     from directions.inversion.details import save_details, train_details
 
-    made = load_generator(generator, device=device)
-    real = None if images is None else open_images(images, size=made.image_shape[1:])
+    encoder = over.loaded
     trained = train_details(
-        load_encoder(generator if encoder is None else encoder, generator=made),
+        encoder,
         layer,
         kind=cast("Kind", kind),
-        schedule=steps.schedule,
-        images=real,
-        checkpoint=steps.checkpoint,
-        name=out.stem,
-        seed=seed,
+        images=_opened(images, encoder.generator),
+        **steps.settings(out),
     )
     save_details(trained.details, out)
-    _report(
-        "details",
-        out,
-        trained.details,
-        trained.progress,
-        ["step", "PSNR", "encoder", "edited", "edited, encoder"],
-        note="of held-out images and of edits of them, with details and by codes alone, in dB",
-        as_json=as_json,
-    )
+    _report("details", out, trained.details, trained.progress, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -244,62 +241,45 @@ class Targets:
 def conditional(
     *,
     out: Annotated[Path, typer.Option(help="safetensors file of the conditional encoder.")],
-    generator: GeneratorName = "styleface64",
-    encoder: EncoderFile = None,
+    over: Over,
     recipe: Annotated[
         str, typer.Option(help="sam: at a target value; nitzan: with another's identity.")
     ] = "sam",
     targets: Targets,
     steps: Steps,
-    seed: Seed = 0,
-    device: DeviceName = "auto",
     as_json: Json = False,
 ) -> None:
     """Train an encoder of images at a target age or value, or with the identity of others."""
-    from directions import load_classifier, load_encoder, load_generator
+    from directions import load_classifier
     from directions.inversion.conditional import (
         find_conditional_recipe,
         save_conditional_encoder,
         train_conditional_encoder,
     )
 
-    made, parts = load_generator(generator, device=device), find_conditional_recipe(recipe)
-    if targets.between is not None:
-        parts = replace(parts, targets=targets.between)
+    parts = find_conditional_recipe(recipe)
     trained = train_conditional_encoder(
-        load_encoder(generator if encoder is None else encoder, generator=made),
-        recipe=parts,
-        schedule=steps.schedule,
-        classifier=load_classifier(targets.classifier, device=device),
+        over.loaded,
+        recipe=parts if targets.between is None else replace(parts, targets=targets.between),
+        classifier=load_classifier(targets.classifier, device=over.device),
         attribute=targets.attribute,
-        checkpoint=steps.checkpoint,
-        name=out.stem,
-        seed=seed,
+        **steps.settings(out),
     )
     save_conditional_encoder(trained.encoder, out)
-    _report(
-        "conditional",
-        out,
-        trained.encoder,
-        trained.progress,
-        ["step", "error", "identity"],
-        note="of held-out images, distance from the targets and cosine of identity",
-        as_json=as_json,
-    )
+    _report("conditional", out, trained.encoder, trained.progress, as_json=as_json)
 
 
-def _report(
-    what: str,
-    out: Path,
-    made: object,
-    progress: Sequence[Any],
-    columns: Sequence[str],
-    *,
-    note: str,
-    as_json: bool,
-) -> None:
+def _opened(folder: Path | None, generator: Generator) -> Tensor | None:
+    """Real images of the generator's size, where a folder is given."""
+    from directions import open_images
+
+    return None if folder is None else open_images(folder, size=generator.image_shape[1:])
+
+
+def _report(what: str, out: Path, made: object, progress: Sequence[Any], *, as_json: bool) -> None:
     """Where the training stood after each part of its steps, a row each."""
+    columns, note = FIGURES[what]
     rows = [[str(step), *figures] for step, *figures in progress]
-    shown = table(f"{out}: {made!r}", columns, rows, note=note)
+    shown = table(f"{out}: {made!r}", ["step", *columns], rows, note=note)
     steps = [p._asdict() for p in progress]
     say({what: str(out), "progress": steps}, shown, as_json=as_json)

@@ -30,8 +30,9 @@ WORLD = linear(side=8)
 
 
 @pytest.fixture(autouse=True)
-def few_images_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def little_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learners, "HELD_OUT", 8)
+    monkeypatch.setattr(learners, "METRIC_SIZE", 8)
 
 
 def learner(schedule: TrainingSchedule = SHORT, **weights: float) -> Learner:
@@ -171,5 +172,11 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     for name, other in others.items():
         with pytest.raises(LatdirError, match=f"keeps a training with {name} "):
             train_encoder(WORLD, **{**own, name: other}, **settings)
+    layered, alone = small_stylegan2(), EncoderRecipe(pixels=0.0, codes=1.0)
+    settings = {"schedule": once, "checkpoint": tmp_path / "of codes", "recipe": alone}
+    train_encoder(layered, space="w", **settings)
+    with pytest.raises(LatdirError, match="keeps a training with space 'w', and this one has 'z'"):
+        train_encoder(layered, space="z", **settings)
+    settings = {"schedule": once, "checkpoint": tmp_path / "run"}
     with pytest.raises(LatdirError, match="keeps a training with generator "):
         train_encoder(linear(d=5, side=8), **own, **settings)
