@@ -68,7 +68,7 @@ class LocalPivotal(Descent):
     steps: int = 150
     rate: float = 1e-2
     locality: float = 12.0
-    style_rate: float = 0.03
+    style_rate: float = 0.1
     first_block: int = 2
     probes: int = 64
 
