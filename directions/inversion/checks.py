@@ -13,7 +13,9 @@ from directions.generators.base import Generator
 from directions.inversion.objective import Degradation
 from directions.scoring.features import Features
 
-__all__ = ["check_differentiable", "check_features", "check_observed", "check_range"]
+__all__ = [
+    "check_differentiable", "check_features", "check_finite", "check_observed", "check_range",
+]  # fmt: skip
 
 # Images outside [-1, 1] by rounding, or by networks without a bounded last layer.
 OVERSHOOT = 3.0
@@ -118,6 +120,21 @@ def check_some(images: Float[Tensor, "n ..."]) -> Float[Tensor, "m ..."]:
     if not len(finite):
         raise LatdirError("the images have NaN or infinite pixels: check how they were read")
     return finite
+
+
+def check_finite(images: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+    """The images, of which all are learned from together.
+
+    Raises:
+        LatdirError: Some are not finite.
+    """
+    [rows] = torch.nonzero(~images.flatten(1).isfinite().all(1), as_tuple=True)
+    if len(rows):
+        raise LatdirError(
+            f"{len(rows)} of {len(images)} images have NaN or infinite pixels, such as number "
+            f"{int(rows[0])}: leave them out"
+        )
+    return images
 
 
 def check_range(images: Float[Tensor, "n ..."]) -> None:

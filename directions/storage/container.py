@@ -27,7 +27,16 @@ __all__ = ["FileFormat", "plain", "read_tensors", "read_weights", "write_tensors
 
 MAX_MANIFEST = 64 * 1024 * 1024
 MAX_DEPTH = 32
-READERS = {"latdir.bank": "DirectionBank.load", "latdir.path": "load_path"}
+READERS = {
+    "latdir.bank": "DirectionBank.load",
+    "latdir.path": "load_path",
+    "latdir.deltas": "Deltas.load",
+    "latdir.encoder": "load_encoder",
+    "latdir.hypernetwork": "load_hypernetwork",
+    "latdir.details": "load_details",
+    "latdir.conditional": "load_conditional_encoder",
+    "latdir.inversion": "load_inversion",
+}
 
 
 @dataclass(frozen=True)

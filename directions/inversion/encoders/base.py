@@ -87,6 +87,10 @@ class Encoder(Movable):
         """Device of the weights."""
         return next(self.network.parameters()).device
 
+    def fits(self, generator: Generator) -> bool:
+        """Whether it is an encoder of a generator, or of the one that it was tuned from."""
+        return self.generator.fingerprint in (generator.fingerprint, generator.base_fingerprint)
+
     @checked
     def encode(self, images: Float[Tensor, "n 3 h w"]) -> Tensor:
         """Codes of images.
@@ -161,7 +165,7 @@ class Encoded(Start):
                 no longer images.
         """
         encoder, generator = self.encoder, objective.generator
-        if encoder.generator.fingerprint != generator.fingerprint:
+        if not encoder.fits(generator):
             raise LatdirError(
                 f"{encoder.name} is an encoder of {encoder.generator.name}, not of "
                 f"{generator.name}: invert with encoder.generator"

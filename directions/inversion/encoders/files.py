@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from directions import zoo
@@ -21,7 +22,7 @@ from directions.inversion.encoders.base import Encoder
 from directions.inversion.encoders.compact import CompactConfig, CompactEncoder, Stages
 from directions.storage.container import FileFormat, read_weights, write_tensors
 
-__all__ = ["BUILT_IN", "built_in_encoder", "read_encoder", "save_encoder"]
+__all__ = ["BUILT_IN", "built_in_encoder", "is_own", "read_encoder", "save_encoder"]
 
 FORMAT = FileFormat("latdir.encoder", "encoder", CheckpointError)
 # Generators with a built-in encoder, and the space of its codes.
@@ -36,7 +37,7 @@ def save_encoder(encoder: Encoder, path: str | PathLike[str]) -> None:
 
     Args:
         encoder: It.
-        path: The file, `.safetensors`.
+        path: The file.
 
     Raises:
         LatdirError: An encoder of the published architectures, whose own file holds it; a folder
@@ -90,6 +91,18 @@ def given_or_built_in(encoder: Encoder | None, base: str, refusal: str) -> Encod
     if base not in BUILT_IN:
         raise CheckpointError(f"{refusal}: give encoder=")
     return read_encoder(base, None)
+
+
+def is_own(path: str | PathLike[str]) -> bool:
+    """Whether a built-in encoder is named, or a file that begins as safetensors do."""
+    file = Path(path)
+    if str(path) in BUILT_IN or file.suffix == ".safetensors":
+        return True
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        # A length of eight bytes, then JSON.
+        return stream.read(9)[8:] == b"{"
 
 
 def read_encoder(path: str | PathLike[str], generator: Generator | None) -> Encoder:
@@ -169,11 +182,9 @@ def built_in_encoder(generator: Generator) -> Encoder | None:
     """The encoder that ships for a generator, on its device; None where there is none.
 
     Args:
-        generator: By its fingerprint.
+        generator: By its fingerprint; a tuned copy has that of its base.
     """
-    if generator.name not in BUILT_IN:
+    base = generator.name.partition("+")[0]
+    if base not in BUILT_IN or not _shipped(base).fits(generator):
         return None
-    encoder = _shipped(generator.name)
-    if encoder.generator.fingerprint != generator.fingerprint:
-        return None
-    return encoder.to(generator.device)
+    return _shipped(base).to(generator.device)

@@ -26,7 +26,7 @@ from directions.generators.checkpoints.stylegan2 import stylegan2_generator
 from directions.generators.progressive import load_weights
 from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 from directions.inversion.encoders.base import Encoder
-from directions.inversion.encoders.files import BUILT_IN, read_encoder
+from directions.inversion.encoders.files import is_own, read_encoder
 from directions.inversion.encoders.networks import EncoderConfig, StyleEncoder
 from directions.weight_files.contents import read_value
 from directions.weight_files.pickle_objects import Record
@@ -74,8 +74,8 @@ def load_encoder(
     """The encoder in a file, with the generator it belongs to; or a built-in one.
 
     Args:
-        path: `digiface64` or `styleface64`; a `.safetensors` file that `save_encoder` or `latdir
-            train encoder` wrote; or the authors' file of pSp, e4e or ReStyle, such as
+        path: `digiface64` or `styleface64`; a safetensors file that `save_encoder` or `latdir train
+            encoder` wrote; or the authors' file of pSp, e4e or ReStyle, such as
             `e4e_ffhq_encode.pt`. Nothing in it is run.
         generator: Of an encoder of one's own, where the generator is not a built-in one.
         kind: `psp`, `e4e` or `w` (one code for all layers), for a file without its options.
@@ -103,7 +103,7 @@ def load_encoder(
     if not isinstance(noise, str | int) or isinstance(noise, bool):
         raise LatdirError(f"noise is 'const', 'none' or a seed, not {described(noise)}")
     where, file = resolve_device(device), Path(path)
-    if str(path) in BUILT_IN or file.suffix == ".safetensors":
+    if is_own(path):
         return read_encoder(path, generator).to(where)
     if generator is not None:
         raise CheckpointError(f"{file} brings its own generator: leave generator= out")

@@ -11,10 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from directions.errors import LatdirError
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
-from directions.inversion.checks import check_features, check_observed
+from directions.inversion.checks import check_features, check_finite, check_observed
 from directions.inversion.encoders.critics import Critic
 from directions.inversion.encoders.recipes import TrainingSchedule
 from directions.scoring.features import Features
@@ -86,13 +85,7 @@ def checked_inputs(
     """
     if features is not None:
         check_features(features, torch.zeros(2, *generator.image_shape, device=generator.device))
-    real = None if images is None else check_observed(generator, images, None)
-    if real is not None and not bool(real.isfinite().all()):
-        [rows] = torch.nonzero(~real.flatten(1).isfinite().all(1), as_tuple=True)
-        raise LatdirError(
-            f"{len(rows)} of {len(real)} images have NaN or infinite pixels, such as number "
-            f"{int(rows[0])}: leave them out"
-        )
+    real = None if images is None else check_finite(check_observed(generator, images, None))
     return real, {
         "generator": generator.fingerprint,
         "features": getattr(features, "__name__", None),

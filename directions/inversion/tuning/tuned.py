@@ -12,7 +12,7 @@ from torch import Tensor
 from directions.arguments import checked
 from directions.generators.base import Generator
 from directions.generators.deltas import Deltas
-from directions.inversion.checks import check_observed
+from directions.inversion.checks import check_finite, check_observed
 from directions.inversion.objective import Degradation, psnr
 from directions.inversion.tuning.base import Task, Tuner
 from directions.inversion.tuning.local import LocalPivotal
@@ -95,8 +95,9 @@ def tune(
         The tuned generator with its deltas and PSNR before and after, also of other images.
 
     Raises:
-        LatdirError: A generator without weights that may be tuned, images of another size, codes
-            of another space or number, or costs that are no longer finite (lower the rate).
+        LatdirError: A generator without weights that may be tuned, images of another size or not
+            finite, codes of another space or number, or costs that are no longer finite (lower
+            the rate).
 
     Example:
         >>> from directions import load_generator
@@ -110,7 +111,7 @@ def tune(
     """
     where = generator.space(space or generator.default_space("w")).name
     given = None if codes is None else generator.check(codes.detach(), where)
-    observed = check_observed(generator, images, degradation)
+    observed = check_finite(check_observed(generator, images, degradation))
     begun = time.perf_counter()
     bar = tqdm(total=method.longest, desc=f"tune {generator.name}", delay=1, disable=not progress)
     with bar:

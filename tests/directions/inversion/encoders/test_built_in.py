@@ -5,6 +5,7 @@ import torch
 
 from directions import load_encoder, load_generator, zoo
 from directions.errors import CheckpointError, LatdirError
+from directions.generators.deltas import Deltas
 from directions.inversion import find_solver, invert, psnr
 from directions.inversion.encoders import built_in_encoder
 from directions.inversion.fitted import fitted
@@ -36,6 +37,20 @@ def test_it_is_a_start_with_a_metric_and_no_fit() -> None:
     assert encoder is not None
     assert encoder.metric is not None
     assert encoder.metric.shape == (100, 100)
+
+
+def test_it_is_a_start_for_tuned_copies_too() -> None:
+    generator = load_generator("digiface64")
+    key, weight = next(iter(generator.tunable.items()))
+    scale = {"scale": torch.full((*weight.shape[:2], 1, 1), 0.01).half()}
+    tuned = generator.with_deltas(Deltas("me", "digiface64", generator.fingerprint, {key: scale}))
+    images = tuned.synthesize(tuned.sample(1, seed=4242))
+    solver = find_solver("levenberg_marquardt", steps=1)
+    found = invert(tuned, images, solver=solver, restarts=0)
+    assert found.record["encoder"] == "digiface64/encoder"
+    assert found.record["fingerprint"] == tuned.fingerprint
+    with pytest.raises(LatdirError, match="is an encoder of digiface64, not of linear"):
+        invert(linear(), pair(linear(), 1)[1], start=load_encoder("digiface64"), restarts=0)
 
 
 def test_others_have_none() -> None:

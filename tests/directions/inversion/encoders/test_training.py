@@ -227,6 +227,9 @@ def test_files_keep_an_encoder(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"is an encoder of linear .*, not of linear"):
         load_encoder(tmp_path / "e.safetensors", generator=linear(d=5, side=8))
     data = (tmp_path / "e.safetensors").read_bytes()
+    # A file of another suffix is told by how it begins.
+    (tmp_path / "e.encoder").write_bytes(data)
+    assert load_encoder(tmp_path / "e.encoder", generator=world).fingerprint == again.fingerprint
     (tmp_path / "cut.safetensors").write_bytes(data[:-9])
     with pytest.raises(CheckpointError, match="is not a readable encoder file"):
         load_encoder(tmp_path / "cut.safetensors", generator=world)

@@ -127,6 +127,9 @@ def test_deltas_of_another_base_or_damaged_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match=r"a\.deltas is not a readable deltas file"):
         Deltas.load(path)
+    made.deltas.save(path)
+    with pytest.raises(CheckpointError, match=r"not 'latdir\.encoder'; Deltas\.load reads it"):
+        d.load_encoder(path)
     with pytest.raises(CheckpointError, match="there is no deltas file"):
         Deltas.load(tmp_path / "b.deltas")
     key, change = next(iter(made.deltas.changes.items()))
@@ -168,6 +171,10 @@ def test_bad_input_has_one_line() -> None:
         tune(generator, images, codes[:1])
     with pytest.raises(LatdirError, match=r"images for small are \[n, 3, 8, 8\]"):
         tune(generator, images[:, :, :4, :4], codes)
+    hole = images.clone()
+    hole[1, 0, 0, 0] = torch.nan
+    with pytest.raises(LatdirError, match=r"1 of 2 images have NaN .*, such as number 1: leave"):
+        tune(generator, hole, codes)
     with pytest.raises(LatdirError, match=r"tuning diverged at step .*: lower the rate"):
         tune(generator, images, codes, method=Pivotal(rate=1e30), progress=False)
     with pytest.raises(LatdirError, match=r"rate 0\.0 must be above 0"):
