@@ -1,28 +1,29 @@
-"""Files of details: network and settings, for one encoder of one generator.
-
-Weights are kept in half precision. Neither the encoder nor the generator is in the file: their
-names and fingerprints are, and another generator is refused.
-"""
+"""Files of details: network and settings, for one encoder of one generator."""
 
 from __future__ import annotations
 
 from os import PathLike
 from typing import Any
 
-from directions import zoo
 from directions.arguments import checked
 from directions.errors import CheckpointError
 from directions.generators.progressive import load_weights
 from directions.inversion.details.base import Details
 from directions.inversion.details.networks import DetailConfig, network_of
+from directions.inversion.encoders.attached_files import AttachedFile, check_sizes
 from directions.inversion.encoders.base import Encoder
-from directions.inversion.encoders.files import given_or_built_in
-from directions.storage.container import FileFormat, read_weights, write_tensors
+from directions.storage.container import FileFormat
 
 __all__ = ["load_details", "save_details"]
 
-BUILT_IN = ("styleface64",)
-FORMAT = FileFormat("latdir.details", "details", CheckpointError)
+FILE = AttachedFile(
+    FileFormat("latdir.details", "details", CheckpointError),
+    built_in={"styleface64": "styleface64/details"},
+    owner="generator",
+    key="fingerprint",
+    says="has details of",
+    remedy="train them with `latdir train details --generator {}`",
+)
 # Sizes of files that are not believed.
 MOST = 1 << 14
 
@@ -38,17 +39,7 @@ def save_details(details: Details, path: str | PathLike[str]) -> None:
     Raises:
         LatdirError: A folder that cannot be written, or a full disk.
     """
-    network, encoder = details.network, details.encoder
-    tensors = {k: t if t.ndim < 2 else t.half() for k, t in network.state_dict().items()}
-    manifest = {
-        "name": details.name,
-        "layer": details.layer,
-        "generator": encoder.generator.name,
-        "fingerprint": encoder.generator.fingerprint,
-        "encoder": encoder.name,
-        "config": network.config.as_dict(),
-    }
-    write_tensors(path, tensors, manifest, format=FORMAT)
+    FILE.write(path, details, layer=details.layer, config=details.network.config.as_dict())
 
 
 @checked
@@ -68,35 +59,19 @@ def load_details(path: str | PathLike[str], *, encoder: Encoder | None = None) -
         >>> load_details("styleface64").layer
         'leaky_relu.6'
     """
-    where = zoo.file(f"{path}/details") if str(path) in BUILT_IN else path
-    manifest, tensors = read_weights(where, FORMAT)
-    try:
-        name, layer, base, owner = (
-            str(manifest[k]) for k in ("name", "layer", "generator", "fingerprint")
-        )
-        config = _config(manifest["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} has a broken manifest: it has no sound {error}") from error
-    encoder = given_or_built_in(
-        encoder, base, f"{path} has details of {base}, which has no built-in encoder"
-    )
-    generator = encoder.generator
-    if generator.fingerprint != owner:
-        raise CheckpointError(
-            f"{path} has details of {base} ({owner[:12]}…), not of {generator.name} "
-            f"({generator.fingerprint[:12]}…): give an encoder of {base}, or train them with "
-            "train_details(encoder, layer)"
-        )
+    manifest, weights = FILE.read(path)
+    with FILE.sound(path):
+        name, layer, config = str(manifest["name"]), str(manifest["layer"]), _config(manifest)
+    encoder = FILE.encoder(path, manifest, encoder)
     network = network_of(config)
-    load_weights(network, {k: t.float() for k, t in tensors.items()})
-    return Details(network.to(generator.device), encoder, layer=layer, name=name)
+    load_weights(network, weights)
+    return Details(network, encoder, layer=layer, name=name)
 
 
-def _config(values: dict[str, Any]) -> DetailConfig:
+def _config(manifest: dict[str, Any]) -> DetailConfig:
+    values = manifest["config"]
     kind, features = values["kind"], tuple(values["features"])
-    sizes = [values["side"], values["width"], *features]
-    if any(type(n) is not int or not 0 < n <= MOST for n in sizes) or len(features) != 2:
-        raise ValueError("'config'")
-    if kind not in ("consultation", "feature_editor"):
+    check_sizes([values["side"], values["width"], *features], MOST)
+    if kind not in ("consultation", "feature_editor") or len(features) != 2:
         raise ValueError("'config'")
     return DetailConfig(kind, values["side"], features, values["width"])
