@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import torch
@@ -9,12 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from directions.errors import LatdirError, described
+from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
 from directions.inversion.objective import Degradation
 from directions.scoring.features import Features
 
 __all__ = [
     "check_differentiable", "check_features", "check_finite", "check_observed", "check_range",
+    "identified",
 ]  # fmt: skip
 
 # Images outside [-1, 1] by rounding, or by networks without a bounded last layer.
@@ -149,3 +152,19 @@ def check_range(images: Float[Tensor, "n ..."]) -> None:
             f"images are in [-1, 1], and these have pixels as large as {largest:.4g}: "
             "write images / 127.5 - 1 for 0 … 255"
         )
+
+
+def identified(function: Callable[[Tensor], Tensor], image: Float[Tensor, "1 3 h w"]) -> str:
+    """What tells a function of images from another one in a run's record.
+
+    Returns:
+        Its fingerprint, if it has one; or its name, and a hash of what it returns of an image, to
+        three digits.
+    """
+    known = getattr(function, "fingerprint", None)
+    if isinstance(known, str):
+        return known
+    with torch.no_grad():
+        made = function(image).flatten().tolist()
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{name} {fingerprint({}, {'values': [f'{value:.3g}' for value in made]})[:12]}"

@@ -4,7 +4,8 @@ Read `base` first: `ConditionalEncoder.encode` takes images and, for each, a tar
 attribute (SAM: the same face at another age) or a second image, whose identity is wanted (Nitzan et
 al.: the face of one with the pose, expression and lighting of the other). `network` is what is
 trained over an encoder that stays as it is, `recipes` what the published ones are trained on,
-`training` makes one by a `learner`, `files` keeps it. Import the names from here.
+`training` makes one by a `learner` that `judges` of images teach, by identity from a linear `start`
+on, `files` keeps it. Import the names from here.
 """
 
 from directions.inversion.conditional.base import ConditionalEncoder

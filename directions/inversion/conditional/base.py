@@ -77,40 +77,62 @@ class ConditionalEncoder(Attached):
             LatdirError: No images in [-1, 1], or a target of another kind or number.
         """
         check_range(images)
+        value = self.network.config.condition == "value"
         with torch.no_grad():
-            condition = self._condition(target, len(images))
-            return predicted(self.network, self.encoder, images, condition)
+            if value:
+                return predicted(self.network, self.encoder, images, self._values(target, images))
+            whose = self._images(target, images)
+            assert self.embed is not None
+            return predicted(self.network, self.encoder, images, self.embed(whose), whose=whose)
 
-    def _condition(self, target: float | Tensor, count: int) -> Float[Tensor, "n k"]:
-        if self.network.config.condition == "value":
-            given = torch.as_tensor(target, dtype=torch.float32, device=self.device)
-            if given.ndim > 1 or (given.ndim == 1 and len(given) != count):
-                raise LatdirError(
-                    f"{self.name} takes a target {self.attribute} for all of {count} images or one "
-                    f"for each, not {list(given.shape)} values"
-                )
-            return given.expand(count)[:, None]
+    def _values(self, target: float | Tensor, images: Tensor) -> Float[Tensor, "n 1"]:
+        count, given = len(images), torch.as_tensor(target, dtype=torch.float32, device=self.device)
+        if given.ndim > 1 or (given.ndim == 1 and len(given) != count):
+            raise LatdirError(
+                f"{self.name} takes a target {self.attribute} for all of {count} images or one "
+                f"for each, not {list(given.shape)} values"
+            )
+        return given.expand(count)[:, None]
+
+    def _images(self, target: float | Tensor, images: Tensor) -> Float[Tensor, "n 3 h w"]:
+        count = len(images)
         if not isinstance(target, Tensor) or target.ndim != 4 or len(target) not in (1, count):
             raise LatdirError(
                 f"{self.name} takes images [n, 3, h, w] of whom to show as target=, one or as many "
                 f"as the {count} images given"
             )
         check_range(target)
-        assert self.embed is not None
-        return self.embed(target.to(self.device)).expand(count, -1)
+        return target.to(self.device)
 
 
 def predicted(
-    network: ConditionalNetwork, encoder: Encoder, images: Tensor, condition: Float[Tensor, "n k"]
+    network: ConditionalNetwork,
+    encoder: Encoder,
+    images: Tensor,
+    condition: Float[Tensor, "#n k"],
+    *,
+    whose: Tensor | None = None,
 ) -> Float[Tensor, "n ..."]:
-    """Codes of images under conditions, differentiable in the network's weights."""
+    """Codes of images under conditions, differentiable in the network's weights.
+
+    Args:
+        network: Of a conditional encoder.
+        encoder: The one it is over.
+        images: `[n, 3, h, w]`.
+        condition: Values, or embeddings of `whose`, `[n, k]` or `[1, k]`.
+        whose: By identity, one image or as many.
+    """
     with torch.no_grad():
         seen = resize(images.float(), encoder.size).to(next(encoder.network.parameters()))
         maps = trunk(encoder).maps(seen)[-1]
-        value = network.config.condition == "value"
-        first = encoder.predicted(images) if value else encoder.mean[None]
-    offsets: Tensor = network(maps, condition.to(maps))
-    # Of codes with layers, each moves alike.
+        own = first = encoder.predicted(images)
+        change = None
+        if whose is not None:
+            first = encoder.predicted(whose).expand_as(own)
+            # Of codes with layers, each moves alike.
+            change = (own - first).flatten(1, -2).mean(1) if own.ndim > 2 else own - first
+    given = condition.to(maps).expand(len(images), -1)
+    offsets: Tensor = network(maps, given, change)
     return first + offsets.float().reshape(len(images), *[1] * (first.ndim - 2), -1)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -13,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from directions.fingerprints import Precision
 from directions.inversion.conditional.base import ConditionalEncoder, predicted, trunk
+from directions.inversion.conditional.judges import Judge, Judges
 from directions.inversion.conditional.network import ConditionalConfig, ConditionalNetwork
 from directions.inversion.conditional.recipes import ConditionalRecipe
+from directions.inversion.conditional.start import linear_start
 from directions.inversion.encoders import Encoder, TrainingSchedule
 from directions.inversion.encoders.compact import principal_axes
 from directions.inversion.encoders.critics import Critic
@@ -26,45 +25,15 @@ from directions.inversion.typicality import Typicality
 from directions.seeds import ENCODER_SEED
 from directions.training import step_rng
 
-__all__ = ["ConditionalLearner", "ConditionalProgress", "Judges"]
+__all__ = ["ConditionalLearner", "ConditionalProgress"]
 
-# Held-out images, and samples that conditions are standardized by.
-HELD_OUT, SAMPLES = 32, 128
+# Held-out images, samples that conditions are standardized by, and those of a linear start.
+HELD_OUT, SAMPLES, STARTED = 32, 128, 1024
 BATCH = 32
+# Side of images that are compared by their light.
+LIGHT = 8
 # Units of a layer for each channel of the schedule's width.
 HIDDEN = 8
-
-
-@dataclass(frozen=True)
-class Judges:
-    """What images are judged by, each differentiable.
-
-    Attributes:
-        attribute: Name of the value.
-        value: Images to `[n]`.
-        embed: Images to `[n, k]`, identity.
-        points: Images to `[n, p, 2]`, landmarks in pixels.
-    """
-
-    attribute: str
-    value: Callable[[Tensor], Tensor]
-    embed: Callable[[Tensor], Tensor]
-    points: Callable[[Tensor], Tensor] | None
-
-    def at(self, precision: Precision) -> Judges:
-        """The same with the products of networks in a precision."""
-
-        def run(judge: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-            def judged(images: Tensor) -> Tensor:
-                with torch.autocast(images.device.type, torch.bfloat16):
-                    return judge(images).float()
-
-            return judged
-
-        if precision == "float32":
-            return self
-        points = None if self.points is None else run(self.points)
-        return Judges(self.attribute, run(self.value), run(self.embed), points)
 
 
 class ConditionalProgress(NamedTuple):
@@ -102,12 +71,12 @@ class ConditionalLearner(Running):
         judges = judges.at(schedule.precision)
         axes, value = principal_axes(generator, space), recipe.condition == "value"
         render = generator.inference(space=space)
-        known = generator.sample(HELD_OUT + SAMPLES, seed=ENCODER_SEED, space=space)
+        count = HELD_OUT + (SAMPLES if value else STARTED)
+        known = generator.sample(count, seed=ENCODER_SEED, space=space)
         with torch.no_grad():
             images = torch.cat([render(part).clone() for part in torch.split(known, BATCH)])
-            embedded = torch.cat([judges.embed(part) for part in torch.split(images, BATCH)])
-        spread, mean = torch.std_mean(embedded[HELD_OUT:], 0)
-        spread = spread.clamp_min(1e-3 * float(spread.max()) + 1e-12)
+        embedded = _seen(judges.embed, images)
+        mean, spread = _standard(embedded[HELD_OUT:])
         low, high = recipe.targets
         center = torch.tensor([(low + high) / 2]) if value else mean
         scale = torch.tensor([(high - low) / 2]) if value else spread
@@ -116,6 +85,12 @@ class ConditionalLearner(Running):
             HIDDEN * schedule.width,
         )  # fmt: skip
         network = ConditionalNetwork(config, axes, center, scale).to(generator.device)
+        keeps = judges.kept and _seen(judges.kept, images)
+        if not value:
+            held = [_seen(judges.points, images).flatten(1)] if judges.points else []
+            held += [] if keeps is None else [keeps]
+            one = known.reshape(count, -1, axes.shape[-1]).mean(1)
+            network.turn = linear_start(network.coordinates(one), embedded, held)
         super().__init__(network, steps=schedule.steps, figures=2)
         self.recipe, self.schedule, self.stream = recipe, schedule, training_stream(seed)
         # Not modules: their weights are no part of what is trained.
@@ -123,6 +98,7 @@ class ConditionalLearner(Running):
             "encoder": encoder, "judges": judges, "render": render, "probes": images[:HELD_OUT]
         }  # fmt: skip
         self.mean, self.spread = mean, spread
+        self.keeps = None if keeps is None else _standard(keeps[HELD_OUT:])[1]
         self.near = Typicality.of(generator, space)
         code = generator.space(space).shape[-1:]
         self.critic = Critic(code).to(generator.device) if recipe.code_critic else None
@@ -174,7 +150,7 @@ class ConditionalLearner(Running):
         cost = cost + recipe.pixels * (shown - images).square().mean()
         if recipe.norm:
             cost = cost + recipe.norm * self.near.standardized(codes).square().mean()
-        return self._placed(cost, shown, images), shown
+        return cost + self._stayed(shown, images), shown
 
     def _swapped(self, codes: Tensor, images: Tensor, same: Tensor, step: int) -> Tensor:
         """Of images with the identity of others."""
@@ -182,7 +158,8 @@ class ConditionalLearner(Running):
         with torch.no_grad():
             own = judges.embed(images)
         wanted = torch.where(same[:, None], own, own.roll(1, 0))
-        found, shown = self._made(images, wanted)
+        whose = torch.where(same[:, None, None, None], images, images.roll(1, 0))
+        found, shown = self._made(images, wanted, whose)
         cost = recipe.identity * self._far(judges.embed(shown), wanted)
         if recipe.pixels and same.any():
             cost = cost + recipe.pixels * (shown - images)[same].square().mean()
@@ -194,22 +171,33 @@ class ConditionalLearner(Running):
             made, real = (self.near.standardized(c).reshape(-1, width) for c in (found, codes))
             cost = cost + recipe.code_critic * self.critic.of_made(made)
             cost = cost + self.critic.own(real, made, step)
-        return self._placed(cost, shown, images)
+        return cost + self._stayed(shown, images)
 
-    def _placed(self, cost: Tensor, shown: Tensor, images: Tensor) -> Tensor:
-        """The cost with that of landmarks."""
-        points = self.held["judges"].points
-        if not self.recipe.points:
-            return cost
-        with torch.no_grad():
-            wanted = points(images)
-        off: Tensor = (points(shown) - wanted) / images.shape[-1]
-        return cost + self.recipe.points * off.square().mean()
+    def _stayed(self, shown: Tensor, images: Tensor) -> Tensor:
+        """What is to be the image's own: landmarks, light, attributes."""
+        recipe, judges = self.recipe, self.held["judges"]
+        cost = shown.new_zeros(())
+        if recipe.points:
+            with torch.no_grad():
+                wanted = judges.points(images)
+            off = (judges.points(shown) - wanted) / images.shape[-1]
+            cost = cost + recipe.points * off.square().mean()
+        if recipe.light:
+            cost = cost + recipe.light * (_light(shown) - _light(images)).square().mean()
+        if recipe.keep:
+            with torch.no_grad():
+                wanted = judges.kept(images)
+            cost = cost + recipe.keep * ((judges.kept(shown) - wanted) / self.keeps).square().mean()
+        return cost
 
-    def _made(self, images: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def _made(
+        self, images: Tensor, condition: Tensor, whose: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         encoder: Encoder = self.held["encoder"]
-        codes = predicted(self.network, encoder, images, condition)
-        return codes, encoder.generator.synthesize(codes, encoder.space).float()
+        codes = predicted(self.network, encoder, images, condition, whose=whose)
+        half = self.schedule.precision == "bfloat16"
+        given = codes.bfloat16() if half else codes
+        return codes, encoder.generator.synthesize(given, encoder.space).float()
 
     def _alike(self, images: Tensor, others: Tensor) -> Float[Tensor, "n"]:
         """Cosine of centered embeddings."""
@@ -227,17 +215,18 @@ class ConditionalLearner(Running):
         """On held-out images, targets evenly spread, or each with the identity of another."""
         judges, probes = self.held["judges"], self.held["probes"]
         encoder: Encoder = self.held["encoder"]
-        if self.recipe.condition == "value":
+        value = self.recipe.condition == "value"
+        whose = None if value else probes.roll(1, 0)
+        if whose is None:
             asked = torch.linspace(*self.recipe.targets, len(probes)).to(probes)[:, None]
         else:
-            asked = judges.embed(probes).roll(1, 0)
-        codes = predicted(self.kept, encoder, probes, asked)
+            asked = judges.embed(whose)
+        codes = predicted(self.kept, encoder, probes, asked, whose=whose)
         shown = encoder.generator.synthesize(codes, encoder.space).float()
-        if self.recipe.condition == "value":
+        if whose is None:
             off = (judges.value(shown) - asked[:, 0]).abs().mean()
             return float(off), float(self._alike(shown, probes).mean())
-        off = self._far(judges.embed(shown), asked)
-        return float(off), float(self._alike(shown, probes.roll(1, 0)).mean())
+        return float(self._far(judges.embed(shown), asked)), float(self._alike(shown, whose).mean())
 
     @property
     def progress(self) -> tuple[ConditionalProgress, ...]:
@@ -260,3 +249,20 @@ class ConditionalLearner(Running):
             attribute=judges.attribute,
             embed=None if value else judges.embed,
         )
+
+
+@torch.no_grad()
+def _seen(judge: Judge, images: Tensor) -> Tensor:
+    """What a judge says of images, in batches."""
+    return torch.cat([judge(part.float()) for part in torch.split(images, BATCH)])
+
+
+def _light(images: Tensor) -> Tensor:
+    """Images of 8 × 8."""
+    return functional.adaptive_avg_pool2d(images, LIGHT)
+
+
+def _standard(values: Float[Tensor, "n k"]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column, those of a hardly varying one not too small."""
+    spread, mean = torch.std_mean(values, 0)
+    return mean, spread.clamp_min(1e-3 * float(spread.max()) + 1e-12)

@@ -21,8 +21,8 @@ class ConditionalConfig:
     """Everything that decides what a conditional encoder is.
 
     Attributes:
-        condition: `value`: a number, and offsets are from the encoder's code; `identity`: an
-            embedding, and offsets are from the mean.
+        condition: `value`: a number, and offsets are from the image's code; `identity`: an
+            embedding, and offsets are from the code of the image whose identity it is.
         width: Channels of the encoder's last map.
         numbers: Of a condition.
         axes: Of the prior, along which offsets are.
@@ -43,10 +43,14 @@ class ConditionalConfig:
 class ConditionalNetwork(nn.Module):
     """A map, averaged to 4 × 4, beside a standardized condition, through four layers to offsets.
 
+    By identity the layers also see the change of code that would make the whole image of it, of
+    which a fixed linear part is an offset too.
+
     Attributes:
         config: As given.
         axes: `[k, d]`, of the prior, each as long as the standard deviation along it.
         center, scale: `[numbers]`, by which conditions are standardized.
+        turn: By identity, `[k, k]`, from changes to linear offsets, in coordinates.
 
     Example:
         >>> config = ConditionalConfig("value", width=8, numbers=1, axes=5, hidden=16)
@@ -58,6 +62,7 @@ class ConditionalNetwork(nn.Module):
     axes: Tensor
     center: Tensor
     scale: Tensor
+    turn: Tensor
 
     def __init__(
         self, config: ConditionalConfig, axes: Tensor, center: Tensor, scale: Tensor
@@ -74,17 +79,39 @@ class ConditionalNetwork(nn.Module):
             nn.Flatten(),
             nn.Linear(NARROW * LAST**2, hidden),
         )
+        given = config.numbers + (config.axes if config.condition == "identity" else 0)
         last = nn.Linear(hidden, config.axes)
         self.mix = nn.Sequential(
-            nn.Linear(hidden + config.numbers, hidden), nn.LeakyReLU(SLOPE),
+            nn.Linear(hidden + given, hidden), nn.LeakyReLU(SLOPE),
             nn.Linear(hidden, hidden), nn.LeakyReLU(SLOPE),
             nn.Linear(hidden, hidden), nn.LeakyReLU(SLOPE), last,
         )  # fmt: skip
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+        if config.condition == "identity":
+            self.register_buffer("turn", torch.zeros(config.axes, config.axes))
 
-    def forward(self, maps: Float[Tensor, "n c h w"], condition: Float[Tensor, "n k"]) -> Tensor:
-        """Offsets of one layer's codes, `[n, d]`."""
-        standard = (condition - self.center) / self.scale
-        offsets: Tensor = self.mix(torch.cat([self.read(maps), standard], 1)) @ self.axes
-        return offsets
+    def forward(
+        self,
+        maps: Float[Tensor, "n c h w"],
+        condition: Float[Tensor, "n k"],
+        change: Float[Tensor, "n d"] | None = None,
+    ) -> Tensor:
+        """Offsets of one layer's codes, `[n, d]`.
+
+        Args:
+            maps: Of images.
+            condition: What is asked for.
+            change: By identity, the code of each image less that of whose identity is asked for.
+        """
+        seen = [self.read(maps), (condition - self.center) / self.scale]
+        if change is None:
+            coordinates: Tensor = self.mix(torch.cat(seen, 1))
+        else:
+            to = self.coordinates(change)
+            coordinates = self.mix(torch.cat([*seen, to], 1)) + to @ self.turn.T
+        return coordinates @ self.axes
+
+    def coordinates(self, offsets: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """Offsets of codes along the axes, in standard deviations."""
+        return offsets @ (self.axes / self.axes.square().sum(1, keepdim=True)).T

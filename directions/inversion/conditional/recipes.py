@@ -5,9 +5,8 @@
   own age; the identity of the others counts the less the farther they are to go, by
   ¼ cos(π |Δ| / 100) + ¾; then the way back from the image made.
 - `nitzan`: Nitzan, Bermano, Li, Cohen-Or 2020, "Face Identity Disentanglement via Latent Space
-  Mapping", arXiv:2005.07728: the identity of one image, everything else of another. A mapper of
-  both, four layers; identity, landmarks, the image itself where both are one, and a critic of
-  codes.
+  Mapping", arXiv:2005.07728: the identity of one image, pose, expression and light of another. A
+  mapper of both, four layers; identity, landmarks, the image itself where both are one.
 
 What differs from the official code: the image is read through the last map of the encoder, which
 stays, instead of by a network of its own; the way back aims at the age of the image given, as the
@@ -16,6 +15,12 @@ centered embeddings (SAM) and by the mean absolute difference of standardized on
 faces of a small generator are much alike; images by mean squared differences, LPIPS or others
 where given as `features`. Landmarks are in shares of the image's side: 65 is the official 0.001 of
 squared pixels at 256.
+
+Nitzan's mapper makes codes of an embedding and a map alone. Here it changes the encoder's code of
+the image whose identity it is, and begins with a mixture of both images' codes in closed form
+(`start`): from the mean, it had learned no poses after 400 steps. Landmarks count ten times as much
+and expressions too, which landmarks of small faces hardly tell; light is that of images averaged
+to 8 × 8; distance from the prior replaces the critic of codes.
 """
 
 from __future__ import annotations
@@ -44,6 +49,9 @@ class ConditionalRecipe:
         norm: Of the mean square of standardized codes.
         cycle: Of the way back from the image made to the image given.
         code_critic: Of what a critic says that tells codes from the prior's.
+        light: Of the mean squared difference of images averaged to 8 × 8.
+        keep: Of the mean squared difference of `kept`, in standard deviations.
+        kept: Attributes of the classifier that stay, of a probability its log-odds.
         same: Share of images whose target is their own value or identity.
         targets: Lowest and highest target value.
         unit: Value that counts as 1.
@@ -57,12 +65,26 @@ class ConditionalRecipe:
     norm: float = 0.005
     cycle: float = 1.0
     code_critic: float = 0.0
+    light: float = 0.0
+    keep: float = 0.0
+    kept: tuple[str, ...] = ()
     same: float = 1 / 3
     targets: tuple[float, float] = (10.0, 70.0)
     unit: float = 100.0
 
     def __post_init__(self) -> None:
-        parts = ("target", "identity", "points", "pixels", "norm", "cycle", "code_critic", "same")
+        parts = (
+            "target",
+            "identity",
+            "points",
+            "pixels",
+            "norm",
+            "cycle",
+            "code_critic",
+            "light",
+            "keep",
+            "same",
+        )
         for name in parts:
             real_number(getattr(self, name), name, least=0.0)
         if self.same > 1:
@@ -79,8 +101,8 @@ class ConditionalRecipe:
 CONDITIONAL_RECIPES: Mapping[str, ConditionalRecipe] = {
     "sam": ConditionalRecipe(),
     "nitzan": ConditionalRecipe(
-        condition="identity", target=0.0, identity=1.0, points=65.0, pixels=1.0, norm=0.0,
-        cycle=0.0, code_critic=0.1,
+        condition="identity", target=0.0, identity=2.0, points=650.0, pixels=1.0, norm=0.05,
+        cycle=0.0, code_critic=0.0, light=0.25, keep=0.3, kept=("smiling",), same=0.125,
     ),
 }  # fmt: skip
 

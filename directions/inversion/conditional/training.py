@@ -16,10 +16,10 @@ from directions.errors import LatdirError
 from directions.generators.checks import check_seed
 from directions.inversion.checks import check_differentiable, check_features
 from directions.inversion.conditional.base import ConditionalEncoder, trunk
+from directions.inversion.conditional.judges import Judges
 from directions.inversion.conditional.learner import (
     ConditionalLearner,
     ConditionalProgress,
-    Judges,
 )
 from directions.inversion.conditional.recipes import ConditionalRecipe, find_conditional_recipe
 from directions.inversion.encoders import Encoder, TrainingSchedule
@@ -107,6 +107,7 @@ def train_conditional_encoder(
         learner = ConditionalLearner(encoder, parts, schedule, judges, seed)
     record = {"recipe": asdict(parts), "seed": seed, "encoder": encoder.fingerprint}
     record |= {"attribute": attribute, "classifier": getattr(classifier, "fingerprint", None)}
+    record |= judges.record(generator.image_shape, generator.device)
     learner.run(record, checkpoint, title=f"conditional encoder of {generator.name}")
     return ConditionalTraining(learner.conditional(name), learner.progress)
 
@@ -128,11 +129,16 @@ def _judges(
         )
     if recipe.points and points is None:
         raise LatdirError(f"{judge.name} has no landmarks: give points=, or a recipe with points=0")
-    if recipe.condition == "identity":
-        return Judges("identity", lambda images: images.new_zeros(len(images)), embed, points)
-    judge.columns([attribute])
-    if not judge.differentiable:
+    wanted = recipe.kept if recipe.condition == "identity" else (attribute, *recipe.kept)
+    judge.columns(wanted)
+    if wanted and not judge.differentiable:
         raise LatdirError(f"no gradient flows through {judge.name}: give another classifier=")
-    return Judges(
-        attribute, lambda images: judge.logits_of(images, [attribute])[:, 0], embed, points
-    )
+
+    def value(images: Tensor) -> Tensor:
+        return judge.logits_of(images, [attribute])[:, 0]
+
+    def kept(images: Tensor) -> Tensor:
+        return judge.logits_of(images, recipe.kept)
+
+    name = "identity" if recipe.condition == "identity" else attribute
+    return Judges(name, value, embed, points, kept if recipe.kept else None)

@@ -21,14 +21,16 @@ from directions.inversion.conditional import (
     save_conditional_encoder,
     train_conditional_encoder,
 )
-from directions.inversion.conditional.learner import ConditionalLearner, Judges
+from directions.inversion.conditional.judges import Judges
+from directions.inversion.conditional.learner import ConditionalLearner
 from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder, TrainingSchedule
 from directions.planted.world import PlantedGenerator, planted
 from directions.progress import progress_bars
+from directions.seeds import ENCODER_SEED
 
 SHORT = TrainingSchedule(steps=4, batch_size=3)
 SAM = ConditionalRecipe(targets=(-2.0, 2.0), unit=4.0)
-NITZAN = find_conditional_recipe("nitzan")
+NITZAN = replace(find_conditional_recipe("nitzan"), kept=(), keep=0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -52,24 +54,30 @@ def untrained(world: PlantedGenerator) -> Encoder:
     return Encoder(network, world, space="z", mean=torch.zeros(6), size=8, name="mean")
 
 
-def judges(world: PlantedGenerator, *, by: str = "factor_0") -> Judges:
+def judges(world: PlantedGenerator, *, by: str = "factor_0", scale: float = 1.0) -> Judges:
     """Identity is factors 1 and 2, landmarks factors 0 and 3."""
-    read = world.classifier()
+    classifier = world.classifier()
+
+    def read(images: Tensor) -> Tensor:
+        return scale * classifier(images)
+
     return Judges(
         by,
         lambda images: read(images)[:, 0],
         lambda images: read(images)[:, 1:3],
         lambda images: 8 * read(images)[:, [0, 3]][:, None],
+        lambda images: read(images)[:, [3]],
     )
 
 
 def trained(world: PlantedGenerator, recipe: ConditionalRecipe, **settings: object) -> object:
     of = judges(world)
-    settings = {"classifier": world.classifier(), "attribute": "factor_0"} | settings
+    settings = {
+        "classifier": world.classifier(), "attribute": "factor_0", "embed": of.embed,
+        "points": of.points,
+    } | settings  # fmt: skip
     with progress_bars(False):
-        return train_conditional_encoder(
-            untrained(world), recipe=recipe, embed=of.embed, points=of.points, **settings
-        )
+        return train_conditional_encoder(untrained(world), recipe=recipe, **settings)
 
 
 def test_planted_values_are_moved_and_the_rest_kept(world: PlantedGenerator) -> None:
@@ -150,8 +158,9 @@ def test_a_step_goes_to_the_target_and_back(
 def test_the_cost_of_identities_is_what_it_says(world: PlantedGenerator) -> None:
     of = judges(world)
     recipe = ConditionalRecipe(
-        condition="identity", identity=2.0, points=3.0, pixels=4.0, norm=0.0, code_critic=0.5
-    )
+        condition="identity", identity=2.0, points=3.0, pixels=4.0, norm=0.0, code_critic=0.5,
+        light=0.5, keep=0.7, kept=("factor_3",),
+    )  # fmt: skip
     made = ConditionalLearner(untrained(world), recipe, SHORT, of, 0)
     codes = world.sample(3, seed=1)
     images, shown = world.synthesize(codes), world.synthesize(torch.zeros(3, 6))
@@ -162,6 +171,12 @@ def test_the_cost_of_identities_is_what_it_says(world: PlantedGenerator) -> None
     expected = expected + 4 * (shown - images)[0].square().mean()
     off = of.points(shown) - of.points(images)
     expected = expected + 3 * (off / 8).square().mean()
+    # Images of 8 × 8 are their own light.
+    expected = expected + 0.5 * (shown - images).square().mean()
+    known = world.sample(learner.HELD_OUT + learner.STARTED, seed=ENCODER_SEED)[learner.HELD_OUT :]
+    spread = of.kept(world.synthesize(known)).std(0)
+    change = (of.kept(shown) - of.kept(images)) / spread
+    expected = expected + 0.7 * change.square().mean()
     none, real = torch.zeros(3, 6), made.near.standardized(codes)
     expected = expected + 0.5 * made.critic.of_made(none) + made.critic.own(real, none, 1)
     assert torch.allclose(made._swapped(codes, images, same, 1), expected, atol=1e-5)
@@ -189,6 +204,14 @@ def test_a_killed_training_goes_on_to_the_same_bits(
     assert "4 steps" not in repr(resumed)
     with pytest.raises(LatdirError, match="keeps a training with seed 3, and this one has 4"):
         trained(world, NITZAN, schedule=SHORT, seed=4, checkpoint=file)
+    # Of the same name, and other values.
+    other = judges(world, scale=1.1)
+    for judge in ("embed", "points"):
+        with pytest.raises(LatdirError, match=f"keeps a training with {judge} 'judges.<locals>"):
+            trained(
+                world, NITZAN, schedule=SHORT, seed=3, checkpoint=file,
+                **{judge: getattr(other, judge)},
+            )  # fmt: skip
 
 
 def test_files_keep_a_conditional_encoder(world: PlantedGenerator, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""The linear mixture that identities are learned from."""
+
+import torch
+
+from directions.inversion.conditional.network import ConditionalConfig, ConditionalNetwork
+from directions.inversion.conditional.start import RIDGE, linear_start
+
+
+def test_a_change_takes_what_is_held_and_leaves_identity() -> None:
+    draw = torch.Generator().manual_seed(0)
+    codes = torch.randn(4000, 6, generator=draw)
+    # Of coordinates: 0 and 1 identity, 2 and 3 held, 4 both, 5 neither.
+    part = linear_start(codes, codes[:, [0, 1, 4]], [codes[:, [2, 3]], 5 * codes[:, [4]]])
+    assert float((part - part.diag().diag()).abs().max()) < 0.05
+    kept = part.diag()
+    assert float(kept[[0, 1, 5]].abs().max()) < 0.01
+    assert float(kept[[2, 3]].min()) > 0.6
+    # Identity at a third of its weight, held by itself: 1 / (1 + 1/3 + 1/6) before shrinkage.
+    assert 0.6 < float(kept[4]) < 0.68
+
+
+def test_a_change_is_the_least_of_the_cost_that_the_docstring_says() -> None:
+    draw = torch.Generator().manual_seed(1)
+    codes = torch.randn(200, 5, generator=draw)
+    identity, held = (codes @ torch.randn(5, m, generator=draw) for m in (3, 2))
+    part = linear_start(codes, identity, [held])
+    z = codes - codes.mean(0)
+    rows = torch.cat([z, (RIDGE * 200) ** 0.5 * torch.eye(5)])
+
+    def slopes(y: torch.Tensor) -> torch.Tensor:
+        y = torch.cat([(y - y.mean(0)) / y.std(0), torch.zeros(5, y.shape[1])])
+        return torch.linalg.lstsq(rows, y).solution
+
+    a, b = slopes(identity), slopes(held)
+    change = torch.randn(5, generator=draw)
+    # As one least-squares problem.
+    left = torch.cat([a.T / 3**0.5, b.T / 2**0.5, torch.eye(5) / 5**0.5])
+    right = torch.cat([torch.zeros(3), b.T @ change / 2**0.5, torch.zeros(5)])
+    least = torch.linalg.lstsq(left, right[:, None]).solution[:, 0]
+    torch.testing.assert_close(part @ change, least, atol=1e-4, rtol=1e-4)
+
+
+def test_an_untrained_network_moves_codes_by_the_linear_part() -> None:
+    axes = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 0.5]])
+    config = ConditionalConfig("identity", width=4, numbers=3, axes=2, hidden=8)
+    network = ConditionalNetwork(config, axes, torch.zeros(3), torch.ones(3))
+    network.turn = torch.tensor([[0.0, 1.0], [0.0, 0.5]])
+    change = torch.tensor([[4.0, 7.0, 1.0]])
+    torch.testing.assert_close(network.coordinates(change), torch.tensor([[2.0, 2.0]]))
+    moved = network(torch.zeros(1, 4, 4, 4), torch.zeros(1, 3), change)
+    torch.testing.assert_close(moved, torch.tensor([[4.0, 0.0, 0.5]]))
