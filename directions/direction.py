@@ -120,7 +120,7 @@ def owns(generator: Owner, fingerprint: str) -> bool:
     """
     if generator.fingerprint == fingerprint:
         return True
-    tuned = getattr(generator, "base_fingerprint", None) == fingerprint
+    tuned = fingerprint in getattr(generator, "ancestors", ())
     if tuned and generator.fingerprint not in _noted:
         _noted.add(generator.fingerprint)
         log.warning(

@@ -45,15 +45,15 @@ class Generator(Movable, ABC):
         image_shape: (channels, height, width) of one image.
         concurrent: Whether its functions may run in several threads at once, as they may where
             they change nothing; then batches are made at the same time.
-        base_fingerprint: Of a tuned copy, the fingerprint of the generator it was tuned from,
-            whose directions fit it too.
+        ancestors: Of a tuned copy, fingerprints of the generator it was tuned from, of the one
+            before that, and so on: their directions fit it too.
     """
 
     name: str
     spaces: Mapping[str, Space]
     image_shape: tuple[int, int, int]
     concurrent: bool = False
-    base_fingerprint: str | None = None
+    ancestors: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Take arrays for codes, in every generator alike."""
@@ -71,6 +71,11 @@ class Generator(Movable, ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """sha256 over weights and configuration."""
+
+    @property
+    def base_fingerprint(self) -> str | None:
+        """Of a tuned copy, the fingerprint of the generator it was tuned from."""
+        return self.ancestors[0] if self.ancestors else None
 
     @property
     def device(self) -> torch.device:

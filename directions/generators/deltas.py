@@ -103,7 +103,8 @@ class Deltas:
                 does not have in these shapes.
         """
         if generator.fingerprint != self.base_fingerprint:
-            what = "a tuned copy of it" if generator.base_fingerprint else "another generator"
+            tuned = self.base_fingerprint in generator.ancestors
+            what = "a tuned copy of it" if tuned else "another generator"
             raise CheckpointError(
                 f"deltas {self.name!r} are a change of {self.base} "
                 f"({self.base_fingerprint[:12]}…), and {generator.name} "
@@ -120,7 +121,7 @@ class Deltas:
                 )
             made[key] = changed(own[key], {k: part.to(own[key]) for k, part in change.items()})
         tuned = generator.with_weights(made, name=f"{generator.name}+{self.name}")
-        tuned.base_fingerprint = generator.fingerprint
+        tuned.ancestors = (generator.fingerprint, *generator.ancestors)
         return tuned
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -59,7 +59,7 @@ class WeightedGenerator(Generator):
         for basis in self.bases.values():
             basis.check(base)
         self.name, self.image_shape = base.name, base.image_shape
-        self.base_fingerprint = base.base_fingerprint
+        self.ancestors = base.ancestors
         self.spaces = {**base.spaces, **{n: b.space for n, b in self.bases.items()}}
 
     @property

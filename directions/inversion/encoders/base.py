@@ -89,7 +89,7 @@ class Encoder(Movable):
 
     def fits(self, generator: Generator) -> bool:
         """Whether it is an encoder of a generator, or of the one that it was tuned from."""
-        return self.generator.fingerprint in (generator.fingerprint, generator.base_fingerprint)
+        return self.generator.fingerprint in (generator.fingerprint, *generator.ancestors)
 
     @checked
     def encode(self, images: Float[Tensor, "n 3 h w"]) -> Tensor:

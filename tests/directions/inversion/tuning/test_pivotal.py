@@ -120,6 +120,11 @@ def test_deltas_of_another_base_or_damaged_are_refused(tmp_path: Path) -> None:
     made = tune(generator, images, codes, method=SHORT, progress=False)
     with pytest.raises(CheckpointError, match=r"are a change of small .* is another generator"):
         dcgan().with_deltas(made.deltas)
+    key, weight = next(iter(dcgan().tunable.items()))
+    added = {key: {"added": torch.zeros_like(weight)}}
+    mine = dcgan().with_deltas(Deltas("mine", "tiny", dcgan().fingerprint, added))
+    with pytest.raises(CheckpointError, match=r"and tiny\+mine .* is another generator"):
+        mine.with_deltas(made.deltas)
     with pytest.raises(CheckpointError, match="is a tuned copy of it: load small and apply"):
         made.generator.with_deltas(made.deltas)
     path = tmp_path / "a.deltas"
@@ -159,7 +164,12 @@ def test_directions_of_the_base_are_taken_with_one_note(caplog: pytest.LogCaptur
     assert caplog.text.count("small+tuned is a tuned copy") == 1
     with pytest.raises(BankError, match="was made for small"):
         bank.check(dcgan())
+    # Of a copy tuned again too.
+    again = tune(tuned, images, codes, method=Pivotal(steps=1), progress=False).generator
+    bank.check(again)
+    assert again.ancestors == (tuned.fingerprint, generator.fingerprint)
     own = d.DirectionBank((direction,), tuned.name, tuned.fingerprint)
+    own.check(again)
     with pytest.raises(BankError, match=r"was made for small\+tuned"):
         own.check(generator)
 
