@@ -18,7 +18,7 @@ __all__ = ["load_details", "save_details"]
 
 FILE = AttachedFile(
     FileFormat("latdir.details", "details", CheckpointError),
-    built_in={"styleface64": "styleface64/details"},
+    built_in={name: name for name in ("styleface64/consultation", "styleface64/feature_editor")},
     owner="generator",
     key="fingerprint",
     says="has details of",
@@ -47,7 +47,7 @@ def load_details(path: str | PathLike[str], *, encoder: Encoder | None = None) -
     """Built-in details, or what `save_details` wrote; nothing in it is run.
 
     Args:
-        path: The file, or `styleface64`.
+        path: The file, `styleface64/consultation` or `styleface64/feature_editor`.
         encoder: Whose codes are edited; another encoder of the same generator serves too, less
             well. By default the generator's built-in one.
 
@@ -56,7 +56,7 @@ def load_details(path: str | PathLike[str], *, encoder: Encoder | None = None) -
             one without a built-in encoder.
 
     Example:
-        >>> load_details("styleface64").layer
+        >>> load_details("styleface64/consultation").layer
         'leaky_relu.6'
     """
     manifest, weights = FILE.read(path)

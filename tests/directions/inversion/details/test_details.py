@@ -210,8 +210,9 @@ def test_a_layer_goes_by_one_name_from_the_first_look_on() -> None:
     assert seen(generator.sample(1, seed=1, space="w")).shape == (1, 64, 32, 32)
 
 
-def test_built_in_details_follow_edits() -> None:
-    details = load_details("styleface64")
+@pytest.mark.parametrize("kind", ["consultation", "feature_editor"])
+def test_built_in_details_follow_edits(kind: str) -> None:
+    details = load_details(f"styleface64/{kind}")
     generator, encoder = details.generator, details.encoder
     one, other = generator.sample(2, seed=3, space="w").split(1)
     wide = generator.map(torch.cat([one, other]), "w", "w+")
@@ -225,6 +226,16 @@ def test_built_in_details_follow_edits() -> None:
     for moved, wanted, gain in ((codes, image, 4.0), (codes + edit, truth, 1.0)):
         plain = generator.synthesize(moved, "w")
         assert psnr(details.render(image, moved), wanted) > psnr(plain, wanted) + gain
+
+
+def test_the_built_in_feature_editor_makes_what_no_code_makes() -> None:
+    details = load_details("styleface64/feature_editor")
+    generator, encoder = details.generator, details.encoder
+    images = generator.synthesize(generator.sample(4, seed=3, space="w"), "w")
+    # Shifted by an eighth.
+    images = functional.pad(images, (8, 0, 0, 0), mode="reflect")[..., :64].clamp(-1, 1)
+    plain = generator.synthesize(encoder.encode(images), "w")
+    assert float((psnr(details.render(images), images) - psnr(plain, images)).min()) > 5
 
 
 @pytest.mark.slow
