@@ -12,8 +12,8 @@ from directions.inversion.fitted import fitted
 from tests.directions.inversion.tuning.test_pivotal import style_generator
 from tests.directions.inversion.worlds import linear, pair
 
-# PSNR in one pass: on 256 images 21.7, ridge 19.8; 26.2, ridge 22.0.
-EXPECTED = {"digiface64": (21.0, 23.0), "styleface64": (25.0, 27.5)}
+# PSNR in one pass: on 256 images 23.0, ridge 19.8; 26.2, ridge 22.0.
+EXPECTED = {"digiface64": (22.0, 24.0), "styleface64": (25.0, 27.5)}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -63,7 +63,7 @@ def test_others_have_none() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), [("digiface64", 1.7), ("styleface64", 3.5)])
+@pytest.mark.parametrize(("name", "least"), [("digiface64", 2.9), ("styleface64", 3.5)])
 def test_it_is_better_than_ridge(name: str, least: float) -> None:
     encoder = load_encoder(name)
     generator, space = encoder.generator, encoder.space
