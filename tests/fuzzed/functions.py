@@ -115,6 +115,7 @@ def functions(w: SimpleNamespace) -> dict[str, dict]:
             "LocalPivotal": {
                 "rank": 2, "steps": 3, "rate": 1e-3, "locality": 0.5, "batch": 1, "goal": 30.0,
                 "near": 0.1, "falling": False, "style_rate": 0.1, "first_block": 1, "probes": 4,
+                "others": 40.0,
             },
             "Pivotal": {
                 "form": "channel", "rank": 2, "steps": 3, "rate": 1e-3, "locality": 0.5,

@@ -69,13 +69,17 @@ class Descent(Tuner):
     def begin(self, task: Task) -> Changes:
         """Changes of nothing."""
 
-    def held(self, task: Task, pivots: Tensor, step: int) -> Tensor:
+    def held(self, task: Task, changes: Changes, pivots: Tensor, step: int) -> Tensor:
         """Codes of other images that a step renders too; by default none."""
         return pivots[:0]
 
     @abstractmethod
     def drift(self, task: Task, changes: Changes, made: Tensor, codes: Tensor) -> Tensor:
         """What other images cost: those `made` of the codes held, or a figure of the changes."""
+
+    def settled(self, task: Task, changes: Changes) -> bool:
+        """Whether other images are held well enough for a goal to count; by default they are."""
+        return True
 
     def solve(self, task: Task) -> Solution:
         """As `Tuner.solve`."""
@@ -94,7 +98,7 @@ class Descent(Tuner):
             rows = torch.arange(step * share, (step + 1) * share) % count
             batch = codes[rows]
             with torch.set_grad_enabled(step < self.steps):
-                held = self.held(task, batch, step) if self.locality else batch[:0]
+                held = self.held(task, changes, batch, step) if self.locality else batch[:0]
                 made = changes.tuned().synthesize(torch.cat([batch, held]), task.space)
                 seen = task.degraded(made[:share])
                 off = (seen - task.observed[rows]).square().flatten(1).mean(1)
@@ -112,8 +116,11 @@ class Descent(Tuner):
                 )
             average = value if math.isnan(average) else MEMORY * average + (1 - MEMORY) * value
             if self._done(errors, felt):
-                # Before the step, as the paper.
-                return Solution(changes.kept(), codes, step)
+                if self.settled(task, changes):
+                    # Before the step, as the paper.
+                    return Solution(changes.kept(), codes, step)
+                # Others join the cost, which is another from here on.
+                average, best = value, math.inf
             if average < best:
                 best, kept = average, [part.detach().clone() for part in changes.free()]
             if step == self.steps:

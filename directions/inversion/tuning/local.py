@@ -7,7 +7,9 @@ and of the columns of gradients of random projections of images (Gupta, Koren, S
 arXiv:1503.05671), measured once. The products of low rank are learned in coordinates
 in which H is a multiple of the identity: there a step of Adam changes other images alike by every
 layer, and δᵀHδ is a sum of squares, which is added to the cost. It is an underestimate: Adam finds
-directions that few codes do not show, so that its weight is well above 1.
+directions that few codes do not show, so that its weight is well above 1, and a goal counts only
+once the images of the codes it was measured on are seen to stay; the few that stay least join the
+cost until they do.
 
 The styles of a style-based generator move too, at the pivots alone: their affine layers change by
 S vᵀ, where v = M⁻¹w / wᵀM⁻¹w is the smallest vector in the norm of M, the second moment of w, that
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -41,6 +44,8 @@ __all__ = ["LocalPivotal"]
 TOGETHER = 4
 # Added to the eigenvalues of H's factors and of M, relative to their mean.
 RIDGE, STYLE_RIDGE = 1e-2, 1e-3
+# Images that join the cost at a time, and the weight of their mean square change beside the form.
+WORST, JOINED = 4, 0.25
 # Root mean square change of other images by a layer whose coordinates are all 1.
 UNIT = 0.027
 
@@ -54,7 +59,10 @@ class LocalPivotal(Descent):
         rank: Of the products.
         steps: Of Adam, at most.
         rate: Its learning rate, which falls to nothing in the last third of the steps.
-        locality: Weight of the change of other images that the quadratic form predicts.
+        locality: Weight of the change of other images that the quadratic form predicts; 0 leaves
+            them free.
+        others: PSNR in decibels, to what they were, that the images of all probes have to keep for
+            a goal to count; None where the goal alone does.
         batch: Images a step, in turn; None for all.
         goal: PSNR in decibels at which all images are done; None for all steps.
         near: Squared distance of features at which they are; not looked at without features.
@@ -68,12 +76,15 @@ class LocalPivotal(Descent):
     steps: int = 150
     rate: float = 1e-2
     locality: float = 12.0
+    others: float | None = 39.0
     style_rate: float = 0.1
     first_block: int = 2
     probes: int = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.others is not None:
+            real_number(self.others, "others")
         real_number(self.style_rate, "style_rate", least=0.0)
         whole_number(self.first_block, "first_block", least=0)
         whole_number(self.probes, "probes", least=1)
@@ -87,10 +98,22 @@ class LocalPivotal(Descent):
         """As `Descent.begin`."""
         return _Whitened(task, self)
 
-    def drift(self, task: Task, changes: Changes, made: Tensor, codes: Tensor) -> Tensor:
-        """What other images are predicted to cost."""
+    def held(self, task: Task, changes: Changes, pivots: Tensor, step: int) -> Tensor:
+        """Codes of the probes whose images stay least."""
         assert isinstance(changes, _Whitened)
-        return changes.drift()
+        return changes.codes[changes.worst]
+
+    def drift(self, task: Task, changes: Changes, made: Tensor, codes: Tensor) -> Tensor:
+        """What other images are predicted to cost, and what those that stay least do cost."""
+        assert isinstance(changes, _Whitened)
+        return changes.drift() + (JOINED * changes.moved(made).mean() if len(made) else 0.0)
+
+    def settled(self, task: Task, changes: Changes) -> bool:
+        """Whether the images of all probes keep `others`."""
+        assert isinstance(changes, _Whitened)
+        if self.others is None or not self.locality:
+            return True
+        return changes.settled(4 * 10 ** (-self.others / 10))
 
 
 class _Whitened(Changes):
@@ -99,7 +122,11 @@ class _Whitened(Changes):
     def __init__(self, task: Task, tuner: LocalPivotal) -> None:
         self.generator, self.tuner = task.generator, tuner
         self.own = _tuned(task.generator, tuner.first_block)
-        self.coordinates = _coordinates(task, self.own, tuner.probes)
+        self.space, self.base = task.space, task.base
+        self.codes = task.generator.sample(tuner.probes, seed=task.seed, space=task.space)
+        self.coordinates = _coordinates(task, self.own, self.codes)
+        # Probes whose images stay least, and the largest mean square change of theirs.
+        self.worst, self.largest = torch.zeros(0, dtype=torch.long), 0.0
         draw = torch.Generator().manual_seed(task.seed)
         self.left, self.right = {}, {}
         for key, weight in self.own.items():
@@ -156,6 +183,29 @@ class _Whitened(Changes):
         ]
         return UNIT**2 * torch.stack(squares).sum()
 
+    def settled(self, most: float) -> bool:
+        """Whether no probe's image changes by more in the mean square; the worst join the cost."""
+        # Those that have joined are seen in each step: while they change by more, so do all.
+        if self.largest > most:
+            return False
+        with torch.no_grad():
+            tuned, parts = self.tuned(), torch.split(self.codes, TOGETHER)
+            made = torch.cat([tuned.synthesize(part, self.space) for part in parts])
+        moved = (made - self.shown).square().flatten(1).mean(1)
+        self.worst = moved.argsort(descending=True)[:WORST].cpu()
+        return float(moved.max()) <= most
+
+    def moved(self, made: Tensor) -> Tensor:
+        """Mean square changes of the images that have joined the cost."""
+        changes = (made - self.shown[self.worst]).square().flatten(1).mean(1)
+        self.largest = float(changes.detach().max())
+        return changes
+
+    @cached_property
+    def shown(self) -> Tensor:
+        """Images of the probes as they were."""
+        return torch.cat([self.base(part).clone() for part in torch.split(self.codes, TOGETHER)])
+
     def _product(self, key: str) -> tuple[Tensor, Tensor]:
         """The factors in the weight's own coordinates."""
         rows, columns = self.coordinates[key]
@@ -174,7 +224,7 @@ def _tuned(generator: Generator, first: int) -> dict[str, Tensor]:
 
 
 def _coordinates(
-    task: Task, own: dict[str, Tensor], probes: int
+    task: Task, own: dict[str, Tensor], codes: Tensor
 ) -> dict[str, tuple[Float[Tensor, "o o"], Float[Tensor, "i i"]]]:
     """For each weight H^(-1/2) of its rows, and of its columns times a scale."""
     draw = torch.Generator().manual_seed(task.seed)
@@ -183,7 +233,7 @@ def _coordinates(
     columns = {
         key: weight.new_zeros(weight.shape[1], weight.shape[1]) for key, weight in own.items()
     }
-    codes = task.generator.sample(probes, seed=task.seed, space=task.space)
+    probes = len(codes)
     with torch.enable_grad():
         for part in torch.split(codes, TOGETHER):
             images = task.generator.with_weights(free).synthesize(part, task.space)

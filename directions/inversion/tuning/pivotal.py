@@ -83,7 +83,7 @@ class Pivotal(Descent):
         """As `Descent.begin`."""
         return Weights(task.generator, self.form, self.rank, task.seed)
 
-    def held(self, task: Task, pivots: Tensor, step: int) -> Tensor:
+    def held(self, task: Task, changes: Changes, pivots: Tensor, step: int) -> Tensor:
         """Codes whose images are held: of the prior, or w* + α (w − w*) / |w − w*|."""
         generator, space = task.generator, task.space
         drawn = generator.sample(

@@ -74,10 +74,9 @@ def test_coordinates_are_the_inverse_roots_of_both_moments() -> None:
     """Shampoo's factors: G Gᵀ over rows and over columns, of random projections of images."""
     generator = dcgan()
     codes, images, space = target(generator)
-    own = local._tuned(generator, 0)
-    found = local._coordinates(task(generator, codes, images, space), own, 8)
+    own, probes = local._tuned(generator, 0), generator.sample(8, seed=0)
+    found = local._coordinates(task(generator, codes, images, space), own, probes)
     draw = torch.Generator().manual_seed(0)
-    probes = generator.sample(8, seed=0)
     free = {key: weight.clone().requires_grad_() for key, weight in own.items()}
     parts = []
     for part in probes.split(4):
