@@ -16,13 +16,14 @@ from statistics import median
 from typing import Any
 
 from benchmarks.compare_tables import markdown
+from benchmarks.inversion_tables import ages, tuned_faces, tuning
 from benchmarks.learned_tables import leakage, leakage_goals, rca, training
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
     "docs/measures/belief.md", "docs/methods/comparison.md", "docs/methods/learned.md",
-    "docs/reference/inversion.md",
+    "docs/reference/inversion.md", "docs/guides/photographs.md", "docs/guides/encoders.md",
 )  # fmt: skip
 ATTRIBUTES = ("smiling", "male", "age", "yaw", "mouth_open")
 JUDGES = ("mobile-faces", "faces")
@@ -274,6 +275,9 @@ TABLES: dict[str, Callable[[], str]] = {
         )
     ),
     "peers": peers,
+    "tuning": lambda: _table(*tuning(_results("tuning"))),
+    "tuned-faces": lambda: _table(*tuned_faces(_results("tuning-faces"))),
+    "ages": lambda: _table(*ages(_results("conditional-styleface64"))),
     "ways-digiface64": lambda: ways("digiface64"),
     "ways-styleface64": lambda: ways("styleface64"),
 }
