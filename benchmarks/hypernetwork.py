@@ -1,13 +1,15 @@
-"""A hypernetwork of styleface64 over its built-in encoder: training, and passes on unseen images.
+"""Hypernetworks of styleface64 over its built-in encoder: training, and passes on unseen images.
 
-    python benchmarks/hypernetwork.py [--recipe gradient] [--out h.safetensors] [--steps 300]
+    python benchmarks/hypernetwork.py --recipe hyperinverter --out h.safetensors --rate 1e-3
+    python benchmarks/hypernetwork.py --beside h.safetensors,other.safetensors
 
-Without `--out` the built-in one is measured; with it, one is trained by the recipe on samples, half
-of them of two codes mixed by layer, and on faces of digiface64, which styleface64 does not quite
-make. Measured on others of each kind, on samples rotated and shifted, and on a photograph: PSNR and
-centered cosine of face embeddings, with the encoder's code alone and with the change of weights
-after one pass and more. The same command goes on where a killed one ended; a file that is there is
-only measured. Results go to `results/hypernetwork-styleface64-FORM.json`.
+With `--out` one is trained by the recipe on samples, half of them of two codes mixed by layer, and
+on faces of digiface64, which styleface64 does not quite make; the same command goes on where a
+killed one ended. Without it the built-in one and those `--beside` it are measured, on others of
+each kind, on samples rotated and shifted, and on a photograph: PSNR and centered cosine of face
+embeddings, with the encoder's code alone and with the change of weights after one pass, or after
+more of those trained to look more than once. Results go to
+`results/hypernetwork-styleface64.json`.
 """
 
 from __future__ import annotations
@@ -47,38 +49,46 @@ def shifted(images: Tensor) -> Tensor:
     return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def trained(options: argparse.Namespace, encoder: d.Encoder) -> d.Hypernetwork:
-    """From the file, or by training into it."""
-    if options.out is None:
-        return d.load_hypernetwork("styleface64", encoder=encoder)
-    if not options.out.is_file():
-        recipe = replace(find_hypernetwork_recipe(options.recipe), features=0.0, image_critic=0.0)
-        training = d.train_hypernetwork(
-            encoder,
-            recipe=recipe if options.passes is None else replace(recipe, passes=options.passes),
-            schedule=d.TrainingSchedule(steps=options.steps, batch_size=8, rate=options.rate),
-            images=teacher_faces(REAL, 77),
-            checkpoint=options.out.with_suffix(".run"),
-            name=f"styleface64/{options.recipe}",
-        )
-        d.save_hypernetwork(training.hypernetwork, options.out)
-    return d.load_hypernetwork(options.out, encoder=encoder)
+def train(options: argparse.Namespace, encoder: d.Encoder) -> None:
+    """By a recipe, without features and critic, into a file."""
+    recipe = replace(find_hypernetwork_recipe(options.recipe), features=0.0, image_critic=0.0)
+    training = d.train_hypernetwork(
+        encoder,
+        recipe=recipe if options.passes is None else replace(recipe, passes=options.passes),
+        schedule=d.TrainingSchedule(steps=options.steps, batch_size=8, rate=options.rate),
+        images=teacher_faces(REAL, 77),
+        checkpoint=options.out.with_suffix(".run"),
+        name=f"styleface64/{options.recipe}",
+    )
+    d.save_hypernetwork(training.hypernetwork, options.out)
+    print(training)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", choices=sorted(HYPERNETWORK_RECIPES), default="gradient")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="file of one to train")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=3e-2, help="1e-3 for networks")
     parser.add_argument("--passes", type=int, help="of training; by default the recipe's")
+    parser.add_argument("--beside", default="", help="files of others to measure, commas between")
     parser.add_argument("--images", type=int, default=48, help="of each kind")
     parser.add_argument("--looks", type=int, default=3, help="passes measured, at most")
     options = parser.parse_args()
     torch.set_num_threads(1)
     encoder = d.load_encoder("styleface64")
-    generator, count = encoder.generator, options.images
-    hyper, embed = trained(options, encoder), FaceEmbedding()
+    if options.out:
+        train(options, encoder)
+        return
+    files = ["styleface64", *filter(None, options.beside.split(","))]
+    measure([d.load_hypernetwork(f, encoder=encoder) for f in files], encoder, options)
+
+
+def measure(
+    networks: list[d.Hypernetwork], encoder: d.Encoder, options: argparse.Namespace
+) -> None:
+    """All of them on the same images."""
+    generator, count, embed = encoder.generator, options.images, FaceEmbedding()
     samples = generator.synthesize(generator.sample(count, seed=4243, space="w"), "w").clamp(-1, 1)
     kinds = {
         "samples of w": samples,
@@ -91,27 +101,29 @@ def main() -> None:
     }
     with torch.no_grad():
         center = embed(samples).mean(0)
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, dict[str, float]]] = {}
     for kind, images in kinds.items():
-        rows[kind] = {}
 
-        def note(name: str, made: Tensor, images: Tensor = images, kind: str = kind) -> None:
+        def quality(made: Tensor, images: Tensor = images) -> dict[str, float]:
             with torch.no_grad():
-                faces, shown = embed(images) - center, embed(made) - center
-            rows[kind][f"{name}_psnr"] = float(psnr(made, images).mean())
-            rows[kind][f"{name}_identity"] = float(
-                functional.cosine_similarity(shown, faces).mean()
-            )
+                pair = (embed(x) - center for x in (made, images))
+                identity = float(functional.cosine_similarity(*pair).mean())
+            return {"psnr": float(psnr(made, images).mean()), "identity": identity}
 
-        note("encoder", generator.synthesize(encoder.encode(images), encoder.space))
-        for looks in range(1, options.looks + 1):
-            begun = time.process_time()
-            found = hyper.predict(images, passes=looks)
-            rows[kind][f"ms_{looks}"] = 1000 * (time.process_time() - begun) / len(images)
-            rows[kind]["bytes"] = found.deltas[0].size
-            note(f"passes_{looks}", found.images)
-        print(kind, {k: round(v, 3) for k, v in rows[kind].items()}, flush=True)
-    path = HERE / "results" / f"hypernetwork-styleface64-{hyper.network.config.form}.json"
+        plain = generator.synthesize(encoder.encode(images), encoder.space)
+        rows[kind] = {"encoder": quality(plain)}
+        for hyper in networks:
+            hyper.predict(images[:1])  # what is prepared once
+            for looks in range(1, 1 + (options.looks if hyper.passes > 1 else 1)):
+                begun = time.process_time()
+                found = hyper.predict(images, passes=looks)
+                taken = 1000 * (time.process_time() - begun) / len(images)
+                rows[kind][f"{hyper.name.rpartition('/')[2]}, {looks}"] = {
+                    **quality(found.images), "ms": taken, "bytes": found.deltas[0].size,
+                }  # fmt: skip
+        for way, row in rows[kind].items():
+            print(kind, way, {k: round(v, 3) for k, v in row.items()}, flush=True)
+    path = HERE / "results" / "hypernetwork-styleface64.json"
     path.write_text(json.dumps({"images": count, "kinds": rows}, indent=1) + "\n")
 
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from directions.inversion import (
     fitted,
     psnr,
 )
+from directions.inversion.details import Details, load_details
 from directions.scoring.rendering import Rendering
 from directions.seeds import HELD_OUT_SEED
 
@@ -49,7 +52,17 @@ NOTHING = find_solver("adam", steps=1, target=-50.0)
 # cores.
 LONG, GENERATIONS = {"digiface64": 500, "styleface64": 300}, 300
 # Generators of each image's own, over the encoder's codes; PSNR at which tuning ends.
-ADAPTED = ("hypernetwork, one pass", "hypernetwork, two passes", "features, f and w", "pivotal, w")
+ADAPTED = (
+    "hyperinverter, one pass", "hypernetwork, one pass", "hypernetwork, two passes",
+    "details, consultation", "details, feature editor", "features, f and w", "pivotal, w",
+)  # fmt: skip
+# Where the networks are; `--hyperinverter` names the file of the one that is not built in.
+NETWORKS = {
+    "hypernetwork, one pass": "styleface64",
+    "hypernetwork, two passes": "styleface64",
+    "details, consultation": "styleface64/consultation",
+    "details, feature editor": "styleface64/feature_editor",
+}
 GOAL = 40.0
 
 
@@ -84,10 +97,16 @@ def adapted(generator: Generator, images: torch.Tensor, way: str) -> Inversion:
     found = d.invert(generator, images, start=codes, solver=NOTHING, restarts=0, rendering=QUIET)
     size = codes[0].numel() * codes.element_size()
     tuned: tuple[Generator, ...]
-    if way.startswith("hypernetwork"):
-        hyper = d.load_hypernetwork(generator.name)
+    if way.startswith("hyper"):
+        hyper = d.load_hypernetwork(NETWORKS[way])
         predicted = hyper.predict(images, passes=1 if "one" in way else 2)
         tuned, size = predicted.generators, size + predicted.deltas[0].size
+    elif way.startswith("details"):
+        details = load_details(NETWORKS[way])
+        size += images[0].numel() * images.element_size()  # of which they are made
+        tuned = tuple(
+            Own(generator, partial(detailed, details, image[None]), image) for image in images
+        )
     elif way.startswith("pivotal"):
         method = d.Pivotal(goal=GOAL)
         tunings = [
@@ -103,34 +122,47 @@ def adapted(generator: Generator, images: torch.Tensor, way: str) -> Inversion:
         )
         parts = world.parts(joint.codes)
         codes, size = parts["code"], joint.codes[0].numel() * joint.codes.element_size()
-        tuned = tuple(Featured(world, features) for features in parts["features"])
+        tuned = tuple(
+            Own(world, partial(featured, world, offset), offset) for offset in parts["features"]
+        )
     made = replace(found, codes=codes, tuned=tuned, record={**found.record, "bytes": size})
     quality = psnr(made.reconstruct(), images).to(found.psnr)
     return replace(made, psnr=quality)
 
 
-class Featured(Generator):
-    """A generator with an offset of features that stays: they follow the code."""
+def detailed(details: Details, image: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """An image by codes, edited or not, with its details."""
+    return details.render(image.expand(len(codes), -1, -1, -1), codes)
 
-    def __init__(self, world: FeatureOffsets, offset: torch.Tensor) -> None:
-        self.world, self.offset = world, offset
-        self.name = world.name
-        self.spaces, self.image_shape = world.inner.spaces, world.inner.image_shape
+
+def featured(world: FeatureOffsets, offset: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Images of codes with an offset of features that stays: features follow the code."""
+    return world.made({"code": codes, "features": offset.expand(len(codes), *offset.shape)})
+
+
+class Own(Generator):
+    """A generator of one image's own, of codes by a function."""
+
+    def __init__(
+        self, base: Generator, made: Callable[[torch.Tensor], torch.Tensor], own: torch.Tensor
+    ) -> None:
+        self.base, self.made, self.own = base, made, own
+        inner = base.inner if isinstance(base, FeatureOffsets) else base
+        self.name, self.spaces, self.image_shape = base.name, inner.spaces, inner.image_shape
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the generator and the offset."""
-        return fingerprint({"offset": self.offset}, {"of": self.world.fingerprint})
+        """sha256 over the generator and what is the image's own."""
+        return fingerprint({"own": self.own}, {"of": self.base.fingerprint})
 
     @property
     def device(self) -> torch.device:
         """The generator's."""
-        return self.world.device
+        return self.base.device
 
     def synthesize(self, codes: torch.Tensor, space: str = "w") -> torch.Tensor:
-        """Images of codes with the offset."""
-        offsets = self.offset.expand(len(codes), *self.offset.shape)
-        return self.world.made({"code": codes, "features": offsets})
+        """Images of codes."""
+        return self.made(codes)
 
 
 def bank_of(generator: Generator, space: str, labels: Path | None) -> d.DirectionBank:
@@ -153,8 +185,11 @@ def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     begun = time.perf_counter()
     for name, settings in ways(options.generator).items():
-        if name in done.get("ways", {}) or (
-            options.only and not any(word in name for word in options.only.split(","))
+        missing = name == "hyperinverter, one pass" and name not in NETWORKS
+        if (
+            missing
+            or name in done.get("ways", {})
+            or (options.only and not any(word in name for word in options.only.split(",")))
         ):
             continue
         if time.perf_counter() - begun > options.seconds:
@@ -208,10 +243,13 @@ def main() -> None:
     parser.add_argument("--only", help="parts of the names of ways, commas between")
     parser.add_argument("--labels", type=Path, help="folder that keeps the bank's samples")
     parser.add_argument("--fit", type=Path, help="folder that keeps the fits of the start")
+    parser.add_argument("--hyperinverter", help="file that `benchmarks/hypernetwork.py` trained")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("stored", type=Path, nargs="*")
     options = parser.parse_args()
+    if options.hyperinverter:
+        NETWORKS["hyperinverter, one pass"] = options.hyperinverter
     if options.figure:
         [path] = options.stored
         names = {field.name for field in fields(InversionQuality)}
