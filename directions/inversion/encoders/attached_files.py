@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
 from directions import zoo
-from directions.errors import CheckpointError
+from directions.errors import CheckpointError, known_name
 from directions.inversion.encoders.attached import Attached
 from directions.inversion.encoders.base import Encoder
 from directions.inversion.encoders.files import given_or_built_in
@@ -67,7 +68,9 @@ class AttachedFile:
         Raises:
             LatdirError: No such file, a truncated one or one of another kind.
         """
-        name = str(path)
+        name, file = str(path), Path(path)
+        if name not in self.built_in and not file.suffix and not file.exists():
+            known_name(name, self.built_in, f"built-in {self.format.noun}", others="a file's path")
         where = zoo.file(self.built_in[name]) if name in self.built_in else path
         manifest, tensors = read_weights(where, self.format)
         return manifest, {k: t.float() for k, t in tensors.items()}

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from directions.arguments import checked
 from directions.devices import Device, resolve_device
-from directions.errors import CheckpointError, LatdirError, described
+from directions.errors import CheckpointError, LatdirError, described, known_name
 from directions.generators.base import Generator
 from directions.generators.checkpoints.state_dict import State, Weights, floats
 from directions.generators.checkpoints.stylegan2 import stylegan2_generator
 from directions.generators.progressive import load_weights
 from directions.generators.stylegan.stylegan2_generator import StyleGAN2Generator
 from directions.inversion.encoders.base import Encoder
-from directions.inversion.encoders.files import is_own, read_encoder
+from directions.inversion.encoders.files import BUILT_IN, is_own, read_encoder
 from directions.inversion.encoders.networks import EncoderConfig, StyleEncoder
 from directions.weight_files.contents import read_value
 from directions.weight_files.pickle_objects import Record
@@ -103,6 +103,8 @@ def load_encoder(
     if not isinstance(noise, str | int) or isinstance(noise, bool):
         raise LatdirError(f"noise is 'const', 'none' or a seed, not {described(noise)}")
     where, file = resolve_device(device), Path(path)
+    if str(path) not in BUILT_IN and not file.suffix and not file.exists():
+        known_name(str(path), BUILT_IN, "built-in encoder", others="a file's path")
     if is_own(path):
         return read_encoder(path, generator).to(where)
     if generator is not None:

@@ -7,8 +7,10 @@ from directions import load_encoder, load_generator, zoo
 from directions.errors import CheckpointError, LatdirError
 from directions.generators.deltas import Deltas
 from directions.inversion import find_solver, invert, psnr
+from directions.inversion.details import load_details
 from directions.inversion.encoders import built_in_encoder
 from directions.inversion.fitted import fitted
+from directions.inversion.hypernetworks import load_hypernetwork
 from tests.directions.inversion.tuning.test_pivotal import style_generator
 from tests.directions.inversion.worlds import linear, pair
 
@@ -51,6 +53,17 @@ def test_it_is_a_start_for_tuned_copies_too() -> None:
     assert found.record["fingerprint"] == tuned.fingerprint
     with pytest.raises(LatdirError, match="is an encoder of digiface64, not of linear"):
         invert(linear(), pair(linear(), 1)[1], start=load_encoder("digiface64"), restarts=0)
+
+
+def test_names_are_corrected() -> None:
+    with pytest.raises(LatdirError, match="no built-in encoder 'styleface': did you mean 'stylef"):
+        load_encoder("styleface")
+    with pytest.raises(LatdirError, match=r"no built-in details 'styleface64'.*64/consultation"):
+        load_details("styleface64")
+    with pytest.raises(LatdirError, match="no built-in hypernetwork 'digiface64'"):
+        load_hypernetwork("digiface64")
+    with pytest.raises(CheckpointError, match=r"there is no details file mine\.safetensors"):
+        load_details("mine.safetensors")
 
 
 def test_others_have_none() -> None:
