@@ -103,8 +103,8 @@ class Deltas:
                 does not have in these shapes.
         """
         if generator.fingerprint != self.base_fingerprint:
-            tuned = self.base_fingerprint in generator.ancestors
-            what = "a tuned copy of it" if tuned else "another generator"
+            copied = self.base_fingerprint in generator.ancestors
+            what = "a tuned copy of it" if copied else "another generator"
             raise CheckpointError(
                 f"deltas {self.name!r} are a change of {self.base} "
                 f"({self.base_fingerprint[:12]}…), and {generator.name} "
