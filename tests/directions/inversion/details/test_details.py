@@ -39,7 +39,7 @@ SHORT = TrainingSchedule(steps=2, batch_size=2, width=4)
 
 @pytest.fixture(autouse=True)
 def few_images_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("directions.inversion.details.training.HELD_OUT", 8)
+    monkeypatch.setattr("directions.inversion.details.training.HELD_OUT", 2)
     monkeypatch.setattr("directions.training.averaged.REPORTS", 2)
 
 
@@ -132,8 +132,9 @@ def test_a_warp_is_a_perspective_of_one_image_by_itself() -> None:
         pytest.param("feature_editor", 60, marks=pytest.mark.slow),
     ],
 )
-def test_what_codes_lose_is_learned(kind: str, steps: int) -> None:
+def test_what_codes_lose_is_learned(kind: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder knows nothing: all there is comes through the features."""
+    monkeypatch.setattr("directions.inversion.details.training.HELD_OUT", 8)
     schedule = TrainingSchedule(steps=steps, batch_size=4, width=8, rate=1e-2)
     with progress_bars(False):
         made = train_details(blind(), LAYER, kind=kind, schedule=schedule)
