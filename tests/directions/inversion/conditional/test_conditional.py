@@ -182,6 +182,26 @@ def test_the_cost_of_identities_is_what_it_says(world: PlantedGenerator) -> None
     assert torch.allclose(made._swapped(codes, images, same, 1), expected, atol=1e-5)
 
 
+def test_a_batch_asks_for_the_identity_of_the_image_before(
+    world: PlantedGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = judges(world)
+    made = ConditionalLearner(untrained(world), NITZAN, SHORT, of, 0)
+    images, seen = world.synthesize(world.sample(3, seed=1)), []
+    honest = made._made
+
+    def record(given: Tensor, wanted: Tensor, whose: Tensor) -> tuple[Tensor, Tensor]:
+        seen.extend((given, wanted, whose))
+        return honest(given, wanted, whose)
+
+    monkeypatch.setattr(made, "_made", record)
+    made._swapped(world.sample(3, seed=1), images, torch.tensor([True, False, False]), 1)
+    given, wanted, whose = seen
+    assert torch.equal(given, images)
+    assert torch.equal(whose, images[[0, 0, 1]])
+    torch.testing.assert_close(wanted, of.embed(whose))
+
+
 def test_a_killed_training_goes_on_to_the_same_bits(
     world: PlantedGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

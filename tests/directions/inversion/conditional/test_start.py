@@ -2,8 +2,11 @@
 
 import torch
 
+from directions.inversion.conditional import ConditionalEncoder
 from directions.inversion.conditional.network import ConditionalConfig, ConditionalNetwork
 from directions.inversion.conditional.start import RIDGE, linear_start
+from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder
+from directions.planted.world import planted
 
 
 def test_a_change_takes_what_is_held_and_leaves_identity() -> None:
@@ -49,3 +52,25 @@ def test_an_untrained_network_moves_codes_by_the_linear_part() -> None:
     torch.testing.assert_close(network.coordinates(change), torch.tensor([[2.0, 2.0]]))
     moved = network(torch.zeros(1, 4, 4, 4), torch.zeros(1, 3), change)
     torch.testing.assert_close(moved, torch.tensor([[4.0, 0.0, 0.5]]))
+
+
+def test_codes_are_of_whom_is_asked_for_and_of_the_image_in_part() -> None:
+    world = planted(factors=4, dim=6, nuisances=0, size=8)
+    trunk = CompactEncoder(CompactConfig.of(world, "z", width=16), torch.eye(6), contrast=0.3)
+    for p in trunk.parameters():
+        p.data = torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())) / 4
+    encoder = Encoder(trunk, world, space="z", mean=torch.zeros(6), size=8, name="random")
+    images, whose = (world.synthesize(world.sample(2, seed=seed)) for seed in (1, 2))
+    own, theirs = encoder.encode(images), encoder.encode(whose)
+    assert float((own - theirs).abs().min()) > 1e-3
+    config = ConditionalConfig("identity", width=16, numbers=3, axes=6, hidden=8)
+    network = ConditionalNetwork(config, torch.eye(6), torch.zeros(3), torch.ones(3))
+    made = ConditionalEncoder(
+        network, encoder, name="c", attribute="identity", embed=lambda x: x.mean((2, 3))
+    )
+    torch.testing.assert_close(made.encode(images, whose), theirs)
+    network.turn = torch.diag(torch.tensor([1.0, 0, 0, 1, 0, 0]))
+    part = torch.tensor([True, False, False, True, False, False])
+    torch.testing.assert_close(made.encode(images, whose), torch.where(part, own, theirs))
+    one = made.encode(images, whose[:1])
+    torch.testing.assert_close(one, torch.where(part, own, theirs[:1]))
