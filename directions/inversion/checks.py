@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -154,8 +155,15 @@ def check_range(images: Float[Tensor, "n ..."]) -> None:
         )
 
 
-def identified(function: Callable[[Tensor], Tensor], image: Float[Tensor, "1 3 h w"]) -> str:
+def identified(
+    function: Callable[[Tensor], Tensor], shape: Sequence[int], device: torch.device
+) -> str:
     """What tells a function of images from another one in a run's record.
+
+    Args:
+        function: Images to numbers.
+        shape: Of an image.
+        device: Of the images that it takes.
 
     Returns:
         Its fingerprint, if it has one; or its name, and a hash of what it returns of an image, to
@@ -164,6 +172,7 @@ def identified(function: Callable[[Tensor], Tensor], image: Float[Tensor, "1 3 h
     known = getattr(function, "fingerprint", None)
     if isinstance(known, str):
         return known
+    image = torch.linspace(-1, 1, math.prod(shape), device=device).reshape(1, *shape)
     with torch.no_grad():
         made = function(image).flatten().tolist()
     name = getattr(function, "__qualname__", type(function).__qualname__)

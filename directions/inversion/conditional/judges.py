@@ -61,8 +61,7 @@ class Judges:
             shape: Of an image.
             device: Of the images they see.
         """
-        image = torch.linspace(-1, 1, torch.Size(shape).numel(), device=device).reshape(1, *shape)
         return {
-            "embed": identified(self.embed, image),
-            "points": None if self.points is None else identified(self.points, image),
+            "embed": identified(self.embed, shape, device),
+            "points": None if self.points is None else identified(self.points, shape, device),
         }

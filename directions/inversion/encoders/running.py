@@ -13,7 +13,7 @@ from torch import Tensor
 
 from directions.fingerprints import fingerprint
 from directions.generators.base import Generator
-from directions.inversion.checks import check_features, check_finite, check_observed
+from directions.inversion.checks import check_features, check_finite, check_observed, identified
 from directions.inversion.encoders.critics import Critic
 from directions.inversion.encoders.recipes import TrainingSchedule
 from directions.scoring.features import Features
@@ -83,11 +83,13 @@ def checked_inputs(
     Raises:
         LatdirError: Images of another size or range or not finite, or features that are no vectors.
     """
+    shape, device, known = generator.image_shape, generator.device, None
     if features is not None:
-        check_features(features, torch.zeros(2, *generator.image_shape, device=generator.device))
+        check_features(features, torch.zeros(2, *shape, device=device))
+        known = identified(features, shape, device)
     real = None if images is None else check_finite(check_observed(generator, images, None))
     return real, {
         "generator": generator.fingerprint,
-        "features": getattr(features, "__name__", None),
+        "features": known,
         "images": None if real is None else fingerprint({"images": real}, {}),
     }

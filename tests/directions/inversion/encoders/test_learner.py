@@ -172,6 +172,13 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     for name, other in others.items():
         with pytest.raises(LatdirError, match=f"keeps a training with {name} "):
             train_encoder(WORLD, **{**own, name: other}, **settings)
+
+    def twice(images: Tensor) -> Tensor:
+        return 2 * means(images)
+
+    twice.__qualname__ = means.__qualname__
+    with pytest.raises(LatdirError, match="keeps a training with features 'means "):
+        train_encoder(WORLD, **{**own, "features": twice}, **settings)
     layered, alone = small_stylegan2(), EncoderRecipe(pixels=0.0, codes=1.0)
     settings = {"schedule": once, "checkpoint": tmp_path / "of codes", "recipe": alone}
     train_encoder(layered, space="w", **settings)

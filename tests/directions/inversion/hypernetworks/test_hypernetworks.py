@@ -264,7 +264,8 @@ def test_training_goes_on_from_another_and_compares_features() -> None:
     ).hypernetwork
     images = images_by(dcgan())
     assert torch.allclose(made.predict(images).images, initial.predict(images).images, atol=1e-4)
-    assert seen == [(2, 3, 8, 8)] * 3
+    # A check, the run's record, then images and those made.
+    assert seen == [(2, 3, 8, 8), (1, 3, 8, 8), (2, 3, 8, 8), (2, 3, 8, 8)]
     wider = HypernetworkRecipe(passes=1, rank=3)
     with pytest.raises(LatdirError, match="first is of another recipe, width or generator"):
         train_hypernetwork(encoder, recipe=wider, schedule=once, initial=initial)
