@@ -12,9 +12,9 @@ whose face the image shows, by the embedding trained with, also of mirrored imag
 second network of identity here), and whose pose and expression, by the classifier of the training
 and another one. Beside it `identity code`, the encoder's code of that image; `directions`, that
 code moved along boundaries of yaw, pitch, smiling and mouth_open to the other image's values;
-`linear`, the mixture of codes that training starts from; and `optimized`, codes found by steps of
-Adam on the recipe's cost from there, what the generator can show at all. Results go to
-`results/conditional-styleface64.json`.
+`one look`, without the correction by a second one; `linear`, the mixture of codes that training
+starts from, without it too; and `optimized`, codes found by steps of Adam on the recipe's cost from
+there, what the generator can show at all. Results go to `results/conditional-styleface64.json`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ HERE = Path(__file__).parent
 KEPT = ("yaw", "pitch", "smiling", "mouth_open")
 AGES = (20.0, 30.0, 40.0, 50.0, 60.0)
 SEED, BATCH = 4247, 16
+# Pairs whose codes are optimized.
+FEW = 16
 QUIET = d.Rendering(progress=False)
 
 
@@ -164,26 +166,35 @@ def swapped(made: ConditionalEncoder, images: Tensor, steps: int) -> dict[str, A
     begun = time.process_time()
     codes = made.encode(images, whose)
     taken = 1000 * (time.process_time() - begun) / len(images)
-    linear = copy.deepcopy(made.network)
-    for part in linear.mix[-1].parameters():
+    once = copy.deepcopy(made)
+    once.network.answer.zero_()
+    linear = copy.deepcopy(once)
+    for part in linear.network.mix[-1].parameters():
         part.data.zero_()
-    mixture = ConditionalEncoder(
-        linear, made.encoder, name="linear", attribute=made.attribute, embed=made.embed
-    ).encode(images, whose)
+    mixture = linear.encode(images, whose)
     ways = {
         "nitzan": codes,
+        "one look": once.encode(images, whose),
         "identity code": made.encoder.encode(whose),
         "attribute code": made.encoder.encode(images),
         "directions": transferred(made, images, whose),
         "linear": mixture,
     }
-    if steps:
-        ways["optimized"] = optimized(made, images, whose, mixture, steps)
     found = {way: compared(shown(made, c), images, whose) for way, c in ways.items()}
+    if steps:
+        seeing, other = images[:FEW], whose[:FEW]
+        best = optimized(made, seeing, other, mixture[:FEW], steps)
+        found["optimized"] = compared(shown(made, best), seeing, other)
     again = shown(made, made.encode(images, images))
     error = (again - images).square().mean((1, 2, 3))
     psnr = float((10 * torch.log10(4 / error)).mean())
-    return {"ms": taken, "steps of optimized": steps, "psnr of the same": psnr, **found}
+    return {
+        "ms": taken,
+        "optimized_pairs": FEW,
+        "optimized_steps": steps,
+        "same_psnr": psnr,
+        **found,
+    }
 
 
 def compared(result: Tensor, images: Tensor, whose: Tensor) -> dict[str, float]:

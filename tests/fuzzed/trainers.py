@@ -74,7 +74,8 @@ def trainers(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
         ("ConditionalEncoder.encode", asked.encode, {"images": images, "target": 0.5}),
         ("ConditionalRecipe", ConditionalRecipe, {
             "condition": "value", "target": 1.0, "identity": 0.1, "points": 0.1, "pixels": 0.1,
-            "norm": 0.1, "cycle": 0.1, "code_critic": 0.1, "same": 0.1, "targets": (0.0, 1.0),
+            "norm": 0.1, "cycle": 0.1, "code_critic": 0.1, "light": 0.1, "keep": 0.1,
+            "kept": ("smiling",), "look": 0.5, "same": 0.1, "targets": (0.0, 1.0),
             "unit": 2.0,
         }),
         ("train_conditional_encoder", train_conditional_encoder, conditional),
@@ -83,7 +84,7 @@ def trainers(w: SimpleNamespace) -> list[tuple[str, object, dict]]:
         }),
         ("load_conditional_encoder", load_conditional_encoder, {
             "path": w.folder / "kept_conditional.safetensors", "encoder": w.encoder,
-            "embed": colors,
+            "embed": colors, "held": colors,
         }),
         ("train_label_encoder", train_label_encoder, {
             "images": w.noise(16, 3, 8, 8).clamp(-1, 1), "labels": w.noise(16, 2),

@@ -1,4 +1,4 @@
-"""Conditional encoders: codes of images with something asked of them, in one pass.
+"""Conditional encoders: codes of images with something asked of them, without optimization.
 
 Read `base` first: `ConditionalEncoder.encode` takes images and, for each, a target value of an
 attribute (SAM: the same face at another age) or a second image, whose identity is wanted (Nitzan et

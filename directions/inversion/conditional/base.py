@@ -29,9 +29,10 @@ class ConditionalEncoder(Attached):
         name: Short name, shown and stored.
         attribute: What a target value is of, or `identity`.
         embed: Images to embeddings of identity `[n, k]`, where that is the condition.
+        held: Images to what stays of them, `[n, m]`, where there is a second look.
 
     Attributes:
-        network, encoder, name, attribute, embed: As given.
+        network, encoder, name, attribute, embed, held: As given.
 
     Raises:
         LatdirError: An encoder of another architecture.
@@ -47,11 +48,12 @@ class ConditionalEncoder(Attached):
         name: str,
         attribute: str,
         embed: Callable[[Tensor], Tensor] | None = None,
+        held: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         trunk(encoder)
         config = {"attribute": attribute, **network.config.as_dict()}
         super().__init__(network, encoder, name=name, config=config)
-        self.attribute, self.embed = attribute, embed
+        self.attribute, self.embed, self.held = attribute, embed, held
 
     def __repr__(self) -> str:
         return f"<conditional encoder {self.name} by {self.attribute}, over {self.encoder!r}>"
@@ -83,7 +85,20 @@ class ConditionalEncoder(Attached):
                 return predicted(self.network, self.encoder, images, self._values(target, images))
             whose = self._images(target, images)
             assert self.embed is not None
-            return predicted(self.network, self.encoder, images, self.embed(whose), whose=whose)
+            wanted = self.embed(whose)
+            codes = predicted(self.network, self.encoder, images, wanted, whose=whose)
+            return self._looked(codes, images, wanted) if self.network.config.measured else codes
+
+    def _looked(self, codes: Tensor, images: Tensor, wanted: Float[Tensor, "#n k"]) -> Tensor:
+        """Codes after a look at their images."""
+        assert self.embed is not None
+        assert self.held is not None
+        shown = self.generator.synthesize(codes, self.space).float()
+        height, width = shown.shape[2:]
+        off = self.held(shown) - self.held(resize(images.to(shown), (height, width)))
+        excess = torch.cat([self.embed(shown) - wanted, off], 1).to(self.network.axes)
+        moved = self.network.answered(excess).float()
+        return codes + moved.reshape(len(codes), *[1] * (codes.ndim - 2), -1)
 
     def _values(self, target: float | Tensor, images: Tensor) -> Float[Tensor, "n 1"]:
         count, given = len(images), torch.as_tensor(target, dtype=torch.float32, device=self.device)

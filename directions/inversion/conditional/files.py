@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from directions.arguments import checked
-from directions.classifiers.faces.embedding import FaceEmbedding
 from directions.errors import CheckpointError
 from directions.generators.progressive import load_weights
 from directions.inversion.conditional.base import ConditionalEncoder
+from directions.inversion.conditional.judges import judges_of
 from directions.inversion.conditional.network import ConditionalConfig, ConditionalNetwork
+from directions.inversion.conditional.recipes import find_conditional_recipe
 from directions.inversion.encoders.attached_files import AttachedFile, check_sizes
 from directions.inversion.encoders.base import Encoder
 from directions.storage.container import FileFormat
@@ -23,7 +24,7 @@ __all__ = ["load_conditional_encoder", "save_conditional_encoder"]
 
 FILE = AttachedFile(
     FileFormat("latdir.conditional", "conditional encoder", CheckpointError),
-    built_in={name: name for name in ("styleface64/sam",)},
+    built_in={name: name for name in ("styleface64/sam", "styleface64/nitzan")},
     owner="encoder",
     key="encoder_fingerprint",
     says="was trained over the encoder",
@@ -54,17 +55,21 @@ def load_conditional_encoder(
     *,
     encoder: Encoder | None = None,
     embed: Callable[[Tensor], Tensor] | None = None,
+    held: Callable[[Tensor], Tensor] | None = None,
 ) -> ConditionalEncoder:
     """A built-in one, or what `save_conditional_encoder` wrote; nothing in it is run.
 
     Args:
-        path: The file, or `styleface64/sam`.
+        path: The file, or `styleface64/sam` or `styleface64/nitzan`.
         encoder: The one it was trained over; by default the built-in one of its generator.
         embed: Of an encoder by identity, what it was trained with; by default the built-in
             network's.
+        held: Of one by identity with a second look, images to what stays of them, `[n, m]`; by
+            default landmarks and log-odds of smiling by `faces()`.
 
     Raises:
-        LatdirError: No such file, a truncated one or one of another kind; another encoder.
+        LatdirError: No such file, a truncated one or one of another kind; another encoder;
+            another `held`.
 
     Example:
         >>> load_conditional_encoder("styleface64/sam").attribute
@@ -79,20 +84,31 @@ def load_conditional_encoder(
     plain = torch.ones(config.numbers)
     network = ConditionalNetwork(config, torch.zeros(config.axes, d), plain, plain)
     load_weights(network, weights)
-    identity = config.condition == "identity"
+    if config.condition == "value":
+        return ConditionalEncoder(network, encoder, name=name, attribute=attribute)
+    judges = judges_of(find_conditional_recipe("nitzan"), embed=embed)
+    if config.measured:
+        held = held or judges.held
+        with torch.no_grad():
+            one = torch.zeros(1, *encoder.generator.image_shape, device=encoder.device)
+            found = held(one).shape[1]
+        if found != config.measured - config.numbers:
+            raise CheckpointError(
+                f"{path} holds {config.measured - config.numbers} numbers of an image, and held= "
+                f"returns {found}: give what it was trained with"
+            )
     return ConditionalEncoder(
-        network,
-        encoder,
-        name=name,
-        attribute=attribute,
-        embed=(embed or FaceEmbedding()) if identity else None,
+        network, encoder, name=name, attribute=attribute, embed=judges.embed, held=held
     )
 
 
 def _config(manifest: dict[str, Any]) -> ConditionalConfig:
     values = manifest["config"]
-    sizes = [values[k] for k in ("width", "numbers", "axes", "hidden")]
-    check_sizes(sizes, MOST)
+    width, numbers, axes, hidden = (values[k] for k in ("width", "numbers", "axes", "hidden"))
+    measured = values.get("measured", 0)
+    check_sizes([width, numbers, axes, hidden, measured or 1], MOST)
     if values["condition"] not in ("value", "identity"):
         raise ValueError("'config'")
-    return ConditionalConfig(values["condition"], *sizes)
+    measured = values.get("measured", 0)
+    check_sizes([measured + 1], MOST)
+    return ConditionalConfig(values["condition"], width, numbers, axes, hidden, measured)

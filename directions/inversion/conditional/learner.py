@@ -80,17 +80,21 @@ class ConditionalLearner(Running):
         low, high = recipe.targets
         center = torch.tensor([(low + high) / 2]) if value else mean
         scale = torch.tensor([(high - low) / 2]) if value else spread
+        keeps = judges.kept and _seen(judges.kept, images)
+        held = [] if judges.points is None or value else [_seen(judges.points, images).flatten(1)]
+        held += [] if keeps is None else [keeps]
+        looks = bool(recipe.look) and not value
         config = ConditionalConfig(
             recipe.condition, trunk(encoder).config.widths[-1], len(center), len(axes),
             HIDDEN * schedule.width,
+            sum(x.shape[1] for x in (embedded, *held)) if looks else 0,
         )  # fmt: skip
         network = ConditionalNetwork(config, axes, center, scale).to(generator.device)
-        keeps = judges.kept and _seen(judges.kept, images)
         if not value:
-            held = [_seen(judges.points, images).flatten(1)] if judges.points else []
-            held += [] if keeps is None else [keeps]
             one = known.reshape(count, -1, axes.shape[-1]).mean(1)
-            network.turn = linear_start(network.coordinates(one), embedded, held)
+            network.turn, answer = linear_start(network.coordinates(one), embedded, held)
+            if looks:
+                network.answer = recipe.look * answer
         super().__init__(network, steps=schedule.steps, figures=2)
         self.recipe, self.schedule, self.stream = recipe, schedule, training_stream(seed)
         # Not modules: their weights are no part of what is trained.
@@ -242,12 +246,14 @@ class ConditionalLearner(Running):
     def conditional(self, name: str) -> ConditionalEncoder:
         """The encoder of the averaged weights."""
         judges, value = self.held["judges"], self.recipe.condition == "value"
+        looks = self.kept.config.measured
         return ConditionalEncoder(
             copy.deepcopy(self.kept),
             self.held["encoder"],
             name=name,
             attribute=judges.attribute,
             embed=None if value else judges.embed,
+            held=judges.held if looks else None,
         )
 
 

@@ -27,6 +27,7 @@ class ConditionalConfig:
         numbers: Of a condition.
         axes: Of the prior, along which offsets are.
         hidden: Units of each layer.
+        measured: Numbers that a second look compares, 0 for none: embedding and what stays.
     """
 
     condition: Condition
@@ -34,6 +35,7 @@ class ConditionalConfig:
     numbers: int
     axes: int
     hidden: int = 256
+    measured: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -51,6 +53,7 @@ class ConditionalNetwork(nn.Module):
         axes: `[k, d]`, of the prior, each as long as the standard deviation along it.
         center, scale: `[numbers]`, by which conditions are standardized.
         turn: By identity, `[k, k]`, from changes to linear offsets, in coordinates.
+        answer: With a second look, `[k, measured]`, from what images made measure too much.
 
     Example:
         >>> config = ConditionalConfig("value", width=8, numbers=1, axes=5, hidden=16)
@@ -63,6 +66,7 @@ class ConditionalNetwork(nn.Module):
     center: Tensor
     scale: Tensor
     turn: Tensor
+    answer: Tensor
 
     def __init__(
         self, config: ConditionalConfig, axes: Tensor, center: Tensor, scale: Tensor
@@ -90,6 +94,8 @@ class ConditionalNetwork(nn.Module):
         nn.init.zeros_(last.bias)
         if config.condition == "identity":
             self.register_buffer("turn", torch.zeros(config.axes, config.axes))
+        if config.measured:
+            self.register_buffer("answer", torch.zeros(config.axes, config.measured))
 
     def forward(
         self,
@@ -115,3 +121,8 @@ class ConditionalNetwork(nn.Module):
     def coordinates(self, offsets: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         """Offsets of codes along the axes, in standard deviations."""
         return offsets @ (self.axes / self.axes.square().sum(1, keepdim=True)).T
+
+    def answered(self, excess: Float[Tensor, "n m"]) -> Float[Tensor, "n d"]:
+        """Offsets of codes by what a second look found too much."""
+        offsets: Tensor = excess @ self.answer.T @ self.axes
+        return offsets

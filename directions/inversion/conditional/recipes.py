@@ -18,9 +18,11 @@ squared pixels at 256.
 
 Nitzan's mapper makes codes of an embedding and a map alone. Here it changes the encoder's code of
 the image whose identity it is, and begins with a mixture of both images' codes in closed form
-(`start`): from the mean, it had learned no poses after 400 steps. Landmarks count ten times as much
-and expressions too, which landmarks of small faces hardly tell; light is that of images averaged
-to 8 × 8; distance from the prior replaces the critic of codes.
+(`start`): from the mean, it had learned no poses after 400 steps. Its code is made an image once,
+and half of what that image measures too much is taken back, by how codes answer to measures on
+average. Landmarks count ten times as much and expressions too, which landmarks of small faces
+hardly tell; light is that of images averaged to 8 × 8; distance from the prior replaces the critic
+of codes.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ class ConditionalRecipe:
         light: Of the mean squared difference of images averaged to 8 × 8.
         keep: Of the mean squared difference of `kept`, in standard deviations.
         kept: Attributes of the classifier that stay, of a probability its log-odds.
+        look: By identity, share of the linear answer to what a look at the image made finds.
         same: Share of images whose target is their own value or identity.
         targets: Lowest and highest target value.
         unit: Value that counts as 1.
@@ -68,6 +71,7 @@ class ConditionalRecipe:
     light: float = 0.0
     keep: float = 0.0
     kept: tuple[str, ...] = ()
+    look: float = 0.0
     same: float = 1 / 3
     targets: tuple[float, float] = (10.0, 70.0)
     unit: float = 100.0
@@ -82,6 +86,7 @@ class ConditionalRecipe:
             "cycle",
             "code_critic",
             "light",
+            "look",
             "keep",
             "same",
         )
@@ -102,7 +107,7 @@ CONDITIONAL_RECIPES: Mapping[str, ConditionalRecipe] = {
     "sam": ConditionalRecipe(),
     "nitzan": ConditionalRecipe(
         condition="identity", target=0.0, identity=2.0, points=650.0, pixels=1.0, norm=0.05,
-        cycle=0.0, code_critic=0.0, light=0.25, keep=0.3, kept=("smiling",), same=0.125,
+        cycle=0.0, code_critic=0.0, light=0.25, keep=0.3, kept=("smiling",), look=0.5, same=0.125,
     ),
 }  # fmt: skip
 

@@ -11,12 +11,10 @@ from torch import Tensor
 
 from directions.arguments import checked
 from directions.classifiers.base import Classifier
-from directions.classifiers.faces import faces
-from directions.errors import LatdirError
 from directions.generators.checks import check_seed
-from directions.inversion.checks import check_differentiable, check_features
+from directions.inversion.checks import check_differentiable
 from directions.inversion.conditional.base import ConditionalEncoder, trunk
-from directions.inversion.conditional.judges import Judges
+from directions.inversion.conditional.judges import judges_of
 from directions.inversion.conditional.learner import (
     ConditionalLearner,
     ConditionalProgress,
@@ -100,8 +98,8 @@ def train_conditional_encoder(
     check_seed(seed, 0, 0)
     trunk(encoder)
     check_differentiable(generator, encoder.space)
-    judges = _judges(parts, classifier, attribute, embed, points)
-    check_features(judges.embed, torch.zeros(2, *generator.image_shape, device=generator.device))
+    judges = judges_of(parts, classifier, attribute, embed, points)
+    judges.check(torch.zeros(2, *generator.image_shape, device=generator.device))
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         learner = ConditionalLearner(encoder, parts, schedule, judges, seed)
@@ -110,35 +108,3 @@ def train_conditional_encoder(
     record |= judges.record(generator.image_shape, generator.device)
     learner.run(record, checkpoint, title=f"conditional encoder of {generator.name}")
     return ConditionalTraining(learner.conditional(name), learner.progress)
-
-
-def _judges(
-    recipe: ConditionalRecipe,
-    classifier: Classifier | None,
-    attribute: str,
-    embed: Callable[[Tensor], Tensor] | None,
-    points: Callable[[Tensor], Tensor] | None,
-) -> Judges:
-    """What images are judged by, or what is missing."""
-    judge = faces() if classifier is None else classifier
-    embed = embed or getattr(judge, "embed", None)
-    points = points or getattr(judge, "landmarks", None)
-    if embed is None:
-        raise LatdirError(
-            f"{judge.name} has no embeddings of identity: give embed=, images to vectors [n, k]"
-        )
-    if recipe.points and points is None:
-        raise LatdirError(f"{judge.name} has no landmarks: give points=, or a recipe with points=0")
-    wanted = recipe.kept if recipe.condition == "identity" else (attribute, *recipe.kept)
-    judge.columns(wanted)
-    if wanted and not judge.differentiable:
-        raise LatdirError(f"no gradient flows through {judge.name}: give another classifier=")
-
-    def value(images: Tensor) -> Tensor:
-        return judge.logits_of(images, [attribute])[:, 0]
-
-    def kept(images: Tensor) -> Tensor:
-        return judge.logits_of(images, recipe.kept)
-
-    name = "identity" if recipe.condition == "identity" else attribute
-    return Judges(name, value, embed, points, kept if recipe.kept else None)

@@ -202,6 +202,23 @@ def test_a_batch_asks_for_the_identity_of_the_image_before(
     torch.testing.assert_close(wanted, of.embed(whose))
 
 
+def test_a_look_is_a_share_of_the_linear_answer(world: PlantedGenerator) -> None:
+    of = judges(world)
+    none, half, whole = (
+        ConditionalLearner(untrained(world), replace(NITZAN, look=look), SHORT, of, 0)
+        for look in (0.0, 0.5, 1.0)
+    )
+    assert (none.network.config.measured, whole.network.config.measured) == (0, 5)
+    assert none.conditional("c").held is None
+    torch.testing.assert_close(2 * half.network.answer, whole.network.answer)
+    # Factor 1, the first of an embedding, is 0.1 too much.
+    moved = whole.network.answered(torch.tensor([[0.1, 0, 0, 0, 0]]))
+    codes = world.sample(8, seed=1)
+    change = (world.factors(codes + moved) - world.factors(codes)).mean(0)
+    assert -0.11 < float(change[1]) < -0.03
+    assert float(change[[0, 2, 3]].abs().max()) < 0.01
+
+
 def test_a_killed_training_goes_on_to_the_same_bits(
     world: PlantedGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,9 +257,13 @@ def test_files_keep_a_conditional_encoder(world: PlantedGenerator, tmp_path: Pat
     for recipe, target in ((SAM, 1.5), (NITZAN, images.flip(0))):
         made = trained(world, recipe, schedule=SHORT, name="mine").encoder
         save_conditional_encoder(made, path)
-        again = load_conditional_encoder(path, encoder=untrained(world), embed=of.embed)
+        again = load_conditional_encoder(
+            path, encoder=untrained(world), embed=of.embed, held=made.held
+        )
         assert (again.name, again.attribute) == ("mine", made.attribute)
         assert torch.allclose(again.encode(images, target), made.encode(images, target), atol=1e-2)
+    with pytest.raises(CheckpointError, match="holds 2 numbers of an image, and held= returns 137"):
+        load_conditional_encoder(path, encoder=untrained(world), embed=of.embed)
     with pytest.raises(CheckpointError, match=r"over the encoder mean \(.* is another: load"):
         load_conditional_encoder(path, encoder=load_encoder("digiface64"))
     (tmp_path / "cut").write_bytes(path.read_bytes()[:-9])
@@ -262,6 +283,8 @@ def test_wrong_settings_are_refused(world: PlantedGenerator) -> None:
         train_conditional_encoder(
             encoder, recipe=NITZAN, classifier=world.classifier(), embed=judges(world).embed
         )
+    with pytest.raises(LatdirError, match=r"points= returned \[2, 4\] of 2 images: it takes"):
+        trained(world, NITZAN, points=world.classifier())
     with pytest.raises(LatdirError, match=r"targets \(3.*lowest and the highest"):
         ConditionalRecipe(targets=(3.0, 1.0))
     with pytest.raises(LatdirError, match="a recipe by identity has a weight of it above 0"):

@@ -6,8 +6,8 @@ from torch import nn
 
 from directions import Attribute, wrap_classifier
 from directions.inversion.conditional import ConditionalRecipe
+from directions.inversion.conditional.judges import judges_of
 from directions.inversion.conditional.learner import ConditionalLearner
-from directions.inversion.conditional.training import _judges
 from tests.directions.inversion.conditional import test_conditional as beside
 from tests.directions.inversion.conditional.test_conditional import SHORT, judges, untrained
 
@@ -44,9 +44,9 @@ def test_targets_of_a_probability_are_log_odds() -> None:
         attributes=[Attribute("bright", "probability")], name="bright",
         differentiable=True,
     )  # fmt: skip
-    made = _judges(ConditionalRecipe(), judge, "bright", lambda x: x.flatten(1), None)
+    made = judges_of(ConditionalRecipe(), judge, "bright", lambda x: x.flatten(1), None)
     images = torch.linspace(-1, 1, 4).reshape(4, 1, 1, 1).expand(4, 3, 8, 8)
     torch.testing.assert_close(made.value(images), images[:, 0, 0, 0], atol=1e-3, rtol=1e-3)
     assert made.attribute == "bright"
     with pytest.raises(Exception, match="no attribute 'age'"):
-        _judges(ConditionalRecipe(), judge, "age", lambda x: x.flatten(1), None)
+        judges_of(ConditionalRecipe(), judge, "age", lambda x: x.flatten(1), None)

@@ -13,7 +13,7 @@ def test_a_change_takes_what_is_held_and_leaves_identity() -> None:
     draw = torch.Generator().manual_seed(0)
     codes = torch.randn(4000, 6, generator=draw)
     # Of coordinates: 0 and 1 identity, 2 and 3 held, 4 both, 5 neither.
-    part = linear_start(codes, codes[:, [0, 1, 4]], [codes[:, [2, 3]], 5 * codes[:, [4]]])
+    part = linear_start(codes, codes[:, [0, 1, 4]], [codes[:, [2, 3]], 5 * codes[:, [4]]]).turn
     assert float((part - part.diag().diag()).abs().max()) < 0.05
     kept = part.diag()
     assert float(kept[[0, 1, 5]].abs().max()) < 0.01
@@ -26,7 +26,7 @@ def test_a_change_is_the_least_of_the_cost_that_the_docstring_says() -> None:
     draw = torch.Generator().manual_seed(1)
     codes = torch.randn(200, 5, generator=draw)
     identity, held = (codes @ torch.randn(5, m, generator=draw) for m in (3, 2))
-    part = linear_start(codes, identity, [held])
+    turn, answer = linear_start(codes, identity, [held])
     z = codes - codes.mean(0)
     rows = torch.cat([z, (RIDGE * 200) ** 0.5 * torch.eye(5)])
 
@@ -40,7 +40,13 @@ def test_a_change_is_the_least_of_the_cost_that_the_docstring_says() -> None:
     left = torch.cat([a.T / 3**0.5, b.T / 2**0.5, torch.eye(5) / 5**0.5])
     right = torch.cat([torch.zeros(3), b.T @ change / 2**0.5, torch.zeros(5)])
     least = torch.linalg.lstsq(left, right[:, None]).solution[:, 0]
-    torch.testing.assert_close(part @ change, least, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(turn @ change, least, atol=1e-4, rtol=1e-4)
+    # Of excesses, in the units of what is measured.
+    excess = torch.randn(5, generator=draw)
+    e, h = excess[:3] / identity.std(0), excess[3:] / held.std(0)
+    right = torch.cat([-e / 3**0.5, -h / 2**0.5, torch.zeros(5)])
+    least = torch.linalg.lstsq(left, right[:, None]).solution[:, 0]
+    torch.testing.assert_close(answer @ excess, least, atol=1e-4, rtol=1e-4)
 
 
 def test_an_untrained_network_moves_codes_by_the_linear_part() -> None:
@@ -74,3 +80,26 @@ def test_codes_are_of_whom_is_asked_for_and_of_the_image_in_part() -> None:
     torch.testing.assert_close(made.encode(images, whose), torch.where(part, own, theirs))
     one = made.encode(images, whose[:1])
     torch.testing.assert_close(one, torch.where(part, own, theirs[:1]))
+
+
+def test_a_second_look_takes_back_what_the_first_missed() -> None:
+    world = planted(factors=4, dim=6, nuisances=0, size=8)
+    trunk = CompactEncoder(CompactConfig.of(world, "z", width=16), torch.eye(6), contrast=0.3)
+    encoder = Encoder(trunk, world, space="z", mean=torch.zeros(6), size=8, name="mean")
+    read, codes = world.classifier(), world.sample(3, seed=1)
+    images, whose = world.synthesize(codes), world.synthesize(world.sample(3, seed=2))
+    config = ConditionalConfig("identity", 16, numbers=2, axes=6, hidden=8, measured=3)
+    network = ConditionalNetwork(config, torch.eye(6), torch.zeros(2), torch.ones(2))
+    made = ConditionalEncoder(
+        network, encoder, name="c", attribute="identity",
+        embed=lambda x: read(x)[:, 1:3], held=lambda x: read(x)[:, :1],
+    )  # fmt: skip
+    first = made.encode(images, whose)
+    off = read(world.synthesize(first))[:, :3]
+    excess = torch.cat([off[:, 1:] - read(whose)[:, 1:3], off[:, :1] - read(images)[:, :1]], 1)
+    network.answer = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    expected = first + excess @ network.answer.T
+    torch.testing.assert_close(made.encode(images, whose), expected, atol=1e-4, rtol=1e-4)
+    # Images of another size are compared at the generator's.
+    large = torch.nn.functional.interpolate(images, scale_factor=2.0)
+    assert made.encode(large, whose).shape == (3, 6)
