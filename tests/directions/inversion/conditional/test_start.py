@@ -2,7 +2,8 @@
 
 import torch
 
-from directions.inversion.conditional import ConditionalEncoder
+from directions.classifiers.faces import faces
+from directions.inversion.conditional import ConditionalEncoder, load_conditional_encoder
 from directions.inversion.conditional.network import ConditionalConfig, ConditionalNetwork
 from directions.inversion.conditional.start import RIDGE, linear_start
 from directions.inversion.encoders import CompactConfig, CompactEncoder, Encoder
@@ -103,3 +104,21 @@ def test_a_second_look_takes_back_what_the_first_missed() -> None:
     # Images of another size are compared at the generator's.
     large = torch.nn.functional.interpolate(images, scale_factor=2.0)
     assert made.encode(large, whose).shape == (3, 6)
+
+
+def test_built_in_identities_are_taken_and_poses_kept() -> None:
+    made = load_conditional_encoder("styleface64/nitzan")
+    images = made.generator.synthesize(made.generator.sample(6, seed=31, space="w"), "w")
+    images = images.detach().clamp(-1, 1)
+    shown = made.generator.synthesize(made.encode(images, images.roll(1, 0)), "w")
+    judge = faces()
+    with torch.no_grad():
+        found, own = judge.embed(shown), judge.embed(images)
+        yaw = torch.stack([judge.logits_of(x, ["yaw"])[:, 0] for x in (shown, images)])
+    center = own.mean(0)
+    wanted, other = (
+        torch.nn.functional.cosine_similarity(found - center, x - center).mean()
+        for x in (own.roll(1, 0), own)
+    )
+    assert float(wanted) > 0.4 > 0.2 > float(other)
+    assert float(torch.corrcoef(yaw)[0, 1]) > 0.8
