@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from directions.errors import LatdirError
+from directions.storage.atomic import made_folder
 from latdir.flags import with_flags
 from latdir.options import ClassifierName, DeviceName, GeneratorName, Seed
 from latdir.output import Json, say, table
@@ -70,9 +71,14 @@ class Steps:
     ] = None
 
     def settings(self, out: Path, **changes: Any) -> dict[str, Any]:
-        """What all trainers of the library take; changes are of the schedule."""
+        """What all trainers of the library take; changes are of the schedule.
+
+        Raises:
+            LatdirError: A folder of the file that cannot be made, before hours of training.
+        """
         from directions import TrainingSchedule
 
+        made_folder(out.parent)
         schedule = TrainingSchedule(
             steps=self.steps,
             batch_size=self.batch_size,

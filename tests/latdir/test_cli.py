@@ -180,6 +180,8 @@ def test_an_encoder_is_trained_and_inverts(run, tmp_path: Path, monkeypatch) -> 
     assert code == 0, err
     assert [row["step"] for row in json.loads(out)["progress"]] == [0, 1, 2]
     assert (tmp_path / "kept").exists()
+    code, _, err = run(f"{line} --out e.safetensors/e.safetensors")
+    assert (code, "cannot make the folder e.safetensors" in err) == (2, True)
     code, _, err = run(f"{line} --out e.safetensors --recipe e5e")
     assert (code, "no encoder recipe 'e5e'" in err) == (2, True)
     save_png(torch.zeros(3, 16, 16), tmp_path / "me.png")
