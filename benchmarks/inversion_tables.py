@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["ages", "tuned_faces", "tuning"]
+__all__ = ["ages", "identities", "tuned_faces", "tuning"]
 
+KEPT = ("yaw", "pitch", "smiling", "mouth_open")
 Table = tuple[Sequence[str], list[tuple[str, ...]]]
 # The ways of `tuning.py`, as they are called in the guide.
 WAYS = {
@@ -15,6 +16,16 @@ WAYS = {
     "local": "`LocalPivotal` (the default)",
     "low rank": "`Pivotal`, rank 16, no locality",
     "low rank, locality": "`Pivotal`, rank 16",
+}
+# The ways of `conditional.py nitzan`, as they are called in the guide.
+SWAPS = {
+    "nitzan": "`nitzan`",
+    "one look": "its first look alone",
+    "linear": "the mixture it began from",
+    "directions": "boundaries of pose and expression",
+    "attribute code": "the code of the first image",
+    "identity code": "the code of the second",
+    "optimized": "{optimized_steps} steps of Adam, {optimized_pairs} pairs",
 }
 
 
@@ -65,3 +76,20 @@ def ages(found: Mapping[str, Any]) -> Table:
         rows.append((name, *cells, kept))
     heads = ("slope and error, its own judge", "slope and error, `mobile-faces`")
     return ("codes by", *heads, "identity at 20, 30, 40, 50, 60"), rows
+
+
+def identities(found: Mapping[str, Any]) -> Table:
+    """Identity, pose and expression of faces made of two, by each way."""
+    rows = []
+    for way, name in SWAPS.items():
+        one = found["nitzan"][way]
+        seen = (
+            ", ".join(f"{one[f'{kept}_{judge}']:.2f}" for kept in KEPT)
+            for judge in ("faces", "mobile-faces")
+        )
+        both = (f"{one[f'identity_to_{image}_image']:.2f}" for image in ("identity", "attribute"))
+        mirrored = f"{one['mirrored_identity_to_identity_image']:.2f}"
+        off = f"{one['landmarks_faces']:.1f}"
+        rows.append((name.format(**found["nitzan"]), ", ".join(both), mirrored, *seen, off))
+    heads = ("way", "identity to the one asked for, to the other", "the first, mirrored")
+    return (*heads, "yaw, pitch, smiling, mouth", "by `mobile-faces`", "landmarks, pixels"), rows
