@@ -1,11 +1,11 @@
-"""Tables of tuning and of conditional encoders, from their benchmarks' results."""
+"""Tables of tuning, hypernetworks and conditional encoders, from their benchmarks' results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["ages", "identities", "tuned_faces", "tuning"]
+__all__ = ["ages", "hypernetworks", "identities", "tuned_faces", "tuning"]
 
 KEPT = ("yaw", "pitch", "smiling", "mouth_open")
 Table = tuple[Sequence[str], list[tuple[str, ...]]]
@@ -93,3 +93,21 @@ def identities(found: Mapping[str, Any]) -> Table:
         rows.append((name.format(**found["nitzan"]), ", ".join(both), mirrored, *seen, off))
     heads = ("way", "identity to the one asked for, to the other", "the first, mirrored")
     return (*heads, "yaw, pitch, smiling, mouth", "by `mobile-faces`", "landmarks, pixels"), rows
+
+
+def hypernetworks(found: Mapping[str, Any]) -> Table:
+    """PSNR and identity of each kind of images by each network and number of passes."""
+    ways = {
+        "encoder": "encoder", "one step": "gradient, 1", "two": "gradient, 2",
+        "three": "gradient, 3", "`hyperstyle`, one pass": "hyperstyle, 1",
+        "`hyperinverter`": "hyperinverter, 1",
+    }  # fmt: skip
+    said = {"mixes in w+": "two samples mixed by layer, in w+"}
+    rows = [
+        (
+            said.get(kind, kind),
+            *(f"{one[way]['psnr']:.1f}, {one[way]['identity']:.2f}" for way in ways.values()),
+        )
+        for kind, one in found["kinds"].items()
+    ]
+    return ("images", *ways), rows

@@ -21,6 +21,20 @@ def test_every_table_is_on_a_page():
     assert sorted(re.findall(r"<!-- figures: ([\w-]+) -->", text)) == sorted(TABLES)
 
 
+def test_the_page_of_encoders_says_what_was_measured():
+    page = (ROOT / "docs/guides/encoders.md").read_text(encoding="utf-8")
+    shares = []
+    for name in ("styleface64", "digiface64"):
+        found = json.loads((RESULTS / f"encoders-{name}.json").read_text("utf-8"))
+        encoder, ridge = found["encoder"], found["ridge"]
+        shares.append(f"{encoder['median_seconds'] / ridge['median_seconds']:.2f}")
+        assert (
+            f"{encoder['psnr']:.1f} against {ridge['psnr']:.1f} dB and identity "
+            f"{encoder['identity']:.2f} against {ridge['identity']:.2f}"
+        ) in page
+    assert f"needs {' and '.join(shares)} of the seconds" in page
+
+
 def test_the_figure_of_the_methods_has_the_figures_of_the_table():
     found = {
         n: json.loads((RESULTS / f"{n}.json").read_text("utf-8")) for n in COMPARISONS.values()

@@ -5,7 +5,11 @@ import torch
 from torch import nn
 
 from directions import Attribute, wrap_classifier
-from directions.inversion.conditional import ConditionalRecipe
+from directions.inversion.conditional import (
+    ConditionalConfig,
+    ConditionalNetwork,
+    ConditionalRecipe,
+)
 from directions.inversion.conditional.judges import judges_of
 from directions.inversion.conditional.learner import ConditionalLearner
 from tests.directions.inversion.conditional import test_conditional as beside
@@ -50,3 +54,16 @@ def test_targets_of_a_probability_are_log_odds() -> None:
     assert made.attribute == "bright"
     with pytest.raises(Exception, match="no attribute 'age'"):
         judges_of(ConditionalRecipe(), judge, "age", lambda x: x.flatten(1), None)
+
+
+def test_conditions_are_standardized() -> None:
+    config = ConditionalConfig("value", width=4, numbers=2, axes=3, hidden=8)
+    center, scale = torch.tensor([40.0, 1.0]), torch.tensor([30.0, 0.5])
+    told = ConditionalNetwork(config, torch.eye(3), center, scale)
+    plain = ConditionalNetwork(config, torch.eye(3), torch.zeros(2), torch.ones(2))
+    nn.init.normal_(told.mix[-1].weight)
+    plain.load_state_dict(told.state_dict() | {"center": torch.zeros(2), "scale": torch.ones(2)})
+    maps, given = torch.rand(5, 4, 4, 4), torch.randn(5, 2)
+    made = told(maps, center + scale * given)
+    torch.testing.assert_close(made, plain(maps, given), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(made, plain(maps, center + scale * given), atol=0.1)
