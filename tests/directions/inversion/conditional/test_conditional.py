@@ -283,8 +283,11 @@ def test_wrong_settings_are_refused(world: PlantedGenerator) -> None:
         train_conditional_encoder(
             encoder, recipe=NITZAN, classifier=world.classifier(), embed=judges(world).embed
         )
+    read = world.classifier()
     with pytest.raises(LatdirError, match=r"points= returned \[2, 4\] of 2 images: it takes"):
-        trained(world, NITZAN, points=world.classifier())
+        trained(world, NITZAN, points=read)
+    with pytest.raises(LatdirError, match=r"points= returned \[2, 4, 1\] of 2 images"):
+        trained(world, NITZAN, points=lambda images: read(images)[..., None])
     with pytest.raises(LatdirError, match=r"targets \(3.*lowest and the highest"):
         ConditionalRecipe(targets=(3.0, 1.0))
     with pytest.raises(LatdirError, match="a recipe by identity has a weight of it above 0"):
