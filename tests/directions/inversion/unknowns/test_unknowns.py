@@ -125,6 +125,14 @@ def test_several_codes_are_the_weighted_sum_of_features():
         )  # fmt: skip
 
 
+def test_offsets_of_features_vary_as_the_features_do():
+    inner = digiface64()
+    _, spread = FeatureOffsets(inner, layer="relu.1").moments()["features"]
+    features = layer_activations(inner, layer="relu.1", space="z")(inner.sample(64, seed=0))
+    expected = features.std((0, 2, 3)).clamp_min(1e-3)
+    torch.testing.assert_close(spread, expected[:, None, None].expand_as(spread))
+
+
 def test_offsets_lead_from_frame_to_frame():
     inner = small_stylegan2()
     world = Frames(inner, count=3)
