@@ -299,6 +299,26 @@ def test_a_conditional_encoder_on_the_card(monkeypatch, tmp_path):
     torch.testing.assert_close(made, here.encode(images, 3.0), rtol=1e-4, atol=1e-3)
 
 
+def by_identity(encoder):
+    config = ConditionalConfig("identity", 4, numbers=2, axes=6, hidden=8, measured=3)
+    network = ConditionalNetwork(config, torch.eye(6), torch.zeros(2), torch.ones(2))
+    network.turn, network.answer = torch.eye(6) / 2, torch.ones(6, 3) / 10
+    colors = ((lambda x: x.mean((2, 3))[:, :2]), (lambda x: x.mean((2, 3))[:, 2:]))
+    return ConditionalEncoder(
+        network, encoder, name="mine", attribute="identity", embed=colors[0], held=colors[1]
+    )
+
+
+def test_a_conditional_encoder_by_identity_on_the_card(monkeypatch, tmp_path):
+    here = by_identity(hypernetwork(tmp_path).encoder)
+    images = torch.linspace(-1, 1, 2 * 3 * 64).reshape(2, 3, 8, 8)
+    with pretended_card(monkeypatch):
+        made = here.to("cuda").encode(images, images.flip(0))
+        assert made.device == CARD
+        made = made.cpu()
+    torch.testing.assert_close(made, here.encode(images, images.flip(0)), rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_what_goes_over_an_encoder_is_kept_in_any_dtype(dtype, tmp_path):
     hyper, images = hypernetwork(tmp_path), torch.zeros(2, 3, 8, 8)
@@ -312,6 +332,7 @@ def test_what_goes_over_an_encoder_is_kept_in_any_dtype(dtype, tmp_path):
         (hyper, lambda it: it.predict(images).images),
         (Details(network, hyper.encoder, layer="relu.0", name="d"), lambda it: it.render(images)),
         (by_age, lambda it: it.encode(images, 3.0)),
+        (by_identity(hyper.encoder), lambda it: it.encode(images, images + 0.5)),
     ):
         before = made(here)
         there = here.to(dtype=dtype)

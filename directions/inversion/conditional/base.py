@@ -145,7 +145,8 @@ def predicted(
         if whose is not None:
             first = encoder.predicted(whose).expand_as(own)
             # Of codes with layers, each moves alike.
-            change = (own - first).flatten(1, -2).mean(1) if own.ndim > 2 else own - first
+            moved = (own - first).flatten(1, -2).mean(1) if own.ndim > 2 else own - first
+            change = moved.to(maps)
     given = condition.to(maps).expand(len(images), -1)
     offsets: Tensor = network(maps, given, change)
     return first + offsets.float().reshape(len(images), *[1] * (first.ndim - 2), -1)
