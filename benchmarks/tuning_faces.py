@@ -1,15 +1,18 @@
-"""Tuning of styleface64 to eight photographs, and to eight of its faces warped out of its range.
+"""Tuning of styleface64 to photographs, and to eight of its faces warped out of its range.
 
     python benchmarks/tuning_faces.py [--bank smile.safetensors] [--only "Grace Hopper;rotated 1"]
+    python benchmarks/tuning_faces.py --photographs FOLDER
 
 The pivot is one by 4 steps of Levenberg-Marquardt from the encoder; `LocalPivotal` tunes to 35 dB,
 in 500 steps at most. Of each image: PSNR of the pivot and after tuning, how near images of 64 other
 codes stay, by how much a boundary of 2,000 labels raises the log odds of smiling from -3 to 3
 standard deviations, bytes, and seconds of the processor on one thread for pivot and tuning, in
-which other images are measured too. Results go to `results/tuning-faces.json`, with the sha256 of
-each photograph (`faces/README.md` has sources and licenses), pictures to
-`docs/images/tuned-faces.jpg`: the photograph, the pivot, the tuned copy's image, and it at -3 and 3
-standard deviations of smiling.
+which other images are measured too. Two photographs are in the public domain and at hand: Eileen
+Collins, by NASA, and Grace Hopper, by the U.S. Navy, of matplotlib's sample data; `--photographs`
+reads more, named by their files. Results go to `results/tuning-faces.json`, beside those that are
+there, with the sha256 of each photograph, pictures of the two and of warped faces to
+`docs/images/tuned-faces.jpg`: the image, that of the pivot, that of the tuned copy, and it at -3
+and 3 standard deviations of smiling.
 """
 
 from __future__ import annotations
@@ -36,22 +39,14 @@ OUT = HERE / "results" / "tuning-faces.json"
 PICTURE = HERE.parent / "docs" / "images" / "tuned-faces.jpg"
 METHOD = d.LocalPivotal(goal=GOAL, steps=500)
 AMOUNTS = (-3.0, 3.0)
-ROWS = ["photograph", "pivot", "tuned", "smiling −3 sd", "smiling +3 sd"]
+ROWS = ["image", "pivot", "tuned", "smiling −3 sd", "smiling +3 sd"]
 
 
-def photographs() -> dict[str, Path]:
-    """Files by the names of the persons."""
+def photographs(folder: Path | None) -> dict[str, Path]:
+    """Files by the names of what they show."""
     hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    names = {
-        "butler": "Laphonza Butler",
-        "hickenlooper": "John Hickenlooper",
-        "hirono": "Mazie Hirono",
-        "lujan": "Ben Ray Luján",
-        "scott": "Tim Scott",
-        "stabenow": "Debbie Stabenow",
-    }
-    own = {name: HERE / "faces" / f"{file}.jpg" for file, name in names.items()}
-    return {"Eileen Collins": PHOTO, "Grace Hopper": hopper, **own}
+    more = [] if folder is None else sorted(folder.glob("*.jpg"))
+    return {"Eileen Collins": PHOTO, "Grace Hopper": hopper, **{file.stem: file for file in more}}
 
 
 def own_faces(generator: Generator, count: int = 8) -> dict[str, Tensor]:
@@ -99,11 +94,12 @@ def tuned(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bank", type=Path, help="file that keeps the boundary")
+    parser.add_argument("--photographs", type=Path, help="folder of further JPEG files")
     parser.add_argument("--only", help="names, with semicolons between; nothing is stored")
     options = parser.parse_args()
     torch.set_num_threads(1)
     generator = d.load_generator("styleface64")
-    bank, files = smiling(generator, options.bank), photographs()
+    bank, files = smiling(generator, options.bank), photographs(options.photographs)
     images = {name: d.open_photograph(file, generator).image for name, file in files.items()}
     images |= own_faces(generator)
     chosen = options.only.split(";") if options.only else list(images)
@@ -112,18 +108,21 @@ def main() -> None:
         generator, images["rotated 1"], space="w", start=d.load_encoder("styleface64"), restarts=0,
         solver=find_solver("levenberg_marquardt", steps=1), rendering=QUIET,
     )  # fmt: skip
-    rows, pictures = {}, []
+    rows: dict[str, dict[str, Any]] = {}
+    pictures: dict[str, Tensor] = {}
     for name in chosen:
         rows[name], shown = tuned(generator, images[name], bank)
         print(name, {key: round(value, 2) for key, value in rows[name].items()}, flush=True)
         if name in files:
             rows[name]["sha256"] = hashlib.sha256(files[name].read_bytes()).hexdigest()
-            pictures.append(shown)
+        pictures[name] = shown
     if options.only is None:
-        OUT.write_text(json.dumps({"goal": GOAL, "faces": rows}, indent=1) + "\n")
-        # A column a photograph.
-        sheet = torch.stack(pictures, 1)
-        d.grid(sheet, rows=ROWS, tile=112).save(PICTURE, quality=92)
+        known = json.loads(OUT.read_text())["faces"] if OUT.is_file() else {}
+        OUT.write_text(json.dumps({"goal": GOAL, "faces": known | rows}, indent=1) + "\n")
+        # A column an image.
+        names = [*photographs(None), *list(own_faces(generator))[:6]]
+        sheet = torch.stack([pictures[name] for name in names], 1)
+        d.grid(sheet, columns=names, rows=ROWS, tile=112).save(PICTURE, quality=92)
 
 
 if __name__ == "__main__":
