@@ -1,5 +1,6 @@
 """What a step of an encoder's training is made of, part by part."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from torch.nn import functional
 import directions.inversion.encoders.learner as learners
 import directions.inversion.encoders.running as running
 from directions.errors import LatdirError
+from directions.inversion import Encoded, Gray, Objective, Typicality
 from directions.inversion.encoders import (
     CompactConfig,
     CompactEncoder,
@@ -61,6 +63,27 @@ def test_first_styles_read_the_coarsest_maps() -> None:
         read = [coarse] * 3 + [middle] * 4 + [fine] * 2
         expected = [head(maps) for head, maps in zip(network.heads, read, strict=True)]
         torch.testing.assert_close(network(images), torch.stack(expected, 1))
+
+
+def test_pixels_are_standardized_and_the_metric_goes_along() -> None:
+    config, images = CompactConfig(8, (6,), (4,)), torch.rand(2, 3, 8, 8)
+    network = CompactEncoder(config, torch.eye(6), level=0.2, contrast=0.5)
+    plain = CompactEncoder(config, torch.eye(6))
+    plain.load_state_dict(
+        network.state_dict() | {"level": torch.tensor(0.0), "contrast": torch.tensor(1.0)}
+    )
+    torch.testing.assert_close(network.maps(images), plain.maps((images - 0.2) / 0.5))
+    made = learner(shown=1.0)
+    encoder = made.encoder("mine")
+    assert encoder.metric is not None
+    assert torch.equal(encoder.metric, made.metric)
+    objective = Objective(
+        WORLD, "z", torch.zeros(1, 3, 8, 8), Typicality.of(WORLD, "z"), None, None
+    )
+    start = Encoded(encoder)
+    assert start.metric(objective) is encoder.metric
+    assert start.metric(replace(objective, degradation=Gray())) is None
+    assert start.metric(replace(objective, space="w")) is None
 
 
 def test_r1_is_taken_now_and_then_and_the_larger() -> None:

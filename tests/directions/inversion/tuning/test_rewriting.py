@@ -135,6 +135,11 @@ def test_values_are_pasted_at_the_size_of_each_region() -> None:
     source = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
     source[:, :, 2:, 2:] = True
     assert torch.equal(module._pasted(outputs, inside, copied, source), inside.float())
+    # From where it is in the source.
+    copied, square = torch.arange(16.0).reshape(1, 1, 4, 4), torch.zeros_like(source)
+    square[:, :, :2, 1:3] = True
+    made = module._pasted(outputs, square, copied, source)
+    assert torch.equal(made[0, 0, :2, 1:3], copied[0, 0, 2:, 2:])
 
 
 def test_regions_fit_features_of_any_size() -> None:

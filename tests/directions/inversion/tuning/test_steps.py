@@ -46,6 +46,14 @@ def test_local_tuning_is_its_slow_loop() -> None:
     assert float((expected - generator.synthesize(codes, space)).abs().mean()) > 0.02
 
 
+def test_weights_that_are_worse_than_before_are_not_kept() -> None:
+    generator = dcgan()
+    codes, images, _ = target(generator)
+    wild = Pivotal(form="full", steps=3, rate=3.0, locality=0.0, falling=False)
+    made = tune(generator, images, codes, method=wild, progress=False)
+    assert not any(change["added"].any() for change in made.deltas.changes.values())
+
+
 def test_what_tuning_reached_is_measured_on_images_and_on_others() -> None:
     generator = dcgan()
     codes, images, space = target(generator)
