@@ -12,7 +12,9 @@ Table = tuple[Sequence[str], list[tuple[str, ...]]]
 # The ways of `tuning.py`, as they are called in the guide.
 WAYS = {
     "original": "the paper's, pixels only",
+    "original, locality": "the same with the paper's locality",
     "local, free": "`LocalPivotal`, no locality, rates half as large again",
+    "local, light": "the same, `locality=1`, 32 probes, `others=None`",
     "local": "`LocalPivotal` (the default)",
     "low rank": "`Pivotal`, rank 16, no locality",
     "low rank, locality": "`Pivotal`, rank 16",

@@ -1,10 +1,11 @@
 """Tuning of styleface64 to a photograph and to faces out of range, beside the original's recipe.
 
-    python benchmarks/tuning.py [--only "low rank"] [--targets photograph] [--bank faces.bank]
+    python benchmarks/tuning.py [--only "low rank"] [--targets photograph] [--bank F]
 
 Each way goes to 35 dB: the original's, a pivot by 450 steps of the StyleGAN2-ADA projector and all
-numbers by Adam at 3e-4 (pixels only: no LPIPS weights are needed, which would cost it more); ours,
-a pivot by 4 steps of Levenberg-Marquardt from the encoder (2 without locality) and `LocalPivotal`;
+numbers by Adam at 3e-4, with its locality and without (pixels only: no LPIPS weights are needed,
+which would cost it more); ours, a pivot by 4 steps of Levenberg-Marquardt from the encoder (2 where
+other images are held as little as the original's locality does, or not) and `LocalPivotal`;
 and `Pivotal` of rank 16, whose every step renders images of other codes, at a pivot by 12 steps.
 Of each: seconds of pivot and tuning on one thread (the pivot's of the processor, the tuning's on
 the wall, without those that measure other images), how near images of other codes stay, the size,
@@ -47,9 +48,14 @@ def ways() -> dict[str, tuple[object, object, d.Pivotal | d.LocalPivotal]]:
     quick, quicker = ((find_solver("levenberg_marquardt", steps=n), encoder) for n in (4, 2))
     projector = find_recipe("stylegan2_ada", steps=450, rate=0.01), "mean"
     free = d.LocalPivotal(locality=0, probes=16, rate=0.015, style_rate=0.05, goal=GOAL)
+    light = d.LocalPivotal(
+        locality=1, others=None, probes=32, rate=0.015, style_rate=0.1, goal=GOAL
+    )
     return {
         "original": (*projector, d.Pivotal.original(goal=GOAL)),
+        "original, locality": (*projector, d.Pivotal.original(local=True, goal=GOAL)),
         "local, free": (*quicker, free),
+        "local, light": (*quicker, light),
         "local": (*quick, d.LocalPivotal(goal=GOAL)),
         "low rank": (*careful, d.Pivotal(rate=3e-3, locality=0, goal=GOAL)),
         "low rank, locality": (*careful, d.Pivotal(goal=GOAL)),
