@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import torch
@@ -18,6 +19,8 @@ from directions.inversion.encoders.base import Encoder
 from directions.inversion.encoders.compact import CompactEncoder
 
 __all__ = ["ConditionalEncoder", "predicted", "trunk"]
+
+log = logging.getLogger(__name__)
 
 
 class ConditionalEncoder(Attached):
@@ -69,8 +72,9 @@ class ConditionalEncoder(Attached):
 
         Args:
             images: `[n, 3, h, w]` in [-1, 1], of any size, framed as the generator's are.
-            target: A value for all or `[n]`, one for each, in the attribute's unit; of an encoder
-                by identity, images `[n, 3, h, w]` or `[1, 3, h, w]` of whom the codes shall show.
+            target: A value for all or `[n]`, one for each, in the attribute's unit (those beyond
+                what it was trained on are warned of); of an encoder by identity, images
+                `[n, 3, h, w]` or `[1, 3, h, w]` of whom the codes shall show.
 
         Returns:
             `[n, *space.shape]` of `self.space`, float32, without a graph.
@@ -107,6 +111,14 @@ class ConditionalEncoder(Attached):
                 f"{self.name} takes a target {self.attribute} for all of {count} images or one "
                 f"for each, not {list(given.shape)} values"
             )
+        center, scale = float(self.network.center), float(self.network.scale)
+        # Files may hold both in half precision.
+        beyond = given[(given - center).abs() > 1.001 * scale]
+        if len(beyond):
+            log.warning(
+                "%s was trained on a target %s of %.4g to %.4g: at %.4g it extrapolates",
+                self.name, self.attribute, center - scale, center + scale, float(beyond[0]),
+            )  # fmt: skip
         return given.expand(count)[:, None]
 
     def _images(self, target: float | Tensor, images: Tensor) -> Float[Tensor, "n 3 h w"]:

@@ -14,7 +14,9 @@ import directions.training.loop as loop
 from directions import load_encoder
 from directions.errors import CheckpointError, LatdirError
 from directions.inversion.conditional import (
+    ConditionalConfig,
     ConditionalEncoder,
+    ConditionalNetwork,
     ConditionalRecipe,
     find_conditional_recipe,
     load_conditional_encoder,
@@ -67,6 +69,24 @@ def judges(world: PlantedGenerator, *, by: str = "factor_0", scale: float = 1.0)
         lambda images: read(images)[:, 1:3],
         lambda images: 8 * read(images)[:, [0, 3]][:, None],
         lambda images: read(images)[:, [3]],
+    )
+
+
+def test_targets_beyond_those_of_the_training_are_warned_of(
+    world: PlantedGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = ConditionalConfig("value", width=16, numbers=1, axes=6, hidden=4)
+    network = ConditionalNetwork(
+        config, torch.eye(6), center=torch.tensor([40.0]), scale=torch.tensor([30.0])
+    )
+    older = ConditionalEncoder(network, untrained(world), name="older", attribute="age")
+    images = world.synthesize(world.sample(2, seed=0))
+    older.encode(images, torch.tensor([10.0, 70.0]))
+    assert not caplog.records
+    older.encode(images, torch.tensor([20.0, 71.0]))
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "older was trained on a target age of 10 to 70: at 71 it extrapolates"
     )
 
 
