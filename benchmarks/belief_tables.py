@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.compare_tables import markdown
-from benchmarks.inversion_tables import ages, hypernetworks, identities, tuned_faces, tuning
+from benchmarks.inversion_tables import INVERSION_TABLES
 from benchmarks.learned_tables import leakage, leakage_goals, rca, training
 
 ROOT = Path(__file__).parents[1]
@@ -275,13 +275,12 @@ TABLES: dict[str, Callable[[], str]] = {
         )
     ),
     "peers": peers,
-    "tuning": lambda: _table(*tuning(_results("tuning"))),
-    "tuned-faces": lambda: _table(*tuned_faces(_results("tuning-faces"))),
-    "hypernetworks": lambda: _table(*hypernetworks(_results("hypernetwork-styleface64"))),
-    "ages": lambda: _table(*ages(_results("conditional-styleface64"))),
-    "identities": lambda: _table(*identities(_results("conditional-styleface64"))),
     "ways-digiface64": lambda: ways("digiface64"),
     "ways-styleface64": lambda: ways("styleface64"),
+    **{
+        name: lambda results=results, made=made: _table(*made(_results(results)))
+        for name, (results, made) in INVERSION_TABLES.items()
+    },
 }
 
 

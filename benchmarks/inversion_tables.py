@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["ages", "hypernetworks", "identities", "tuned_faces", "tuning"]
+__all__ = ["INVERSION_TABLES"]
 
 KEPT = ("yaw", "pitch", "smiling", "mouth_open")
+# The ways of `details.py`, as they are called in the guide, and kinds of images.
+KEEPERS = {
+    "encoder": "encoder",
+    "consultation": "consultation",
+    "feature editor": "feature editor",
+    "features": "F/W+, 50 steps",
+    "hypernetwork": "hypernetwork, two passes",
+}
+EDITS = ("smiling", "age", "yaw")
+SAID = {"mixes in w+": "two samples mixed by layer"}
 Table = tuple[Sequence[str], list[tuple[str, ...]]]
 # The ways of `tuning.py`, as they are called in the guide.
 WAYS = {
@@ -113,3 +123,39 @@ def hypernetworks(found: Mapping[str, Any]) -> Table:
         for kind, one in found["kinds"].items()
     ]
     return ("images", *ways), rows
+
+
+def details(found: Mapping[str, Any]) -> Table:
+    """PSNR and identity of each kind of images by each way to keep details."""
+    return _kept(found, lambda one: f"{one['psnr']:.1f}, {one['identity']:.2f}")
+
+
+def edited_details(found: Mapping[str, Any]) -> Table:
+    """The same after edits, with the mean share of the effects that is kept."""
+
+    def cell(one: Mapping[str, Any]) -> str:
+        kept = sum(one[f"{edit}_kept"] for edit in EDITS) / len(EDITS)
+        known = f"{one['edited_psnr']:.1f}, " if "edited_psnr" in one else ""
+        return f"{known}{one['edited_identity']:.2f}, {kept:.2f}"
+
+    return _kept(found, cell)
+
+
+def _kept(found: Mapping[str, Any], cell: Callable[[Mapping[str, Any]], str]) -> Table:
+    rows = [
+        (SAID.get(kind, kind), *(cell(one[way]) for way in KEEPERS))
+        for kind, one in found["kinds"].items()
+    ]
+    return ("images", *KEEPERS.values()), rows
+
+
+# Of each table its results, and what makes it of them.
+INVERSION_TABLES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Table]]] = {
+    "tuning": ("tuning", tuning),
+    "tuned-faces": ("tuning-faces", tuned_faces),
+    "hypernetworks": ("hypernetwork-styleface64", hypernetworks),
+    "details": ("details-styleface64", details),
+    "edited-details": ("details-styleface64", edited_details),
+    "ages": ("conditional-styleface64", ages),
+    "identities": ("conditional-styleface64", identities),
+}
