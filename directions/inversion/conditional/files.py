@@ -87,16 +87,19 @@ def load_conditional_encoder(
     if config.condition == "value":
         return ConditionalEncoder(network, encoder, name=name, attribute=attribute)
     judges = judges_of(find_conditional_recipe("nitzan"), embed=embed)
-    if config.measured:
-        held = held or judges.held
-        with torch.no_grad():
-            one = torch.zeros(1, *encoder.generator.image_shape, device=encoder.device)
-            found = held(one).shape[1]
-        if found != config.measured - config.numbers:
-            raise CheckpointError(
-                f"{path} holds {config.measured - config.numbers} numbers of an image, and held= "
-                f"returns {found}: give what it was trained with"
-            )
+    held = (held or judges.held) if config.measured else None
+    returned = [("embed", judges.embed, config.numbers)]
+    if held is not None:
+        returned.append(("held", held, config.measured - config.numbers))
+    with torch.no_grad():
+        one = torch.zeros(1, *encoder.generator.image_shape, device=encoder.device)
+        for setting, function, numbers in returned:
+            found = function(one).shape[1]
+            if found != numbers:
+                raise CheckpointError(
+                    f"{path} takes {numbers} numbers of an image from {setting}=, which returns "
+                    f"{found}: give what it was trained with"
+                )
     return ConditionalEncoder(
         network, encoder, name=name, attribute=attribute, embed=judges.embed, held=held
     )
@@ -109,6 +112,4 @@ def _config(manifest: dict[str, Any]) -> ConditionalConfig:
     check_sizes([width, numbers, axes, hidden, measured or 1], MOST)
     if values["condition"] not in ("value", "identity"):
         raise ValueError("'config'")
-    measured = values.get("measured", 0)
-    check_sizes([measured + 1], MOST)
     return ConditionalConfig(values["condition"], width, numbers, axes, hidden, measured)

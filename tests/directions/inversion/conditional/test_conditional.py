@@ -282,8 +282,14 @@ def test_files_keep_a_conditional_encoder(world: PlantedGenerator, tmp_path: Pat
         )
         assert (again.name, again.attribute) == ("mine", made.attribute)
         assert torch.allclose(again.encode(images, target), made.encode(images, target), atol=1e-2)
-    with pytest.raises(CheckpointError, match="holds 2 numbers of an image, and held= returns 137"):
+    with pytest.raises(
+        CheckpointError, match="2 numbers of an image from held=, which returns 137"
+    ):
         load_conditional_encoder(path, encoder=untrained(world), embed=of.embed)
+    with pytest.raises(CheckpointError, match="2 numbers of an image from embed=, which returns 3"):
+        load_conditional_encoder(
+            path, encoder=untrained(world), embed=lambda images: images.mean((2, 3))
+        )
     with pytest.raises(CheckpointError, match=r"over the encoder mean \(.* is another: load"):
         load_conditional_encoder(path, encoder=load_encoder("digiface64"))
     (tmp_path / "cut").write_bytes(path.read_bytes()[:-9])
