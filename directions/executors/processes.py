@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -25,6 +25,7 @@ from directions.executors.sending import DEATHS, Worker, died, packed
 __all__ = ["Processes"]
 
 AHEAD = 2  # tasks a worker that are begun or ready before they are asked for
+LOOK = 2.0  # seconds between looks at the workers
 
 _worker: Worker | None = None
 
@@ -86,7 +87,7 @@ class Processes(Executor):
                 if not waiting:
                     break
                 try:
-                    made = waiting[0][1].result()
+                    made = _result(pool, waiting[0][1])
                 except BrokenProcessPool as error:
                     deaths += 1
                     if deaths > DEATHS:
@@ -145,14 +146,38 @@ def _finished(future: Future[bytes]) -> bool:
     return done and not isinstance(future.exception(), BrokenProcessPool)
 
 
+def _result(pool: ProcessPoolExecutor, future: Future[bytes]) -> bytes:
+    """What a future comes to.
+
+    A worker that is killed while it sends a result leaves a part of it, of which the pool waits for
+    the rest for ever.
+
+    Raises:
+        BrokenProcessPool: A worker died, and the pool did not notice from one look to the next.
+    """
+    dead = False
+    while not wait([future], timeout=LOOK).done:
+        was, dead = dead, bool(connection.wait([p.sentinel for p in _workers(pool)], timeout=0))
+        if was and dead:
+            raise BrokenProcessPool("a worker died while it sent a result")
+    return future.result()
+
+
+def _workers(pool: ProcessPoolExecutor) -> list[Any]:
+    return list((getattr(pool, "_processes", None) or {}).values())
+
+
 def _end(pool: ProcessPoolExecutor) -> None:
     """End a pool at once: what its processes are at is not wanted any more."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
+    processes, results = _workers(pool), getattr(pool, "_result_queue", None)
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.kill()
     for process in processes:
         process.join()
+    if results is not None:
+        # The last end that writes: what reads a part of a result sees that no more comes.
+        results._writer.close()
 
 
 def _prepare(function: bytes, threads: int, devices: tuple[str, ...], turn: Any) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import directions.executors.processes as processes
 from directions import LatdirError
 from directions.executors import Local, Processes, Ray
 
@@ -45,6 +49,24 @@ class DiesOnce:
         return task**2
 
 
+@dataclass(frozen=True)
+class DiesSending:
+    """A function whose worker is killed when it has sent half of its first result."""
+
+    mark: str
+
+    def __call__(self, task: int) -> int:
+        if not os.path.exists(self.mark):
+            Path(self.mark).touch()
+            connection.Connection._send_bytes = half_sent
+        return task**2
+
+
+def half_sent(end: connection.Connection, data: bytes) -> None:
+    os.write(end.fileno(), struct.pack("!i", len(data)) + bytes(data[: len(data) // 2]))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fatal(task: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return task
@@ -67,6 +89,18 @@ def test_a_pool_gives_what_a_loop_gives_though_a_worker_is_killed(tmp_path: Path
     assert list(Processes(2).map(function, range(12))) == [i**2 for i in range(12)]
     assert (tmp_path / "mark").exists()
     assert not multiprocessing.active_children()
+
+
+def test_half_a_result_does_not_stop_a_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "LOOK", 0.1)
+    function = DiesSending(str(tmp_path / "mark"))
+    assert list(Processes(1).map(function, range(3))) == [0, 1, 4]
+    readers = [t for t in threading.enumerate() if "ExecutorManager" in type(t).__name__]
+    for reader in readers:
+        reader.join(20)
+        assert not reader.is_alive()
 
 
 def test_what_a_worker_refuses_arrives() -> None:
