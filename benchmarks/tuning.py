@@ -94,6 +94,18 @@ def smiling(generator: Generator, path: Path | None) -> d.DirectionBank:
     return bank
 
 
+def figures(made: d.Tuning) -> dict[str, float]:
+    """How far a tuning came, how near other images stayed, and its size."""
+    return {
+        "steps": made.steps,
+        "pivot_psnr": float(made.before),
+        "psnr": float(made.psnr),
+        "others_median": float(made.others.median()),
+        "others_least": float(made.others.min()),
+        "megabytes": made.deltas.size / 1e6,
+    }
+
+
 def raised(made: d.Tuning, bank: d.DirectionBank) -> float:
     """Log odds of smiling at 2 standard deviations less those at -2, by the tuned copy."""
     codes = [d.move(made.codes, bank, {"smiling": a}, generator=made.generator) for a in (-2, 2)]
@@ -136,12 +148,7 @@ def main() -> None:
             row = {
                 "pivot_seconds": middle - begun,
                 "seconds": middle - begun + made.seconds,
-                "steps": made.steps,
-                "pivot_psnr": float(made.before),
-                "psnr": float(made.psnr),
-                "others_median": float(made.others.median()),
-                "others_least": float(made.others.min()),
-                "megabytes": made.deltas.size / 1e6,
+                **figures(made),
                 "smiling": raised(made, bank),
             }
             print(target, name, {k: round(v, 2) for k, v in row.items()}, flush=True)

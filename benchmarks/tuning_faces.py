@@ -27,7 +27,7 @@ from typing import Any
 import matplotlib
 import torch
 from torch import Tensor
-from tuning import GOAL, HERE, PHOTO, QUIET, smiling, warped
+from tuning import GOAL, HERE, PHOTO, QUIET, figures, smiling, warped
 
 import directions as d
 from directions.classifiers.faces import faces
@@ -74,12 +74,7 @@ def tuned(
     made = d.tune(generator, image, pivot.codes, space="w", method=METHOD, progress=False)
     row = {
         "cpu_seconds": time.process_time() - begun,
-        "steps": made.steps,
-        "pivot_psnr": float(made.before),
-        "psnr": float(made.psnr),
-        "others_median": float(made.others.median()),
-        "others_least": float(made.others.min()),
-        "megabytes": made.deltas.size / 1e6,
+        **figures(made),
     }
     moved = [
         d.move(made.codes, bank, {"smiling": amount}, generator=made.generator)

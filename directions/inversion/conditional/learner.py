@@ -15,7 +15,7 @@ from directions.inversion.conditional.base import ConditionalEncoder, predicted,
 from directions.inversion.conditional.judges import Judge, Judges
 from directions.inversion.conditional.network import ConditionalConfig, ConditionalNetwork
 from directions.inversion.conditional.recipes import ConditionalRecipe
-from directions.inversion.conditional.start import linear_start
+from directions.inversion.conditional.start import linear_start, standard
 from directions.inversion.encoders import Encoder, TrainingSchedule
 from directions.inversion.encoders.compact import principal_axes
 from directions.inversion.encoders.critics import Critic
@@ -76,7 +76,7 @@ class ConditionalLearner(Running):
         with torch.no_grad():
             images = torch.cat([render(part).clone() for part in torch.split(known, BATCH)])
         embedded = _seen(judges.embed, images)
-        mean, spread = _standard(embedded[HELD_OUT:])
+        mean, spread = standard(embedded[HELD_OUT:])
         low, high = recipe.targets
         center = torch.tensor([(low + high) / 2]) if value else mean
         scale = torch.tensor([(high - low) / 2]) if value else spread
@@ -102,7 +102,7 @@ class ConditionalLearner(Running):
             "encoder": encoder, "judges": judges, "render": render, "probes": images[:HELD_OUT]
         }  # fmt: skip
         self.mean, self.spread = mean, spread
-        self.keeps = None if keeps is None else _standard(keeps[HELD_OUT:])[1]
+        self.keeps = None if keeps is None else standard(keeps[HELD_OUT:])[1]
         self.near = Typicality.of(generator, space)
         code = generator.space(space).shape[-1:]
         self.critic = Critic(code).to(generator.device) if recipe.code_critic else None
@@ -266,9 +266,3 @@ def _seen(judge: Judge, images: Tensor) -> Tensor:
 def _light(images: Tensor) -> Tensor:
     """Images of 8 × 8."""
     return functional.adaptive_avg_pool2d(images, LIGHT)
-
-
-def _standard(values: Float[Tensor, "n k"]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each column, those of a hardly varying one not too small."""
-    spread, mean = torch.std_mean(values, 0)
-    return mean, spread.clamp_min(1e-3 * float(spread.max()) + 1e-12)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["LinearStart", "linear_start"]
+__all__ = ["LinearStart", "linear_start", "standard"]
 
 # Ridge of the regressions on codes, for each sample.
 RIDGE = 0.1
@@ -53,19 +53,20 @@ def linear_start(
     count, axes = codes.shape
     z, one = codes - codes.mean(0), torch.eye(axes).to(codes)
     gram, measures = z.T @ z + RIDGE * count * one, (embedded, *held)
-    slopes = [torch.linalg.solve(gram, z.T @ _standard(measured)) for measured in measures]
+    scales = [standard(measured) for measured in measures]
+    slopes = [
+        torch.linalg.solve(gram, z.T @ ((measured - mean) / spread))
+        for measured, (mean, spread) in zip(measures, scales, strict=True)
+    ]
     costs = [slope @ slope.T / slope.shape[1] for slope in slopes]
     whole, moved = sum(costs, one / axes), sum(costs[1:], torch.zeros_like(one))
     excess = torch.cat(
-        [s / s.shape[1] / _spread(y) for s, y in zip(slopes, measures, strict=True)], 1
+        [s / s.shape[1] / spread for s, (_, spread) in zip(slopes, scales, strict=True)], 1
     )
     return LinearStart(torch.linalg.solve(whole, moved), -torch.linalg.solve(whole, excess))
 
 
-def _standard(values: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
-    return (values - values.mean(0)) / _spread(values)
-
-
-def _spread(values: Float[Tensor, "n m"]) -> Float[Tensor, "m"]:
-    spread = values.std(0)
-    return spread.clamp_min(1e-3 * float(spread.max()) + 1e-12)
+def standard(values: Float[Tensor, "n m"]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column, those of a hardly varying one not too small."""
+    spread, mean = torch.std_mean(values, 0)
+    return mean, spread.clamp_min(1e-3 * float(spread.max()) + 1e-12)
